@@ -1,0 +1,30 @@
+"""The command `darknet-compat`, also as `python -m darknet_compat`."""
+
+from __future__ import annotations
+
+import sys
+
+_NEEDED = {"typer", "rich", "click"}
+
+
+def main() -> None:
+    """Run the command line, or say in one line which extra brings it.
+
+    Reading files needs numpy alone, so an installation without typer is a healthy one that merely has no command line.
+    """
+    try:
+        from darknet_compat.cli.main import main as run
+    except ModuleNotFoundError as error:
+        if error.name not in _NEEDED:
+            raise
+        print(
+            f"darknet-compat: the command line needs {error.name}; pip install 'darknet-compat[torch]' brings it"
+            " with all that detect and classify need, 'darknet-compat[cli]' brings it alone",
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from None
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Pictures in, detections and classes out, on any runtime."""
