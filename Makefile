@@ -1,0 +1,65 @@
+# make demo | make test | make test-slow | make lint | make format | make clean
+# Each works on a fresh machine: they make .venv and install what they need, once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+TORCH := $(shell sed -n 's/^torch==\([^ ;]*\).*/\1/p' constraints.txt)
+PYTEST_ARGS ?=
+
+# Two workers on two cores; more than four only fight for memory. The machine's own load is each test's business.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
+.PHONY: demo test test-slow lint format clean
+
+demo: $(VENV)/ready-demo
+	@$(BIN)/python tools/demo.py
+
+test: $(VENV)/ready-dev
+	@tools/install-original $(BIN)/python
+	@$(PYTEST) $(PYTEST_ARGS)
+
+test-slow: $(VENV)/ready-dev
+	@tools/install-original $(BIN)/python
+	@$(PYTEST) -m slow --timeout 3600 $(PYTEST_ARGS)
+
+lint: $(VENV)/ready-dev
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/ready-dev
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# ---------------------------------------------------------------------------------------------- the environment
+# An empty file .venv/ready-WHAT says that this much is installed, as of its prerequisites.
+
+$(VENV)/ready-python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and f"Python 3.10 or newer is needed, $(PYTHON) is {sys.version.split()[0]}: make PYTHON=python3.11 …")'
+	@echo "making $(VENV)"
+	@# Debian keeps what `venv` needs in a package of its own.
+	@$(PYTHON) -m venv $(VENV) >/dev/null || { apt-get update -qq; apt-get install -y -qq python3-venv >/dev/null && $(PYTHON) -m venv --clear $(VENV); }
+	@touch $@
+
+# Where there is a GPU, PyPI's torch is the right one (on Linux it brings CUDA, gigabytes of it). Where there is none, the
+# CPU build is wanted, a "+cpu" version, which PyPI does not carry: take it from wherever this machine's pip is told to
+# look (a folder of wheels, a company's index), else from PyTorch's own index, and if neither has one (macOS needs none),
+# take PyPI's after all.
+$(VENV)/ready-torch: $(VENV)/ready-python constraints.txt
+	@echo "installing torch $(TORCH)"
+	@if nvidia-smi -L >/dev/null 2>&1; then $(PIP) torch==$(TORCH); else \
+		$(PIP) torch==$(TORCH)+cpu 2>/dev/null \
+		|| $(PIP) torch==$(TORCH)+cpu --extra-index-url https://download.pytorch.org/whl/cpu 2>/dev/null \
+		|| $(PIP) torch==$(TORCH); fi
+	@touch $@
+
+$(VENV)/ready-demo $(VENV)/ready-dev: $(VENV)/ready-%: $(VENV)/ready-torch pyproject.toml
+	@echo "installing darknet-compat[$*]"
+	@$(PIP) -e '.[$*]'
+	@touch $@

@@ -1,0 +1,89 @@
+"""What the tests share: the original Darknet, its photographs, the data beside the repository.
+
+None of the three is part of the project. A test that asks for one by fixture or marker is skipped with the reason where
+it is absent; in CI a missing original is an error before the first test: a run that compared nothing is no pass.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+PHOTOS = ("dog", "eagle", "giraffe", "horses", "kite", "person", "scream")
+NO_ORIGINAL = "the original Darknet is not installed (apt-get install darknet)"
+IN_CI = os.environ.get("CI") == "true"
+
+# One thread a process where several share the machine: torch and the BLAS read this when they are first imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if IN_CI else "local")
+
+
+@dataclass(frozen=True)
+class Original:
+    """Where Debian's package `darknet` puts the original."""
+
+    program: Path
+    library: Path = Path("/usr/lib/darknet/libdarknet.so")
+    include: Path = Path("/usr/lib/darknet/include")
+    cfg: Path = Path("/usr/share/darknet/cfg")
+    data: Path = Path("/usr/share/darknet/data")
+
+
+def find_original() -> Original | None:
+    program = shutil.which("darknet")
+    found = Original(Path(program)) if program else None
+    return found if found and found.library.exists() and found.data.is_dir() else None
+
+
+def pytest_configure() -> None:
+    if IN_CI and find_original() is None:
+        raise pytest.UsageError(f"{NO_ORIGINAL}: in CI that is an error, tools/install-original installs it")
+
+
+def pytest_report_header() -> list[str]:
+    original = find_original()
+    return [
+        f"original Darknet: {original.library if original else 'NOT INSTALLED, reference tests are skipped'}",
+        f"shared data: {SHARED_DATA if SHARED_DATA.is_dir() else 'absent, the tests that need it are skipped'}",
+    ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if find_original() is None:
+        for item in items:
+            if item.get_closest_marker("reference"):
+                item.add_marker(pytest.mark.skip(reason=NO_ORIGINAL))
+
+
+@pytest.fixture(scope="session")
+def original() -> Original:
+    """The installed original; the test is skipped without it."""
+    found = find_original()
+    if found is None:
+        pytest.skip(NO_ORIGINAL)
+    return found
+
+
+@pytest.fixture(scope="session")
+def photos(original: Original) -> list[Path]:
+    """The seven photographs that come with the original."""
+    return [original.data / f"{name}.jpg" for name in PHOTOS]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder `../shared/data`: real models and labelled pictures; the test is skipped without it."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"{SHARED_DATA} is absent")
+    return SHARED_DATA
