@@ -1,0 +1,1 @@
+"""Files ⇄ values: `.cfg`, `.weights`, `.tree`, `.data`, `.names`, maps. Needs numpy only."""

@@ -1,0 +1,197 @@
+"""`.cfg` text ⇄ sections that know their line numbers.
+
+The grammar is the original's (`read_cfg`, `read_option`, `option_find` in its parser.c and option_list.c): blanks are
+removed everywhere, a line that then starts with `[` opens a section, `#` or `;` start a comment line, everything else
+is `key=value`. Where a key stands twice in a section the first one counts. A value is read as C's `atoi` and `atof`
+read it: the longest number at its start.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from darknet_compat.errors import CfgError
+from darknet_compat.formats.textfile import read_text, shown
+
+MAX_CFG_BYTES = 4 << 20
+"""The largest definition the original ships has 20 kB; a file beyond this is something else."""
+
+_BLANKS = str.maketrans("", "", " \t\r\n\v\f")
+_INTEGER = re.compile(r"[+-]?\d+")
+_REAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_INT32 = range(-(2**31), 2**31)
+_Number = TypeVar("_Number", int, float)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One `key=value` line. `value` is None where the line had none; the original then acts as if it were not there."""
+
+    key: str
+    value: str | None
+    line: int
+
+
+@dataclass(frozen=True)
+class Section:
+    """One `[type]` with its options in file order."""
+
+    type: str
+    options: tuple[Option, ...]
+    line: int
+
+    def find(self, key: str) -> Option | None:
+        """The option that counts for `key`: the first one (original: `option_find`)."""
+        return next((option for option in self.options if option.key == key), None)
+
+
+@dataclass(frozen=True)
+class Cfg:
+    """A whole definition: its sections, and the name (a path, usually) that messages call it by."""
+
+    sections: tuple[Section, ...]
+    name: str = "<cfg>"
+
+
+def read_cfg(path: str | Path) -> Cfg:
+    """Read a `.cfg` file.
+
+    Raises CfgError for anything that is no readable text file with sections: a folder, no permission, a `.weights`
+    file given by mistake, an option before the first section.
+    """
+    return parse_cfg(read_text(path, CfgError, "a .cfg", MAX_CFG_BYTES), name=str(path))
+
+
+def parse_cfg(text: str, name: str = "<cfg>") -> Cfg:
+    """Sections of a definition's text (original: `read_cfg`). Raises CfgError with the line that cannot be one."""
+    sections: list[Section] = []
+    type_, opened = "", 0
+    options: list[Option] = []
+    for number, raw in enumerate(text.split("\n"), start=1):
+        line = raw.translate(_BLANKS)
+        if not line or line[0] in "#;":
+            continue
+        if line[0] == "[":
+            if not line.endswith("]"):
+                raise CfgError(f"{name}:{number}: expected a section such as [net], found {shown(line)}")
+            if opened:
+                sections.append(Section(type_, tuple(options), opened))
+            type_, opened, options = line[1:-1], number, []
+            continue
+        if not opened:
+            hint = "; this looks like a web page" if line[0] == "<" else ""
+            raise CfgError(f"{name}:{number}: expected [net] first, found {shown(line)}{hint}")
+        key, equals, value = line.partition("=")
+        options.append(Option(key, value if equals and value else None, number))
+    if not opened:
+        raise CfgError(f"{name}: no sections; expected a .cfg that starts with [net]")
+    sections.append(Section(type_, tuple(options), opened))
+    return Cfg(tuple(sections), name)
+
+
+def format_cfg(cfg: Cfg | Iterable[Section]) -> str:
+    """The text of sections, without comments; parsing it again gives the same types, keys and values."""
+    sections = cfg.sections if isinstance(cfg, Cfg) else tuple(cfg)
+    blocks = []
+    for section in sections:
+        lines = [f"[{section.type}]"]
+        lines += [option.key if option.value is None else f"{option.key}={option.value}" for option in section.options]
+        blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)
+
+
+class Options:
+    """Typed reading of one section, remembering what was asked for, so that the rest can be reported.
+
+    `notes` collects what a person should know though the original would accept it in silence: values that are
+    numbers only at their start, and, after `finish`, options that nobody read.
+    """
+
+    def __init__(self, section: Section, cfg_name: str) -> None:
+        self.section = section
+        self.cfg_name = cfg_name
+        self.notes: list[str] = []
+        self._read: set[int] = set()
+
+    def error(self, message: str, key: str | None = None) -> CfgError:
+        """A CfgError that points at `key`'s line, or at the section's where the key is absent."""
+        option = self.section.find(key) if key else None
+        return CfgError(
+            f"{self.cfg_name}:{option.line if option else self.section.line}: [{self.section.type}] {message}"
+        )
+
+    def has(self, key: str) -> bool:
+        """Whether the option is there, without counting it as read."""
+        return (option := self.section.find(key)) is not None and option.value is not None
+
+    def text(self, key: str, default: str = "") -> str:
+        """The option as it stands, blanks removed."""
+        option = self._find(key)
+        return default if option is None or option.value is None else option.value
+
+    def integer(self, key: str, default: int, minimum: int | None = None, maximum: int | None = None) -> int:
+        """The option as `atoi` reads it. Raises CfgError where it is no 32-bit number or out of bounds."""
+        return self._bounded(key, self._number(key, self.text(key), default, _INTEGER, int), minimum, maximum)
+
+    def real(self, key: str, default: float, minimum: float | None = None, maximum: float | None = None) -> float:
+        """The option as `atof` reads it. Raises CfgError where it is no number or out of bounds."""
+        return self._bounded(key, self._number(key, self.text(key), default, _REAL, float), minimum, maximum)
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        """A switch: any number but 0 is on."""
+        return self.integer(key, int(default)) != 0
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        """A comma-separated list of whole numbers; empty where the option is absent."""
+        return tuple(self._number(key, item, 0, _INTEGER, int) for item in self._items(key))
+
+    def reals(self, key: str) -> tuple[float, ...]:
+        """A comma-separated list of numbers; empty where the option is absent."""
+        return tuple(self._number(key, item, 0.0, _REAL, float) for item in self._items(key))
+
+    def finish(self) -> list[str]:
+        """All notes: odd values, then every option nobody read (original: `option_unused`), each with its line."""
+        seen: set[str] = set()
+        for option in self.section.options:
+            where = f"{self.cfg_name}:{option.line}: [{self.section.type}] "
+            if option.key in seen:
+                self.notes.append(f"{where}{option.key} stands twice; the first one counts")
+            elif option.line not in self._read:
+                self.notes.append(f"{where}unused option {option.key}={option.value or ''}")
+            seen.add(option.key)
+        return self.notes
+
+    def _find(self, key: str) -> Option | None:
+        option = self.section.find(key)
+        if option is not None:
+            self._read.add(option.line)
+        return option
+
+    def _items(self, key: str) -> list[str]:
+        items = self.text(key).split(",")
+        return items if items[-1] else items[:-1]  # a comma at the end is common and harmless
+
+    def _number(self, key: str, text: str, default: _Number, pattern: re.Pattern[str], kind: type[_Number]) -> _Number:
+        if not text:
+            return default
+        match = pattern.match(text)
+        if match is None:
+            raise self.error(f"{key}: expected a number, found {shown(text)}", key)
+        if match.end() != len(text):
+            self.notes.append(str(self.error(f"{key}={shown(text)} is read as {match.group()}", key)))
+        value = kind(match.group())
+        if not (value in _INT32 if kind is int else math.isfinite(float(value))):
+            raise self.error(f"{key}: {shown(text)} is beyond 32 bits", key)
+        return value
+
+    def _bounded(self, key: str, value: _Number, minimum: _Number | None, maximum: _Number | None) -> _Number:
+        if minimum is not None and value < minimum:
+            raise self.error(f"{key}: expected {minimum} or more, found {value}", key)
+        if maximum is not None and value > maximum:
+            raise self.error(f"{key}: expected {maximum} or less, found {value}", key)
+        return value

@@ -1,0 +1,92 @@
+"""`.data`, `.names`, label lists and maps: the small files around a network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from darknet_compat.errors import DarknetCompatError, MetadataError
+from darknet_compat.formats.cfg import Option, Section
+from darknet_compat.formats.textfile import read_lines, shown
+
+
+def read_names(path: str | Path) -> tuple[str, ...]:
+    """The names or labels in a file, one a line, blanks at the ends removed (original: `get_labels`, which keeps them).
+
+    Raises MetadataError for a file without names or with an empty line between names, which would shift all after it.
+    """
+    names = [line.strip() for line in read_lines(path, MetadataError, "a list of names")]
+    while names and not names[-1]:
+        names.pop()
+    if not names:
+        raise MetadataError(f"{path}: expected one name a line, found an empty file")
+    if "" in names:
+        raise MetadataError(f"{path}:{names.index('') + 1}: expected a name, found an empty line")
+    return tuple(names)
+
+
+def read_map(path: str | Path, classes: int | None = None) -> tuple[int, ...]:
+    """The class each line's class is mapped to (original: `read_map`).
+
+    `classes` bounds the values. Raises MetadataError with the line that is no number or out of bounds.
+    """
+    lines = read_lines(path, MetadataError, "a map (one number a line)")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    numbers = []
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if not (text.isascii() and text.isdigit() and len(text) < 10):
+            raise MetadataError(f"{path}:{number}: expected the number of a class, found {shown(line)}")
+        if classes is not None and int(text) >= classes:
+            raise MetadataError(f"{path}:{number}: expected a class from 0 to {classes - 1}, found {text}")
+        numbers.append(int(text))
+    if not numbers:
+        raise MetadataError(f"{path}: expected one number a line, found an empty file")
+    return tuple(numbers)
+
+
+def read_data(path: str | Path) -> Section:
+    """A `.data` file as one section of options (original: `read_data_cfg`); `Options` reads it typed."""
+    options = []
+    for number, raw in enumerate(read_lines(path, MetadataError, "a .data file"), start=1):
+        line = "".join(raw.split())
+        if not line or line[0] in "#;":
+            continue
+        key, equals, value = line.partition("=")
+        if not equals:
+            raise MetadataError(f"{path}:{number}: expected key=value, found {shown(raw)}")
+        options.append(Option(key, value or None, number))
+    return Section("data", tuple(options), 1)
+
+
+def resolve_inside(
+    name: str, roots: Iterable[Path], where: str, error: type[DarknetCompatError] = MetadataError
+) -> Path:
+    """The file called `name` in the first of `roots` that has it, links followed, never outside that root.
+
+    Raises `error`, its message beginning with `where`, if no root has it or it lies outside all of them.
+    """
+    roots = [Path(os.path.realpath(root)) for root in roots]
+    left = False
+    for root in roots:
+        try:
+            path = Path(os.path.realpath(root / name))
+        except (OSError, ValueError):
+            continue
+        if not path.is_relative_to(root):
+            left = True
+        elif path.is_file():
+            return path
+    folders = " or ".join(dict.fromkeys(str(root) for root in roots))
+    if left:
+        raise error(f"{where}: {shown(name)} leaves the model's folder; copy the file into {folders}")
+    raise error(f"{where}: there is no {shown(name)} in {folders}")
+
+
+def data_roots(cfg_path: str | Path, packaged: Sequence[Path] = ()) -> list[Path]:
+    """Where files that a cfg names are looked for: its own folder, the folder above one called `cfg` (the original is
+    started there), then `packaged` folders."""
+    folder = Path(os.path.realpath(cfg_path)).parent
+    return [folder, *([folder.parent] if folder.name == "cfg" else []), *packaged]

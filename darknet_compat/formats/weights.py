@@ -1,0 +1,332 @@
+"""`.weights`: a header and then float32s to the end, little-endian, without names, lengths or checksum.
+
+`slots` is the only statement of their order; reader, writer, cutter, `info` and the network iterate it. The original
+(`load_weights_upto`, `save_weights_upto` in parser.c) checks no read, so that a wrong file loads silently and detects
+nonsense; here a file has exactly the network's length or is refused, with the layer at which it parts.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darknet_compat.errors import WeightsError
+from darknet_compat.formats import spec as s
+from darknet_compat.formats.atomic import atomic_write
+from darknet_compat.formats.spec import LayerSpec, NetworkSpec
+from darknet_compat.formats.textfile import shown
+
+Floats = NDArray[np.float32]
+FLOAT = np.dtype("<f4")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What stands before the floats. `seen` counts the images seen in training.
+
+    `seen` takes 8 bytes when major·10 + minor >= 2 (and both are below 1000), else 4; files above 1000 hold the
+    matrices of connected layers transposed.
+    """
+
+    major: int = 0
+    minor: int = 2
+    revision: int = 0
+    seen: int = 0
+
+    @property
+    def layout(self) -> struct.Struct:
+        """The header's bytes: 20 of them, or 16 with the narrow `seen`."""
+        wide = self.major * 10 + self.minor >= 2 and self.major < 1000 and self.minor < 1000
+        return struct.Struct("<iiiQ" if wide else "<iiii")
+
+    @property
+    def transposed(self) -> bool:
+        """Whether connected layers' weights are stored [inputs, outputs]."""
+        return self.major > 1000 or self.minor > 1000
+
+    def to_bytes(self) -> bytes:
+        """The header as it stands in a file."""
+        return self.layout.pack(self.major, self.minor, self.revision, self.seen)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One run of floats: parameter `name` of layer `layer`, of `shape` (that of its first rows, with `numload`).
+
+    `flipped`: the file holds the matrix [shape[0], rest] transposed.
+    """
+
+    layer: int
+    name: str
+    shape: tuple[int, ...]
+    flipped: bool = False
+
+    @property
+    def size(self) -> int:
+        """The number of floats."""
+        return math.prod(self.shape)
+
+    def from_file(self, floats: Floats) -> Floats:
+        """The parameter in its shape; a view of `floats` wherever that is possible."""
+        if not self.flipped:
+            return floats.reshape(self.shape)
+        return np.reshape(floats.reshape(-1, self.shape[0]).T, self.shape)
+
+    def to_file(self, parameter: Floats) -> Floats:
+        """The inverse of `from_file`, contiguous."""
+        rows = parameter[: self.shape[0]].reshape(self.shape[0], -1)
+        return np.ascontiguousarray(rows.T if self.flipped else rows, FLOAT).reshape(-1)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file's header and, per slot, its values: read-only views of the mapped file, nothing read until used."""
+
+    header: Header
+    arrays: tuple[tuple[Slot, Floats], ...]
+
+
+def slots(
+    spec: NetworkSpec, *, transposed: bool = False, cutoff: int | None = None, saving: bool = False
+) -> Iterator[Slot]:
+    """All slots of a network in file order.
+
+    `transposed` as the header says; only layers below `cutoff`. Reading obeys `dontload`, `dontloadscales` and
+    `numload`; writing (`saving`) obeys `dontsave` and else writes everything.
+    """
+    for layer in spec.layers[:cutoff]:
+        if (layer.dontsave if saving else layer.dontload) or type(layer) not in _SLOTS:
+            continue
+        for slot in _SLOTS[type(layer)](layer, transposed):
+            if not saving and layer.dontloadscales and slot.name in _STATISTICS:
+                continue
+            if not saving and layer.numload:
+                slot = Slot(slot.layer, slot.name, (layer.numload, *slot.shape[1:]), slot.flipped)
+            yield slot
+
+
+def read_header(path: str | Path) -> Header:
+    """The header of a weights file. Raises WeightsError if there is no room for one."""
+    return _read_header(path, _open(path)[1])
+
+
+def read_weights(path: str | Path, spec: NetworkSpec, cutoff: int | None = None) -> Weights:
+    """Map a weights file that belongs to `spec`, or to its first `cutoff` layers.
+
+    Raises WeightsError where the file is unreadable, no weights file, or not exactly as long as the network needs.
+    """
+    size, start = _open(path)
+    header = _read_header(path, start)
+    wanted = list(slots(spec, transposed=header.transposed, cutoff=cutoff))
+    if size != header.layout.size + 4 * sum(slot.size for slot in wanted):
+        raise WeightsError(_mismatch(path, spec, header, size, wanted, cutoff))
+    floats: Floats = np.empty(0, FLOAT)
+    if size > header.layout.size:
+        floats = np.memmap(path, FLOAT, mode="r", offset=header.layout.size)
+    ends = np.cumsum([slot.size for slot in wanted]).tolist()
+    parts = [slot.from_file(floats[end - slot.size : end]) for slot, end in zip(wanted, ends, strict=True)]
+    return Weights(header, tuple(zip(wanted, parts, strict=True)))
+
+
+def write_weights(path: str | Path, header: Header, arrays: Iterable[tuple[Slot, Floats]]) -> None:
+    """Write a weights file; it appears at `path` whole or not at all. Raises WeightsError where that fails."""
+    with atomic_write(path, WeightsError) as file:
+        file.write(header.to_bytes())
+        for slot, parameter in arrays:
+            file.write(slot.to_file(parameter).data)
+
+
+def cut_weights(path: str | Path, spec: NetworkSpec, out: str | Path, cutoff: int) -> None:
+    """Write the first `cutoff` layers of a weights file as a file of their own, the bytes that `darknet partial` writes.
+
+    The header is today's (0.2.0) and `seen` starts at 0, as training from such a file does.
+    """
+    if not 0 < cutoff <= len(spec.layers):
+        raise WeightsError(f"{spec.name}: expected 1 to {len(spec.layers)} layers to keep, found {cutoff}")
+    values = {(slot.layer, slot.name): array for slot, array in read_weights(path, spec).arrays}
+    kept = [slot for slot in slots(spec, cutoff=cutoff, saving=True) if (slot.layer, slot.name) in values]
+    write_weights(out, Header(), ((slot, values[slot.layer, slot.name]) for slot in kept))
+
+
+def _open(path: str | Path) -> tuple[int, bytes]:
+    """A regular file's size and first bytes."""
+    try:
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise WeightsError(f"{path}: expected a .weights file, found a device or pipe")
+            return status.st_size, file.read(512)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: cannot be read as .weights: {getattr(error, 'strerror', '') or error}") from None
+
+
+def _read_header(path: str | Path, start: bytes) -> Header:
+    text = start.lstrip()[:64]
+    if text[:1] == b"<":
+        raise WeightsError(
+            f"{path}: a web page, not .weights; it begins with {shown(text.decode('latin-1'), 40)}; download it again"
+        )
+    if text[:1] in (b"[", b"#") and b"net" in start:
+        raise WeightsError(f"{path}: a .cfg, not .weights; are the two swapped?")
+    if start.startswith(b"version https://git-lfs"):
+        raise WeightsError(f"{path}: a git-lfs pointer, not the .weights it stands for; fetch it with git lfs pull")
+    if len(start) < 16:
+        raise WeightsError(f"{path}: expected a header of 16 or 20 bytes, found a file of {len(start)}")
+    header = Header(*struct.unpack_from("<iii", start))
+    if len(start) < header.layout.size:
+        raise WeightsError(f"{path}: expected a header of {header.layout.size} bytes, found a file of {len(start)}")
+    return Header(*header.layout.unpack_from(start))
+
+
+def _mismatch(
+    path: str | Path, spec: NetworkSpec, header: Header, size: int, wanted: list[Slot], cutoff: int | None
+) -> str:
+    """One line on a file of the wrong length: both lengths, where they part, and the likely cause."""
+    needed = header.layout.size + 4 * sum(slot.size for slot in wanted)
+    upto = f" up to layer {cutoff}" if cutoff is not None else ""
+    where, cause = _divergence(spec, header, size, wanted)
+    return f"{path}: has {size} bytes, but {spec.name}{upto} needs {needed}: {where}; {cause}"
+
+
+def _divergence(spec: NetworkSpec, header: Header, size: int, wanted: list[Slot]) -> tuple[str, str]:
+    """Where a file's length departs from the network's, and why it may."""
+    available = size - header.layout.size
+    end = 0
+    layer_ends = {}
+    where = ""
+    for slot in wanted:
+        if end + 4 * slot.size > available and not where:
+            where = f"it ends in layer {slot.layer} [{spec.layers[slot.layer].type}] ({slot.name})"
+        end += 4 * slot.size
+        layer_ends[end] = slot.layer
+    where = where or f"{available - end} bytes are left after the last layer with weights"
+    if available - end in (-4, 4):
+        return where, f"its header (version {header.major}.{header.minor}) announces the other width of `seen`"
+    if available in layer_ends and (last := layer_ends[available]) != wanted[-1].layer:
+        return where, f"it holds exactly the layers up to {last}: a cut file; ask for cutoff {last + 1}"
+    if other := _other_class_count(spec, available, wanted):
+        return where, other
+    if available % 4:
+        return where, "a truncated or damaged download"
+    return where, "another network's weights, or a truncated download"
+
+
+def _other_class_count(spec: NetworkSpec, available: int, wanted: list[Slot]) -> str:
+    """Whether the file would fit if only the last layer with weights had another number of filters."""
+    groups = [list(group) for _, group in groupby(wanted, key=lambda slot: slot.layer)]
+    if not groups:
+        return ""
+    last = groups[-1]
+    filters = last[0].shape[0]
+    left = available - 4 * sum(slot.size for group in groups[:-1] for slot in group)
+    each = 4 * sum(slot.size for slot in last) // filters
+    if left <= 0 or left % each:
+        return ""
+    found = f"it fits a network whose layer {last[0].layer} has {left // each} filters instead of {filters}"
+    head = spec.layers[-1]
+    if isinstance(head, s.Region) and left // each % head.num == 0:
+        classes = left // each // head.num - head.coords - 1
+        return f"{found}, that is {classes} classes instead of {head.classes}" if classes > 0 else found
+    return found
+
+
+_STATISTICS = ("scales", "rolling_mean", "rolling_variance")
+
+
+def _normalized(layer: int, prefix: str, filters: int) -> Iterator[Slot]:
+    return (Slot(layer, prefix + name, (filters,)) for name in _STATISTICS)
+
+
+def _convolution(
+    layer: int, prefix: str, shape: tuple[int, ...], normalized: bool, flipped: bool = False
+) -> Iterator[Slot]:
+    """biases, with batch normalization its statistics, weights."""
+    yield Slot(layer, prefix + "biases", shape[:1])
+    if normalized:
+        yield from _normalized(layer, prefix, shape[0])
+    yield Slot(layer, prefix + "weights", shape, flipped)
+
+
+def _connection(layer: int, prefix: str, shape: tuple[int, int], normalized: bool, transposed: bool) -> Iterator[Slot]:
+    """biases, weights, with batch normalization its statistics."""
+    yield Slot(layer, prefix + "biases", shape[:1])
+    yield Slot(layer, prefix + "weights", shape, transposed)
+    if normalized:
+        yield from _normalized(layer, prefix, shape[0])
+
+
+def _convolutional(layer: s.Convolutional, transposed: bool) -> Iterator[Slot]:
+    shape = (layer.filters, layer.input.c // layer.groups, layer.size, layer.size)
+    return _convolution(layer.index, "", shape, layer.batch_normalize, layer.flipped)
+
+
+def _deconvolutional(layer: s.Deconvolutional, transposed: bool) -> Iterator[Slot]:
+    yield Slot(layer.index, "biases", (layer.filters,))
+    if layer.batch_normalize:
+        yield from _normalized(layer.index, "", layer.filters)
+    yield Slot(layer.index, "weights", (layer.input.c, layer.filters, layer.size, layer.size))
+
+
+def _connected(layer: s.Connected, transposed: bool) -> Iterator[Slot]:
+    return _connection(layer.index, "", (layer.output.c, layer.input.size), layer.batch_normalize, transposed)
+
+
+def _local(layer: s.Local, transposed: bool) -> Iterator[Slot]:
+    yield Slot(layer.index, "biases", (layer.output.size,))
+    locations = layer.output.h * layer.output.w
+    yield Slot(layer.index, "weights", (locations, layer.filters, layer.input.c * layer.size * layer.size))
+
+
+def _batchnorm(layer: s.Batchnorm, transposed: bool) -> Iterator[Slot]:
+    """Its biases are neither saved nor loaded by the original."""
+    return _normalized(layer.index, "", layer.input.c)
+
+
+RECURRENT_PARTS: dict[type[LayerSpec], tuple[tuple[str, ...], tuple[str, ...]]] = {
+    s.Gru: (("wz", "wr", "wh"), ("uz", "ur", "uh")),
+    s.Lstm: (("wi", "wf", "wo", "wg"), ("ui", "uf", "uo", "ug")),
+}
+"""Gated layers' connected parts in file order: first those from the state (w), then those from the input (u)."""
+
+
+def _gated(layer: s.Gru | s.Lstm, transposed: bool) -> Iterator[Slot]:
+    from_state, from_input = RECURRENT_PARTS[type(layer)]
+    parts = [(part, layer.outputs) for part in from_state] + [(part, layer.input.size) for part in from_input]
+    for part, inputs in parts:
+        yield from _connection(layer.index, part + ".", (layer.outputs, inputs), layer.batch_normalize, transposed)
+
+
+def _rnn(layer: s.Rnn, transposed: bool) -> Iterator[Slot]:
+    parts = {"input_layer": layer.input.size, "self_layer": layer.outputs, "output_layer": layer.outputs}
+    for part, inputs in parts.items():
+        yield from _connection(layer.index, part + ".", (layer.outputs, inputs), layer.batch_normalize, transposed)
+
+
+def _crnn(layer: s.Crnn, transposed: bool) -> Iterator[Slot]:
+    hidden, output = layer.hidden_filters, layer.output_filters
+    parts = {"input_layer": (hidden, layer.input.c), "self_layer": (hidden, hidden), "output_layer": (output, hidden)}
+    for part, shape in parts.items():
+        yield from _convolution(layer.index, part + ".", (*shape, 3, 3), layer.batch_normalize)
+
+
+_SLOTS: dict[type[LayerSpec], Callable[[Any, bool], Iterator[Slot]]] = {
+    s.Convolutional: _convolutional,
+    s.Deconvolutional: _deconvolutional,
+    s.Connected: _connected,
+    s.Local: _local,
+    s.Batchnorm: _batchnorm,
+    s.Rnn: _rnn,
+    s.Gru: _gated,
+    s.Lstm: _gated,
+    s.Crnn: _crnn,
+}
