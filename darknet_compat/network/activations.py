@@ -1,0 +1,55 @@
+"""The original's activations as torch functions (original: activations.h), and four of its best-known fork."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from darknet_compat.formats.spec import ActivationName
+
+
+def _plse(x: Tensor) -> Tensor:
+    """A piecewise linear sigmoid."""
+    outside = torch.where(x < -4, 0.01 * (x + 4), 0.01 * (x - 4) + 1)
+    return torch.where(x.abs() <= 4, 0.125 * x + 0.5, outside)
+
+
+def _stair(x: Tensor) -> Tensor:
+    """Flat over even unit steps, rising over odd ones."""
+    whole = x.floor()
+    return torch.where(whole % 2 == 0, (x / 2).floor(), (x - whole) + (x / 2).floor())
+
+
+def _lhtan(x: Tensor) -> Tensor:
+    """Linear in 0..1 and almost flat outside."""
+    return torch.where(x < 0, 0.001 * x, torch.where(x > 1, 0.001 * (x - 1) + 1, x))
+
+
+def _selu(x: Tensor) -> Tensor:
+    return 1.0507 * torch.where(x >= 0, x, 1.6732 * torch.expm1(x))
+
+
+ACTIVATIONS: dict[ActivationName, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "logistic": torch.sigmoid,
+    "loggy": lambda x: 2 * torch.sigmoid(x) - 1,
+    "relu": F.relu,
+    "elu": F.elu,
+    "selu": _selu,
+    "relie": lambda x: F.leaky_relu(x, 0.01),
+    "ramp": lambda x: F.relu(x) + 0.1 * x,
+    "leaky": lambda x: F.leaky_relu(x, 0.1),
+    "tanh": torch.tanh,
+    "plse": _plse,
+    "stair": _stair,
+    "hardtan": lambda x: x.clamp(-1, 1),
+    "lhtan": _lhtan,
+    "swish": F.silu,
+    "mish": F.mish,
+    "relu6": F.relu6,
+    "gelu": lambda x: F.gelu(x, approximate="tanh"),
+}
+"""An activation's name in a cfg → its function."""

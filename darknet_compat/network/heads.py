@@ -1,0 +1,209 @@
+"""What a raw output means: the layers that give a network's answers, each in two steps.
+
+`forward` activates (raw → what the original's `layer.output` holds); `boxes` decodes the activated output of the heads
+that detect. Nothing else in the package knows these formulas. Torch code throughout, so that it exports.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from darknet_compat.formats import spec as s
+from darknet_compat.formats.wordtree import WordTree
+from darknet_compat.network.layers import Build
+
+
+class Boxes(NamedTuple):
+    """Candidates of one head, D = anchors · cells, in the original's order (anchor by anchor, row by row).
+
+    `xywh`: [N, D, 4], centre and size as fractions of the network's input. `objectness`: [N, D]. `classes`: [N, D, C],
+    each class's probability given an object; of a tree's nodes given their parent.
+    """
+
+    xywh: Tensor
+    objectness: Tensor
+    classes: Tensor
+
+
+class TreeSoftmax(nn.Module):
+    """A softmax over each group of siblings (paper section 4; original, CUDA build: `softmax_tree`)."""
+
+    groups: Tensor
+
+    def __init__(self, tree: WordTree, temperature: float = 1.0) -> None:
+        super().__init__()
+        self.register_buffer("groups", torch.from_numpy(tree.groups).long(), persistent=False)  # [nodes]
+        self.count, self.temperature = len(tree.group_sizes), temperature
+
+    def forward(self, x: Tensor, dim: int = 1) -> Tensor:
+        """Logits with the nodes along `dim` → each node's probability given its parent, same shape."""
+        x = (x if self.temperature == 1 else x / self.temperature).movedim(dim, 0)  # [nodes, …]
+        shape = (self.count, *x.shape[1:])
+        largest = x.new_full(shape, -torch.inf).index_reduce(0, self.groups, x.detach(), "amax")  # [groups, …]
+        exponentials = (x - largest[self.groups]).exp()  # [nodes, …]
+        sums = x.new_zeros(shape).index_add(0, self.groups, exponentials)  # [groups, …]
+        return (exponentials / sums[self.groups]).movedim(0, dim)
+
+
+class Softmax(nn.Module):
+    """The answer of a classifier."""
+
+    def __init__(self, spec: s.Softmax, build: Build) -> None:
+        super().__init__()
+        self.groups, self.temperature = spec.groups, spec.temperature
+        self.spatial = spec.spatial and build == "cuda"  # the CPU build reads the option and ignores it
+        self.tree = TreeSoftmax(spec.tree, spec.temperature) if spec.tree else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, …] → [N, values]; with `spatial` [N, C, H, W], each location by itself."""
+        if self.tree is not None:
+            result: Tensor = self.tree(x.flatten(1))
+            return result
+        if self.spatial:
+            return x.softmax(1)
+        return (x.flatten(1).unflatten(1, (self.groups, -1)) / self.temperature).softmax(2).flatten(1)
+
+
+class Logistic(nn.Module):
+    """The logistic function."""
+
+    def __init__(self, spec: s.Logistic, build: Build) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape → the same shape."""
+        return x.sigmoid()
+
+
+class Iseg(nn.Module):
+    """The logistic function on the class maps; embeddings as they are."""
+
+    def __init__(self, spec: s.Iseg, build: Build) -> None:
+        super().__init__()
+        self.classes = spec.classes
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, classes + ids, H, W] → the same shape."""
+        return torch.cat([x[:, : self.classes].sigmoid(), x[:, self.classes :]], 1)
+
+
+class Region(nn.Module):
+    """YOLOv2 and YOLO9000: x, y, objectness through the logistic function, classes through softmax, tree or logistic.
+
+    The CPU build of the original walks a tree's groups as if classes were the outermost axis, so that its output is
+    not the model's; this is the CUDA build's, with which the weights were trained.
+    """
+
+    anchors: Tensor
+
+    def __init__(self, spec: s.Region, build: Build) -> None:
+        super().__init__()
+        self.spec = spec
+        self.register_buffer("anchors", torch.tensor(spec.anchors), persistent=False)  # [num, 2] in cells
+        self.tree = TreeSoftmax(spec.tree) if spec.tree else None
+        self.masks_activated = build == "cuda"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, num·(coords + 1 + classes), H, W] → the same shape, activated."""
+        coords = self.spec.coords
+        x = x.unflatten(1, (self.spec.num, -1))  # [N, num, coords + 1 + classes, H, W]
+        masks = x[:, :, 4:coords].sigmoid() if self.masks_activated else x[:, :, 4:coords]
+        parts = [x[:, :, :2].sigmoid(), x[:, :, 2:4], masks, *self._activate_classes(x[:, :, coords:])]
+        return torch.cat(parts, 2).flatten(1, 2)
+
+    def _activate_classes(self, x: Tensor) -> list[Tensor]:
+        """[N, num, 1 + classes, H, W]: objectness and classes; with `background` a softmax over both."""
+        objectness, classes = x[:, :, :1], x[:, :, 1:]
+        if self.tree is not None:
+            classes = self.tree(classes, dim=2)
+        elif self.spec.softmax and self.spec.background:
+            return [x.softmax(2)]
+        elif self.spec.softmax:
+            classes = classes.softmax(2)
+        else:
+            classes = classes.sigmoid()
+        return [objectness if self.spec.background else objectness.sigmoid(), classes]
+
+    def boxes(self, activated: Tensor, input_size: tuple[int, int]) -> Boxes:
+        """Decode `forward`'s result (paper section 2, direct location prediction; original: `get_region_box`)."""
+        x = activated.unflatten(1, (self.spec.num, -1))  # [N, num, coords + 1 + classes, H, W]
+        grid = x.new_tensor([x.shape[4], x.shape[3]])  # W, H
+        xywh = _grid_boxes(x[:, :, :4], self.anchors / grid)  # [N, D, 4]
+        objectness = x[:, :, self.spec.coords].flatten(1)  # [N, D]
+        if self.spec.background:
+            objectness = torch.ones_like(objectness)
+        return Boxes(xywh, objectness, _last(x[:, :, self.spec.coords + 1 :]))
+
+
+class Yolo(nn.Module):
+    """YOLOv3: everything but width and height through the logistic function."""
+
+    anchors: Tensor
+
+    def __init__(self, spec: s.Yolo, build: Build) -> None:
+        super().__init__()
+        self.spec = spec
+        anchors = torch.tensor([spec.anchors[number] for number in spec.mask])
+        self.register_buffer("anchors", anchors, persistent=False)  # [masks, 2] in pixels of the network's input
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, masks·(5 + classes), H, W] → the same shape, activated."""
+        x = x.unflatten(1, (len(self.spec.mask), -1))  # [N, masks, 5 + classes, H, W]
+        centre, scale = x[:, :, :2].sigmoid(), self.spec.scale_x_y
+        centre = centre if scale == 1 else centre * scale - (scale - 1) / 2
+        return torch.cat([centre, x[:, :, 2:4], x[:, :, 4:].sigmoid()], 2).flatten(1, 2)
+
+    def boxes(self, activated: Tensor, input_size: tuple[int, int]) -> Boxes:
+        """Decode `forward`'s result; `input_size` is the network's (width, height) (original: `get_yolo_box`)."""
+        x = activated.unflatten(1, (len(self.spec.mask), -1))  # [N, masks, 5 + classes, H, W]
+        xywh = _grid_boxes(x[:, :, :4], self.anchors / x.new_tensor(input_size))  # [N, D, 4]
+        return Boxes(xywh, x[:, :, 4].flatten(1), _last(x[:, :, 5:]))
+
+
+class Detection(nn.Module):
+    """YOLO's first head: per cell `classes` probabilities, `num` confidences, `num` boxes of 4 numbers."""
+
+    def __init__(self, spec: s.Detection, build: Build) -> None:
+        super().__init__()
+        self.spec = spec
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, side²·(classes + num·(1 + coords))] → the same shape; with `softmax` on each cell's classes."""
+        x = x.flatten(1)
+        if not self.spec.softmax:
+            return x
+        cells = self.spec.side**2 * self.spec.classes
+        classes = x[:, :cells].unflatten(1, (-1, self.spec.classes)).softmax(2).flatten(1)
+        return torch.cat([classes, x[:, cells:]], 1)
+
+    def boxes(self, activated: Tensor, input_size: tuple[int, int]) -> Boxes:
+        """Decode `forward`'s result, D = side²·num, cell by cell (original: `get_detection_detections`)."""
+        side, num, classes = self.spec.side, self.spec.num, self.spec.classes
+        sizes = [side**2 * classes, side**2 * num, side**2 * num * self.spec.coords]
+        probabilities, objectness, boxes = activated.split(sizes, 1)
+        boxes = boxes.unflatten(1, (side, side, num, self.spec.coords))[..., :4]  # [N, rows, columns, num, 4]
+        at = torch.arange(side, dtype=boxes.dtype, device=boxes.device)
+        x = (boxes[..., 0] + at[None, :, None]) / side
+        y = (boxes[..., 1] + at[:, None, None]) / side
+        size = boxes[..., 2:4].square() if self.spec.sqrt else boxes[..., 2:4]
+        xywh = torch.cat([torch.stack([x, y], -1), size], -1).flatten(1, 3)  # [N, D, 4]
+        shared = probabilities.unflatten(1, (side**2, 1, classes)).expand(-1, -1, num, -1).flatten(1, 2)
+        return Boxes(xywh, objectness, shared)
+
+
+def _grid_boxes(x: Tensor, anchors: Tensor) -> Tensor:
+    """[N, A, 4, H, W] activated x, y and raw w, h; `anchors` [A, 2] as fractions of the input → [N, A·H·W, 4]."""
+    height, width = x.shape[3:]
+    columns = torch.arange(width, dtype=x.dtype, device=x.device)
+    rows = torch.arange(height, dtype=x.dtype, device=x.device)[:, None]
+    centre = torch.stack([(x[:, :, 0] + columns) / width, (x[:, :, 1] + rows) / height], 2)  # [N, A, 2, H, W]
+    size = x[:, :, 2:4].exp() * anchors[None, :, :, None, None]  # [N, A, 2, H, W]
+    return _last(torch.cat([centre, size], 2))
+
+
+def _last(x: Tensor) -> Tensor:
+    """[N, A, K, H, W] → [N, A·H·W, K]."""
+    return x.permute(0, 1, 3, 4, 2).flatten(1, 3)

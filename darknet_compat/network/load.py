@@ -1,0 +1,41 @@
+"""The two ends of a network's life in files: `load_network` and `save_weights`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from darknet_compat.formats.lower import load_spec
+from darknet_compat.formats.weights import read_weights, write_weights
+from darknet_compat.network.layers import Build
+from darknet_compat.network.network import Network
+
+
+def load_network(
+    cfg: str | Path, weights: str | Path | None = None, *, batchnorm: Build = "cuda", cutoff: int | None = None
+) -> Network:
+    """A network from its `.cfg` and `.weights`, ready for inference (call `.train()` to train it).
+
+    Without `weights` they are drawn at random as the original does; with `cutoff` only the file's first layers are
+    there (`darknet19_448.conv.23`: cutoff 23) and the rest is random. `batchnorm` chooses the build of the original
+    whose batch normalization is meant: "cuda", with which the official weights were made, or "cpu".
+    Raises CfgError, WeightsError, TreeError or MetadataError, all DarknetCompatError, each one line.
+    """
+    spec = load_spec(cfg)
+    # The file is checked against the network before anything is allocated for it.
+    values = None if weights is None else read_weights(weights, spec, cutoff)
+    complete = (
+        values is not None and cutoff is None and not any(layer.dontload or layer.numload for layer in spec.layers)
+    )
+    network = Network(spec, batchnorm=batchnorm, initialize=not complete)
+    if values is not None:
+        network.load(values)
+    return network.eval()
+
+
+def save_weights(network: Network, path: str | Path) -> None:
+    """Write a network's `.weights`; byte for byte the file it was loaded from if nothing was trained.
+
+    The header keeps its version and with it the width of `seen` (a new network gets the original's 0.2.0). Raises
+    WeightsError where the file cannot be written; then nothing is left behind.
+    """
+    write_weights(path, network.header, network.slots())

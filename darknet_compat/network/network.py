@@ -1,0 +1,171 @@
+"""NetworkSpec → torch module; parameters ⇄ slots of a `.weights` file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from darknet_compat.formats import spec as s
+from darknet_compat.formats.spec import LayerSpec, NetworkSpec, Shape
+from darknet_compat.formats.weights import Floats, Header, Slot, Weights, slots
+from darknet_compat.network import heads, layers, recurrent
+from darknet_compat.network.layers import Build
+
+MODULES: dict[type[LayerSpec], Callable[[Any, Build], nn.Module]] = {
+    s.Convolutional: layers.Convolutional,
+    s.Deconvolutional: layers.Deconvolutional,
+    s.Connected: layers.ConnectedImage.from_spec,
+    s.Local: layers.Local,
+    s.Batchnorm: layers.Batchnorm,
+    s.Activation: layers.Activation,
+    s.Maxpool: layers.Maxpool,
+    s.Avgpool: layers.Avgpool,
+    s.Dropout: layers.Dropout,
+    s.Crop: layers.Crop,
+    s.Normalization: layers.Normalization,
+    s.L2norm: layers.L2norm,
+    s.Route: layers.Route,
+    s.Shortcut: layers.Shortcut,
+    s.Upsample: layers.Upsample,
+    s.Reorg: layers.Reorg,
+    s.Cost: layers.Cost,
+    s.Rnn: recurrent.Rnn,
+    s.Gru: recurrent.Gru,
+    s.Lstm: recurrent.Lstm,
+    s.Crnn: recurrent.Crnn,
+    s.Softmax: heads.Softmax,
+    s.Logistic: heads.Logistic,
+    s.Region: heads.Region,
+    s.Yolo: heads.Yolo,
+    s.Detection: heads.Detection,
+    s.Iseg: heads.Iseg,
+}
+"""A layer's spec → the module that computes it."""
+
+
+class Network(nn.Module):
+    """A Darknet network as a torch module: `layers[i]` computes layer i of the cfg.
+
+    `forward` gives what the heads read (raw outputs, for training and export), `layer_outputs` what the original's
+    `layer.output` holds for every layer. Batch size is free, height and width as far as the strides allow.
+    """
+
+    def __init__(self, spec: NetworkSpec, *, batchnorm: Build = "cuda", initialize: bool = True) -> None:
+        """With `initialize`, weights are drawn as the original draws them; else they are undefined until loaded."""
+        super().__init__()
+        self.spec = spec
+        self.batchnorm: Build = batchnorm
+        self.header = Header()
+        self.layers = nn.ModuleList(MODULES[type(layer)](layer, batchnorm) for layer in spec.layers)
+        if initialize:
+            self.initialize()
+
+    def initialize(self) -> None:
+        """Draw all weights as the original does for a network without a file (its `make_*_layer`)."""
+        for module in self.modules():
+            if module is not self and callable(draw := getattr(module, "initialize", None)):
+                draw()
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Raw outputs: what the heads read, one tensor, or a tuple of one a head where there are several.
+
+        `images`: float32 [N, C, H, W], RGB, 0..1 ([steps·N, inputs] for recurrent networks). Without a head the
+        output is the last layer's.
+        """
+        wanted = [head.sources[0] for head in self.spec.heads] or [self.spec.output_index]
+        found = self._run(images, wanted)
+        return found[0] if len(found) == 1 else tuple(found)
+
+    @torch.no_grad()
+    def layer_outputs(self, images: Tensor) -> list[Tensor]:
+        """Every layer's output, activated heads included, as the original's `layer.output` after `forward_network`.
+
+        `images` as for `forward`. One tensor a layer, [N, C, H, W], or [N, values] where the original's layer is no
+        image. A [cost] is all zeros, as it is there without a truth.
+        """
+        return self._run(images, range(len(self.layers)))
+
+    def activated(self, raw: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
+        """The heads' activated outputs from `forward`'s result, one a head."""
+        raws = (raw,) if isinstance(raw, Tensor) else raw
+        return [self.layers[head.index](x) for head, x in zip(self.spec.heads, raws, strict=True)]
+
+    def _run(self, images: Tensor, wanted: Sequence[int]) -> list[Tensor]:
+        """The outputs of the layers `wanted`; others run if these need them, and are forgotten after their last use."""
+        needed, last_use = self._needed(wanted)
+        outputs: dict[int, Tensor] = {-1: self._checked(images)}
+        for index in needed:
+            sources = self.spec.layers[index].sources
+            outputs[index] = self.layers[index](*(outputs[source] for source in sources))
+            for source in set(sources).difference(wanted):
+                if last_use[source] == index:
+                    del outputs[source]
+        return [outputs[index] for index in wanted]
+
+    def _needed(self, wanted: Sequence[int]) -> tuple[list[int], dict[int, int]]:
+        """The layers that `wanted` depend on, in order, and the last of these to read each."""
+        needed = set(wanted)
+        last_use: dict[int, int] = {}
+        for index in range(max(wanted), -1, -1):
+            if index in needed:
+                for source in self.spec.layers[index].sources:
+                    needed.add(source)
+                    last_use.setdefault(source, index)
+        return sorted(needed - {-1}), last_use
+
+    def _checked(self, images: Tensor) -> Tensor:
+        """The input, if it has as many channels, or values, as the network reads."""
+        shape: Shape = self.spec.net.input
+        if images.dim() != (4 if shape.image else 2) or images.shape[1] != shape.c:
+            wanted = f"[N, {shape.c}, height, width]" if shape.image else f"[N, {shape.c}]"
+            raise ValueError(f"{self.spec.name} reads images {wanted}, found {list(images.shape)}")
+        return images
+
+    def parameter(self, slot: Slot) -> Tensor:
+        """The parameter or buffer that a slot of the file belongs to."""
+        owner, _, name = f"layers.{slot.layer}.{slot.name}".rpartition(".")
+        tensor: Tensor = getattr(self.get_submodule(owner), name)
+        return tensor
+
+    @torch.no_grad()
+    def load(self, weights: Weights) -> None:
+        """Copy a file's values into the parameters, and take over its header."""
+        for slot, array in weights.arrays:
+            target = self.parameter(slot)[: slot.shape[0]]
+            np.copyto(target.numpy(), array) if target.device.type == "cpu" else target.copy_(torch.tensor(array))
+        self.header = weights.header
+
+    def slots(self) -> Iterator[tuple[Slot, Floats]]:
+        """Every slot of a saved file with its values, on the CPU."""
+        for slot in slots(self.spec, transposed=self.header.transposed, saving=True):
+            yield slot, self.parameter(slot).detach().cpu().float().numpy()
+
+    @torch.no_grad()
+    def folded(self) -> Network:
+        """A copy for inference in which batch normalization has gone into the convolutions' weights and biases.
+
+        Fewer operations and equal answers up to rounding; only convolutions with it are changed.
+        """
+        changed = {
+            layer.index: dataclasses.replace(layer, batch_normalize=False)
+            for layer in self.spec.layers
+            if isinstance(layer, s.Convolutional) and layer.batch_normalize and not (layer.xnor or layer.binary)
+        }
+        spec = dataclasses.replace(
+            self.spec, layers=tuple(changed.get(layer.index, layer) for layer in self.spec.layers)
+        )
+        network = Network(spec, batchnorm=self.batchnorm, initialize=False)
+        network.load_state_dict(self.state_dict(), strict=False)
+        for index in changed:
+            old, new = self.layers[index], network.layers[index]
+            assert isinstance(old, layers.Convolutional) and isinstance(new, layers.Convolutional)
+            factor = old.scales.double() / old.deviation(old.rolling_variance.double())  # [filters]
+            new.weights.copy_(old.weights * factor[:, None, None, None])
+            new.biases.copy_(old.biases - old.rolling_mean * factor)
+        network.header = self.header
+        return network.train(self.training)
