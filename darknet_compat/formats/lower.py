@@ -8,11 +8,12 @@ layers' own are in `lower_layers`. What would make the original crash, read beyo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from darknet_compat.errors import CfgError
-from darknet_compat.formats.cfg import Cfg, Options, read_cfg
+from darknet_compat.formats.cfg import Cfg, Option, Options, read_cfg
 from darknet_compat.formats.context import LIMIT, Context
 from darknet_compat.formats.lower_layers import LOWERINGS
 from darknet_compat.formats.metadata import data_roots
@@ -23,9 +24,21 @@ from darknet_compat.formats.textfile import shown
 _POLICIES = ("constant", "step", "steps", "exp", "sigmoid", "poly", "random")
 
 
-def load_spec(path: str | Path) -> NetworkSpec:
-    """Read a `.cfg` file and lower it. Raises CfgError, or TreeError and MetadataError for files it names."""
-    return lower(read_cfg(path), data_roots(path, [cfg_dir()]))
+def load_spec(path: str | Path, size: tuple[int, int] | None = None) -> NetworkSpec:
+    """Read a `.cfg` file and lower it, at another input `size` (width, height) if given.
+
+    Raises CfgError, or TreeError and MetadataError for files it names.
+    """
+    cfg = read_cfg(path)
+    return lower(cfg if size is None else at_size(cfg, *size), data_roots(path, [cfg_dir()]))
+
+
+def at_size(cfg: Cfg, width: int, height: int) -> Cfg:
+    """The same definition for inputs of `width` x `height` (original: `resize_network`)."""
+    net, *rest = cfg.sections
+    changed = (Option("width", str(width), net.line), Option("height", str(height), net.line))
+    kept = tuple(option for option in net.options if option.key not in ("width", "height"))
+    return replace(cfg, sections=(replace(net, options=(*changed, *kept)), *rest))
 
 
 def lower(cfg: Cfg, roots: Sequence[Path] | None = None) -> NetworkSpec:
