@@ -72,6 +72,17 @@ class WordTree:
             depths[offset : offset + size] = depths[parent] + 1 if parent >= 0 else 0
         return depths
 
+    def absolute(self, conditional: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Every node's absolute probability, the product down its path, [..., nodes], from those given the parent.
+
+        Original: `hierarchy_predictions`.
+        """
+        absolute = conditional.copy()
+        for depth in range(1, int(self.depths.max()) + 1):
+            nodes = np.flatnonzero(self.depths == depth)
+            absolute[..., nodes] *= absolute[..., self.parents[nodes]]
+        return absolute
+
     def path(self, node: int) -> list[int]:
         """The nodes from the root down to `node`, both included."""
         path = [node]

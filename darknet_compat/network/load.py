@@ -11,16 +11,22 @@ from darknet_compat.network.network import Network
 
 
 def load_network(
-    cfg: str | Path, weights: str | Path | None = None, *, batchnorm: Build = "cuda", cutoff: int | None = None
+    cfg: str | Path,
+    weights: str | Path | None = None,
+    *,
+    batchnorm: Build = "cuda",
+    cutoff: int | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Network:
     """A network from its `.cfg` and `.weights`, ready for inference (call `.train()` to train it).
 
     Without `weights` they are drawn at random as the original does; with `cutoff` only the file's first layers are
     there (`darknet19_448.conv.23`: cutoff 23) and the rest is random. `batchnorm` chooses the build of the original
-    whose batch normalization is meant: "cuda", with which the official weights were made, or "cpu".
+    whose batch normalization is meant: "cuda", with which the official weights were made, or "cpu". `size` is another
+    input size than the cfg's, (width, height).
     Raises CfgError, WeightsError, TreeError or MetadataError, all DarknetCompatError, each one line.
     """
-    spec = load_spec(cfg)
+    spec = load_spec(cfg, size)
     # The file is checked against the network before anything is allocated for it.
     values = None if weights is None else read_weights(weights, spec, cutoff)
     complete = (
