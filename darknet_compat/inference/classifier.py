@@ -1,0 +1,82 @@
+"""Pictures in, classes out, on any runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from darknet_compat.formats.transfer import Progress
+from darknet_compat.inference.batch import Failure, Prepared, prepared_batches
+from darknet_compat.inference.detector import Source
+from darknet_compat.inference.model import load_model
+from darknet_compat.inference.results import Classification
+from darknet_compat.runtime.base import Floats, Precision, Resize, Runtime
+
+
+class Classifier:
+    """A classifying network with its names (original: `predict_classifier` in classifier.c, which letterboxes).
+
+    The arguments are Detector's. Can be shared between threads.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        weights: str | Path | None = None,
+        *,
+        names: str | Path | Sequence[str] | None = None,
+        backend: str = "auto",
+        precision: Precision = "fp32",
+        size: int | tuple[int, int] | None = None,
+        resize: Resize | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        loaded = load_model(
+            model,
+            weights,
+            task="classify",
+            names=names,
+            backend=backend,
+            precision=precision,
+            size=size,
+            resize=resize,
+            progress=progress,
+        )
+        self.runtime: Runtime = loaded.runtime
+        self.names = loaded.names
+
+    @overload
+    def __call__(self, source: list[Source]) -> list[Classification]: ...
+    @overload
+    def __call__(self, source: Source) -> Classification: ...
+    def __call__(self, source: Source | list[Source]) -> Classification | list[Classification]:
+        """The classes of one picture, or a list of answers for a list. Raises ImageError for one it cannot read."""
+        answers: list[Classification] = []
+        for _, result in self.stream(source if isinstance(source, list) else [source]):
+            if isinstance(result, Failure):
+                raise result.error
+            answers.append(result)
+        return answers if isinstance(source, list) else answers[0]
+
+    def stream(self, sources: Iterable[Source], batch: int = 1) -> Iterator[tuple[Source, Classification | Failure]]:
+        """Each picture with its answer, or with the Failure that says why it could not be read; in order."""
+        for prepared in prepared_batches(sources, self.runtime.description, batch):
+            readable = [item for item in prepared if isinstance(item, Prepared)]
+            probabilities = iter(self._probabilities(readable))
+            for item in prepared:
+                yield item.source, item if isinstance(item, Failure) else self._answer(next(probabilities))
+
+    def _probabilities(self, readable: list[Prepared]) -> Floats:
+        """[N, classes]."""
+        if not readable:
+            return np.empty((0, len(self.names)), np.float32)
+        return self.runtime.infer(np.stack([item.pixels for item in readable]))["classes"]
+
+    def _answer(self, probabilities: Floats) -> Classification:
+        tree = self.runtime.description.tree
+        if tree is None:
+            return Classification(probabilities, self.names)
+        return Classification(tree.absolute(probabilities), self.names, tree.leaves)

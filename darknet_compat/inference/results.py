@@ -1,0 +1,90 @@
+"""What a detector or classifier answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Detection(NamedTuple):
+    """One box with one class; `box` is x1, y1, x2, y2 in pixels of the picture."""
+
+    name: str
+    score: float
+    box: tuple[float, float, float, float]
+    class_id: int
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """What was found in one picture, best first; a box that carries two classes is two detections.
+
+    `boxes` float32 [N, 4]: x1, y1, x2, y2 in pixels of the given picture, which they may reach beyond, as the
+    original's do (`clipped` cuts them). `scores` float32 [N], `class_ids` int64 [N], `names` one a detection.
+    `width` and `height` are the picture's.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    class_ids: NDArray[np.int64]
+    names: tuple[str, ...]
+    width: int
+    height: int
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __iter__(self) -> Iterator[Detection]:
+        for name, score, box, class_id in zip(self.names, self.scores, self.boxes, self.class_ids, strict=True):
+            x1, y1, x2, y2 = box.tolist()
+            yield Detection(name, float(score), (x1, y1, x2, y2), int(class_id))
+
+    def clipped(self) -> Detections:
+        """The same with boxes cut to the picture."""
+        limits = np.array([self.width, self.height, self.width, self.height], np.float32)
+        boxes = np.clip(self.boxes, 0, limits)
+        return Detections(boxes, self.scores, self.class_ids, self.names, self.width, self.height)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, for JSON."""
+        found = [
+            {"class": d.name, "class_id": d.class_id, "score": round(d.score, 6), "box": [round(x, 2) for x in d.box]}
+            for d in self
+        ]
+        return {"width": self.width, "height": self.height, "detections": found}
+
+
+class Guess(NamedTuple):
+    """One class a classifier thinks of."""
+
+    name: str
+    probability: float
+    class_id: int
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """A classifier's answer to one picture: every class's probability, float32 [classes], and all their names.
+
+    With a WordTree a node's probability is absolute: the product down its path.
+    """
+
+    probabilities: NDArray[np.float32]
+    class_names: tuple[str, ...]
+    candidates: NDArray[np.bool_] | None = None
+
+    def top(self, k: int = 5) -> list[Guess]:
+        """The k most probable classes, best first; of a WordTree its leaves only, as the original."""
+        scores = self.probabilities
+        if self.candidates is not None:
+            scores = np.where(self.candidates, scores, -1.0).astype(np.float32)
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [Guess(self.class_names[i], float(self.probabilities[i]), int(i)) for i in best if scores[i] >= 0]
+
+    def to_dict(self, k: int = 5) -> dict[str, Any]:
+        """The top k as plain numbers and strings, for JSON."""
+        return {"classes": [guess._asdict() for guess in self.top(k)]}

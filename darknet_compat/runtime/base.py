@@ -1,0 +1,52 @@
+"""The one protocol of all runtimes, and what an artefact says of itself.
+
+A runtime takes pixels and gives arrays; everything before (decoding, resizing) and after (thresholds, NMS, names) is
+`inference`'s, the same for every one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darknet_compat.formats.wordtree import WordTree
+
+Floats = NDArray[np.float32]
+Task = Literal["detect", "classify"]
+Resize = Literal["letterbox", "stretch"]
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True)
+class Description:
+    """How an artefact wants to be used. `width` and `height` are of its input, in pixels."""
+
+    name: str
+    task: Task
+    width: int
+    height: int
+    channels: int
+    classes: int
+    resize: Resize = "letterbox"
+    precision: Precision = "fp32"
+    tree: WordTree | None = None
+    map: tuple[int, ...] | None = None
+
+
+class Runtime(Protocol):
+    """A network ready to run. Safe to share between threads."""
+
+    description: Description
+
+    def infer(self, images: Floats) -> Mapping[str, Floats]:
+        """Run the network on float32 [N, C, H, W], RGB, 0..1.
+
+        For detectors `boxes` [N, D, 4], centre and size as fractions of the input; `objectness` [N, D]; `classes`
+        [N, D, C], each class's probability given an object. For classifiers `classes` [N, C]. A tree's classes have
+        their probability given their parent.
+        """
+        ...
