@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from darknet_compat.formats.models import ALIASES, HEADERS, WeightsFile
 from darknet_compat.formats.packaged import cfg_dir, weights_dir
 from darknet_compat.formats.spec import NetworkSpec, Softmax
 from darknet_compat.formats.weights import slots
-from tests.formats.http_server import Server, gives, running
+from tests.formats.http_server import Server, gives
 
 each_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 
@@ -122,20 +121,13 @@ def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setattr(catalog, "weights_dir", lambda: folder)
     monkeypatch.setenv("DARKNET_COMPAT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
     return folder
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running() as state:
-        state.routes["/toy.weights"] = gives(DATA)
-        yield state
 
 
 @pytest.fixture
 def toy(server: Server, packaged: Path) -> Model:
     """A model whose weights, 16 + 4·19,996 bytes, only the local server has."""
+    server.routes["/toy.weights"] = gives(DATA)
     weights = WeightsFile("toy.weights", 19_996, None, (server.url("/toy.weights"),))
     return replace(MODELS["yolov2-voc"], name="toy", weights=weights)
 
