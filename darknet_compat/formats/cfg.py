@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,7 +31,11 @@ _Number = TypeVar("_Number", int, float)
 
 @dataclass(frozen=True)
 class Option:
-    """One `key=value` line. `value` is None where the line had none; the original then acts as if it were not there."""
+    """One `key=value` line.
+
+    `value` is None where the line has no `=`: the option then stands at its default, and hides those of its name that
+    follow. It is empty where nothing follows the `=`: the original drops such a line, and it counts nowhere.
+    """
 
     key: str
     value: str | None
@@ -45,9 +50,14 @@ class Section:
     options: tuple[Option, ...]
     line: int
 
+    @cached_property
+    def counting(self) -> dict[str, Option]:
+        """The option that counts for each key: the first one that is not empty (original: `option_find`)."""
+        return {option.key: option for option in reversed(self.options) if option.value != ""}
+
     def find(self, key: str) -> Option | None:
-        """The option that counts for `key`: the first one (original: `option_find`)."""
-        return next((option for option in self.options if option.key == key), None)
+        """The option that counts for `key`."""
+        return self.counting.get(key)
 
 
 @dataclass(frozen=True)
@@ -87,7 +97,7 @@ def parse_cfg(text: str, name: str = "<cfg>") -> Cfg:
             hint = "; this looks like a web page" if line[0] == "<" else ""
             raise CfgError(f"{name}:{number}: expected [net] first, found {shown(line)}{hint}")
         key, equals, value = line.partition("=")
-        options.append(Option(key, value if equals and value else None, number))
+        options.append(Option(key, value if equals else None, number))
     if not opened:
         raise CfgError(f"{name}: no sections; expected a .cfg that starts with [net]")
     sections.append(Section(type_, tuple(options), opened))
@@ -116,7 +126,7 @@ class Options:
         self.section = section
         self.cfg_name = cfg_name
         self.notes: list[str] = []
-        self._read: set[int] = set()
+        self._read: set[str] = set()
 
     def error(self, message: str, key: str | None = None) -> CfgError:
         """A CfgError that points at `key`'s line, or at the section's where the key is absent."""
@@ -156,21 +166,24 @@ class Options:
 
     def finish(self) -> list[str]:
         """All notes: odd values, then every option nobody read (original: `option_unused`), each with its line."""
-        seen: set[str] = set()
         for option in self.section.options:
-            where = f"{self.cfg_name}:{option.line}: [{self.section.type}] "
-            if option.key in seen:
-                self.notes.append(f"{where}{option.key} stands twice; the first one counts")
-            elif option.line not in self._read:
-                self.notes.append(f"{where}unused option {option.key}={option.value or ''}")
-            seen.add(option.key)
+            if found := self._remark(option):
+                self.notes.append(f"{self.cfg_name}:{option.line}: [{self.section.type}] {found}")
         return self.notes
 
+    def _remark(self, option: Option) -> str:
+        """What a person should know about an option, if anything."""
+        if option.value == "":
+            return f"nothing follows {option.key}=, the line does not count"
+        if option is not self.section.find(option.key):
+            return f"{option.key} stands twice; the first one counts"
+        if option.key not in self._read:
+            return f"unused option {option.key}" + ("" if option.value is None else f"={option.value}")
+        return f"{option.key} has no value; its default is taken" if option.value is None else ""
+
     def _find(self, key: str) -> Option | None:
-        option = self.section.find(key)
-        if option is not None:
-            self._read.add(option.line)
-        return option
+        self._read.add(key)
+        return self.section.find(key)
 
     def _items(self, key: str) -> list[str]:
         items = self.text(key).split(",")

@@ -57,7 +57,7 @@ def read_data(path: str | Path) -> Section:
         key, equals, value = line.partition("=")
         if not equals:
             raise MetadataError(f"{path}:{number}: expected key=value, found {shown(raw)}")
-        options.append(Option(key, value or None, number))
+        options.append(Option(key, value, number))
     return Section("data", tuple(options), 1)
 
 
