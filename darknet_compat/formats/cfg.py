@@ -8,7 +8,6 @@ read it: the longest number at its start.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,15 +16,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from darknet_compat.errors import CfgError
-from darknet_compat.formats.textfile import read_text, shown
+from darknet_compat.formats.textfile import plain, read_text, shown
 
 MAX_CFG_BYTES = 4 << 20
 """The largest definition the original ships has 20 kB; a file beyond this is something else."""
 
 _BLANKS = str.maketrans("", "", " \t\r\n\v\f")
-_INTEGER = re.compile(r"[+-]?\d+")
-_REAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
-_INT32 = range(-(2**31), 2**31)
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_REAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_MAX_DIGITS = 1000  # Python refuses to read longer whole numbers, or takes long
+_LIMITS: dict[type, tuple[float, float]] = {int: (-(2**31), 2**31 - 1), float: (-3.4028234e38, 3.4028234e38)}
 _Number = TypeVar("_Number", int, float)
 
 
@@ -130,10 +130,16 @@ class Options:
 
     def error(self, message: str, key: str | None = None) -> CfgError:
         """A CfgError that points at `key`'s line, or at the section's where the key is absent."""
+        return CfgError(f"{self.where(key)} {message}")
+
+    def note(self, message: str, key: str | None = None) -> None:
+        """The same as a remark."""
+        self.notes.append(f"{self.where(key)} {message}")
+
+    def where(self, key: str | None = None) -> str:
+        """What messages about `key` begin with: file, line, section."""
         option = self.section.find(key) if key else None
-        return CfgError(
-            f"{self.cfg_name}:{option.line if option else self.section.line}: [{self.section.type}] {message}"
-        )
+        return self._at(option.line if option else self.section.line)
 
     def has(self, key: str) -> bool:
         """Whether the option is there, without counting it as read."""
@@ -167,19 +173,23 @@ class Options:
     def finish(self) -> list[str]:
         """All notes: odd values, then every option nobody read (original: `option_unused`), each with its line."""
         for option in self.section.options:
-            if found := self._remark(option):
-                self.notes.append(f"{self.cfg_name}:{option.line}: [{self.section.type}] {found}")
+            if remark := self._remark(option):
+                self.notes.append(f"{self._at(option.line)} {remark}")
         return self.notes
+
+    def _at(self, line: int) -> str:
+        return f"{self.cfg_name}:{line}: [{plain(self.section.type)}]"
 
     def _remark(self, option: Option) -> str:
         """What a person should know about an option, if anything."""
+        key = plain(option.key)
         if option.value == "":
-            return f"nothing follows {option.key}=, the line does not count"
+            return f"nothing follows {key}=, the line does not count"
         if option is not self.section.find(option.key):
-            return f"{option.key} stands twice; the first one counts"
+            return f"{key} stands twice; the first one counts"
         if option.key not in self._read:
-            return f"unused option {option.key}" + ("" if option.value is None else f"={option.value}")
-        return f"{option.key} has no value; its default is taken" if option.value is None else ""
+            return f"unused option {key}" + ("" if option.value is None else f"={plain(option.value)}")
+        return f"{key} has no value; its default is taken" if option.value is None else ""
 
     def _find(self, key: str) -> Option | None:
         self._read.add(key)
@@ -187,7 +197,11 @@ class Options:
 
     def _items(self, key: str) -> list[str]:
         items = self.text(key).split(",")
-        return items if items[-1] else items[:-1]  # a comma at the end is common and harmless
+        if items == [""]:
+            return []
+        if "" in items:  # after a comma at the end, say: to the original one more number
+            self.note(f"{key}={shown(self.text(key))}: an empty place in a list is read as 0", key)
+        return items
 
     def _number(self, key: str, text: str, default: _Number, pattern: re.Pattern[str], kind: type[_Number]) -> _Number:
         if not text:
@@ -195,11 +209,12 @@ class Options:
         match = pattern.match(text)
         if match is None:
             raise self.error(f"{key}: expected a number, found {shown(text)}", key)
-        if match.end() != len(text):
-            self.notes.append(str(self.error(f"{key}={shown(text)} is read as {match.group()}", key)))
-        value = kind(match.group())
-        if not (value in _INT32 if kind is int else math.isfinite(float(value))):
+        number = match.group()
+        lowest, highest = _LIMITS[kind]
+        if len(number) > _MAX_DIGITS or not lowest <= (value := kind(number)) <= highest:
             raise self.error(f"{key}: {shown(text)} is beyond 32 bits", key)
+        if number != text:
+            self.note(f"{key}={shown(text)} is read as {plain(number)}", key)
         return value
 
     def _bounded(self, key: str, value: _Number, minimum: _Number | None, maximum: _Number | None) -> _Number:

@@ -89,9 +89,7 @@ class Context:
         """The file that option `key` names, inside the model's folder or the packaged one; None without the option."""
         if not (name := options.text(key)):
             return None
-        option = options.section.find(key)
-        where = f"{self.cfg_name}:{option.line if option else 0}: [{options.section.type}] {key}"
-        path = resolve_inside(name.removeprefix(_DEBIAN_HOME), self.roots, where, CfgError)
+        path = resolve_inside(name.removeprefix(_DEBIAN_HOME), self.roots, f"{options.where(key)} {key}", CfgError)
         self.files[name] = str(path)
         return path
 

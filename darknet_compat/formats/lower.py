@@ -19,7 +19,7 @@ from darknet_compat.formats.lower_layers import LOWERINGS
 from darknet_compat.formats.metadata import data_roots
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.spec import Net, NetworkSpec
-from darknet_compat.formats.textfile import shown
+from darknet_compat.formats.textfile import plain, shown
 
 _POLICIES = ("constant", "step", "steps", "exp", "sigmoid", "poly", "random")
 
@@ -49,7 +49,7 @@ def lower(cfg: Cfg, roots: Sequence[Path] | None = None) -> NetworkSpec:
     """
     first, *rest = cfg.sections
     if first.type not in ("net", "network"):
-        raise CfgError(f"{cfg.name}:{first.line}: expected [net] or [network] first, found [{first.type}]")
+        raise CfgError(f"{cfg.name}:{first.line}: expected [net] or [network] first, found [{plain(first.type)}]")
     if not rest:
         raise CfgError(f"{cfg.name}: only [net], no layers")
     options = Options(first, cfg.name)
@@ -77,7 +77,7 @@ def _lower_net(options: Options) -> Net:
         )
     policy = options.text("policy", "constant")
     if policy not in _POLICIES:
-        options.notes.append(str(options.error(f"unknown policy {shown(policy)} is taken for constant", "policy")))
+        options.note(f"unknown policy {shown(policy)} is taken for constant", "policy")
         policy = "constant"
     steps, scales = options.integers("steps"), options.reals("scales")
     if policy == "steps" and (not steps or len(scales) < len(steps)):

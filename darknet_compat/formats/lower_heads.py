@@ -136,6 +136,8 @@ def _expect_channels(options: Options, context: Context, boxes: int, values: int
 def _anchors(options: Options, num: int) -> tuple[tuple[float, float], ...]:
     """`num` pairs (width, height)."""
     values = options.reals("anchors") if options.has("anchors") else (_DEFAULT_ANCHOR,) * (2 * num)
+    if len(values) == 2 * num + 1 and options.text("anchors").endswith(","):
+        values = values[:-1]  # the one that the original writes beyond its array
     if len(values) != 2 * num:
         raise options.error(f"anchors: expected 2 x num = {2 * num} numbers, found {len(values)}", "anchors")
     return tuple(zip(values[::2], values[1::2], strict=True))

@@ -14,6 +14,7 @@ from darknet_compat.formats.cfg import Options
 from darknet_compat.formats.context import Context, Lowering, activation
 from darknet_compat.formats.lower_heads import HEAD_LOWERINGS
 from darknet_compat.formats.spec import LayerSpec, Shape, flat
+from darknet_compat.formats.textfile import shown
 
 
 def _window(options: Options, length: int, size: int, stride: int, padding: int) -> int:
@@ -256,7 +257,7 @@ def cost(options: Options, context: Context) -> LayerSpec:
     """As many values as its input."""
     kind = options.text("type", "sse")
     if kind not in ("sse", "masked", "L1", "seg", "smooth", "wgan"):
-        options.notes.append(str(options.error(f"unknown type {kind} is taken for sse", "type")))
+        options.note(f"unknown type {shown(kind)} is taken for sse", "type")
         kind = "sse"
     return spec.Cost(
         **context.common(options, flat(context.input.size)),

@@ -36,7 +36,12 @@ def read_lines(path: str | Path, error: type[DarknetCompatError], what: str) -> 
     return lines if lines[-1] else lines[:-1]
 
 
+def plain(text: str, limit: int = 60) -> str:
+    """Text from a file such that a message stays one short printable line whatever the file held."""
+    escaped = text[: limit + 1].encode("unicode_escape").decode("ascii")
+    return escaped if len(escaped) <= limit else escaped[: limit - 3] + "..."
+
+
 def shown(text: str, limit: int = 60) -> str:
-    """A quotation that keeps a message on one printable line whatever the file held."""
-    cut = text if len(text) <= limit else text[: limit - 3] + "..."
-    return "'" + cut.encode("unicode_escape").decode("ascii") + "'"
+    """The same in quotation marks."""
+    return f"'{plain(text, limit)}'"

@@ -18,7 +18,7 @@ from tests.conftest import Original
 
 @dataclass
 class Seen:
-    """What the original makes of a cfg: a row (out_w, out_h, out_c, outputs) a layer, and the options it left unused."""
+    """What the original makes of a cfg: a row (out_w, out_h, out_c, outputs) a layer, and options it left unused."""
 
     layers: list[tuple[int, ...]] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)

@@ -148,11 +148,51 @@ def test_lists_have_blanks_anywhere() -> None:
     assert read.finish() == []
 
 
-@pytest.mark.parametrize("value", ["2147483648", "-2147483649", "9" * 400])
+def test_an_empty_place_in_a_list_is_0() -> None:
+    read = options("layers=-1,,8,\nanchors=,1.5\nsteps=\n")
+    assert read.integers("layers") == (-1, 0, 8, 0)
+    assert read.reals("anchors") == (0, 1.5)
+    assert read.integers("steps") == ()
+    assert read.finish() == [
+        "m.cfg:2: [net] layers='-1,,8,': an empty place in a list is read as 0",
+        "m.cfg:3: [net] anchors=',1.5': an empty place in a list is read as 0",
+        "m.cfg:4: [net] nothing follows steps=, the line does not count",
+    ]
+
+
+@pytest.mark.parametrize("value", ["2147483648", "-2147483649", "9" * 400, "9" * 100_000, "-" + "9" * 100_000])
 def test_whole_numbers_have_32_bits(value: str) -> None:
     with pytest.raises(CfgError, match=r"^m\.cfg:2: \[net\] a: '.*' is beyond 32 bits$"):
         options(f"a={value}\n").integer("a", 0)
     assert options("a=2147483647\nb=-2147483648\n").integer("b", 0) == -(2**31)
+
+
+@pytest.mark.parametrize("value", ["3.5e38", "-1e39", "1e400", "9" * 100_000])
+def test_real_numbers_have_32_bits(value: str) -> None:
+    with pytest.raises(CfgError, match=r"^m\.cfg:2: \[net\] a: '.*' is beyond 32 bits$"):
+        options(f"a={value}\n").real("a", 0)
+    assert options("a=3.4e38\nb=1e-400\n").real("b", 1) == 0
+
+
+def test_digits_are_those_of_c() -> None:
+    for value in ("٣", "³", "_0"):
+        read = options(f"a=1{value}\n")
+        assert (read.integer("a", 0), len(read.notes)) == (1, 1)
+        with pytest.raises(CfgError, match="expected a number"):
+            options(f"a=x{value}\n").integer("a", 0)
+
+
+def test_whatever_stands_in_a_file_a_message_is_one_short_line() -> None:
+    noise = "\x1b[31m\x1c\x85\u2028\udcff" * 1000
+    section = Section(noise, (Option(noise, noise, 2), Option("a", noise, 3), Option("b", "1" + noise, 4)), 1)
+    read = Options(section, "m.cfg")
+    with pytest.raises(CfgError) as error:
+        read.integer("a", 0)
+    assert read.integer("b", 0) == 1
+    for message in (str(error.value), refusal(f"[net]\n[{noise}"), refusal(noise), *read.finish()):
+        assert message.isprintable()
+        assert len(message) < 300
+    assert len(read.notes) == 2
 
 
 @pytest.mark.parametrize("value", ["same", "", "nan", "inf", "--1", ".", "e5"])
@@ -196,6 +236,18 @@ def test_the_original_reads_the_same_numbers(original: Original, tmp_path: Path)
     assert [c for _, _, c, _ in seen.layers] == list(_ODD_LINES.values())
     spec = lower(read_cfg(path))
     assert [layer.output.c for layer in spec.layers] == list(_ODD_LINES.values())
+
+
+@pytest.mark.reference
+def test_the_original_reads_the_same_lists(original: Original, tmp_path: Path) -> None:
+    path = tmp_path / "lists.cfg"
+    convs = "".join(f"[conv]\nfilters={filters}\n" for filters in (2, 3, 5))
+    lists = ["-1,", " 1 , -1", "-2,,1", ",1", "2;,1"]
+    routes = "".join(f"[route]\nlayers={numbers}\n" for numbers in lists)
+    path.write_text("[net]\nwidth=2\nheight=2\nchannels=1\n" + convs + routes)
+    seen = library.shapes(original, [path])[path]
+    assert len(seen.layers) == 3 + len(lists)
+    assert [layer.output.size for layer in lower(read_cfg(path)).layers] == [outputs for *_, outputs in seen.layers]
 
 
 # --------------------------------------------------------------------------------------------------- files
