@@ -1,0 +1,95 @@
+"""What of the original's interface is used, in C.
+
+The compiler takes sizes and offsets from the installed darknet.h; here stand only the names in use. A function more
+needs one line in CDEF, and one in SOURCE too where darknet.h does not declare it though the library exports it.
+"""
+
+from __future__ import annotations
+
+MODULE = "_darknet_original"
+
+SOURCE = """
+#include <darknet.h>
+
+typedef struct { char *type; list *options; } section;
+
+void distort_image(image im, float hue, float sat, float val);
+void embed_image(image source, image dest, int dx, int dy);
+void place_image(image im, int w, int h, int dx, int dy, image canvas);
+image rotate_crop_image(image im, float rad, float s, int w, int h, float dx, float dy, float aspect);
+void hierarchy_predictions(float *predictions, int n, tree *hier, int only_leaves, int stride);
+"""
+
+CDEF = """
+typedef enum {
+    CONVOLUTIONAL, DECONVOLUTIONAL, CONNECTED, MAXPOOL, SOFTMAX, DETECTION, DROPOUT, CROP, ROUTE, COST, NORMALIZATION,
+    AVGPOOL, LOCAL, SHORTCUT, ACTIVE, RNN, GRU, LSTM, CRNN, BATCHNORM, NETWORK, XNOR, REGION, YOLO, ISEG, REORG,
+    UPSAMPLE, LOGXENT, L2NORM, BLANK, ...
+} LAYER_TYPE;
+
+typedef struct { int n; ...; } tree;
+typedef struct node { void *val; ...; } node;
+typedef struct list { int size; node *front; ...; } list;
+typedef struct { char *type; list *options; } section;
+
+typedef struct layer layer;
+struct layer {
+    LAYER_TYPE type;
+    int outputs, out_w, out_h, out_c, classes;
+    float *output, *delta;
+    layer *input_layer, *self_layer, *output_layer;
+    layer *wz, *uz, *wr, *ur, *wh, *uh, *uo, *wo, *uf, *wf, *ui, *wi, *ug, *wg;
+    ...;
+};
+
+typedef struct network {
+    int n, batch, time_steps, inputs, outputs, w, h, c;
+    size_t *seen;
+    layer *layers;
+    tree *hierarchy;
+    float *workspace;
+    ...;
+} network;
+
+typedef struct { int w, h, c; float *data; } image;
+typedef struct { float x, y, w, h; } box;
+typedef struct detection {
+    box bbox;
+    int classes;
+    float *prob, *mask;
+    float objectness;
+    int sort_class;
+} detection;
+
+void srand(unsigned int seed);
+void free(void *memory);
+
+list *read_cfg(char *filename);
+int option_find_int_quiet(list *l, char *key, int def);
+network *parse_network_cfg(char *filename);
+void load_weights(network *net, char *filename);
+void save_weights_upto(network *net, char *filename, int cutoff);
+float *network_predict(network *net, float *input);
+void free_network(network *net);
+void free_layer(layer l);
+
+detection *get_network_boxes(network *net, int w, int h, float thresh, float hier, int *map, int relative, int *num);
+void do_nms_sort(detection *dets, int total, int classes, float thresh);
+void do_nms_obj(detection *dets, int total, int classes, float thresh);
+void free_detections(detection *dets, int n);
+void hierarchy_predictions(float *predictions, int n, tree *hier, int only_leaves, int stride);
+void top_k(float *a, int n, int k, int *index);
+
+image load_image_color(char *filename, int w, int h);
+image resize_image(image im, int w, int h);
+image letterbox_image(image im, int w, int h);
+image resize_min(image im, int min);
+image center_crop_image(image im, int w, int h);
+image crop_image(image im, int dx, int dy, int w, int h);
+image rotate_crop_image(image im, float rad, float s, int w, int h, float dx, float dy, float aspect);
+void embed_image(image source, image dest, int dx, int dy);
+void place_image(image im, int w, int h, int dx, int dy, image canvas);
+void distort_image(image im, float hue, float sat, float val);
+void flip_image(image a);
+void free_image(image m);
+"""

@@ -1,0 +1,273 @@
+"""The original Darknet as a reference: its library in a process of its own, called function by function.
+
+    with Original() as original:
+        outputs = original.layer_outputs("cfg/yolov2-voc.cfg", "yolov2-voc.weights", images)
+
+The library ends its process with `exit` and `assert` on whatever it does not like. That arrives here as an
+OriginalError with the last lines it wrote, and the next call starts a new process. Where the original does not check
+(a `.weights` file of the wrong length, say) nothing is checked here either: it is the reference for what it does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darknet_compat.errors import OriginalError
+from darknet_compat.parity._original.build import built_module
+from darknet_compat.parity._original.installation import Installation, find_original, require_original
+from darknet_compat.parity._original.networks import Setup
+from darknet_compat.parity._original.process import Worker
+
+__all__ = [
+    "Installation",
+    "LayerOutput",
+    "LayerShape",
+    "Original",
+    "OriginalClasses",
+    "OriginalDetections",
+    "find_original",
+    "require_original",
+]
+
+Array = NDArray[np.float32]
+PathLike = str | Path
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """A layer of the original's network: its type as a cfg spells it, `shape` (c, h, w), `outputs` per image.
+
+    Layers without a geometry of their own (connected, softmax, cost, …) have the shape (outputs, 1, 1).
+    """
+
+    type: str
+    shape: tuple[int, int, int]
+    outputs: int
+
+
+@dataclass(frozen=True)
+class LayerOutput:
+    """A layer's `output` after a forward pass: float32 [N, outputs], N the number of images (or rows)."""
+
+    type: str
+    shape: tuple[int, int, int]
+    output: Array
+
+
+class OriginalDetections(NamedTuple):
+    """`boxes` float32 [M, 4], x1 y1 x2 y2 in pixels of the image, unclipped; `scores` and `class_ids` (int64) [M]."""
+
+    boxes: Array
+    scores: Array
+    class_ids: NDArray[np.int64]
+
+
+class OriginalClasses(NamedTuple):
+    """The most likely classes, best first: `class_ids` int64 [K], `scores` float32 [K]."""
+
+    class_ids: NDArray[np.int64]
+    scores: Array
+
+
+class Original:
+    """The installed original, in a process that starts at the first call and ends with `close` or the `with` block.
+
+    Every method raises OriginalError where the original dies of what it is given, gives no answer within `timeout`
+    seconds, or would read outside of its memory (an array of the wrong size). One network stays loaded from call to
+    call, until another one, another number of images or a changed file is asked for. Without weights the network
+    has the original's own random ones, the same ones for the same `seed`. For one thread only.
+    """
+
+    def __init__(self, installation: Installation | None = None, *, timeout: float = 600.0) -> None:
+        """Find the original, and compile the binding if need be. Raises OriginalError if either fails."""
+        self.installation = installation or require_original()
+        self._worker = Worker(built_module(self.installation), timeout)
+
+    def __enter__(self) -> Original:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process. A later call starts a new one."""
+        self._worker.stop()
+
+    def layer_shapes(self, cfg: PathLike, *, size: tuple[int, int] | None = None) -> list[LayerShape]:
+        """Every layer without running any (original: `parse_network_cfg`); `size` as in `layer_outputs`."""
+        setup = _setup(cfg, None, size=size, time_steps=1)
+        return [LayerShape(*layer) for layer in self._worker.ask("layer_shapes", setup.cfg, setup)]
+
+    def layer_outputs(
+        self,
+        cfg: PathLike,
+        weights: PathLike | None,
+        images: Array,
+        *,
+        size: tuple[int, int] | None = None,
+        time_steps: int | None = None,
+        seed: int = 0,
+    ) -> list[LayerOutput]:
+        """Every layer's output after one forward pass in test mode (original: `network_predict`).
+
+        `images` is [N, C, H, W] or [N, inputs]; exactly these N go through at once, whatever the cfg's batch. `size`
+        (width, height) stands for the cfg's own; a network with layers that fit one size only is an error. (The
+        original's `resize_network` gives the same numbers, but refuses [shortcut] layers.)
+        A [dropout] layer shares its predecessor's output; a [cost] layer without truth leaves zeros.
+
+        Recurrent networks read N = time_steps x sequences rows, all sequences' first step, then all second
+        steps, …, from a zero state; `time_steps` replaces the cfg's own.
+        """
+        images = np.ascontiguousarray(images, np.float32)
+        setup = _setup(cfg, weights, rows=len(images), size=size, time_steps=time_steps, seed=seed)
+        return [LayerOutput(*layer) for layer in self._worker.ask("layer_outputs", setup.cfg, setup, images)]
+
+    def save_weights(
+        self,
+        cfg: PathLike,
+        weights: PathLike | None,
+        out: PathLike,
+        *,
+        cutoff: int | None = None,
+        clear: bool = False,
+        seed: int = 0,
+    ) -> None:
+        """Load weights and save them again (original: `save_weights_upto`).
+
+        `cutoff` keeps only the layers before it. `clear` saves 0 images seen; the `partial` command does both.
+        """
+        setup = _setup(cfg, weights, time_steps=1, seed=seed)
+        self._worker.ask("save_weights", setup.cfg, setup, str(Path(out).absolute()), cutoff, clear)
+
+    def detections(
+        self,
+        cfg: PathLike,
+        weights: PathLike | None,
+        image: PathLike | Array,
+        *,
+        thresh: float = 0.5,
+        hier_thresh: float = 0.5,
+        nms: float = 0.45,
+        letterbox: bool = True,
+        size: tuple[int, int] | None = None,
+    ) -> OriginalDetections:
+        """What `darknet detector test` finds in an image, in the order in which it prints (original: `test_detector`).
+
+        `image` is a file, or float32 [C, H, W], RGB, 0..1. One row for each class above `thresh` of each box that
+        non-maximum suppression (`do_nms_sort`) has left. `letterbox=False` stretches the image to the network's size
+        instead, as `test_yolo` does for [detection] networks, whose boxes know of no border.
+        """
+        setup = _setup(cfg, weights, size=size)
+        answer = self._worker.ask("detections", setup.cfg, setup, _image(image), thresh, hier_thresh, nms, letterbox)
+        return OriginalDetections(*answer)
+
+    def classify(
+        self, cfg: PathLike, weights: PathLike | None, image: PathLike | Array, top: int = 5
+    ) -> OriginalClasses:
+        """The `top` classes of an image, as `darknet classifier predict` (original: `predict_classifier`)."""
+        setup = _setup(cfg, weights)
+        return OriginalClasses(*self._worker.ask("classify", setup.cfg, setup, _image(image), top))
+
+    def load_image(self, path: PathLike) -> Array:
+        """A picture as float32 [3, H, W], RGB, 0..1 (original: `load_image_color`).
+
+        Raises OriginalError where the original says that it cannot load it, and goes on with a black square.
+        """
+        return np.asarray(self._worker.ask("load_image", str(path), _file(path)))
+
+    def resize_image(self, image: Array, width: int, height: int) -> Array:
+        """Bilinear resize of [C, H, W] (original: `resize_image`)."""
+        return self.image_function("resize_image", image, width, height)
+
+    def letterbox_image(self, image: Array, width: int, height: int) -> Array:
+        """Resize of [C, H, W] that keeps the aspect and fills with 0.5 (original: `letterbox_image`)."""
+        return self.image_function("letterbox_image", image, width, height)
+
+    def image_function(self, name: str, *arguments: Array | float | int) -> Array:
+        """Any image function that `_original.declarations` declares; its images are arrays [C, H, W].
+
+        Returns the image that the function returns or, where it returns none, the last of its images as it left it:
+        `image_function("place_image", image, w, h, dx, dy, canvas)` is the new canvas. No argument is changed.
+        """
+        return np.asarray(self._worker.ask("call_image_function", name, name, _arguments(arguments)))
+
+    def nms(
+        self, boxes: Array, objectness: Array, scores: Array, threshold: float = 0.45, *, kind: str = "sort"
+    ) -> tuple[Array, Array]:
+        """Non-maximum suppression (original: `do_nms_sort`, or `do_nms_obj` with `kind="obj"`).
+
+        `boxes` [N, 4] are centre x, centre y, width, height; `objectness` [N]; `scores` [N, classes]. Returns
+        objectness and scores, in the order given, with 0 where they were suppressed.
+        """
+        if kind not in ("sort", "obj"):
+            raise ValueError(f"kind must be 'sort' or 'obj', found {kind!r}")
+        arrays = [np.array(values, np.float32, order="C") for values in (boxes, objectness, scores)]
+        shapes = [array.shape for array in arrays]
+        if len(shapes[2]) != 2 or shapes[:2] != [(shapes[2][0], 4), (shapes[2][0],)]:
+            raise ValueError(f"expected [N, 4], [N] and [N, classes], found {', '.join(map(str, shapes))}")
+        kept_objectness, kept_scores = self._worker.ask("nms", f"do_nms_{kind}", kind, *arrays, threshold)
+        return kept_objectness, kept_scores
+
+    def time_forward(
+        self,
+        cfg: PathLike,
+        weights: PathLike | None,
+        images: Array,
+        repeats: int = 1,
+        *,
+        size: tuple[int, int] | None = None,
+    ) -> list[float]:
+        """Seconds of each of `repeats` forward passes over [N, C, H, W], loading and messages not counted."""
+        images = np.ascontiguousarray(images, np.float32)
+        setup = _setup(cfg, weights, rows=len(images), size=size)
+        return list(self._worker.ask("time_forward", setup.cfg, setup, images, repeats))
+
+    def time_letterbox(self, image: Array, width: int, height: int, repeats: int = 1) -> list[float]:
+        """Seconds of each of `repeats` calls of `letterbox_image` on [C, H, W], freeing the result not counted."""
+        return self.time_image_function("letterbox_image", image, width, height, repeats=repeats)
+
+    def time_image_function(self, name: str, *arguments: Array | float | int, repeats: int = 1) -> list[float]:
+        """Seconds of each of `repeats` calls, as `image_function`; one that works in place works on its own result."""
+        return list(self._worker.ask("time_image_function", name, name, _arguments(arguments), repeats))
+
+
+def _setup(
+    cfg: PathLike,
+    weights: PathLike | None,
+    *,
+    rows: int = 1,
+    size: tuple[int, int] | None = None,
+    time_steps: int | None = None,
+    seed: int = 0,
+) -> Setup:
+    return Setup(_file(cfg), None if weights is None else _file(weights), rows, size, time_steps, seed)
+
+
+def _file(path: PathLike) -> str:
+    path = Path(path).absolute()
+    if not path.is_file():
+        raise OriginalError(f"{path}: no such file")
+    return str(path)
+
+
+def _image(image: PathLike | Array) -> str | Array:
+    return _pixels(image) if isinstance(image, np.ndarray) else _file(image)
+
+
+def _pixels(image: Array) -> Array:
+    array = np.ascontiguousarray(image, np.float32)
+    if array.ndim != 3 or not array.size:
+        raise ValueError(f"an image is an array [C, H, W] with at least one pixel, found shape {array.shape}")
+    return array
+
+
+def _arguments(arguments: tuple[Array | float | int, ...]) -> list[Array | float | int]:
+    return [_pixels(value) if isinstance(value, np.ndarray) else value for value in arguments]
