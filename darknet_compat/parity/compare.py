@@ -1,0 +1,90 @@
+"""How far apart two arrays are, and how far they may be. Knows no backend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOLERANCES: dict[tuple[str, str, str], float] = {
+    ("original", "torch", "fp32"): 1e-4,
+    ("definition", "torch", "fp32"): 1e-5,
+    ("torch", "folded", "fp32"): 1e-4,
+}
+"""(stage, next stage, precision) → the largest difference allowed, as a part of the reference's largest value. The only
+table of tolerances; a lower precision gets rows of its own."""
+
+Verdict = Literal["same", "differs", "nothing to compare"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One array against its reference.
+
+    `max_abs` and `mean_abs` are absolute differences, `relative` is `max_abs` over `scale`, the reference's largest
+    value. `worst` is where, `expected` and `found` what stands there. A value that is not finite on one side only is
+    an infinite difference.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    scale: float
+    max_abs: float
+    mean_abs: float
+    relative: float
+    tolerance: float
+    worst: tuple[int, ...]
+    expected: float
+    found: float
+    verdict: Verdict
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def compare(name: str, expected: NDArray[Any], found: NDArray[Any], tolerance: float, note: str = "") -> Difference:
+    """Compare an array with its reference, of the same number of values in the same order.
+
+    Nothing is compared, and said so, where there are no values, or where the reference is all zeros and so has no
+    scale and `found` is too.
+    """
+    if expected.size != found.size:
+        raise ValueError(f"{name}: expected {expected.size} values, found {found.size}")
+    left, right = expected.astype(np.float64).reshape(found.shape), found.astype(np.float64)
+    alike = ~np.isfinite(left) & ((left == right) | (np.isnan(left) & np.isnan(right)))
+    with np.errstate(invalid="ignore"):
+        difference = np.where(alike, 0.0, np.abs(left - right))
+    difference[np.isnan(difference)] = np.inf
+    if not difference.size:
+        return Difference(name, found.shape, 0, 0, 0, 0, tolerance, (), 0, 0, "nothing to compare", "no values")
+    at = np.unravel_index(int(difference.argmax()), difference.shape)
+    scale = float(np.abs(left[np.isfinite(left)]).max(initial=0.0))
+    largest = float(difference.max())
+    empty = scale == 0 and largest == 0
+    relative = 0.0 if largest == 0 else largest / scale if scale else float("inf")
+    verdict: Verdict = "nothing to compare" if empty else "same" if relative <= tolerance else "differs"
+    return Difference(
+        name=name,
+        shape=found.shape,
+        scale=scale,
+        max_abs=largest,
+        mean_abs=float(difference.mean()),
+        relative=relative,
+        tolerance=tolerance,
+        worst=tuple(int(index) for index in at),
+        expected=float(left[at]),
+        found=float(right[at]),
+        verdict=verdict,
+        note=note or ("all zeros on both sides" if empty else ""),
+    )
+
+
+def verdict(differences: Sequence[Difference]) -> bool:
+    """Whether all is the same, and something was compared at all."""
+    compared = [difference for difference in differences if difference.verdict != "nothing to compare"]
+    return bool(compared) and all(difference.verdict == "same" for difference in compared)

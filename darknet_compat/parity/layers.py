@@ -1,0 +1,109 @@
+"""The original against torch, layer by layer."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from darknet_compat.formats.spec import LayerSpec, NetworkSpec, Region
+from darknet_compat.network.load import load_network, save_weights
+from darknet_compat.network.network import Network
+from darknet_compat.parity import definition
+from darknet_compat.parity.compare import TOLERANCES, Difference, compare, verdict
+from darknet_compat.parity.reference import LayerOutput, Original
+from darknet_compat.parity.seeded import seed_weights, seeded_image
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LayerParity:
+    """The comparison of a whole network: a row a layer, and what went in."""
+
+    cfg: str
+    weights: str
+    input: str
+    rows: tuple[Difference, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every layer is the same, and at least one was compared."""
+        return verdict(self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "cfg": self.cfg,
+            "weights": self.weights,
+            "input": self.input,
+            "passed": self.passed,
+            "layers": [row.to_dict() for row in self.rows],
+        }
+
+
+def layer_parity(
+    cfg: str | Path,
+    weights: str | Path | None = None,
+    *,
+    image: str | Path | None = None,
+    seed: int = 0,
+    size: tuple[int, int] | None = None,
+    original: Original | None = None,
+) -> LayerParity:
+    """Run one input through the original and through torch, and compare every layer's output.
+
+    Without `weights` both get seeded ones. The input is `image`, through the original's own letterbox, or seeded noise.
+    Batch normalization is the CPU build's, which is the original that runs here. A [region] with a tree is held
+    against its definition in float64 instead, on what the original feeds its own. Raises OriginalError where
+    the original is not installed or dies.
+    """
+    if original is None:
+        with Original() as started:
+            return layer_parity(cfg, weights, image=image, seed=seed, size=size, original=started)
+    with tempfile.TemporaryDirectory() as folder:
+        named = str(weights) if weights is not None else f"seed {seed}"
+        if weights is None:
+            weights = Path(folder) / "seeded.weights"
+            save_weights(_seeded(cfg, seed, size), weights)
+        network = load_network(cfg, weights, batchnorm="cpu", size=size)
+        images, source = _input(network.spec, image, seed, original)
+        outputs = original.layer_outputs(cfg, weights, images, size=size)
+    found = network.layer_outputs(torch.from_numpy(images))
+    rows = [_compare(network, layer, outputs, found[layer.index]) for layer in network.spec.layers]
+    return LayerParity(str(cfg), named, source, tuple(rows))
+
+
+def _seeded(cfg: str | Path, seed: int, size: tuple[int, int] | None) -> Network:
+    network = load_network(cfg, batchnorm="cpu", size=size)
+    seed_weights(network, seed)
+    return network
+
+
+def _input(spec: NetworkSpec, image: str | Path | None, seed: int, original: Original) -> tuple[Floats, str]:
+    """One input (of a recurrent network one sequence), and what it is called."""
+    shape = spec.net.input
+    if image is not None and shape.image and shape.c == 3:
+        return original.letterbox_image(original.load_image(image), shape.w, shape.h)[None], str(image)
+    if shape.image:
+        return seeded_image(shape[:3], seed)[None], f"seed {seed}"
+    return np.random.default_rng(seed).random((spec.net.time_steps, shape.c), np.float32), f"seed {seed}"
+
+
+def _compare(network: Network, layer: LayerSpec, outputs: Sequence[LayerOutput], found: Tensor) -> Difference:
+    """A layer of the original's against ours; one with a tree, on the same raw values, against its definition."""
+    name = f"{layer.index} {layer.type}"
+    if isinstance(layer, Region) and layer.tree is not None:
+        raw = outputs[layer.sources[0]].output
+        expected = definition.region_with_tree(layer, raw)
+        with torch.no_grad():
+            found = network.layers[layer.index](torch.from_numpy(raw).reshape(found.shape))
+        return compare(name, expected, found.numpy(), TOLERANCES["definition", "torch", "fp32"], "definition")
+    return compare(name, outputs[layer.index].output, found.numpy(), TOLERANCES["original", "torch", "fp32"])

@@ -1,0 +1,91 @@
+"""Every definition that the original ships, layer by layer against the original itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from darknet_compat.network.load import load_network
+from darknet_compat.parity.layers import layer_parity
+from darknet_compat.parity.reference import Original
+
+CFG = Path("/usr/share/darknet/cfg")
+PHOTO = Path("/usr/share/darknet/data/dog.jpg")
+
+QUICK = (
+    "alexnet", "cifar", "cifar.test", "darknet", "darknet19", "darknet53", "densenet201", "extraction",
+    "extraction.conv", "go", "go.test", "gru", "jnet-conv", "resnet18", "resnet34", "resnet50", "resnext50", "rnn",
+    "strided", "t1.test", "tiny", "writing", "yolov1-tiny", "yolov2-tiny", "yolov2-tiny-voc", "yolov2-voc",
+    "yolov3-tiny",
+)  # fmt: skip
+"""Under about three seconds each in the original."""
+
+LONG = (
+    "darknet19_448", "darknet53_448", "darknet9000", "extraction22k", "resnet101", "resnet152", "resnext101-32x4d",
+    "resnext152-32x4d", "rnn.train", "vgg-16", "vgg-conv", "yolo9000", "yolov1", "yolov2", "yolov3",
+    "yolov3-openimages", "yolov3-spp", "yolov3-voc",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Original]:
+    with Original() as original:
+        yield original
+
+
+@pytest.mark.reference
+def test_the_two_lists_hold_every_definition() -> None:
+    assert sorted((*QUICK, *LONG)) == sorted(path.stem for path in CFG.glob("*.cfg"))
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in LONG)])
+def test_every_layer_is_the_originals(name: str, running: Original) -> None:
+    parity = layer_parity(CFG / f"{name}.cfg", image=PHOTO, original=running)
+    assert parity.passed, [row for row in parity.rows if row.verdict == "differs"][:3]
+    silent = [row.name for row in parity.rows if row.verdict == "nothing to compare"]
+    assert all(row.endswith("cost") for row in silent), silent
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("size", [(288, 288), (416, 320), (352, 608)])
+def test_other_sizes_are_the_originals_too(size: tuple[int, int], running: Original) -> None:
+    parity = layer_parity(CFG / "yolov2-tiny-voc.cfg", image=PHOTO, size=size, original=running)
+    assert parity.passed
+    assert parity.rows[-1].shape[2:] == (size[1] // 32, size[0] // 32)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("yolo-lite-coco", "yolo-lite-coco"),
+        ("yolo-lite-voc3", "yolo-lite-voc3"),
+        ("yolo-fastest-1.1", "yolo-fastest-1.1"),
+        ("tiny-darknet", "tiny"),
+    ],
+)
+def test_trained_models_are_the_originals(folder: str, name: str, shared_data: Path, running: Original) -> None:
+    model = shared_data / "models" / folder
+    parity = layer_parity(model / f"{name}.cfg", model / f"{name}.weights", image=PHOTO, original=running)
+    assert parity.passed, [row for row in parity.rows if row.verdict == "differs"][:3]
+
+
+@pytest.mark.reference
+def test_the_cuda_form_of_batch_normalization_is_told_from_the_cpu_form(shared_data: Path, running: Original) -> None:
+    """The check can fail: with the other build's form the real detector's layers part by more than the tolerance."""
+    folder = shared_data / "models" / "yolo-lite-voc3"
+    cfg, weights = folder / "yolo-lite-voc3.cfg", folder / "yolo-lite-voc3.weights"
+    network = load_network(cfg, weights, batchnorm="cuda")
+    images = np.random.default_rng(0).random((1, 3, 224, 224), np.float32)
+    expected = running.layer_outputs(cfg, weights, images)
+    found = network.layer_outputs(torch.from_numpy(images))
+    worst = max(
+        float(np.abs(a.output - b.flatten(1).numpy()).max() / np.abs(a.output).max())
+        for a, b in zip(expected, found, strict=True)
+    )
+    assert worst > 1e-4
