@@ -11,6 +11,26 @@ from torch import Tensor
 from darknet_compat.formats.spec import ActivationName
 
 
+def _linear(x: Tensor) -> Tensor:
+    return x
+
+
+def _loggy(x: Tensor) -> Tensor:
+    return 2 * torch.sigmoid(x) - 1
+
+
+def _relie(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.01)
+
+
+def _ramp(x: Tensor) -> Tensor:
+    return F.relu(x) + 0.1 * x
+
+
+def _leaky(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.1)
+
+
 def _plse(x: Tensor) -> Tensor:
     """A piecewise linear sigmoid."""
     outside = torch.where(x < -4, 0.01 * (x + 4), 0.01 * (x - 4) + 1)
@@ -28,28 +48,32 @@ def _lhtan(x: Tensor) -> Tensor:
     return torch.where(x < 0, 0.001 * x, torch.where(x > 1, 0.001 * (x - 1) + 1, x))
 
 
+def _gelu(x: Tensor) -> Tensor:
+    return F.gelu(x, approximate="tanh")
+
+
 def _selu(x: Tensor) -> Tensor:
     return 1.0507 * torch.where(x >= 0, x, 1.6732 * torch.expm1(x))
 
 
 ACTIVATIONS: dict[ActivationName, Callable[[Tensor], Tensor]] = {
-    "linear": lambda x: x,
+    "linear": _linear,
     "logistic": torch.sigmoid,
-    "loggy": lambda x: 2 * torch.sigmoid(x) - 1,
+    "loggy": _loggy,
     "relu": F.relu,
     "elu": F.elu,
     "selu": _selu,
-    "relie": lambda x: F.leaky_relu(x, 0.01),
-    "ramp": lambda x: F.relu(x) + 0.1 * x,
-    "leaky": lambda x: F.leaky_relu(x, 0.1),
+    "relie": _relie,
+    "ramp": _ramp,
+    "leaky": _leaky,
     "tanh": torch.tanh,
     "plse": _plse,
     "stair": _stair,
-    "hardtan": lambda x: x.clamp(-1, 1),
+    "hardtan": F.hardtanh,
     "lhtan": _lhtan,
     "swish": F.silu,
     "mish": F.mish,
     "relu6": F.relu6,
-    "gelu": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu": _gelu,
 }
-"""An activation's name in a cfg → its function."""
+"""An activation's name in a cfg → its function; no lambdas, so that the modules that hold one can be pickled."""

@@ -99,9 +99,7 @@ def test_convolution(make: Make, options: str, stride: int, padding: int, groups
     ("binary=1", "cpu", False, False),  # the CPU build forgets to
     ("binary=1", "cuda", False, True),
 ])  # fmt: skip
-def test_binary_convolution(
-    make: Make, options: str, build: str, signs_in: bool, signs_of_weights: bool
-) -> None:
+def test_binary_convolution(make: Make, options: str, build: str, signs_in: bool, signs_of_weights: bool) -> None:
     text = f"[convolutional]\nfilters=4\nsize=3\npad=1\ngroups=2\n{options}\nactivation=linear"
     network = make(text, (6, 5, 4), batchnorm=build)
     x = random(2, 6, 5, 4)
@@ -126,7 +124,7 @@ def test_deconvolution_by_hand(make: Make) -> None:
     ("size=5\npad=1", 5, 1, 2),
 ])  # fmt: skip
 def test_deconvolution(make: Make, options: str, size: int, stride: int, padding: int) -> None:
-    """Every input value adds its multiple of the kernel, `stride` cells apart; `padding` cells are cut off all round."""
+    """Every input value adds its multiple of the kernel, `stride` cells apart; `padding` cells are cut off around."""
     network = make(f"[deconvolutional]\nfilters=4\n{options}\nactivation=linear", (3, 5, 4))
     x, weights = random(2, 3, 5, 4), values(network, "weights")  # [c, filters, size, size]
     whole = np.zeros((2, 4, 4 * stride + size, 3 * stride + size))
@@ -240,7 +238,7 @@ def test_crop_takes_any_place_and_side_when_training(make: Make) -> None:
 def test_normalization_by_hand(make: Make) -> None:
     network = make("[normalization]\nsize=3\nalpha=1\nbeta=1\nkappa=0", (4, 1, 1))
     x = np.array([1.0, 2, 3, 4]).reshape(1, 4, 1, 1)
-    # Channel 1's square, 4, is in no sum: 1, 1 + 9, 9 + 16, and 9 + 16 less the 4 that is dropped without having been in.
+    # Channel 1's square, 4, is in no sum: 1, 1 + 9, 9 + 16, and 9 + 16 less the 4 that leaves without having entered.
     assert_equal(run(network, x).ravel(), np.array([1 / 1, 2 / (1 + 9), 3 / (9 + 16), 4 / (9 + 16 - 4)]))
 
 
@@ -365,7 +363,7 @@ def test_upsample(make: Make, stride: int) -> None:
 
 
 def reorganized(x: Array, stride: int) -> Array:
-    """[C, H, W] read as [C/s², H·s, W·s]; of each block its first cells, then its second ones, …; read as a new shape."""
+    """[C, H, W] read as [C/s², H·s, W·s]; of each block its first cells, then its second ones, …; in the new shape."""
     c, h, w = x.shape
     read = x.reshape(c // stride**2, h * stride, w * stride)
     cells = [read[:, row::stride, column::stride] for row in range(stride) for column in range(stride)]

@@ -106,7 +106,7 @@ def test_lstm(make: Make, normalize: int) -> None:
 @pytest.mark.parametrize("shortcut", [0, 1])
 @pytest.mark.parametrize("normalize", [0, 1])
 def test_crnn(make: Make, normalize: int, shortcut: int) -> None:
-    """As rnn, its parts convolutions of size 3; the original swaps width and height, so [C, H, W] is read as [C, W, H]."""
+    """As rnn, with convolutions of size 3; the original swaps width and height: [C, H, W] is read as [C, W, H]."""
     text = f"[crnn]\nhidden_filters=4\noutput_filters=3\nactivation=leaky\nbatch_normalize={normalize}"
     network = make(f"{text}\nshortcut={shortcut}", (2, 5, 3), net=f"time_steps={STEPS}").double()
     parts = dict(network.layers[0].named_children())
