@@ -58,18 +58,20 @@ class Biased(nn.Module):
         """Batch normalization as the build has it."""
         if not self.training:
             return self._normalized(x, self.rolling_mean, self.rolling_variance)
-        count = x.numel() // x.shape[1]
+        mean, variance = self.rolling_mean, self.rolling_variance
+        if self.build == "cuda":
+            # torch divides by the variance over `count`, the original by that over count - 1: the same up to a factor.
+            # The rolling variance gets the one over count - 1 from both.
+            count = x.numel() // x.shape[1]
+            ratio = (count - 1) / count
+            scales = self.scales * ratio**0.5
+            return F.batch_norm(x, mean, variance, scales, self.biases, True, _ROLLING, 1e-5 * ratio)
         over = [dim for dim in range(x.dim()) if dim != 1]
-        variance, mean = torch.var_mean(x, over, correction=1)  # [filters]
+        batch_variance, batch_mean = torch.var_mean(x, over, correction=1)  # [filters]
         with torch.no_grad():
-            self.rolling_mean.lerp_(mean, _ROLLING)
-            self.rolling_variance.lerp_(variance, _ROLLING)
-        if self.build == "cpu":
-            return self._normalized(x, mean, variance)
-        # torch divides by the variance over `count`, the original by that over count - 1: the same up to a factor.
-        ratio = (count - 1) / count
-        scales = self.scales * ratio**0.5
-        return F.batch_norm(x, None, None, scales, self.biases, training=True, eps=1e-5 * ratio)
+            mean.lerp_(batch_mean.to(mean.dtype), _ROLLING)
+            variance.lerp_(batch_variance.to(variance.dtype), _ROLLING)
+        return self._normalized(x, batch_mean, batch_variance)
 
     def _normalized(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         if self.build == "cuda":
@@ -99,7 +101,7 @@ class Convolutional(Biased):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] → [N, filters, H', W']."""
-        weights = self.weights
+        weights: Tensor = self.weights
         if self.binary_weights:
             mean = weights.abs().mean((1, 2, 3), keepdim=True)
             weights = torch.where(weights > 0, mean, -mean)
@@ -178,7 +180,7 @@ class Local(Biased):
         """[N, C, H, W] → [N, filters, H', W']."""
         patches = F.unfold(x, self.size, padding=self.padding, stride=self.stride)  # [N, C·size², H'·W']
         x = torch.einsum("lfk,nkl->nfl", self.weights, patches).flatten(1) + self.biases  # [N, filters·H'·W']
-        return self.activate(x).unflatten(1, self.output[:3])  # [N, filters, H', W']
+        return self.activate(x).reshape(-1, *self.output[:3])  # [N, filters, H', W']
 
 
 class Batchnorm(Biased):

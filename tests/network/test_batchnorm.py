@@ -1,0 +1,127 @@
+"""Batch normalization: the two builds' forms, what training does to the rolling statistics, and its gradients."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from darknet_compat.network.layers import Biased, Build
+from darknet_compat.network.network import Network
+
+Array = NDArray[np.float64]
+Make = Callable[..., Network]
+BUILDS: list[Build] = ["cuda", "cpu"]
+SHAPES = [(2, 4, 5, 3), (7, 4)]
+"""An image's and a connected layer's."""
+
+
+def divisor(variance: Array, build: str) -> Array:
+    """What the build divides by."""
+    return np.sqrt(variance + 1e-5) if build == "cuda" else np.sqrt(variance) + 1e-6
+
+
+def normalized(layer: Biased, x: Array, mean: Array, variance: Array) -> Array:
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    scales, biases = (p.detach().numpy().reshape(shape) for p in (layer.scales, layer.biases))
+    return scales * (x - mean.reshape(shape)) / divisor(variance, layer.build).reshape(shape) + biases
+
+
+def module(build: Build, smallest: float = 0.01) -> Biased:
+    """Batch normalization of 4 filters, in float64; the first one's variance is tiny, where builds differ."""
+    layer = Biased(4, "linear", True, build).double()
+    random = np.random.default_rng(0)
+    layer.scales.data = torch.from_numpy(random.uniform(0.5, 1.5, 4))
+    layer.biases.data = torch.from_numpy(random.normal(0, 1, 4))
+    layer.rolling_mean = torch.from_numpy(random.normal(0, 1, 4))
+    layer.rolling_variance = torch.tensor([smallest, 0.5, 1, 2], dtype=torch.float64)
+    return layer
+
+
+def random(shape: tuple[int, ...]) -> Array:
+    return np.random.default_rng(1).normal(0.3, 2, shape)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("build", BUILDS)
+def test_evaluation_uses_the_rolling_statistics(build: Build, shape: tuple[int, ...]) -> None:
+    layer, x = module(build).eval(), random(shape)
+    mean, variance = layer.rolling_mean.numpy().copy(), layer.rolling_variance.numpy().copy()
+    found = layer.finish(torch.from_numpy(x)).detach().numpy()
+    np.testing.assert_allclose(found, normalized(layer, x, mean, variance), rtol=1e-12)
+    assert (layer.rolling_mean.numpy() == mean).all()
+    assert (layer.rolling_variance.numpy() == variance).all()
+
+
+@pytest.mark.parametrize(("build", "expected"), [("cuda", 1e-3 / (1e-8 + 1e-5) ** 0.5), ("cpu", 1e-3 / (1e-4 + 1e-6))])
+def test_builds_differ_by_hand(build: Build, expected: float) -> None:
+    layer = Biased(1, "linear", True, build).eval()
+    layer.rolling_variance.fill_(1e-8)
+    assert layer.finish(torch.tensor([[1e-3]])).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("build", BUILDS)
+def test_training_uses_the_batch_and_moves_the_rolling_statistics(build: Build, shape: tuple[int, ...]) -> None:
+    layer, x = module(build).train(), random(shape)
+    axes = tuple(axis for axis in range(x.ndim) if axis != 1)
+    mean, variance = x.mean(axes), x.var(axes, ddof=1)  # over batch·spatial - 1
+    rolling = [0.99 * layer.rolling_mean.numpy() + 0.01 * mean, 0.99 * layer.rolling_variance.numpy() + 0.01 * variance]
+    found = layer.finish(torch.from_numpy(x)).detach().numpy()
+    np.testing.assert_allclose(found, normalized(layer, x, mean, variance), rtol=1e-11)
+    np.testing.assert_allclose(layer.rolling_mean.numpy(), rolling[0], rtol=1e-12)
+    np.testing.assert_allclose(layer.rolling_variance.numpy(), rolling[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("build", BUILDS)
+def test_gradients(build: Build, training: bool) -> None:
+    layer = module(build).train(training)
+
+    def function(x: Tensor, scales: Tensor, biases: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, {"scales": scales, "biases": biases}, (x,))
+
+    layer.forward = layer.finish  # type: ignore[method-assign]
+    inputs = [torch.from_numpy(random((2, 4, 3, 2))), layer.scales.detach().clone(), layer.biases.detach().clone()]
+    assert torch.autograd.gradcheck(function, [x.requires_grad_() for x in inputs])
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_a_layer_with_it_computes_activation_of_normalized_convolution(make: Make, build: Build) -> None:
+    text = "[convolutional]\nfilters=4\nsize=1\nbatch_normalize=1\nactivation=leaky\n[batchnorm]"
+    network = make(text, (3, 5, 2), batchnorm=build).double()
+    first, second = network.layers
+    x = random((2, 3, 5, 2))
+    linear = np.einsum("nchw,fc->nfhw", x, first.weights.detach().numpy()[:, :, 0, 0])
+    inner = normalized(first, linear, first.rolling_mean.numpy(), first.rolling_variance.numpy())
+    inner = np.where(inner > 0, inner, 0.1 * inner)
+    outer = normalized(second, inner, second.rolling_mean.numpy(), second.rolling_variance.numpy())
+    for found, expected in zip(network.layer_outputs(torch.from_numpy(x)), (inner, outer), strict=True):
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_a_new_layer_changes_nothing_but_the_scale_of_rounding(build: Build) -> None:
+    """The original starts with rolling variances of 0, with which an untrained network overflows; ours are 1."""
+    layer, x = Biased(4, "linear", True, build).double().eval(), torch.from_numpy(random((2, 4, 3, 3)))
+    torch.testing.assert_close(layer.finish(x), x, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_statistics_stay_float32_where_a_network_is_trained_in_bfloat16(make: Make, build: Build) -> None:
+    text = "[convolutional]\nfilters=4\nbatch_normalize=1\nactivation=linear"
+    network = make(text, (3, 8, 8), batchnorm=build).train()
+    before = network.layers[0].rolling_mean.clone()
+    with torch.autocast("cpu", torch.bfloat16):
+        network(torch.from_numpy(random((2, 3, 8, 8))).float())
+    assert network.layers[0].rolling_mean.dtype == torch.float32
+    assert not torch.equal(network.layers[0].rolling_mean, before)
+
+
+def test_pickles() -> None:
+    assert isinstance(pickle.loads(pickle.dumps(module("cuda"))), Biased)
