@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from darknet_compat.formats import spec as s
-from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.network.layers import Build
+from darknet_compat.network.tree import TreeSoftmax
 
 
 class Boxes(NamedTuple):
@@ -26,26 +26,6 @@ class Boxes(NamedTuple):
     xywh: Tensor
     objectness: Tensor
     classes: Tensor
-
-
-class TreeSoftmax(nn.Module):
-    """A softmax over each group of siblings (paper section 4; original, CUDA build: `softmax_tree`)."""
-
-    groups: Tensor
-
-    def __init__(self, tree: WordTree, temperature: float = 1.0) -> None:
-        super().__init__()
-        self.register_buffer("groups", torch.from_numpy(tree.groups).long(), persistent=False)  # [nodes]
-        self.count, self.temperature = len(tree.group_sizes), temperature
-
-    def forward(self, x: Tensor, dim: int = 1) -> Tensor:
-        """Logits with the nodes along `dim` → each node's probability given its parent, same shape."""
-        x = (x if self.temperature == 1 else x / self.temperature).movedim(dim, 0)  # [nodes, …]
-        shape = (self.count, *x.shape[1:])
-        largest = x.new_full(shape, -torch.inf).index_reduce(0, self.groups, x.detach(), "amax")  # [groups, …]
-        exponentials = (x - largest[self.groups]).exp()  # [nodes, …]
-        sums = x.new_zeros(shape).index_add(0, self.groups, exponentials)  # [groups, …]
-        return (exponentials / sums[self.groups]).movedim(0, dim)
 
 
 class Softmax(nn.Module):
@@ -110,32 +90,50 @@ class Region(nn.Module):
         """[N, num·(coords + 1 + classes), H, W] → the same shape, activated."""
         coords = self.spec.coords
         x = x.unflatten(1, (self.spec.num, -1))  # [N, num, coords + 1 + classes, H, W]
-        masks = x[:, :, 4:coords].sigmoid() if self.masks_activated else x[:, :, 4:coords]
-        parts = [x[:, :, :2].sigmoid(), x[:, :, 2:4], masks, *self._activate_classes(x[:, :, coords:])]
+        if self.spec.background:
+            parts = [self._locate(x), self._background(x[:, :, coords:])]
+        else:
+            parts = [
+                self._locate(x),
+                x[:, :, coords : coords + 1].sigmoid(),
+                self.activate_classes(x[:, :, coords + 1 :]),
+            ]
         return torch.cat(parts, 2).flatten(1, 2)
 
-    def _activate_classes(self, x: Tensor) -> list[Tensor]:
-        """[N, num, 1 + classes, H, W]: objectness and classes; with `background` a softmax over both."""
-        objectness, classes = x[:, :, :1], x[:, :, 1:]
+    def _locate(self, x: Tensor) -> Tensor:
+        """The coordinates, [N, num, coords, H, W], of raw [N, num, coords + …, H, W]."""
+        masks = x[:, :, 4 : self.spec.coords]
+        return torch.cat([x[:, :, :2].sigmoid(), x[:, :, 2:4], masks.sigmoid() if self.masks_activated else masks], 2)
+
+    def activate_classes(self, x: Tensor, dim: int = 2) -> Tensor:
+        """Class logits along `dim` → probabilities, those of a tree's nodes given their parent."""
         if self.tree is not None:
-            classes = self.tree(classes, dim=2)
-        elif self.spec.softmax and self.spec.background:
-            return [x.softmax(2)]
-        elif self.spec.softmax:
-            classes = classes.softmax(2)
-        else:
-            classes = classes.sigmoid()
-        return [objectness if self.spec.background else objectness.sigmoid(), classes]
+            result: Tensor = self.tree(x, dim)
+            return result
+        return x.softmax(dim) if self.spec.softmax else x.sigmoid()
+
+    def _background(self, x: Tensor) -> Tensor:
+        """[N, num, 1 + classes, H, W] where the first is no objectness but a class of its own."""
+        if self.spec.softmax and self.tree is None:
+            return x.softmax(2)
+        return torch.cat([x[:, :, :1], self.activate_classes(x[:, :, 1:])], 2)
 
     def boxes(self, activated: Tensor, input_size: tuple[int, int]) -> Boxes:
         """Decode `forward`'s result (paper section 2, direct location prediction; original: `get_region_box`)."""
         x = activated.unflatten(1, (self.spec.num, -1))  # [N, num, coords + 1 + classes, H, W]
-        grid = x.new_tensor([x.shape[4], x.shape[3]])  # W, H
-        xywh = _grid_boxes(x[:, :, :4], self.anchors / grid)  # [N, D, 4]
         objectness = x[:, :, self.spec.coords].flatten(1)  # [N, D]
         if self.spec.background:
             objectness = torch.ones_like(objectness)
-        return Boxes(xywh, objectness, _last(x[:, :, self.spec.coords + 1 :]))
+        return Boxes(self._decode(x[:, :, :4]), objectness, _last(x[:, :, self.spec.coords + 1 :]))
+
+    def objects(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Boxes [N, D, 4] and objectness [N, D] of raw [N, num, coords + 1, H, W], without any classes."""
+        return self._decode(self._locate(x)[:, :, :4]), x[:, :, self.spec.coords].sigmoid().flatten(1)
+
+    def _decode(self, located: Tensor) -> Tensor:
+        """[N, num, 4, H, W] → [N, D, 4]; anchors are in cells of the grid."""
+        grid = located.new_tensor([located.shape[4], located.shape[3]])  # W, H
+        return _grid_boxes(located, self.anchors / grid)
 
 
 class Yolo(nn.Module):

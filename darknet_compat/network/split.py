@@ -1,0 +1,108 @@
+"""A [region] head whose cost does not grow with the number of classes.
+
+At inference class logits matter only where there may be an object. So the 1x1 convolution before the head is split: its
+rows for boxes and objectness run everywhere, its rows for classes only for candidates, the `limit` best of those cells
+and anchors whose objectness passes the threshold. The answers are the full head's; the full head stays for training,
+parity and raw outputs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from darknet_compat.formats import spec as s
+from darknet_compat.formats.spec import NetworkSpec
+from darknet_compat.network.heads import Region
+from darknet_compat.network.layers import Convolutional
+
+
+class Candidates(NamedTuple):
+    """The K best candidates of each image, best first; where there are fewer, the rest have objectness 0.
+
+    `xywh` [N, K, 4], `objectness` [N, K], `classes` [N, K, C] as in `heads.Boxes`; `dropped` [N] counts candidates
+    beyond the limit.
+    """
+
+    xywh: Tensor
+    objectness: Tensor
+    classes: Tensor
+    dropped: Tensor
+
+
+def splittable(spec: NetworkSpec) -> bool:
+    """Whether the network ends in a plain 1x1 convolution and a [region] that `SplitRegion` can stand for."""
+    *_, convolution, region = (None, None, *spec.layers)
+    return (
+        isinstance(region, s.Region)
+        and not region.background
+        and isinstance(convolution, s.Convolutional)
+        and (convolution.size, convolution.stride, convolution.padding, convolution.groups) == (1, 1, 0, 1)
+        and convolution.activation == "linear"
+        and not (convolution.batch_normalize or convolution.xnor or convolution.binary)
+    )
+
+
+class SplitRegion(nn.Module):
+    """The last convolution and its [region] as one module, sharing the convolution's weights."""
+
+    def __init__(self, convolution: Convolutional, region: Region, limit: int) -> None:
+        super().__init__()
+        spec = region.spec
+        self.region, self.limit = region, limit
+        self.box_entries = spec.coords + 1
+        weights = convolution.weights.flatten(1).unflatten(0, (spec.num, -1))  # [num, coords + 1 + C, channels]
+        biases = convolution.biases.unflatten(0, (spec.num, -1))  # [num, coords + 1 + C]
+        box_weights = weights[:, : self.box_entries].flatten(0, 1)[:, :, None, None]
+        self.register_buffer("box_weights", box_weights, persistent=False)  # [num·(coords + 1), channels, 1, 1]
+        self.register_buffer("box_biases", biases[:, : self.box_entries].flatten(), persistent=False)
+        # Views: the weights of nine thousand classes are not held twice.
+        self.register_buffer("class_weights", weights[:, self.box_entries :], persistent=False)  # [num, C, channels]
+        self.register_buffer("class_biases", biases[:, self.box_entries :], persistent=False)  # [num, C]
+
+    def forward(self, features: Tensor, thresh: float = 0.0) -> Candidates:
+        """What the last convolution reads, [N, channels, H, W] → the candidates with objectness above `thresh`."""
+        xywh, objectness = self.objects(features)  # [N, D, 4], [N, D]
+        above = objectness > thresh  # [N, D]
+        counts = above.sum(1)  # [N]
+        kept = min(int(counts.max()), self.limit)
+        objectness, chosen = torch.where(above, objectness, 0).topk(kept)  # [N, K]
+        xywh = xywh.take_along_dim(chosen[..., None], 1)  # [N, K, 4]
+        classes = features.new_zeros(*chosen.shape, self.region.spec.classes, dtype=torch.float32)  # [N, K, C]
+        area = features.shape[2] * features.shape[3]
+        cells = features.flatten(2).mT  # [N, H·W, channels]
+        for anchor in range(self.region.spec.num):
+            image, rank = ((objectness > 0) & (chosen // area == anchor)).nonzero(as_tuple=True)  # [M], [M]
+            if len(image):
+                there = cells[image, chosen[image, rank] % area]  # [M, channels]
+                classes[image, rank] = F.linear(there, *self._class_rows(anchor)).float()  # [M, C]
+        return Candidates(xywh, objectness, self.region.activate_classes(classes, -1), (counts - kept).clamp_min(0))
+
+    def static(self, features: Tensor) -> Candidates:
+        """The same for an exported graph: always `limit` candidates, and no shape that depends on data.
+
+        Each anchor's rows meet every candidate, and the candidate's own anchor's answer is taken.
+        """
+        xywh, objectness = self.objects(features)
+        objectness, chosen = objectness.topk(min(self.limit, objectness.shape[1]))  # [N, K]
+        area = features.shape[2] * features.shape[3]
+        anchor, cell = chosen // area, chosen % area  # [N, K]
+        there = features.flatten(2).mT.take_along_dim(cell[..., None], 1)  # [N, K, channels]
+        logits = torch.zeros((), dtype=features.dtype, device=features.device)
+        for number in range(self.region.spec.num):
+            logits = torch.where((anchor == number)[..., None], F.linear(there, *self._class_rows(number)), logits)
+        classes = self.region.activate_classes(logits.float(), -1)  # [N, K, C]
+        dropped = torch.zeros_like(anchor[:, 0])
+        return Candidates(xywh.take_along_dim(chosen[..., None], 1), objectness, classes, dropped)
+
+    def objects(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Boxes [N, D, 4] and objectness [N, D] of every candidate, in float32."""
+        raw = F.conv2d(features, self.get_buffer("box_weights"), self.get_buffer("box_biases")).float()
+        return self.region.objects(raw.unflatten(1, (self.region.spec.num, -1)))
+
+    def _class_rows(self, anchor: int) -> tuple[Tensor, Tensor]:
+        """Weights [C, channels] and biases [C] of one anchor's classes."""
+        return self.get_buffer("class_weights")[anchor], self.get_buffer("class_biases")[anchor]
