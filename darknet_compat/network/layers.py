@@ -94,6 +94,7 @@ class Convolutional(Biased):
         self.stride, self.padding, self.groups = spec.stride, spec.padding, spec.groups
         self.binary_input = spec.xnor
         self.binary_weights = spec.xnor or (spec.binary and build == "cuda")
+        self.misread = build == "cpu" and spec.size == 1 and spec.stride > 1 and not spec.padding
 
     def initialize(self) -> None:
         """Weights as the original draws them: normal, of variance 2 / (size²·c/groups)."""
@@ -107,10 +108,19 @@ class Convolutional(Biased):
             weights = torch.where(weights > 0, mean, -mean)
         if self.binary_input:
             x = torch.where(x > 0, 1.0, -1.0).to(x.dtype)
-        x = F.conv2d(
-            x, weights, self.linear_biases(), self.stride, self.padding, 1, self.groups
-        )  # [N, filters, H', W']
+        stride = 1 if self.misread else self.stride
+        x = self._misread(x) if self.misread else x
+        x = F.conv2d(x, weights, self.linear_biases(), stride, self.padding, 1, self.groups)  # [N, filters, H', W']
         return self.finish(x)
+
+    def _misread(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] → [N, C, H', W'], what the CPU build sees where a 1x1 convolution has a stride.
+
+        It multiplies without im2col, and so takes a group's first values, one after another, for every stride-th cell.
+        """
+        n, c, h, w = x.shape
+        height, width = (h - 1) // self.stride + 1, (w - 1) // self.stride + 1
+        return x.reshape(n, self.groups, -1)[:, :, : c // self.groups * height * width].reshape(n, c, height, width)
 
 
 class Deconvolutional(Biased):

@@ -111,6 +111,24 @@ def test_binary_convolution(make: Make, options: str, build: str, signs_in: bool
     assert_equal(run(network, x), expected + values(network, "biases")[:, None, None])
 
 
+@pytest.mark.parametrize(("build", "expected"), [("cuda", [[1, 3], [7, 9]]), ("cpu", [[1, 2], [3, 4]])])
+def test_1x1_convolution_with_a_stride(make: Make, build: str, expected: list[list[float]]) -> None:
+    """The CPU build takes as many cells as it puts out, one after another, instead of every stride-th."""
+    network = make("[convolutional]\nstride=2\nactivation=linear", (1, 3, 3), batchnorm=build)
+    network.layers[0].weights.data = torch.ones(1, 1, 1, 1)
+    network.layers[0].biases.data = torch.zeros(1)
+    assert_equal(run(network, of([1, 2, 3], [4, 5, 6], [7, 8, 9])), of(*expected))
+
+
+def test_1x1_convolution_with_a_stride_and_groups_in_the_cpu_build(make: Make) -> None:
+    """Each group's values, [c / groups, h, w], are read as [c / groups, h', w'] from their first on."""
+    network = make("[convolutional]\nfilters=9\nstride=3\ngroups=3\nactivation=linear", (6, 9, 7), batchnorm="cpu")
+    x = random(2, 6, 9, 7)
+    read = x.reshape(2, 3, 126)[:, :, :18].reshape(2, 6, 3, 3)
+    expected = convolved(read, values(network, "weights"), 1, 0, 3)
+    assert_equal(run(network, x), expected + values(network, "biases")[:, None, None])
+
+
 def test_deconvolution_by_hand(make: Make) -> None:
     network = make("[deconvolutional]\nfilters=1\nsize=2\nstride=2\nactivation=linear", (1, 1, 2))
     network.layers[0].weights.data = torch.tensor([[[[1.0, 2], [3, 4]]]])
