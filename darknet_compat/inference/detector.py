@@ -87,7 +87,7 @@ class Detector:
 
     def _batch(self, batch: list[Prepared | Failure]) -> Iterator[tuple[Source, Detections | Failure]]:
         readable = [item for item in batch if isinstance(item, Prepared)]
-        outputs = self.runtime.infer(np.stack([item.pixels for item in readable])) if readable else {}
+        outputs = self.runtime.infer(np.stack([item.pixels for item in readable]), self.thresh) if readable else {}
         rows = iter(range(len(readable)))
         for item in batch:
             if isinstance(item, Failure):
@@ -108,4 +108,5 @@ class Detector:
         class_ids = columns[column].astype(np.int64)
         names = tuple(self.names[number] for number in class_ids)
         width, height = item.placement.image_width, item.placement.image_height
-        return Detections(boxes[row], scores[row, column], class_ids, names, width, height)
+        dropped = int(outputs["dropped"])
+        return Detections(boxes[row], scores[row, column], class_ids, names, width, height, dropped)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +25,8 @@ class Detections:
 
     `boxes` float32 [N, 4]: x1, y1, x2, y2 in pixels of the given picture, which they may reach beyond, as the
     original's do (`clipped` cuts them). `scores` float32 [N], `class_ids` int64 [N], `names` one a detection.
-    `width` and `height` are the picture's.
+    `width` and `height` are the picture's. `dropped` counts candidates above the threshold for which a head with many
+    classes had no room; it is 0 unless thresholds are very low.
     """
 
     boxes: NDArray[np.float32]
@@ -34,6 +35,7 @@ class Detections:
     names: tuple[str, ...]
     width: int
     height: int
+    dropped: int = 0
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -47,7 +49,7 @@ class Detections:
         """The same with boxes cut to the picture."""
         limits = np.array([self.width, self.height, self.width, self.height], np.float32)
         boxes = np.clip(self.boxes, 0, limits)
-        return Detections(boxes, self.scores, self.class_ids, self.names, self.width, self.height)
+        return replace(self, boxes=boxes)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, for JSON."""

@@ -78,7 +78,7 @@ class Network(nn.Module):
         output is the last layer's.
         """
         wanted = [head.sources[0] for head in self.spec.heads] or [self.spec.output_index]
-        found = self._run(images, wanted)
+        found = self.outputs_of(images, wanted)
         return found[0] if len(found) == 1 else tuple(found)
 
     @torch.no_grad()
@@ -88,14 +88,14 @@ class Network(nn.Module):
         `images` as for `forward`. One tensor a layer, [N, C, H, W], or [N, values] where the original's layer is no
         image. A [cost] is all zeros, as it is there without a truth.
         """
-        return self._run(images, range(len(self.layers)))
+        return self.outputs_of(images, range(len(self.layers)))
 
     def activated(self, raw: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
         """The heads' activated outputs from `forward`'s result, one a head."""
         raws = (raw,) if isinstance(raw, Tensor) else raw
         return [self.layers[head.index](x) for head, x in zip(self.spec.heads, raws, strict=True)]
 
-    def _run(self, images: Tensor, wanted: Sequence[int]) -> list[Tensor]:
+    def outputs_of(self, images: Tensor, wanted: Sequence[int]) -> list[Tensor]:
         """The outputs of the layers `wanted`; others run if these need them, and are forgotten after their last use."""
         needed, last_use = self._needed(wanted)
         outputs: dict[int, Tensor] = {-1: self._checked(images)}

@@ -42,11 +42,14 @@ class Runtime(Protocol):
 
     description: Description
 
-    def infer(self, images: Floats) -> Mapping[str, Floats]:
+    def infer(self, images: Floats, thresh: float = 0.0) -> Mapping[str, Floats]:
         """Run the network on float32 [N, C, H, W], RGB, 0..1.
 
         For detectors `boxes` [N, D, 4], centre and size as fractions of the input; `objectness` [N, D]; `classes`
         [N, D, C], each class's probability given an object. For classifiers `classes` [N, C]. A tree's classes have
         their probability given their parent.
+
+        Where classes are many, D may be fewer than the network has cells and anchors: the best by objectness, among
+        which is every candidate above `thresh`, except the number `dropped` [N] for which there was no room.
         """
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,10 +13,20 @@ from darknet_compat.errors import BackendError
 from darknet_compat.formats import spec as s
 from darknet_compat.formats.spec import LayerSpec, NetworkSpec
 from darknet_compat.network import heads
+from darknet_compat.network.layers import Convolutional
 from darknet_compat.network.network import Network
+from darknet_compat.network.split import SplitRegion, splittable
 from darknet_compat.runtime.base import Description, Floats, Precision, Resize
 
 _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+CANDIDATES = 256
+"""How many candidates an image at most get class probabilities, where that is limited."""
+
+SPLIT_FROM = 200
+"""From how many classes on the split head is worth its gathering."""
+
+_NAMES = {"xywh": "boxes", "objectness": "objectness", "classes": "classes", "dropped": "dropped"}
 
 _DETECTS = (s.Region, s.Yolo, s.Detection)
 _DETECTING = (heads.Region, heads.Yolo, heads.Detection)
@@ -25,6 +36,7 @@ class TorchRuntime:
     """Runs a Network, batch normalization folded; the heads in float32 whatever the precision of the layers below.
 
     `network` is copied, and may be trained on. `device` is torch's name for one; by default a GPU if there is one.
+    With many classes, only `candidates` cells and anchors an image get class probabilities (`network.split`).
     """
 
     def __init__(
@@ -34,6 +46,7 @@ class TorchRuntime:
         precision: Precision = "fp32",
         resize: Resize = "letterbox",
         device: str | None = None,
+        candidates: int = CANDIDATES,
     ) -> None:
         if precision not in _DTYPES:
             raise BackendError(f"torch runs in {', '.join(_DTYPES)}, not in {precision}")
@@ -43,19 +56,34 @@ class TorchRuntime:
         folded = network.folded().eval()
         self.heads = [copy.deepcopy(folded.layers[head.index]).to(self.device) for head in folded.spec.heads]
         self.network = folded.to(self.device, self.dtype)
+        self.split = self._split(candidates) if self.description.classes >= SPLIT_FROM else None
+
+    def _split(self, candidates: int) -> SplitRegion | None:
+        """The last convolution and head as one, where the network has such."""
+        convolution, region = self.network.layers[-2], self.heads[-1]
+        if not (splittable(self.network.spec) and isinstance(convolution, Convolutional)):
+            return None
+        assert isinstance(region, heads.Region)
+        return SplitRegion(convolution, region, candidates)
 
     @torch.inference_mode()
-    def infer(self, images: Floats) -> Mapping[str, Floats]:
+    def infer(self, images: Floats, thresh: float = 0.0) -> Mapping[str, Floats]:
         """See `Runtime.infer`."""
-        raw = self.network(torch.from_numpy(images).to(self.device, self.dtype))
+        x = torch.from_numpy(images).to(self.device, self.dtype)
+        if self.split is not None:
+            (features,) = self.network.outputs_of(x, self.network.spec.layers[-2].sources)
+            found = self.split(features, thresh)._asdict()
+            return {_NAMES[name]: _array(value) for name, value in found.items()}
+        raw = self.network(x)
         raws = (raw,) if isinstance(raw, Tensor) else raw
         activated = [(head, head(x.float())) for head, x in zip(self.heads, raws, strict=True)]
         if self.description.task == "classify":
             return {"classes": _array(activated[-1][1].flatten(1))}
         size = (images.shape[3], images.shape[2])
-        found = [head.boxes(x, size) for head, x in activated if isinstance(head, _DETECTING)]
-        xywh, objectness, classes = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
-        return {"boxes": _array(xywh), "objectness": _array(objectness), "classes": _array(classes)}
+        parts = [head.boxes(x, size) for head, x in activated if isinstance(head, _DETECTING)]
+        together = {name: torch.cat([getattr(part, name) for part in parts], 1) for name in heads.Boxes._fields}
+        dropped = np.zeros(len(images), np.float32)
+        return {_NAMES[name]: _array(value) for name, value in together.items()} | {"dropped": dropped}
 
 
 def describe(spec: NetworkSpec, *, precision: Precision = "fp32", resize: Resize = "letterbox") -> Description:
