@@ -23,8 +23,8 @@ def text_of(layers: str, shape: tuple[int, ...], net: str = "") -> str:
     return "\n".join(["[net]", *(f"{key}={side}" for key, side in zip(keys, shape, strict=True)), net, layers])
 
 
-def fill(network: Network, seed: int = 0) -> Network:
-    """Give a network seeded weights: normal, of variance 2 / fan-in, with statistics of batches around 0 and 1."""
+def filled(network: Network, seed: int = 0) -> Network:
+    """The network with seeded weights: normal, of variance 2 / fan-in, with statistics of batches around 0 and 1."""
     random = np.random.default_rng(seed)
     for slot, _ in network.slots():
         name = slot.name.rpartition(".")[2]
@@ -50,6 +50,24 @@ def make() -> MakeNetwork:
         batchnorm: Build = "cuda",
         roots: list[Path] | None = None,
     ) -> Network:
-        return fill(Network(lower(parse_cfg(text_of(layers, shape, net)), roots), batchnorm=batchnorm)).eval()
+        return filled(Network(lower(parse_cfg(text_of(layers, shape, net)), roots), batchnorm=batchnorm)).eval()
 
     return make_network
+
+
+@pytest.fixture(scope="session")
+def fill() -> Callable[[Network], Network]:
+    """`fill(network)`: the network with seeded weights."""
+    return filled
+
+
+@pytest.fixture(scope="session")
+def write(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`write(layers, shape, net="", name="small")`: the path of a cfg."""
+
+    def write_cfg(layers: str, shape: tuple[int, ...], net: str = "", name: str = "small") -> Path:
+        path = tmp_path_factory.mktemp("cfg") / f"{name}.cfg"
+        path.write_text(text_of(layers, shape, net))
+        return path
+
+    return write_cfg
