@@ -18,7 +18,7 @@ _RECURRENT_GAIN = 0.3
 """Below 1, so that a recurrent state forgets, and rounding does not grow from step to step."""
 
 _BRANCH_GAIN = 0.3
-"""In trained networks a residual block adds little to what it passes on; if not so here, depth would amplify rounding."""
+"""In trained networks a residual block adds little to what it passes on; else depth would amplify rounding."""
 
 
 @torch.no_grad()

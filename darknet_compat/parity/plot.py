@@ -1,0 +1,61 @@
+"""The picture of a parity run: how the difference grows with depth."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from darknet_compat.errors import BackendError
+from darknet_compat.formats.atomic import atomic_write
+from darknet_compat.parity.compare import Difference
+from darknet_compat.parity.layers import LayerParity
+
+_FLOOR = 1e-9
+"""Where a difference of exactly 0 is drawn on the logarithmic axis."""
+
+
+def save_plot(parity: LayerParity, path: str | Path) -> None:
+    """Draw each layer's largest and mean difference over depth, as parts of its scale; PNG, SVG or PDF by suffix.
+
+    Raises BackendError without matplotlib, or if the file cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise BackendError("matplotlib is not installed: pip install darknet-compat[parity]") from None
+    rows = [(number, row) for number, row in enumerate(parity.rows) if row.verdict != "nothing to compare"]
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    axes = figure.subplots()
+    depth = [number for number, _ in rows]
+    axes.step(depth, [row.tolerance for _, row in rows], where="mid", color="#b03030", label="tolerance")
+    axes.plot(depth, [_shown(row.relative) for _, row in rows], "o-", ms=3, lw=1, color="#1f5fa8", label="largest")
+    mean = [_shown(row.mean_abs / row.scale if row.scale else 0.0) for _, row in rows]
+    axes.plot(depth, mean, "o-", ms=2, lw=1, color="#7fa8d0", label="mean")
+    failed = [(number, row) for number, row in rows if row.verdict == "differs"]
+    if failed:
+        numbers, values = [number for number, _ in failed], [_shown(row.relative) for _, row in failed]
+        axes.plot(numbers, values, "X", ms=8, color="#b03030", label="differs")
+        _name(axes, failed[0])
+    axes.set(yscale="log", xlabel="layer", ylabel="difference / layer's largest value")
+    axes.set_title(f"{Path(parity.cfg).name}: original against torch, {'passed' if parity.passed else 'FAILED'}")
+    axes.grid(True, which="major", alpha=0.3)
+    axes.legend(loc="lower right")
+    picture = io.BytesIO()
+    suffix = Path(path).suffix.lstrip(".").lower()
+    try:
+        figure.savefig(picture, format=suffix, dpi=120)
+    except ValueError:
+        raise BackendError(f"{path}: expected a name that ends in .png, .svg or .pdf") from None
+    with atomic_write(path, BackendError) as file:
+        file.write(picture.getvalue())
+
+
+def _shown(value: float) -> float:
+    return min(max(value, _FLOOR), 1e9)
+
+
+def _name(axes: Any, first: tuple[int, Difference]) -> None:
+    """Write the first layer that departs beside its mark."""
+    number, row = first
+    axes.annotate(row.name, (number, _shown(row.relative)), textcoords="offset points", xytext=(6, 6))
