@@ -9,7 +9,7 @@ from typing import get_args
 
 from darknet_compat.errors import BackendError, CatalogError, MetadataError
 from darknet_compat.formats import catalog
-from darknet_compat.formats.metadata import read_names
+from darknet_compat.formats.metadata import read_map, read_names
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.textfile import shown
 from darknet_compat.formats.transfer import Progress
@@ -23,12 +23,14 @@ _NAMES_BY_COUNT = {20: "voc.names", 80: "coco.names", 1000: "imagenet1k.names", 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where a model's parts lie. `weights` is None where none were named and none are known."""
+    """Where a model's parts lie. `weights` is None where none were named and none are known; `known` is the entry of
+    the catalogue where the model was called by name."""
 
     cfg: Path
     weights: Path | None
     names: Path | None = None
     resize: Resize = "letterbox"
+    known: catalog.Model | None = None
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,17 @@ def locate(
     """
     path = Path(model)
     weights = None if weights is None else Path(weights)
-    if path.suffix == ".cfg" or path.is_file():
+    if path.exists() and not path.is_dir():
         return Sources(path, weights or _beside(path, ".weights"), _beside(path, ".names"))
-    if len(path.parts) > 1:
-        raise CatalogError(f"{path}: there is no such .cfg, and a catalogue name has no slash; `info` lists the names")
+    if path.suffix or len(path.parts) > 1 or path.is_dir():
+        found = "a folder" if path.is_dir() else "no such file"
+        hint = f"; `{path.stem}` alone is in the catalogue" if path.stem in catalog.MODELS else ""
+        raise CatalogError(f"{path}: expected a .cfg or a name of the catalogue, found {found}{hint}")
     known = catalog.find(str(model))
     if weights is None:
         weights = catalog.fetch(known, progress=progress) if download else catalog.local_weights(known)
     folder = cfg_dir()
-    return Sources(folder / known.cfg, weights, folder / known.names, known.resize)
+    return Sources(folder / known.cfg, weights, folder / known.names, known.resize, known)
 
 
 def load_model(
@@ -76,7 +80,8 @@ def load_model(
     _expect("precision", precision, get_args(Precision), BackendError)
     sources = locate(model, weights, progress=progress)
     if sources.weights is None:
-        raise CatalogError(f"{sources.cfg}: no weights; name the .weights file that belongs to it")
+        beside = sources.cfg.with_suffix(".weights").name
+        raise CatalogError(f"{sources.cfg}: no weights are named, and there is no {beside} beside it")
     resize = resize or sources.resize
     _expect("resize", resize, get_args(Resize), BackendError)
     runtime = _torch_runtime(sources, precision, _pair(size), resize)
@@ -100,6 +105,27 @@ def class_names(names: str | Path | Sequence[str] | None, classes: int) -> tuple
     if len(found) != classes:
         raise MetadataError(f"{source}: has {len(found)} names, but the network has {classes} classes")
     return found
+
+
+_MAPS = {"coco": ("coco9k.map", "coco.names"), "imagenet-det": ("inet9k.map", None)}
+"""Maps that come with YOLO9000: file, and names where the nodes' own are not meant."""
+
+
+def class_map(map: str | Path | Sequence[int], model: Model) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """A map's nodes and the names of its classes. Raises MetadataError where the model has no tree, or not such nodes."""
+    if model.runtime.description.tree is None:
+        raise MetadataError("map: only for a network with a WordTree, such as yolo9000")
+    names_file = None
+    if isinstance(map, str | Path):
+        map_file, names_file = _MAPS.get(str(map), (None, None))
+        nodes = read_map(cfg_dir() / "data" / map_file if map_file else map, len(model.names))
+    else:
+        nodes = tuple(map)
+        if not nodes or not all(0 <= node < len(model.names) for node in nodes):
+            raise MetadataError(f"map: expected numbers of nodes, 0 to {len(model.names) - 1}")
+    if names_file:
+        return nodes, class_names(cfg_dir() / "data" / names_file, len(nodes))
+    return nodes, tuple(model.names[node] for node in nodes)
 
 
 def _torch_runtime(sources: Sources, precision: Precision, size: tuple[int, int] | None, resize: Resize) -> Runtime:

@@ -68,7 +68,19 @@ class TorchRuntime:
 
     @torch.inference_mode()
     def infer(self, images: Floats, thresh: float = 0.0) -> Mapping[str, Floats]:
-        """See `Runtime.infer`."""
+        """See `Runtime.infer`. Raises BackendError where the memory does not suffice."""
+        try:
+            return self._infer(images, thresh)
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            count, _, height, width = images.shape
+            raise BackendError(
+                f"{self.description.name}: not enough memory for {count} x {width}x{height} pixels at once;"
+                " a smaller size or batch needs less"
+            ) from None
+
+    def _infer(self, images: Floats, thresh: float) -> Mapping[str, Floats]:
         x = torch.from_numpy(images).to(self.device, self.dtype)
         if self.split is not None:
             (features,) = self.network.outputs_of(x, self.network.spec.layers[-2].sources)
@@ -113,6 +125,11 @@ def _head(spec: NetworkSpec) -> LayerSpec:
     if len({isinstance(head, _DETECTS) for head in spec.heads}) > 1:
         raise BackendError(f"{spec.name}: both detects and classifies; use load_network and layer_outputs")
     return spec.heads[-1]
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """On the CPU torch has no type for it, only `DefaultCPUAllocator: can't allocate memory`."""
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "allocate memory" in str(error)
 
 
 def _array(x: Tensor) -> Floats:
