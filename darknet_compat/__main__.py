@@ -23,6 +23,8 @@ def main() -> None:
             file=sys.stderr,
         )
         raise SystemExit(1) from None
+    except KeyboardInterrupt:  # the commands handle it themselves, as soon as they are there
+        raise SystemExit(130) from None
     run()
 
 

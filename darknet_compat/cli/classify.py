@@ -1,0 +1,88 @@
+"""`darknet-compat classify`: what pictures show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from darknet_compat.cli import terminal
+from darknet_compat.cli.options import (
+    Backend,
+    BackendName,
+    Batch,
+    InputSize,
+    Json,
+    Model,
+    Names,
+    Pictures,
+    Precision,
+    PrecisionMode,
+    ResizeMode,
+    Weights,
+    explaining,
+)
+from darknet_compat.cli.pictures import Answers, find_pictures, timed
+
+if TYPE_CHECKING:
+    from darknet_compat.inference.results import Guess
+
+Top = Annotated[int, typer.Option("--top", min=1, metavar="K", help="How many classes to show.")]
+
+
+def classify(
+    model: Model,
+    files: Pictures,
+    weights: Weights = None,
+    names: Names = None,
+    top: Top = 5,
+    size: InputSize = None,
+    resize: ResizeMode = None,
+    precision: PrecisionMode = Precision.fp32,
+    backend: BackendName = Backend.auto,
+    batch: Batch = 1,
+    json: Json = False,
+) -> None:
+    """Name what pictures show, with probabilities.
+
+    A picture that cannot be read is named, the others go on, and the exit code is 1.
+    """
+    answers = Answers(json)
+    pictures = find_pictures(files, answers)
+    if not pictures:
+        answers.finish()
+        return
+
+    with terminal.Transfers(model, quiet=json) as progress, explaining(size):
+        from darknet_compat.inference.batch import Failure
+        from darknet_compat.inference.classifier import Classifier
+
+        classifier = Classifier(
+            model,
+            weights,
+            names=names,
+            backend=backend.value,
+            precision=precision.value,
+            size=size,
+            resize=resize.value if resize else None,
+            progress=progress,
+        )
+    with terminal.counted(timed(classifier.stream(pictures, batch), batch), len(pictures), quiet=json) as results:
+        for (picture, answer), seconds in results:
+            if isinstance(answer, Failure):
+                answers.fail(picture, str(answer.error))
+                continue
+            if not answer.top(1):
+                answers.fail(picture, f"{picture}: probabilities that are no numbers; are the weights this model's?")
+                continue
+            answers.add(picture, {**answer.to_dict(top), "seconds": round(seconds, 4)})
+            if not json:
+                _print(picture, answer.top(top), seconds)
+    answers.finish()
+
+
+def _print(picture: Path, guesses: list[Guess], seconds: float) -> None:
+    terminal.print_line(f"{picture}: {seconds:.2f} s", bold=True)
+    rows = [(f"{100 * guess.probability:.2f} %", guess.name) for guess in guesses]
+    terminal.print_table(("probability", "class"), rows, left=("class",), indent=2)

@@ -1,0 +1,161 @@
+"""`darknet-compat detect`: what is where in pictures."""
+
+from __future__ import annotations
+
+from math import floor, isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from darknet_compat.cli import terminal
+from darknet_compat.cli.options import (
+    Backend,
+    BackendName,
+    Batch,
+    InputSize,
+    Json,
+    Model,
+    Names,
+    Pictures,
+    Precision,
+    PrecisionMode,
+    ResizeMode,
+    Weights,
+    explaining,
+    parse_fraction,
+)
+from darknet_compat.cli.pictures import Answers, find_pictures, output_paths, timed
+
+if TYPE_CHECKING:
+    from darknet_compat.inference.detector import Detector
+    from darknet_compat.inference.results import Detections
+
+Thresh = Annotated[
+    float, typer.Option("--thresh", parser=parse_fraction, metavar="0..1", help="The least score that counts.")
+]
+HierThresh = Annotated[
+    float,
+    typer.Option(
+        "--hier-thresh",
+        parser=parse_fraction,
+        metavar="0..1",
+        help="With a WordTree: the least probability of the class that is named.",
+    ),
+]
+Nms = Annotated[
+    float,
+    typer.Option(
+        "--nms",
+        parser=parse_fraction,
+        metavar="0..1",
+        help="The overlap (IoU) above which the weaker of two boxes of a class is dropped; 1 keeps all.",
+    ),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Write copies of the pictures with the boxes drawn in here.")
+]
+
+
+def detect(
+    model: Model,
+    files: Pictures,
+    weights: Weights = None,
+    names: Names = None,
+    thresh: Thresh = 0.5,
+    hier_thresh: HierThresh = 0.5,
+    nms: Nms = 0.45,
+    size: InputSize = None,
+    resize: ResizeMode = None,
+    precision: PrecisionMode = Precision.fp32,
+    backend: BackendName = Backend.auto,
+    batch: Batch = 1,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Find objects in pictures, and draw them.
+
+    Boxes are left, top, right and bottom in pixels of the picture. One that cannot be read is named, the others go on,
+    and the exit code is 1.
+    """
+    answers = Answers(json)
+    pictures = find_pictures(files, answers)
+    if not pictures:
+        answers.finish()
+        return
+    places = output_paths(pictures, out) if out else {}
+
+    with terminal.Transfers(model, quiet=json) as progress, explaining(size):
+        from darknet_compat.inference.batch import Failure
+        from darknet_compat.inference.detector import Detector
+
+        detector = Detector(
+            model,
+            weights,
+            names=names,
+            backend=backend.value,
+            precision=precision.value,
+            thresh=thresh,
+            hier_thresh=hier_thresh,
+            nms=nms,
+            size=size,
+            resize=resize.value if resize else None,
+            progress=progress,
+        )
+    with terminal.counted(timed(detector.stream(pictures, batch), batch), len(pictures), quiet=json) as results:
+        for (picture, found), seconds in results:
+            if isinstance(found, Failure):
+                answers.fail(picture, str(found.error))
+                continue
+            if not isfinite(found.boxes.sum()):
+                answers.fail(picture, f"{picture}: boxes that are not finite; are the weights this model's?")
+                continue
+            if found.dropped:
+                terminal.say(
+                    f"{picture}: had no room for {found.dropped} more candidates; a higher --thresh leaves fewer"
+                )
+            entry = {**found.to_dict(), "seconds": round(seconds, 4)}
+            if place := places.get(picture):
+                _draw(picture, found, place)
+                entry["picture"] = str(place)
+            answers.add(picture, entry)
+            if not json:
+                _print(picture, found, seconds, place)
+                if not found:
+                    terminal.print_line(f"  {_hint(detector, picture if len(pictures) == 1 else None)}")
+    answers.finish()
+
+
+def _draw(picture: Path, found: Detections, place: Path) -> None:
+    from darknet_compat.vision.draw import draw, save
+    from darknet_compat.vision.image import decode
+
+    save(draw(decode(picture), found.boxes, found.names, found.scores, found.class_ids), place)
+
+
+def _print(picture: Path, found: Detections, seconds: float, place: Path | None) -> None:
+    what = terminal.count(len(found), "object") if found else "no objects"
+    drawn = f" -> {place}" if place else ""
+    terminal.print_line(f"{picture}: {found.width} x {found.height}, {what}, {seconds:.2f} s{drawn}", bold=True)
+    rows = [(one.name, f"{100 * one.score:.0f} %", *(f"{side:.0f}" for side in one.box)) for one in found]
+    if rows:
+        terminal.print_table(("class", "score", "left", "top", "right", "bottom"), rows, left=("class",), indent=2)
+
+
+def _hint(detector: Detector, picture: Path | None) -> str:
+    """What to do where nothing was found; given the only `picture`, after a second, closer look at it."""
+    thresh, least = detector.thresh, 0.05
+    text = f"nothing scores above {thresh:g}"
+    if thresh <= least:
+        return text
+    if picture is None:
+        return f"{text}; --thresh {thresh / 2:g} shows weaker ones"
+    detector.thresh = least
+    try:
+        weaker = next(iter(detector(picture)), None)
+    finally:
+        detector.thresh = thresh
+    if weaker is None:
+        return f"{text}, nor above {least:g}: are these the weights and the names that belong to the model?"
+    shows = floor(20 * weaker.score) / 20
+    return f"{text}; the best is {weaker.name} with {weaker.score:.2f}, which --thresh {shows:g} shows"

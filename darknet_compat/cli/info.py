@@ -1,0 +1,74 @@
+"""`darknet-compat info`: what a network is, without running it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from darknet_compat.cli import terminal
+from darknet_compat.cli.options import InputSize, Json, Weights, explaining
+
+if TYPE_CHECKING:
+    from darknet_compat.cli.description import About
+    from darknet_compat.formats import catalog
+
+OptionalModel = Annotated[
+    str | None, typer.Argument(metavar="MODEL", help="A .cfg, or a name from the catalogue. Without: the catalogue.")
+]
+
+
+def info(model: OptionalModel = None, weights: Weights = None, size: InputSize = None, json: Json = False) -> None:
+    """Show a network's layers and what they cost.
+
+    Shapes, parameters, the byte at which a layer's weights begin, operations; whether a .weights file is exactly the
+    one it needs; classes and anchors; what nobody read in the .cfg; what was published about it. Nothing is downloaded.
+    Without MODEL, list the catalogue.
+    """
+    if model is None:
+        _print_catalogue(json)
+        return
+    from darknet_compat.cli import description
+
+    with explaining(size):
+        about = description.gather(model, weights, size)
+    if about.problem and json:
+        raise about.problem
+    if json:
+        terminal.print_json(description.to_dict(about))
+        return
+    _print_layers(about)
+    print()
+    terminal.print_fields(description.fields(about))
+    if about.problem:
+        raise about.problem
+
+
+def _print_layers(about: About) -> None:
+    from darknet_compat.cli import layer_table
+
+    wide = terminal.console().width >= 110
+    headers = layer_table.HEADERS if wide else layer_table.SHORT_HEADERS
+    number = "{:,}".format if wide else terminal.in_units
+    terminal.print_table(headers, layer_table.rows(about.spec, about.costs, number), left=layer_table.LEFT)
+
+
+def _print_catalogue(json: bool) -> None:
+    from darknet_compat.cli.description import known_to_dict
+    from darknet_compat.formats import catalog
+
+    if json:
+        terminal.print_json({"models": [known_to_dict(model) for model in catalog.MODELS.values()]})
+        return
+
+    def state(model: catalog.Model) -> str:
+        if catalog.local_weights(model):
+            return "here"
+        return "" if model.weights.mirrors else "unpublished"
+
+    rows = [
+        (model.name, model.task, terminal.in_bytes(4 * model.weights.floats), state(model), model.title)
+        for model in catalog.MODELS.values()
+    ]
+    terminal.print_table(("name", "task", "weights", "", "what it is"), rows, left=("name", "task", "", "what it is"))
+    terminal.say("`info NAME` says more of one, `fetch NAME` brings its weights")

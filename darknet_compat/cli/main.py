@@ -1,0 +1,89 @@
+"""The command line: a table of commands, and what all of them do about errors."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from io import TextIOWrapper
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from darknet_compat import __version__
+from darknet_compat.cli import terminal
+from darknet_compat.errors import DarknetCompatError
+
+_COMMANDS = ("info", "detect", "classify", "partial", "fetch")
+"""The verbs in the order of `--help`: each is the function of this name in the module of this name beside this one,
+which imports what is heavy only inside it."""
+
+INTERRUPTED = 130
+"""The exit code of a program that Ctrl-C ended, as shells count it."""
+
+
+class _Command(TyperCommand):
+    """Shows `MODEL FILES...` in the usage line, where newer versions of typer put braces around them."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        options, *arguments = super().collect_usage_pieces(ctx)
+        return [*(argument.strip("{}").replace("}...", "...") for argument in arguments), options]
+
+
+class _Group(TyperGroup):
+    """Turns what can be wrong with a user's input into one line on stderr and exit code 1; anything else is a bug of
+    ours and keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DarknetCompatError as error:
+            terminal.say(str(error))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            terminal.say(f"{error.filename or 'output'}: {error.strerror or error}")
+        except MemoryError:
+            terminal.say("not enough memory; a smaller --size or --batch needs less")
+        except KeyboardInterrupt:
+            terminal.say("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(1)
+
+
+app = typer.Typer(
+    cls=_Group,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    # Plain text: typer's boxes of rich cost a tenth of a second, and do not survive `| grep`.
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    epilog="`darknet-compat COMMAND --help` says more. Exit code: 0 for success, 1 for bad input, 2 for bad usage.",
+)
+for _verb in _COMMANDS:
+    app.command(_verb, cls=_Command)(getattr(import_module(f"darknet_compat.cli.{_verb}"), _verb))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"darknet-compat {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Run Darknet's .cfg and .weights in Python, with the numbers that the original gives."""
+
+
+def main() -> None:
+    """Run the command line of this process and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal of another encoding shows \\xe9 for a letter it lacks, instead of a UnicodeEncodeError.
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="darknet-compat")

@@ -1,0 +1,185 @@
+"""What all commands print with: text for people, JSON for programs, progress on a terminal and only there."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.status import Status
+
+_Item = TypeVar("_Item")
+_PIPED_WIDTH = 10_000
+"""Columns where no terminal says how many there are: nothing is cut or wrapped in a pipe."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where text goes: coloured on a terminal, plain in a pipe or file; square brackets are never markup."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else _PIPED_WIDTH
+    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+def say(text: str) -> None:
+    """One line to the person, on stderr, so that stdout stays what was asked for."""
+    print(f"darknet-compat: {printable(text)}", file=sys.stderr)
+
+
+def print_json(document: Any) -> None:
+    """The one document of a `--json` run."""
+    print(json.dumps(document, indent=1, allow_nan=False))
+
+
+def printable(text: object) -> str:
+    """Text that stays on its line and sends the terminal no commands, whatever a file or its name holds."""
+    escape = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+    return "".join(
+        c if c.isprintable() else escape.get(c, c.encode("unicode_escape").decode("ascii")) for c in str(text)
+    )
+
+
+def print_line(text: str, *, bold: bool = False) -> None:
+    """One line on stdout."""
+    console().print(printable(text), style="bold" if bold else None, soft_wrap=True)
+
+
+def print_table(
+    headers: Sequence[str], rows: Iterable[Sequence[object]], *, left: Sequence[str] = (), indent: int = 0
+) -> None:
+    """Columns as wide as they need, at the right except those in `left`; two blanks between them if there is room.
+
+    A column without content is left out. A last column in `left` is wrapped at the terminal's width.
+    """
+    from rich.cells import cell_len
+
+    cells = [list(headers), *([printable(cell) for cell in row] for row in rows)]
+    shown = [number for number in range(len(headers)) if any(row[number] for row in cells[1:])]
+    widths = {number: max(cell_len(row[number]) for row in cells) for number in shown}
+    out = console()
+    needed = indent + sum(widths.values()) + 2 * (len(widths) - 1)
+    gap = " " * (2 if needed <= out.width or headers[shown[-1]] in left else 1)
+    for row in cells:
+        line = " " * indent
+        for number in shown:
+            blank = " " * (widths[number] - cell_len(row[number]))
+            start, line = (
+                len(line),
+                line + (row[number] + blank if headers[number] in left else blank + row[number]) + gap,
+            )
+        lines = [line.rstrip()]
+        if headers[shown[-1]] in left and len(lines[0]) > out.width:
+            lines = textwrap.wrap(lines[0], max(out.width, start + 16), subsequent_indent=" " * start)
+        for line in lines:
+            out.print(line, style="bold" if row is cells[0] else None, soft_wrap=True)
+
+
+def print_fields(fields: Iterable[tuple[str, str]]) -> None:
+    """`label  text` lines, the text wrapped at the terminal's width; a label that repeats is shown once."""
+    fields = list(fields)
+    indent = 2 + max((len(label) for label, _ in fields), default=0)
+    out, last = console(), ""
+    for label, text in fields:
+        head = "" if label == last else label
+        lines = textwrap.wrap(
+            printable(text), max(20, out.width - indent), break_on_hyphens=False, break_long_words=False
+        )
+        for line in lines or [""]:
+            out.print(f"{head:{indent}}{line}".rstrip(), soft_wrap=True)
+            head = ""
+        last = label
+
+
+def count(number: int, thing: str) -> str:
+    """`1 picture`, `2 pictures`."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
+def in_units(number: float, units: Sequence[str] = ("", " k", " M", " G", " T")) -> str:
+    """Three significant digits and a unit of thousands: 11.8 M."""
+    for unit in units[:-1]:
+        if number < 999.5:
+            return f"{number:.0f}{unit}" if unit == units[0] else f"{number:.3g}{unit}"
+        number /= 1000
+    return f"{number:,.3g}{units[-1]}"
+
+
+def in_bytes(number: int) -> str:
+    """A file's length: 203 MB."""
+    return in_units(number, (" bytes", " kB", " MB", " GB"))
+
+
+class Transfers:
+    """A context in which something is loaded: a spinner, and a bar once it turns out that a file has to come.
+
+    Called with (bytes done, bytes in all or None) it is the progress callback of `catalog.fetch` and `Detector`. Off a
+    terminal it says in one line that a download has begun; with `quiet` nothing.
+    """
+
+    def __init__(self, what: str, *, quiet: bool = False) -> None:
+        self.what, self.quiet = printable(what), quiet
+        self.fetched = False
+        self._status: Status | None = None
+        self._bars: Bars | None = None
+
+    def __enter__(self) -> Transfers:
+        if sys.stderr.isatty() and not self.quiet:
+            self._status = console(stderr=True).status(f"loading {self.what}")
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for live in (self._status, self._bars):
+            if live is not None:
+                live.stop()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """Report `done` bytes of `total`."""
+        if not self.fetched and not self.quiet:
+            self._begin()
+        self.fetched = True
+        if self._bars is not None:
+            self._bars.update(self._bars.task_ids[0], completed=done, total=total)
+
+    def _begin(self) -> None:
+        if self._status is None:
+            say(f"fetching the weights of {self.what}")
+            return
+        from rich import progress
+
+        self._status.stop()
+        columns = (
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(bar_width=None),
+            progress.DownloadColumn(),
+            progress.TransferSpeedColumn(),
+            progress.TimeRemainingColumn(compact=True),
+        )
+        self._bars = progress.Progress(*columns, console=console(stderr=True), transient=True, expand=True)
+        self._bars.add_task(f"fetching {self.what}", total=None)
+        self._bars.start()
+
+
+@contextmanager
+def counted(items: Iterator[_Item], total: int, *, quiet: bool = False) -> Iterator[Iterator[_Item]]:
+    """The same items, with a bar below on stderr while they come, if there are many and both streams are a terminal."""
+    if quiet or total < 3 or not (sys.stderr.isatty() and sys.stdout.isatty()):
+        yield items
+        return
+    from rich import progress
+
+    columns = (
+        progress.MofNCompleteColumn(),
+        progress.BarColumn(bar_width=None),
+        progress.TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with progress.Progress(*columns, console=console(stderr=True), transient=True, expand=True) as bars:
+        yield iter(bars.track(items, total=total))
