@@ -50,7 +50,7 @@ class Context:
         if min(output.c, output.h, output.w) < 1:
             raise options.error(f"input {self.input} leaves an empty output ({output})")
         if output.size > LIMIT:
-            raise options.error(f"output of {output} is more than {LIMIT} values")
+            raise options.error(f"output of {output} takes {_gigabytes(output.size)}; {_REFUSED}")
         return {
             "index": self.index,
             "line": options.section.line,
@@ -80,10 +80,11 @@ class Context:
         number = 1
         for count in counts:
             number *= count
+        if number > LIMIT:
+            raise options.error(f"needs {_gigabytes(number)} of weights; {_REFUSED}")
         self.parameters += number
-        if max(number, self.parameters) > LIMIT:
-            gigabytes = 4e-9 * max(number, self.parameters)
-            raise options.error(f"would need {gigabytes:.1f} GB of weights; more than {LIMIT} are refused")
+        if self.parameters > LIMIT:
+            raise options.error(f"brings the network to {_gigabytes(self.parameters)} of weights; {_REFUSED}")
 
     def file(self, options: Options, key: str) -> Path | None:
         """The file that option `key` names, inside the model's folder or the packaged one; None without the option."""
@@ -102,6 +103,12 @@ def activation(options: Options, default: ActivationName) -> ActivationName:
         raise options.error(f"unknown activation {shown(name)}; known are {known}", "activation")
     return cast(ActivationName, name)
 
+
+def _gigabytes(floats: int) -> str:
+    return f"{4e-9 * floats:.1f} GB"
+
+
+_REFUSED = f"more than {_gigabytes(LIMIT)} are refused"
 
 Lowering = Callable[[Options, Context], LayerSpec]
 """Options of a section and what came before → its layer."""

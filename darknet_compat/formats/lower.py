@@ -21,6 +21,10 @@ from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.spec import Net, NetworkSpec
 from darknet_compat.formats.textfile import plain, shown
 
+MAX_LAYERS = 10_000
+"""The deepest network that the original ships has 305; a definition beyond this only costs time."""
+
+_NET = ("net", "network")
 _POLICIES = ("constant", "step", "steps", "exp", "sigmoid", "poly", "random")
 
 
@@ -34,10 +38,10 @@ def load_spec(path: str | Path, size: tuple[int, int] | None = None) -> NetworkS
 
 
 def at_size(cfg: Cfg, width: int, height: int) -> Cfg:
-    """The same definition for inputs of `width` x `height` (original: `resize_network`)."""
+    """The same definition for images of `width` x `height` (original: `resize_network`)."""
     net, *rest = cfg.sections
     changed = (Option("width", str(width), net.line), Option("height", str(height), net.line))
-    kept = tuple(option for option in net.options if option.key not in ("width", "height"))
+    kept = tuple(option for option in net.options if option.key not in ("width", "height", "inputs"))
     return replace(cfg, sections=(replace(net, options=(*changed, *kept)), *rest))
 
 
@@ -48,16 +52,20 @@ def lower(cfg: Cfg, roots: Sequence[Path] | None = None) -> NetworkSpec:
     Raises CfgError naming the line for whatever describes no possible network.
     """
     first, *rest = cfg.sections
-    if first.type not in ("net", "network"):
+    if first.type not in _NET:
         raise CfgError(f"{cfg.name}:{first.line}: expected [net] or [network] first, found [{plain(first.type)}]")
     if not rest:
         raise CfgError(f"{cfg.name}: only [net], no layers")
+    if len(rest) > MAX_LAYERS:
+        raise CfgError(f"{cfg.name}: expected at most {MAX_LAYERS} layers, found {len(rest)}")
     options = Options(first, cfg.name)
     net = _lower_net(options)
     notes = options.finish()
     context = Context(net, cfg.name, [cfg_dir()] if roots is None else roots)
     for section in rest:
         options = Options(section, cfg.name)
+        if section.type in _NET:
+            raise options.error("stands a second time; are these two definitions in one file?")
         if section.type not in LOWERINGS:
             raise options.error(f"unknown section; known are {', '.join(sorted(LOWERINGS))}")
         context.layers.append(LOWERINGS[section.type](options, context))
@@ -67,19 +75,21 @@ def lower(cfg: Cfg, roots: Sequence[Path] | None = None) -> NetworkSpec:
 
 def _lower_net(options: Options) -> Net:
     """The `[net]` section (original: `parse_net_options`)."""
-    size = {key: options.integer(key, 0, minimum=0) for key in ("height", "width", "channels")}
+    size = {key: options.integer(key, 0, minimum=0) for key in ("width", "height", "channels")}
     pixels = size["height"] * size["width"] * size["channels"]
     inputs = options.integer("inputs", min(pixels, LIMIT), minimum=0)
     if max(inputs, pixels) > LIMIT or not (inputs or pixels):
         found = ", ".join(f"{key}={value}" for key, value in size.items())
         raise options.error(
-            f"expected width, height and channels, or inputs, all of them together in 32 bits; found {found}"
+            "expected width, height and channels (or inputs), all above 0 and together below 2^31; found " + found
         )
+    if pixels and inputs != pixels:
+        raise options.error(f"inputs={inputs}, but width·height·channels = {pixels}", "inputs")
     policy = options.text("policy", "constant")
     if policy not in _POLICIES:
         options.note(f"unknown policy {shown(policy)} is taken for constant", "policy")
         policy = "constant"
-    steps, scales = options.integers("steps"), options.reals("scales")
+    steps, scales = (options.integers("steps"), options.reals("scales")) if policy == "steps" else ((), ())
     if policy == "steps" and (not steps or len(scales) < len(steps)):
         raise options.error(
             f"policy=steps needs as many scales as steps, found {len(scales)} for {len(steps)}", "steps"

@@ -9,6 +9,7 @@ from darknet_compat.formats.cfg import Options
 from darknet_compat.formats.context import Context, Lowering
 from darknet_compat.formats.metadata import read_map
 from darknet_compat.formats.spec import LayerSpec
+from darknet_compat.formats.textfile import plain
 from darknet_compat.formats.wordtree import WordTree, read_tree
 
 _DEFAULT_ANCHOR = 0.5
@@ -31,7 +32,7 @@ def softmax(options: Options, context: Context) -> LayerSpec:
         **context.common(options, output),
         groups=groups,
         temperature=temperature,
-        tree=_tree(options, context, inputs),
+        tree=_tree(options, context, inputs, "inputs"),
         spatial=spatial,
         noloss=options.flag("noloss"),
     )
@@ -46,8 +47,8 @@ def region(options: Options, context: Context) -> LayerSpec:
     """num · (coords + 1 + classes) channels."""
     coords = options.integer("coords", 4, minimum=4)
     classes = options.integer("classes", 20, minimum=1)
-    num = options.integer("num", 1, minimum=1)
-    _expect_channels(options, context, num, coords + 1 + classes)
+    num = options.integer("num", 1, minimum=1, maximum=_MAX_ANCHORS)
+    _expect_channels(options, context, "num, coords or classes", num, coords + 1 + classes)
     return spec.Region(
         **context.common(options, context.image(options)),
         **_boxes(options, default_max=30),
@@ -58,7 +59,7 @@ def region(options: Options, context: Context) -> LayerSpec:
         anchors=_anchors(options, num),
         softmax=options.flag("softmax"),
         background=options.flag("background"),
-        tree=_tree(options, context, classes),
+        tree=_tree(options, context, classes, "classes"),
         map=_map(options, context, classes),
         rescore=options.flag("rescore"),
         thresh=options.real("thresh", 0.5),
@@ -76,8 +77,8 @@ def yolo(options: Options, context: Context) -> LayerSpec:
     anchors = _anchors(options, total)
     mask = options.integers("mask") or tuple(range(total))
     if not all(0 <= number < total for number in mask):
-        raise options.error(f"mask: expected anchors 0 to {total - 1}, found {','.join(map(str, mask))}", "mask")
-    _expect_channels(options, context, len(mask), 5 + classes)
+        raise options.error(f"mask: expected anchors 0 to {total - 1}, found {plain(options.text('mask'))}", "mask")
+    _expect_channels(options, context, "num, mask or classes", len(mask), 5 + classes)
     return spec.Yolo(
         **context.common(options, context.image(options)),
         **_boxes(options, default_max=90),
@@ -120,16 +121,17 @@ def iseg(options: Options, context: Context) -> LayerSpec:
     """classes + ids channels."""
     classes = options.integer("classes", 20, minimum=1)
     ids = options.integer("ids", 32, minimum=0)
-    _expect_channels(options, context, 1, classes + ids)
+    _expect_channels(options, context, "classes or ids", 1, classes + ids)
     return spec.Iseg(**context.common(options, context.image(options)), classes=classes, ids=ids)
 
 
-def _expect_channels(options: Options, context: Context, boxes: int, values: int) -> None:
+def _expect_channels(options: Options, context: Context, given: str, boxes: int, values: int) -> None:
+    """Refuse an input that has not `boxes` x `values` channels, which the options `given` ask for."""
     image = context.image(options)
     if image.c != boxes * values:
         raise options.error(
             f"needs {boxes} x {values} = {boxes * values} channels, found {image.c}; "
-            f"set filters={boxes * values} in the layer before, or correct num, mask, coords or classes"
+            f"set filters={boxes * values} in the layer before, or correct {given}"
         )
 
 
@@ -157,12 +159,12 @@ def _scales(options: Options) -> dict[str, Any]:
     return {key: options.real(key, 1.0) for key in ("object_scale", "noobject_scale", "class_scale", "coord_scale")}
 
 
-def _tree(options: Options, context: Context, classes: int) -> WordTree | None:
+def _tree(options: Options, context: Context, number: int, what: str) -> WordTree | None:
     if (path := context.file(options, "tree")) is None:
         return None
     tree = read_tree(path)
-    if len(tree) != classes:
-        raise options.error(f"tree: {path} has {len(tree)} nodes, but there are {classes} classes", "tree")
+    if len(tree) != number:
+        raise options.error(f"tree: {path} has {len(tree)} nodes, but there are {number} {what}", "tree")
     return tree
 
 

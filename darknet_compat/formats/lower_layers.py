@@ -34,12 +34,16 @@ def convolutional(options: Options, context: Context) -> LayerSpec:
     padding = options.integer("padding", 0, minimum=0)
     padding = size // 2 if options.flag("pad") else padding
     if image.c % groups or filters % groups:
-        raise options.error(f"groups={groups} divides not both channels ({image.c}) and filters ({filters})", "groups")
+        raise options.error(
+            f"groups={groups} does not divide both channels ({image.c}) and filters ({filters})", "groups"
+        )
     height, width = (_window(options, side, size, stride, 2 * padding) for side in (image.h, image.w))
     context.weigh(options, filters, image.c // groups, size, size)
     common = context.common(options, Shape(filters, height, width))
     if common["numload"] > filters:
         raise options.error(f"numload={common['numload']} is more than filters={filters}", "numload")
+    if groups > 1 and options.flag("flipped"):
+        raise options.error("flipped weights and groups: the original reads such ones beyond their array", "flipped")
     options.real("dot", 0.0)  # an experiment's penalty in training, which no released network uses
     return spec.Convolutional(
         **common,
@@ -273,7 +277,6 @@ def _recurrent(options: Options, context: Context, gates: int) -> dict[str, Any]
     """What rnn, gru and lstm share; `gates` connected layers each from the input and from the state."""
     outputs = options.integer("output", 1, minimum=1)
     context.weigh(options, gates, outputs, context.input.size + outputs)
-    options.text("hidden")  # stands in the original's definitions, though no parser ever read it
     return {
         **context.common(options, flat(outputs)),
         "outputs": outputs,
@@ -319,8 +322,8 @@ def _earlier(options: Options, context: Context, key: str, number: int) -> int:
     """The absolute index of a layer: below 0 counts back from this one. It has to be an earlier layer."""
     index = context.index + number if number < 0 else number
     if not 0 <= index < context.index:
-        last = f"0 to {context.index - 1}" if context.index else "none"
-        raise options.error(f"{key}={number} from layer {context.index} is layer {index}; earlier ones: {last}", key)
+        there = f"layers 0 to {context.index - 1}" if context.index else "none"
+        raise options.error(f"{key}={number} means layer {index}; before layer {context.index} there are {there}", key)
     return index
 
 

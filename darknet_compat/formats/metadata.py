@@ -10,6 +10,8 @@ from darknet_compat.errors import DarknetCompatError, MetadataError
 from darknet_compat.formats.cfg import Option, Section
 from darknet_compat.formats.textfile import read_lines, shown
 
+_MAX_PATH = 4096
+
 
 def read_names(path: str | Path) -> tuple[str, ...]:
     """The names or labels in a file, one a line, blanks at the ends removed (original: `get_labels`, which keeps them).
@@ -70,15 +72,16 @@ def resolve_inside(
     """
     roots = [Path(os.path.realpath(root)) for root in roots]
     left = False
-    for root in roots:
+    # A longer name belongs to no file, and following it would take as long as somebody likes.
+    for root in roots if len(name) <= _MAX_PATH else ():
         try:
             path = Path(os.path.realpath(root / name))
+            if not path.is_relative_to(root):
+                left = True
+            elif path.is_file():
+                return path
         except (OSError, ValueError):
             continue
-        if not path.is_relative_to(root):
-            left = True
-        elif path.is_file():
-            return path
     folders = " or ".join(dict.fromkeys(str(root) for root in roots))
     if left:
         raise error(f"{where}: {shown(name)} leaves the model's folder; copy the file into {folders}")
@@ -89,4 +92,6 @@ def data_roots(cfg_path: str | Path, packaged: Sequence[Path] = ()) -> list[Path
     """Where files that a cfg names are looked for: its own folder, the folder above one called `cfg` (the original is
     started there), then `packaged` folders."""
     folder = Path(os.path.realpath(cfg_path)).parent
-    return [folder, *([folder.parent] if folder.name == "cfg" else []), *packaged]
+    above = folder.parent
+    # Above /cfg there is the whole disk, which is nobody's model folder.
+    return [folder, *([above] if folder.name == "cfg" and above != above.parent else []), *packaged]

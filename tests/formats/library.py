@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -25,13 +27,10 @@ class Seen:
 
 
 @functools.cache
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="darknet-compat-tests-")
-
-
-@functools.cache
 def _program(original: Original) -> Path:
-    source, program = Path(__file__).with_name("original.c"), Path(_folder().name) / "original"
+    folder = tempfile.mkdtemp(prefix="darknet-compat-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    source, program = Path(__file__).with_name("original.c"), Path(folder) / "original"
     library = original.library.parent
     command = ["cc", "-O1", f"-I{original.include}", source, "-o", program]
     command += [f"-L{library}", "-ldarknet", f"-Wl,-rpath,{library}"]
