@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from darknet_compat.formats.transfer import Progress
 from darknet_compat.inference.batch import Failure, Prepared, prepared_batches
-from darknet_compat.inference.model import load_model
+from darknet_compat.inference.hierarchy import HierarchyRule, PathStep, path_steps
+from darknet_compat.inference.model import class_map, load_model
 from darknet_compat.inference.results import Detections
-from darknet_compat.inference.select import select
+from darknet_compat.inference.select import Criteria, select
 from darknet_compat.runtime.base import Precision, Resize, Runtime
 from darknet_compat.vision.boxes import nms
 
@@ -27,8 +28,13 @@ class Detector:
     `model` is a catalogue name or a `.cfg`, `weights` the file that belongs to it (for a catalogue name found or
     fetched). `thresh` is the least score, `hier_thresh` the least probability of a WordTree's node, `nms` the overlap
     above which the weaker of two boxes of a class goes. `size` is another input size, a number or (width, height);
-    `resize` how pictures are fitted to it, by default as the model was made for. Can be shared between threads.
-    Raises DarknetCompatError, one line, for whatever is missing or wrong.
+    `resize` how pictures are fitted to it, by default as the model was made for.
+
+    With a WordTree a detection names the node at which the way down from the root stops; `hierarchy` says by which rule
+    (`HierarchyRule`), `level` how deep at most, 0 being the roots. A `map` names other classes that are nodes of the
+    tree: "coco", "imagenet-det", a file with a node's number a line, or such numbers.
+
+    Can be shared between threads. Raises DarknetCompatError, one line, for whatever is missing or wrong.
     """
 
     def __init__(
@@ -44,6 +50,9 @@ class Detector:
         nms: float = 0.45,
         size: int | tuple[int, int] | None = None,
         resize: Resize | None = None,
+        hierarchy: HierarchyRule = "darknet",
+        level: int | None = None,
+        map: str | Path | Sequence[int] | None = None,
         progress: Progress | None = None,
     ) -> None:
         loaded = load_model(
@@ -58,8 +67,12 @@ class Detector:
             progress=progress,
         )
         self.runtime: Runtime = loaded.runtime
-        self.names = loaded.names
+        self.names = self.node_names = loaded.names
+        self.map: tuple[int, ...] | None = None
+        if map is not None:
+            self.map, self.names = class_map(map, loaded)
         self.thresh, self.hier_thresh, self.nms = thresh, hier_thresh, nms
+        self.hierarchy, self.level = hierarchy, level
 
     @overload
     def __call__(self, source: list[Source]) -> list[Detections]: ...
@@ -98,8 +111,9 @@ class Detector:
 
     def _detections(self, item: Prepared, outputs: dict[str, NDArray[np.float32]]) -> Detections:
         """From one picture's outputs (`Runtime.infer`, without N) to what is found in it."""
-        description = self.runtime.description
-        kept, scores, columns = select(outputs, self.thresh, self.hier_thresh, description.tree)
+        tree = self.runtime.description.tree
+        criteria = Criteria(self.thresh, self.hier_thresh, self.hierarchy, self.level, self.map)
+        kept, scores, columns = select(outputs, criteria, tree)
         boxes = item.placement.to_image(outputs["boxes"][kept])  # [M, 4] x1 y1 x2 y2
         scores = nms(boxes, scores, self.nms)  # [M, classes present]
         row, column = np.nonzero(scores)
@@ -108,5 +122,12 @@ class Detector:
         class_ids = columns[column].astype(np.int64)
         names = tuple(self.names[number] for number in class_ids)
         width, height = item.placement.image_width, item.placement.image_height
+        paths: tuple[tuple[PathStep, ...], ...] = ()
+        if tree is not None:
+            nodes = class_ids if self.map is None else np.array(self.map)[class_ids]
+            conditional = outputs["classes"][kept[row]]
+            paths = tuple(
+                path_steps(values, tree, node, self.node_names) for values, node in zip(conditional, nodes, strict=True)
+            )
         dropped = int(outputs["dropped"])
-        return Detections(boxes[row], scores[row, column], class_ids, names, width, height, dropped)
+        return Detections(boxes[row], scores[row, column], class_ids, names, width, height, paths, dropped)

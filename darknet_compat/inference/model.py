@@ -112,7 +112,7 @@ _MAPS = {"coco": ("coco9k.map", "coco.names"), "imagenet-det": ("inet9k.map", No
 
 
 def class_map(map: str | Path | Sequence[int], model: Model) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """A map's nodes and the names of its classes. Raises MetadataError where the model has no tree, or not such nodes."""
+    """A map's nodes and the names of its classes. Raises MetadataError where the model has no tree or no such nodes."""
     if model.runtime.description.tree is None:
         raise MetadataError("map: only for a network with a WordTree, such as yolo9000")
     names_file = None

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from darknet_compat.inference.hierarchy import PathStep
+
 
 class Detection(NamedTuple):
     """One box with one class; `box` is x1, y1, x2, y2 in pixels of the picture."""
@@ -25,8 +27,9 @@ class Detections:
 
     `boxes` float32 [N, 4]: x1, y1, x2, y2 in pixels of the given picture, which they may reach beyond, as the
     original's do (`clipped` cuts them). `scores` float32 [N], `class_ids` int64 [N], `names` one a detection.
-    `width` and `height` are the picture's. `dropped` counts candidates above the threshold for which a head with many
-    classes had no room; it is 0 unless thresholds are very low.
+    `width` and `height` are the picture's. With a WordTree `paths` has one a detection, from the root to its node, each
+    step with its absolute probability, so that one sees where confidence ran out. `dropped` counts candidates above
+    the threshold for which a head with many classes had no room; it is 0 unless thresholds are very low.
     """
 
     boxes: NDArray[np.float32]
@@ -35,6 +38,7 @@ class Detections:
     names: tuple[str, ...]
     width: int
     height: int
+    paths: tuple[tuple[PathStep, ...], ...] = ()
     dropped: int = 0
 
     def __len__(self) -> int:
@@ -53,10 +57,12 @@ class Detections:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, for JSON."""
-        found = [
+        found: list[dict[str, Any]] = [
             {"class": d.name, "class_id": d.class_id, "score": round(d.score, 6), "box": [round(x, 2) for x in d.box]}
             for d in self
         ]
+        for entry, path in zip(found, self.paths, strict=False):
+            entry["path"] = [{"name": step.name, "probability": round(step.probability, 6)} for step in path]
         return {"width": self.width, "height": self.height, "detections": found}
 
 

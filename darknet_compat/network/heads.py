@@ -40,11 +40,12 @@ class Softmax(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[N, …] → [N, values]; with `spatial` [N, C, H, W], each location by itself."""
         if self.tree is not None:
-            result: Tensor = self.tree(x.flatten(1))
-            return result
+            nodes: Tensor = self.tree(x.flatten(1))
+            return nodes
         if self.spatial:
             return x.softmax(1)
-        return (x.flatten(1).unflatten(1, (self.groups, -1)) / self.temperature).softmax(2).flatten(1)
+        values: Tensor = x.flatten(1).unflatten(1, (self.groups, -1)) / self.temperature
+        return values.softmax(2).flatten(1)
 
 
 class Logistic(nn.Module):

@@ -35,7 +35,9 @@ class Candidates(NamedTuple):
 
 def splittable(spec: NetworkSpec) -> bool:
     """Whether the network ends in a plain 1x1 convolution and a [region] that `SplitRegion` can stand for."""
-    *_, convolution, region = (None, None, *spec.layers)
+    if len(spec.layers) < 2:
+        return False
+    convolution, region = spec.layers[-2:]
     return (
         isinstance(region, s.Region)
         and not region.background

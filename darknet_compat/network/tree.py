@@ -85,4 +85,5 @@ class NodeProbabilities(nn.Module):
     def forward(self, conditional: Tensor) -> Tensor:
         """Probabilities given the parent, [..., nodes] → absolute ones of the chosen nodes, [..., chosen]."""
         steps = F.pad(conditional, (0, 1), value=1.0).index_select(-1, self.get_buffer("paths"))
-        return steps.unflatten(-1, (-1, self.longest)).prod(-1)
+        product: Tensor = steps.unflatten(-1, (-1, self.longest)).prod(-1)  # [..., chosen]
+        return product
