@@ -363,6 +363,8 @@ class Upsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] → [N, C, H·stride, W·stride], or /stride."""
         if self.reverse:
+            if x.shape[2] % self.stride or x.shape[3] % self.stride:
+                raise ValueError(f"upsample with stride -{self.stride} needs a height and width it divides")
             return F.avg_pool2d(x, self.stride) * (self.scale * self.stride**2)
         x = F.interpolate(x, scale_factor=float(self.stride), mode="nearest")
         return x if self.scale == 1 else x * self.scale
@@ -392,7 +394,7 @@ class Reorg(nn.Module):
             x = x.reshape(n, step, step, c // step**2, h, w)  # [N, s, s, C/s², H, W]
             return x.permute(0, 3, 4, 1, 5, 2).reshape(shape)  # [N, C/s², H·s, W·s]
         if h % step or w % step:
-            raise ValueError(f"reorg with stride {step} needs a height and width it divides, found {h} x {w}")
+            raise ValueError(f"reorg with stride {step} needs a height and width it divides")
         x = x.reshape(n, c // step**2, h, step, w, step)  # [N, C/s², H, s, W, s]
         return x.permute(0, 3, 5, 1, 2, 4).reshape(shape)  # [N, C·s², H/s, W/s]
 

@@ -47,6 +47,8 @@ MODULES: dict[type[LayerSpec], Callable[[Any, Build], nn.Module]] = {
 }
 """A layer's spec → the module that computes it."""
 
+_RECURRENT = (s.Rnn, s.Gru, s.Lstm, s.Crnn)
+
 
 class Network(nn.Module):
     """A Darknet network as a torch module: `layers[i]` computes layer i of the cfg.
@@ -75,7 +77,7 @@ class Network(nn.Module):
         """Raw outputs: what the heads read, one tensor, or a tuple of one a head where there are several.
 
         `images`: float32 [N, C, H, W], RGB, 0..1 ([steps·N, inputs] for recurrent networks). Without a head the
-        output is the last layer's.
+        output is the last layer's. Raises ValueError for images that the network cannot take.
         """
         wanted = [head.sources[0] for head in self.spec.heads] or [self.spec.output_index]
         found = self.outputs_of(images, wanted)
@@ -101,7 +103,13 @@ class Network(nn.Module):
         outputs: dict[int, Tensor] = {-1: self._checked(images)}
         for index in needed:
             sources = self.spec.layers[index].sources
-            outputs[index] = self.layers[index](*(outputs[source] for source in sources))
+            inputs = [outputs[source] for source in sources]
+            try:
+                outputs[index] = self.layers[index](*inputs)
+            except (RuntimeError, ValueError) as error:
+                if misfit := self._misfit(error, index, inputs, images):
+                    raise misfit from error
+                raise
             for source in set(sources).difference(wanted):
                 if last_use[source] == index:
                     del outputs[source]
@@ -118,12 +126,27 @@ class Network(nn.Module):
                     last_use.setdefault(source, index)
         return sorted(needed - {-1}), last_use
 
-    def _checked(self, images: Tensor) -> Tensor:
-        """The input, if it has as many channels, or values, as the network reads."""
+    def _misfit(self, error: Exception, index: int, inputs: Sequence[Tensor], images: Tensor) -> ValueError | None:
+        """What to say of an error that comes from a size of images that does not suit the layers, if it does."""
         shape: Shape = self.spec.net.input
+        # Lack of memory arrives as a subclass, and has nothing to do with it.
+        if type(error) not in (RuntimeError, ValueError) or not shape.image or images.shape[2:] == shape[1:3]:
+            return None
+        found = " and ".join(str(list(x.shape)) for x in inputs)
+        return ValueError(
+            f"{self.spec.name}: layer {index} [{self.spec.layers[index].type}] cannot take {found}, which images of "
+            f"{images.shape[3]} x {images.shape[2]} give it; the cfg's are {shape.w} x {shape.h} "
+            f"({str(error).splitlines()[0]})"
+        )
+
+    def _checked(self, images: Tensor) -> Tensor:
+        """The input, if it has as many channels, or values, as the network reads, and whole sequences."""
+        shape, steps = self.spec.net.input, self.spec.net.time_steps
         if images.dim() != (4 if shape.image else 2) or images.shape[1] != shape.c:
             wanted = f"[N, {shape.c}, height, width]" if shape.image else f"[N, {shape.c}]"
             raise ValueError(f"{self.spec.name} reads images {wanted}, found {list(images.shape)}")
+        if len(images) % steps and any(isinstance(layer, _RECURRENT) for layer in self.spec.layers):
+            raise ValueError(f"{self.spec.name} reads N = {steps} time steps x sequences at once, found {len(images)}")
         return images
 
     def parameter(self, slot: Slot) -> Tensor:
