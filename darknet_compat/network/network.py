@@ -183,6 +183,7 @@ class Network(nn.Module):
             self.spec, layers=tuple(changed.get(layer.index, layer) for layer in self.spec.layers)
         )
         network = Network(spec, batchnorm=self.batchnorm, initialize=False)
+        network.to(next(self.parameters(), torch.empty(0)))  # the same device and type
         network.load_state_dict(self.state_dict(), strict=False)
         for index in changed:
             old, new = self.layers[index], network.layers[index]

@@ -313,6 +313,14 @@ def test_folding_leaves_binary_weights_alone(make: Make) -> None:
     assert_same(network, network.folded(), images(2, 3, 8, 8))
 
 
+def test_folding_keeps_mode_device_and_type(make: Make) -> None:
+    network = make(CONV, (3, 8, 8)).double()
+    assert not network.folded().training
+    assert network.train().folded().training
+    assert {parameter.dtype for parameter in network.folded().parameters()} == {torch.float64}
+    assert {parameter.device.type for parameter in network.to("meta").folded().parameters()} == {"meta"}
+
+
 def test_a_folded_network_saves_as_its_own_kind(make: Make, tmp_path: Path) -> None:
     network, x = make(DETECTOR, (3, 8, 8)), images(1, 3, 8, 8)
     folded = network.folded()
