@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
+from darknet_compat.errors import WeightsError
 from darknet_compat.formats.lower import load_spec
-from darknet_compat.formats.weights import read_weights, write_weights
+from darknet_compat.formats.weights import FLOAT, Weights, read_weights, write_weights
 from darknet_compat.network.layers import Build
 from darknet_compat.network.network import Network
 
@@ -33,9 +36,23 @@ def load_network(
         values is not None and cutoff is None and not any(layer.dontload or layer.numload for layer in spec.layers)
     )
     network = Network(spec, batchnorm=batchnorm, initialize=not complete)
-    if values is not None:
-        network.load(values)
+    if weights is not None and values is not None:
+        network.load(_in_memory(weights, values), adopt=True)
     return network.eval()
+
+
+def _in_memory(path: str | Path, weights: Weights) -> Weights:
+    """The mapped file's values, read into an array of its own for each slot.
+
+    For a network to take over: copying from the map would hold each page twice. And numpy asks the system for large
+    pages, as torch does not, which makes filling its memory twice as fast.
+    """
+    with open(path, "rb") as file:
+        file.seek(weights.header.layout.size)
+        read = [(slot, np.fromfile(file, FLOAT, slot.size)) for slot, _ in weights.arrays]
+    if any(slot.size != values.size for slot, values in read):
+        raise WeightsError(f"{path}: became shorter while it was read")
+    return Weights(weights.header, tuple((slot, slot.from_file(values)) for slot, values in read))
 
 
 def save_weights(network: Network, path: str | Path) -> None:

@@ -156,11 +156,17 @@ class Network(nn.Module):
         return tensor
 
     @torch.no_grad()
-    def load(self, weights: Weights) -> None:
-        """Copy a file's values into the parameters, and take over its header."""
+    def load(self, weights: Weights, *, adopt: bool = False) -> None:
+        """Copy a file's values into the parameters, and take over its header.
+
+        With `adopt` arrays in memory become the parameters themselves where these are whole, on the CPU and in float32.
+        """
         for slot, array in weights.arrays:
-            target = self.parameter(slot)[: slot.shape[0]]
-            np.copyto(target.numpy(), array) if target.device.type == "cpu" else target.copy_(torch.tensor(array))
+            target = self.parameter(slot)
+            if adopt and target.shape == slot.shape and (target.device.type, target.dtype) == ("cpu", torch.float32):
+                target.data = torch.from_numpy(np.ascontiguousarray(array))
+            else:
+                target[: slot.shape[0]].copy_(torch.tensor(array))
         self.header = weights.header
 
     def slots(self) -> Iterator[tuple[Slot, Floats]]:

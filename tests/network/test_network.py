@@ -281,6 +281,13 @@ def test_lower_precision_runs_and_is_near(make: Make, name: str, dtype: torch.dt
         assert error < (0.02 if dtype == torch.float16 else 0.15), (layer.type, error)
 
 
+def test_saving_from_lower_precision_writes_float32(make: Make, tmp_path: Path) -> None:
+    network = make(CONV, (3, 8, 8)).bfloat16()
+    save_weights(network, tmp_path / "small.weights")
+    network.load(read_weights(tmp_path / "small.weights", network.spec))
+    assert network.layers[0].weights.dtype == torch.bfloat16
+
+
 def test_a_network_moves_to_another_device(make: Make) -> None:
     """Every tensor goes along; torch's `meta` device computes shapes only, and refuses to mix with the CPU."""
     for name in EVERY_LAYER:
