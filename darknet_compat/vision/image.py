@@ -191,8 +191,9 @@ def letterbox(image: Bytes | Floats, width: int, height: int) -> tuple[Floats, P
     new_width, new_height = _fitting_size(image_width, image_height, width, height)
     out = np.full((channels, height, width), GREY, np.float32)
     left, top = (width - new_width) // 2, (height - new_height) // 2
-    if new_width and new_height:
-        resize_into(out[:, top : top + new_height, left : left + new_width], image)
+    shown = out[:, top : top + new_height, left : left + new_width]
+    if shown.size:
+        resize_into(shown, image)
     return out, Placement(image_width, image_height, width, height, new_width, new_height, "letterbox")
 
 

@@ -7,8 +7,12 @@ way moves by up to 5e-5 pixels, so the indices and weights here are computed as 
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +24,9 @@ Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Ints = NDArray[np.intp]
 
+BAND = 1 << 17
+"""Numbers of the output that are computed at a time: half a megabyte, a compromise of cache and calls."""
+
 ONE = np.float32(1)
 WHITE = np.float32(255)
 
@@ -28,11 +35,11 @@ def resize(image: Bytes | Floats, width: int, height: int) -> Floats:
     """The picture at another size, float32 [C, height, width] (original: `resize_image`).
 
     `image` is uint8 [H, W, C], 0..255, which becomes 0..1 on the way (original: `mat_to_image`), or float32
-    [C, H, W]. Two things to know: where float32 puts the last output row a hair above the picture's last row, the
-    original gives that hair's weight to the row below and the rest to none, so that the row comes out nearly black
-    (one pair of heights in 28; 512 to 448 is one), and so it does here. And a target one pixel high, for which the
-    original divides 0 by 0, shows the last row, as one that is one pixel wide shows the last column. Raises
-    ImageError.
+    [C, H, W]. Two things to know. Where float32 puts the last output row a hair above the picture's last row, the
+    original weighs the row before by that hair and leaves the rest out, so that the output's last row is nearly
+    black (one pair of heights in 28 has it; 512 to 448 is one), and so it is here. And a target one pixel high, for
+    which the original divides 0 by 0, shows the last row, as one that is one pixel wide shows the last column.
+    Raises ImageError.
     """
     channels, _, _ = picture_shape(image)
     if width < 1 or height < 1:
@@ -59,18 +66,49 @@ def picture_shape(image: Bytes | Floats) -> tuple[int, int, int]:
 
 def resize_into(out: Floats, image: Bytes | Floats) -> None:
     """`resize` to the size of `out` [C, height, width] and into it; neither side may be 0."""
-    _, image_height, image_width = picture_shape(image)
+    channels, image_height, image_width = picture_shape(image)
     _, height, width = out.shape
-    plan = _plan(image_width, image_height, width, height)
-    left, right = _columns(image, plan)  # [C, rows read, width] each
-    left *= plan.left_weights
-    right *= plan.right_weights
-    left += right
-    upper = left.take(plan.upper, axis=1, mode="clip")  # [C, height, width]
-    lower = left.take(plan.lower, axis=1, mode="clip")
-    upper *= plan.upper_weights
-    lower *= plan.lower_weights
-    np.add(upper, lower, out=out)
+    plan = _plan(image_width, image_height, width, height, channels)
+    for band in plan.bands:
+        source = _source(image, band.rows)
+        part, right = source(plan.left, "left"), source(plan.right, "right")  # [C, rows read, width]
+        count = part.shape[1]
+        part *= plan.left_weights[:count]
+        right *= plan.right_weights[:count]
+        part += right
+        shape = (channels, len(band.upper), width)
+        upper = part.take(band.upper, axis=1, mode="clip", out=_scratch.array("upper", shape))
+        lower = part.take(band.lower, axis=1, mode="clip", out=_scratch.array("lower", shape))
+        upper *= plan.upper_weights[band.out]
+        lower *= plan.lower_weights[band.out]
+        np.add(upper, lower, out=out[:, band.out])
+
+
+class _Scratch(threading.local):
+    """Arrays that a thread uses again and again: fresh pages would cost as much as the arithmetic done in them."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, NDArray[Any]] = {}
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: type[np.generic] = np.float32) -> NDArray[Any]:
+        size = prod(shape)
+        held = self.held.get(name)
+        if held is None or held.size < size:
+            held = self.held[name] = np.empty(size, dtype)
+        return held[:size].reshape(shape)
+
+
+_scratch = _Scratch()
+
+
+@dataclass(frozen=True, eq=False)
+class _Band:
+    """Some rows of the output and those of the picture that they read: what fits a processor's cache."""
+
+    out: slice
+    rows: slice | Ints
+    upper: Ints  # indices into `rows`
+    lower: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,40 +119,37 @@ class _Plan:
     time that it needs to broadcast a row or a column.
     """
 
-    rows: Ints | slice  # the picture's rows that are read at all
-    left: Ints  # [width] columns
+    bands: tuple[_Band, ...]
+    left: Ints  # [width] columns of the picture
     right: Ints
-    left_weights: Floats  # [rows read, width]
+    left_weights: Floats  # [most rows that a band reads, width]
     right_weights: Floats
-    upper: Ints  # [height] indices into the rows read
-    lower: Ints
     upper_weights: Floats  # [height, width]
     lower_weights: Floats
 
 
-@lru_cache(maxsize=4)
-def _plan(image_width: int, image_height: int, width: int, height: int) -> _Plan:
+@lru_cache(maxsize=8)
+def _plan(image_width: int, image_height: int, width: int, height: int, channels: int) -> _Plan:
     left, left_weight, right_weight = _positions(image_width, width)
     # The original copies the last column instead of weighing it, and has no such rule for the last row.
     left[-1], left_weight[-1], right_weight[-1] = image_width - 1, 1, 0
-    right = np.minimum(left + 1, image_width - 1)
     upper, upper_weight, lower_weight = _positions(image_height, height)
     lower_weight[-1] = 0
     lower = np.minimum(upper + 1, image_height - 1)
-    used = np.union1d(upper, lower)
-    rows: Ints | slice = slice(None)
-    count = image_height
-    if len(used) < image_height:
-        rows, count = used, len(used)
-        upper, lower = np.searchsorted(used, upper), np.searchsorted(used, lower)
+    bands, most = [], 0
+    step = max(BAND // (width * channels), 1)
+    for start in range(0, height, step):
+        out = slice(start, start + step)
+        used = np.union1d(upper[out], lower[out])
+        most = max(most, len(used))
+        rows = slice(used[0], used[-1] + 1) if len(used) == used[-1] + 1 - used[0] else used
+        bands.append(_Band(out, rows, np.searchsorted(used, upper[out]), np.searchsorted(used, lower[out])))
     return _Plan(
-        rows,
+        tuple(bands),
         left,
-        right,
-        np.tile(left_weight, (count, 1)),
-        np.tile(right_weight, (count, 1)),
-        upper,
-        lower,
+        np.minimum(left + 1, image_width - 1),
+        np.tile(left_weight, (most, 1)),
+        np.tile(right_weight, (most, 1)),
         np.repeat(upper_weight[:, None], width, axis=1),
         np.repeat(lower_weight[:, None], width, axis=1),
     )
@@ -131,28 +166,35 @@ def _positions(size: int, new_size: int) -> tuple[Ints, Floats, Floats]:
     return first.astype(np.intp), ONE - fraction, fraction
 
 
-def _columns(image: Bytes | Floats, plan: _Plan) -> tuple[Floats, Floats]:
-    """Both neighbours of every output column, 0..1, as planes [C, rows read, width].
+def _source(image: Bytes | Floats, rows: slice | Ints) -> Callable[[Ints, str], Floats]:
+    """A function from columns to planes [C, len(rows), len(columns)], 0..1, of these rows, in the named scratch.
 
     Of bytes [H, W, C], columns are fetched as rows of the transposed picture: whole rows move many times faster than
     single pixels, and the way back separates the channels as well.
     """
     if image.dtype == np.float32:
-        planes = np.asarray(image[:, plan.rows], np.float32)
-        return planes.take(plan.left, axis=2, mode="clip"), planes.take(plan.right, axis=2, mode="clip")
+        planes = np.asarray(image[:, rows], np.float32)
+        shape = planes.shape[:2]
+        return lambda columns, name: planes.take(
+            columns, axis=2, mode="clip", out=_scratch.array(name, (*shape, len(columns)))
+        )
     cv2 = opencv()
-    rows = np.ascontiguousarray(image[plan.rows])
-    count, width, channels = rows.shape
-    transposed = cv2.transpose(rows.reshape(count, width * channels))  # [W * C, rows]
+    read = np.ascontiguousarray(image[rows])
+    count, width, channels = read.shape
+    turned = _scratch.array("turned", (width * channels, count), np.uint8)
+    turned = cv2.transpose(read.reshape(count, width * channels), dst=turned)
 
-    def fetched(columns: Ints) -> Floats:
+    def fetch(columns: Ints, name: str) -> Floats:
         index = columns * channels + np.arange(channels)[:, None]  # [C, width]
-        bytes_ = np.empty((channels, count, len(columns)), np.uint8)
-        for source, plane in zip(transposed.take(index, axis=0, mode="clip"), bytes_, strict=True):
+        fetched = _scratch.array("fetched", (*index.shape, count), np.uint8)
+        turned.take(index, axis=0, mode="clip", out=fetched)
+        back = _scratch.array("back", (channels, count, len(columns)), np.uint8)
+        for source, plane in zip(fetched, back, strict=True):
             cv2.transpose(source, dst=plane)
-        fractions = bytes_.astype(np.float32)
+        fractions: Floats = _scratch.array(name, back.shape)
         # A true division: multiplying by the rounded 1/255 gives another last bit for half of the 256 values.
+        fractions[:] = back
         fractions /= WHITE
         return fractions
 
-    return fetched(plan.left), fetched(plan.right)
+    return fetch

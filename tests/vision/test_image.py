@@ -274,6 +274,21 @@ def test_the_size_within_the_input_as_the_original(library: Any) -> None:
             np.testing.assert_array_equal(pixels, library.letterbox(white, network_width, network_height))
 
 
+@pytest.mark.reference
+def test_a_tie_that_only_float32_sees_as_the_original(library: Any) -> None:
+    whole, decided_by_rounding = np.ones((1, 4), np.float32), 0
+    for width in range(5001, 5201, 2):
+        height = width - 1
+        image_height = height - pow(width, -1, height) + height  # so that the shapes differ by one part in 5e7
+        image_width = (width * image_height + 1) // height
+        size = _fitting_size(image_width, image_height, width, height)
+        _, _, w, h = library.correct_region_boxes(whole, (image_width, image_height), (width, height))[0].tolist()
+        assert size == (round(width / w), round(height / h))
+        assert width * image_height < height * image_width
+        decided_by_rounding += size != (width, image_height * width // image_width)
+    assert decided_by_rounding > 50
+
+
 # ------------------------------------------------------------------------------------------ boxes, both ways
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,15 @@ def test_the_picture_stays_as_it_was() -> None:
     resize(image, 5, 5)
     resize(image, 9, 9)
     np.testing.assert_array_equal(image, before)
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    pictures = [picture(301 + 40 * n, 203 + 30 * n, seed=n) for n in range(4)]
+    wanted = [resize(image, 333, 222) for image in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            for found, right in zip(pool.map(lambda image: resize(image, 333, 222), pictures), wanted, strict=True):
+                np.testing.assert_array_equal(found, right)
 
 
 def test_the_last_row_darkens_where_the_originals_rounding_has_it() -> None:
