@@ -17,8 +17,9 @@ from darknet_compat.network.tree import TreeSoftmax
 
 
 class Boxes(NamedTuple):
-    """Candidates of one head, D = anchors · cells, in the original's order (anchor by anchor, row by row).
+    """Candidates of one head, D = anchors · cells, in the original's order.
 
+    That is anchor by anchor, and for each row by row, for [region]; cell by cell for [yolo] and [detection].
     `xywh`: [N, D, 4], centre and size as fractions of the network's input. `objectness`: [N, D]. `classes`: [N, D, C],
     each class's probability given an object; of a tree's nodes given their parent.
     """
@@ -134,7 +135,7 @@ class Region(nn.Module):
     def _decode(self, located: Tensor) -> Tensor:
         """[N, num, 4, H, W] → [N, D, 4]; anchors are in cells of the grid."""
         grid = located.new_tensor([located.shape[4], located.shape[3]])  # W, H
-        return _grid_boxes(located, self.anchors / grid)
+        return _last(_grid_boxes(located, self.anchors / grid))
 
 
 class Yolo(nn.Module):
@@ -158,8 +159,9 @@ class Yolo(nn.Module):
     def boxes(self, activated: Tensor, input_size: tuple[int, int]) -> Boxes:
         """Decode `forward`'s result; `input_size` is the network's (width, height) (original: `get_yolo_box`)."""
         x = activated.unflatten(1, (len(self.spec.mask), -1))  # [N, masks, 5 + classes, H, W]
-        xywh = _grid_boxes(x[:, :, :4], self.anchors / x.new_tensor(input_size))  # [N, D, 4]
-        return Boxes(xywh, x[:, :, 4].flatten(1), _last(x[:, :, 5:]))
+        xywh = _grid_boxes(x[:, :, :4], self.anchors / x.new_tensor(input_size))
+        cells = torch.cat([xywh, x[:, :, 4:]], 2).permute(0, 3, 4, 1, 2).flatten(1, 3)  # [N, D, 5 + classes]
+        return Boxes(cells[..., :4], cells[..., 4], cells[..., 5:])
 
 
 class Detection(nn.Module):
@@ -194,13 +196,13 @@ class Detection(nn.Module):
 
 
 def _grid_boxes(x: Tensor, anchors: Tensor) -> Tensor:
-    """[N, A, 4, H, W] activated x, y and raw w, h; `anchors` [A, 2] as fractions of the input → [N, A·H·W, 4]."""
+    """[N, A, 4, H, W] activated x, y and raw w, h; `anchors` [A, 2] as fractions of the input → boxes, same shape."""
     height, width = x.shape[3:]
     columns = torch.arange(width, dtype=x.dtype, device=x.device)
     rows = torch.arange(height, dtype=x.dtype, device=x.device)[:, None]
     centre = torch.stack([(x[:, :, 0] + columns) / width, (x[:, :, 1] + rows) / height], 2)  # [N, A, 2, H, W]
     size = x[:, :, 2:4].exp() * anchors[None, :, :, None, None]  # [N, A, 2, H, W]
-    return _last(torch.cat([centre, size], 2))
+    return torch.cat([centre, size], 2)
 
 
 def _last(x: Tensor) -> Tensor:
