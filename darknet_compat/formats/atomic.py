@@ -4,41 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from darknet_compat.errors import DarknetCompatError
+from darknet_compat.formats.textfile import plain
 
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path, error: type[DarknetCompatError] = DarknetCompatError) -> Iterator[BinaryIO]:
     """A binary file that becomes `path` when the block ends without an exception, and otherwise leaves no trace.
 
-    Raises `error` where the folder is missing, not writable, or the disk is full.
+    A link keeps pointing where it points. Raises `error` where the folder is missing, not writable, or the disk is
+    full, and where a folder or a device stands in the file's place.
     """
-    path = Path(path)
     temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        target = Path(os.path.realpath(path))
+    except ValueError as cause:  # a NUL byte in the path
+        raise error(f"{plain(str(path))}: cannot be written: {cause}") from None
+    try:
+        if target.exists() and not target.is_file():
+            raise error(f"{path}: cannot be written: it is a {'folder' if target.is_dir() else 'device or pipe'}")
+        beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        temporary = beside
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        os.replace(temporary, target)
         temporary = None
     except OSError as cause:
         raise error(f"{path}: cannot be written: {cause.strerror or cause}") from None
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
-
-
-def _umask() -> int:
-    """The process's file mode mask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+                temporary.unlink()

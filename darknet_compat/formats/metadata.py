@@ -10,7 +10,7 @@ from darknet_compat.errors import DarknetCompatError, MetadataError
 from darknet_compat.formats.cfg import Option, Section
 from darknet_compat.formats.textfile import read_lines, shown
 
-_MAX_PATH = 4096
+_MAX_PATH = 4096  # Linux's PATH_MAX: a longer name belongs to no file
 
 
 def read_names(path: str | Path) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ def resolve_inside(
     """
     roots = [Path(os.path.realpath(root)) for root in roots]
     left = False
-    # A longer name belongs to no file, and following it would take as long as somebody likes.
+    # Following the links of a longer one would take as long as somebody likes.
     for root in roots if len(name) <= _MAX_PATH else ():
         try:
             path = Path(os.path.realpath(root / name))

@@ -12,8 +12,7 @@ import os
 import stat
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,9 @@ from numpy.typing import NDArray
 from darknet_compat.errors import WeightsError
 from darknet_compat.formats import spec as s
 from darknet_compat.formats.atomic import atomic_write
+from darknet_compat.formats.misfit import divergence, other_kind
 from darknet_compat.formats.spec import LayerSpec, NetworkSpec
-from darknet_compat.formats.textfile import shown
+from darknet_compat.formats.textfile import plain
 
 Floats = NDArray[np.float32]
 FLOAT = np.dtype("<f4")
@@ -35,7 +35,8 @@ class Header:
     """What stands before the floats. `seen` counts the images seen in training.
 
     `seen` takes 8 bytes when major·10 + minor >= 2 (and both are below 1000), else 4; files above 1000 hold the
-    matrices of connected layers transposed.
+    matrices of connected layers transposed. (The oldest have learning rate, momentum and decay instead of a version;
+    as whole numbers these are above 1000.)
     """
 
     major: int = 0
@@ -55,8 +56,11 @@ class Header:
         return self.major > 1000 or self.minor > 1000
 
     def to_bytes(self) -> bytes:
-        """The header as it stands in a file."""
-        return self.layout.pack(self.major, self.minor, self.revision, self.seen)
+        """The header as it stands in a file. Raises WeightsError where a number has no room."""
+        try:
+            return self.layout.pack(self.major, self.minor, self.revision, self.seen)
+        except struct.error:
+            raise WeightsError(f"a header of version {self.major}.{self.minor} has no room for {self}") from None
 
 
 @dataclass(frozen=True)
@@ -108,136 +112,115 @@ def slots(
         if (layer.dontsave if saving else layer.dontload) or type(layer) not in _SLOTS:
             continue
         for slot in _SLOTS[type(layer)](layer, transposed):
-            if not saving and layer.dontloadscales and slot.name in _STATISTICS:
+            # The original hands these two options on to neither its recurrent layers' parts nor a batchnorm layer.
+            if not saving and layer.dontloadscales and slot.name in _STATISTICS and not isinstance(layer, s.Batchnorm):
                 continue
-            if not saving and layer.numload:
-                slot = Slot(slot.layer, slot.name, (layer.numload, *slot.shape[1:]), slot.flipped)
+            if not saving and layer.numload and isinstance(layer, s.Convolutional):
+                slot = replace(slot, shape=(layer.numload, *slot.shape[1:]))
             yield slot
 
 
 def read_header(path: str | Path) -> Header:
     """The header of a weights file. Raises WeightsError if there is no room for one."""
-    return _read_header(path, _open(path)[1])
+    return _open(path)[1]
 
 
 def read_weights(path: str | Path, spec: NetworkSpec, cutoff: int | None = None) -> Weights:
-    """Map a weights file that belongs to `spec`, or to its first `cutoff` layers.
+    """Map a weights file that belongs to `spec`; with `cutoff` only its first layers, from a cut file or a whole one.
 
     Raises WeightsError where the file is unreadable, no weights file, or not exactly as long as the network needs.
     """
-    size, start = _open(path)
-    header = _read_header(path, start)
+    _check_cutoff(spec, cutoff)
+    size, header = _open(path)
     wanted = list(slots(spec, transposed=header.transposed, cutoff=cutoff))
-    if size != header.layout.size + 4 * sum(slot.size for slot in wanted):
-        raise WeightsError(_mismatch(path, spec, header, size, wanted, cutoff))
+    needed, whole = (header.layout.size + 4 * sum(slot.size for slot in some) for some in (wanted, slots(spec)))
+    if size not in (needed, whole):
+        asker = spec.name if cutoff is None else f"the first {cutoff} layers of {spec.name}"
+        raise WeightsError(
+            f"{path}: has {size} bytes, but {asker} need{'s' * (cutoff is None)} {needed}: "
+            + divergence(spec, header, size, wanted)
+        )
     floats: Floats = np.empty(0, FLOAT)
     if size > header.layout.size:
-        floats = np.memmap(path, FLOAT, mode="r", offset=header.layout.size)
+        try:
+            floats = np.memmap(path, FLOAT, mode="r", offset=header.layout.size)
+        except (OSError, ValueError) as error:  # no address space left, say, or the file has changed meanwhile
+            raise WeightsError(f"{path}: cannot be mapped: {getattr(error, 'strerror', '') or error}") from None
     ends = np.cumsum([slot.size for slot in wanted]).tolist()
     parts = [slot.from_file(floats[end - slot.size : end]) for slot, end in zip(wanted, ends, strict=True)]
     return Weights(header, tuple(zip(wanted, parts, strict=True)))
 
 
 def write_weights(path: str | Path, header: Header, arrays: Iterable[tuple[Slot, Floats]]) -> None:
-    """Write a weights file; it appears at `path` whole or not at all. Raises WeightsError where that fails."""
+    """Write a weights file; it appears at `path` whole or not at all.
+
+    Raises WeightsError where that fails, or where an array is not as large as its slot.
+    """
+    start = header.to_bytes()
     with atomic_write(path, WeightsError) as file:
-        file.write(header.to_bytes())
+        file.write(start)
         for slot, parameter in arrays:
+            if parameter.shape != slot.shape:
+                raise WeightsError(
+                    f"{path}: layer {slot.layer} ({slot.name}): expected an array of shape {slot.shape}, "
+                    f"found {parameter.shape}"
+                )
             file.write(slot.to_file(parameter).data)
 
 
 def cut_weights(path: str | Path, spec: NetworkSpec, out: str | Path, cutoff: int) -> None:
-    """Write the first `cutoff` layers of a weights file as a file of their own, the bytes that `darknet partial` writes.
+    """Write the first `cutoff` layers of a weights file as a file of their own, as `darknet partial` byte for byte.
 
-    The header is today's (0.2.0) and `seen` starts at 0, as training from such a file does.
+    The header is today's (0.2.0) and `seen` starts at 0, as training from such a file does. Only `flipped` layers
+    differ: the original writes them unflipped, though the same cfg will flip them again. Raises WeightsError, too,
+    for layers that `dontload` and its like keep from being read: the original would write random numbers for them.
     """
-    if not 0 < cutoff <= len(spec.layers):
-        raise WeightsError(f"{spec.name}: expected 1 to {len(spec.layers)} layers to keep, found {cutoff}")
-    values = {(slot.layer, slot.name): array for slot, array in read_weights(path, spec).arrays}
-    kept = [slot for slot in slots(spec, cutoff=cutoff, saving=True) if (slot.layer, slot.name) in values]
-    write_weights(out, Header(), ((slot, values[slot.layer, slot.name]) for slot in kept))
+    _check_cutoff(spec, cutoff)
+    values = {(slot.layer, slot.name): (slot, array) for slot, array in read_weights(path, spec).arrays}
+    kept = []
+    for slot in slots(spec, cutoff=cutoff, saving=True):
+        read, array = values.get((slot.layer, slot.name), (None, None))
+        if read is None or array is None or read.shape != slot.shape:
+            layer = spec.layers[slot.layer]
+            option = next(name for name in ("dontload", "numload", "dontloadscales") if getattr(layer, name))
+            raise WeightsError(
+                f"{path}: layer {layer.index} [{layer.type}] is not loaded from it as a whole ({option}), "
+                "so it cannot be kept; remove that option"
+            )
+        kept.append((slot, array))
+    write_weights(out, Header(), kept)
 
 
-def _open(path: str | Path) -> tuple[int, bytes]:
-    """A regular file's size and first bytes."""
+def _open(path: str | Path) -> tuple[int, Header]:
+    """A regular file's size and header."""
     try:
+        status = os.stat(path)  # before opening it, which would wait for a pipe's other end
+        if not stat.S_ISREG(status.st_mode):
+            kind = "folder" if stat.S_ISDIR(status.st_mode) else "device or pipe"
+            raise WeightsError(f"{path}: expected a .weights file, found a {kind}")
         with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise WeightsError(f"{path}: expected a .weights file, found a device or pipe")
-            return status.st_size, file.read(512)
+            start = file.read(512)
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{path}: cannot be read as .weights: {getattr(error, 'strerror', '') or error}") from None
+        shown = plain(str(path), 4096)  # it may hold a NUL byte
+        raise WeightsError(f"{shown}: cannot be read as .weights: {getattr(error, 'strerror', '') or error}") from None
+    if other := other_kind(start):
+        raise WeightsError(f"{path}: {other}")
+    return status.st_size, _header(path, start)
 
 
-def _read_header(path: str | Path, start: bytes) -> Header:
-    text = start.lstrip()[:64]
-    if text[:1] == b"<":
-        raise WeightsError(
-            f"{path}: a web page, not .weights; it begins with {shown(text.decode('latin-1'), 40)}; download it again"
-        )
-    if text[:1] in (b"[", b"#") and b"net" in start:
-        raise WeightsError(f"{path}: a .cfg, not .weights; are the two swapped?")
-    if start.startswith(b"version https://git-lfs"):
-        raise WeightsError(f"{path}: a git-lfs pointer, not the .weights it stands for; fetch it with git lfs pull")
+def _header(path: str | Path, start: bytes) -> Header:
+    found = f"found a file of {len(start)}" if start else "found an empty file"
     if len(start) < 16:
-        raise WeightsError(f"{path}: expected a header of 16 or 20 bytes, found a file of {len(start)}")
-    header = Header(*struct.unpack_from("<iii", start))
-    if len(start) < header.layout.size:
-        raise WeightsError(f"{path}: expected a header of {header.layout.size} bytes, found a file of {len(start)}")
-    return Header(*header.layout.unpack_from(start))
+        raise WeightsError(f"{path}: expected a header of 16 or 20 bytes, {found}")
+    layout = Header(*struct.unpack_from("<iii", start)).layout
+    if len(start) < layout.size:
+        raise WeightsError(f"{path}: expected a header of {layout.size} bytes, {found}")
+    return Header(*layout.unpack_from(start))
 
 
-def _mismatch(
-    path: str | Path, spec: NetworkSpec, header: Header, size: int, wanted: list[Slot], cutoff: int | None
-) -> str:
-    """One line on a file of the wrong length: both lengths, where they part, and the likely cause."""
-    needed = header.layout.size + 4 * sum(slot.size for slot in wanted)
-    upto = f" up to layer {cutoff}" if cutoff is not None else ""
-    where, cause = _divergence(spec, header, size, wanted)
-    return f"{path}: has {size} bytes, but {spec.name}{upto} needs {needed}: {where}; {cause}"
-
-
-def _divergence(spec: NetworkSpec, header: Header, size: int, wanted: list[Slot]) -> tuple[str, str]:
-    """Where a file's length departs from the network's, and why it may."""
-    available = size - header.layout.size
-    end = 0
-    layer_ends = {}
-    where = ""
-    for slot in wanted:
-        if end + 4 * slot.size > available and not where:
-            where = f"it ends in layer {slot.layer} [{spec.layers[slot.layer].type}] ({slot.name})"
-        end += 4 * slot.size
-        layer_ends[end] = slot.layer
-    where = where or f"{available - end} bytes are left after the last layer with weights"
-    if available - end in (-4, 4):
-        return where, f"its header (version {header.major}.{header.minor}) announces the other width of `seen`"
-    if available in layer_ends and (last := layer_ends[available]) != wanted[-1].layer:
-        return where, f"it holds exactly the layers up to {last}: a cut file; ask for cutoff {last + 1}"
-    if other := _other_class_count(spec, available, wanted):
-        return where, other
-    if available % 4:
-        return where, "a truncated or damaged download"
-    return where, "another network's weights, or a truncated download"
-
-
-def _other_class_count(spec: NetworkSpec, available: int, wanted: list[Slot]) -> str:
-    """Whether the file would fit if only the last layer with weights had another number of filters."""
-    groups = [list(group) for _, group in groupby(wanted, key=lambda slot: slot.layer)]
-    if not groups:
-        return ""
-    last = groups[-1]
-    filters = last[0].shape[0]
-    left = available - 4 * sum(slot.size for group in groups[:-1] for slot in group)
-    each = 4 * sum(slot.size for slot in last) // filters
-    if left <= 0 or left % each:
-        return ""
-    found = f"it fits a network whose layer {last[0].layer} has {left // each} filters instead of {filters}"
-    head = spec.layers[-1]
-    if isinstance(head, s.Region) and left // each % head.num == 0:
-        classes = left // each // head.num - head.coords - 1
-        return f"{found}, that is {classes} classes instead of {head.classes}" if classes > 0 else found
-    return found
+def _check_cutoff(spec: NetworkSpec, cutoff: int | None) -> None:
+    if cutoff is not None and not 0 < cutoff <= len(spec.layers):
+        raise WeightsError(f"{spec.name}: expected 1 to {len(spec.layers)} layers to keep, found {cutoff}")
 
 
 _STATISTICS = ("scales", "rolling_mean", "rolling_variance")
