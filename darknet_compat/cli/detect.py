@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import floor, isfinite
+from math import floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,6 +86,8 @@ def detect(
     places = output_paths(pictures, out) if out else {}
 
     with terminal.Transfers(model, quiet=json) as progress, explaining(size):
+        from numpy import isfinite
+
         from darknet_compat.inference.batch import Failure
         from darknet_compat.inference.detector import Detector
 
@@ -107,7 +109,7 @@ def detect(
             if isinstance(found, Failure):
                 answers.fail(picture, str(found.error))
                 continue
-            if not isfinite(found.boxes.sum()):
+            if not isfinite(found.boxes).all():
                 answers.fail(picture, f"{picture}: boxes that are not finite; are the weights this model's?")
                 continue
             if found.dropped:

@@ -72,10 +72,14 @@ def find_pictures(files: Sequence[str], answers: Answers) -> list[Path]:
             found |= dict.fromkeys(_pictures(file, path))
         except ImageError as error:
             answers.fail(file, str(error))
+        except OSError as error:  # a name too long, a folder that is closed
+            answers.fail(file, f"{file}: cannot be read: {error.strerror or error}")
     return list(found)
 
 
 def _pictures(file: str, path: Path) -> list[Path]:
+    if not file:  # a variable of a script that is not set, and to Path the folder we are in
+        raise ImageError("an empty name is no picture")
     if path.is_dir():
         return _pictures_in(path)
     if path.exists() or not glob.has_magic(file):
@@ -106,12 +110,14 @@ def output_paths(pictures: Iterable[Path], folder: Path) -> dict[Path, Path]:
     No two pictures share a place, not even where names differ in case alone, and no place is one of `pictures`.
     Raises ImageError where the folder cannot be made or written into.
     """
+    import tempfile
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
-        raise ImageError(f"{folder}: cannot be made: {error.strerror or error}") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise ImageError(f"{folder}: cannot be written into: no permission")
+        raise ImageError(f"{folder}: cannot be written into: {error.strerror or error}") from None
     pictures = list(pictures)
     taken = {_key(picture) for picture in pictures}
     places: dict[Path, Path] = {}

@@ -1,0 +1,59 @@
+"""`classify`: names and probabilities, as text and JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import CLASSIFIER, Command, Toy, write_toy
+
+
+def test_the_most_probable_first(dc: Command, classifier: Toy, picture: Path) -> None:
+    done = dc("classify", classifier.cfg, picture, "--top", "2")
+    lines = done.out.splitlines()
+    assert done.code == 0 and len(lines) == 4
+    assert lines[0].startswith(f"{picture}: ")
+    assert [line.split(maxsplit=2) for line in lines[2:]] == [["66.52", "%", "class 2"], ["24.47", "%", "class 1"]]
+
+
+def test_json_and_names(dc: Command, classifier: Toy, picture: Path, tmp_path: Path) -> None:
+    (tmp_path / "my.names").write_text("eel\nox\nhen\n")
+    done = dc("classify", classifier.cfg, picture, "absent.png", "--names", tmp_path / "my.names", "--json")
+    good, bad = json.loads(done.out)["images"]
+    assert done.code == 1
+    assert [guess["name"] for guess in good["classes"]] == ["hen", "ox", "eel"]
+    assert good["classes"][0] == {"name": "hen", "probability": pytest.approx(0.66524, abs=1e-5), "class_id": 2}
+    assert bad == {"file": "absent.png", "error": "absent.png: no such file"}
+
+
+def test_a_bad_picture_is_named_and_the_rest_go_on(dc: Command, classifier: Toy, picture: Path) -> None:
+    done = dc("classify", classifier.cfg, "absent.png", picture)
+    assert done.code == 1
+    assert done.err == "darknet-compat: absent.png: no such file\n"
+    assert "class 2" in done.out
+
+
+def test_probabilities_that_are_no_numbers_are_an_error(dc: Command, picture: Path, tmp_path: Path) -> None:
+    broken = write_toy(tmp_path, "broken", CLASSIFIER, [0, float("nan"), 0])
+    done = dc("classify", broken.cfg, picture, "--json")
+    assert done.code == 1 and "no numbers" in json.loads(done.out)["images"][0]["error"]
+
+
+@pytest.mark.reference
+def test_a_real_classifier_names_the_dog(dc: Command, shared_data: Path, photos: list[Path]) -> None:
+    model = shared_data / "models" / "tiny-darknet" / "tiny.cfg"
+    done = dc("classify", model, photos[0], "--json")
+    found = [(guess["name"], guess["probability"]) for guess in json.loads(done.out)["images"][0]["classes"]]
+    # What Debian's original prints, in percent.
+    original = {
+        "malamute": 14.18,
+        "Newfoundland": 6.13,
+        "dogsled": 5.48,
+        "standard schnauzer": 4.54,
+        "Eskimo dog": 3.94,
+    }
+    assert [name for name, _ in found] == list(original)
+    for name, probability in found:
+        assert 100 * probability == pytest.approx(original[name], abs=0.1)

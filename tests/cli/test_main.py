@@ -1,0 +1,120 @@
+"""The command as a whole: help, version, wrong usage, what it imports, pipes, interrupts."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from darknet_compat import __version__
+from darknet_compat.cli.main import _COMMANDS
+from tests.cli.support import REPOSITORY, Command, Toy, on_a_terminal, paint
+
+
+def test_help_lists_every_verb_on_lines_of_80(dc: Command) -> None:
+    done = dc("--help")
+    assert done.code == 0
+    assert all(len(line) <= 80 for line in done.out.splitlines())
+    listed = re.findall(r"^  ([a-z]+) +\S", done.out.split("Commands:")[1], re.M)
+    assert tuple(listed) == _COMMANDS
+
+
+@pytest.mark.parametrize("verb", _COMMANDS)
+def test_each_verb_explains_itself_and_speaks_json(dc: Command, verb: str) -> None:
+    done = dc(verb, "--help")
+    assert done.code == 0
+    assert done.out.startswith(f"Usage: darknet-compat {verb} ") and "{" not in done.out
+    assert "--json" in done.out and "Arguments:" in done.out
+    assert all(len(line) <= 80 for line in done.out.splitlines())
+
+
+def test_version(dc: Command) -> None:
+    assert dc("--version").out == f"darknet-compat {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["detct", "x"], "detct"),
+        (["detect"], "MODEL"),
+        (["detect", "x.cfg"], "FILES"),
+        (["detect", "x.cfg", "dog.jpg", "--frob"], "--frob"),
+        (["detect", "x.cfg", "dog.jpg", "--thresh", "abc"], "--thresh"),
+        (["detect", "x.cfg", "dog.jpg", "--thresh", "7"], "0.07"),
+        (["detect", "x.cfg", "dog.jpg", "--thresh", "nan"], "--thresh"),
+        (["detect", "x.cfg", "dog.jpg", "--nms=-1"], "--nms"),
+        (["detect", "x.cfg", "dog.jpg", "--size", "0"], "--size"),
+        (["detect", "x.cfg", "dog.jpg", "--size", "416x"], "--size"),
+        (["detect", "x.cfg", "dog.jpg", "--size", "9999x9999"], "8192"),
+        (["detect", "x.cfg", "dog.jpg", "--resize", "crop"], "letterbox"),
+        (["detect", "x.cfg", "dog.jpg", "--precision", "int3"], "fp32"),
+        (["detect", "x.cfg", "dog.jpg", "--backend", "abacus"], "torch"),
+        (["detect", "x.cfg", "dog.jpg", "--batch", "0"], "--batch"),
+        (["detect", "x.cfg", "x.weights", "dog.jpg"], "--weights"),
+        (["classify", "x.cfg", "dog.jpg", "--top", "0"], "--top"),
+        (["partial", "x.cfg", "out", "0"], "N"),
+        (["partial", "x.cfg", "x.weights", "out"], "MODEL OUT N --weights"),
+        (["fetch"], "MODEL"),
+    ],
+)
+def test_bad_usage_is_code_2_and_says_what(dc: Command, arguments: list[str], named: str) -> None:
+    done = dc(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert named in done.err and "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["detect", "--help"], ["info"], ["info", "yolov2-voc"]])
+def test_help_and_info_import_neither_torch_nor_opencv(arguments: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "darknet_compat", *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    loaded = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in lines}
+    assert "typer" in loaded and not loaded & {"torch", "cv2", "matplotlib", "cffi"}
+    if "--help" in arguments:
+        assert not loaded & {"numpy", "rich"}
+
+
+# ------------------------------------------------------------------------------------------- pipes and terminals
+
+
+def test_a_pipe_that_closes_early_is_no_traceback(tmp_path: Path) -> None:
+    errors = tmp_path / "errors"
+    command = f'"{sys.executable}" -m darknet_compat info yolov3 2>"{errors}" | head -1'
+    done = subprocess.run(["sh", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split()[:2] == ["#", "layer"]
+    assert "Traceback" not in errors.read_text()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full to write to")
+def test_a_full_disk_is_one_line() -> None:
+    command = f'"{sys.executable}" -m darknet_compat info tiny > /dev/full'
+    done = subprocess.run(["sh", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "darknet-compat: output: No space left on device\n")
+
+
+def test_many_pictures_have_a_progress_bar_on_a_terminal(detector: Toy, tmp_path: Path) -> None:
+    for number in range(4):
+        paint(tmp_path / "many" / f"{number}.png")
+    code, output = on_a_terminal("detect", detector.cfg, tmp_path / "many")
+    assert code == 0
+    assert output.count(b"1 object") == 4
+    assert "━".encode() in output and b"4/4" in output
+
+
+def test_ctrl_c_is_one_line_and_code_130(detector: Toy, tmp_path: Path) -> None:
+    first = paint(tmp_path / "many" / "0.png", 2000, 2000)
+    for number in range(1, 300):
+        os.link(first, first.with_name(f"{number}.png"))
+    code, output = on_a_terminal("detect", detector.cfg, first.parent, interrupt_at=b"0.png")
+    assert code == 130
+    assert b"darknet-compat: interrupted" in output and b"Traceback" not in output
