@@ -1,0 +1,85 @@
+"""The README's own commands, run as they stand there, and its examples of what they print."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from darknet_compat.cli.main import _COMMANDS
+from darknet_compat.formats.catalog import MODELS
+from darknet_compat.formats.packaged import cfg_dir
+from tests.cli.support import CLASSIFIER, DETECTOR, REPOSITORY, Command, paint, write_toy
+
+README = (REPOSITORY / "README.md").read_text("utf-8")
+COMMANDS = re.findall(r"^\$ darknet-compat (.*)$", README, re.M)
+VERBS = ("info", "detect", "classify", "partial", "fetch")
+
+
+def stand_ins(folder: Path) -> None:
+    """The files that the README's commands name: small networks under large ones' names, and grey pictures."""
+    write_toy(folder, "yolov2-voc", DETECTOR, [0, 0, 0, 0, 4, 3, 0] * 2)
+    long = CLASSIFIER.replace("[avgpool]", "[dropout]\n" * 24 + "[avgpool]")
+    write_toy(folder, "darknet19_448", long, [0, 1, 2])
+    for name in ("dog.jpg", "photos/a.jpg", "archive/2026/b.png"):
+        paint(folder / name)
+
+
+def weights_of_zeros(cache: Path, name: str) -> None:
+    """A file of the length that the catalogue expects; a sparse one, which takes no room."""
+    cache.mkdir(exist_ok=True)
+    with (cache / MODELS[name].weights.file).open("wb") as file:
+        file.truncate(16 + 4 * MODELS[name].weights.floats)
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.split()[0] in VERBS])
+def test_commands_run(dc: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    stand_ins(tmp_path)
+    command, _, redirected = line.partition(" > ")
+    arguments = shlex.split(command, comments=True)
+    if arguments[1:2] and arguments[1] in MODELS and arguments[0] != "info":
+        weights_of_zeros(tmp_path / "cache", arguments[1])
+    done = dc(*arguments)
+    assert (done.code, "Traceback" in done.err) == (0, False), done.err
+    if redirected:
+        assert {Path(entry["file"]).suffix for entry in json.loads(done.out)["images"]} == {".jpg", ".png"}
+    if "--out" in arguments:
+        assert (tmp_path / "found" / "dog.jpg").is_file()
+    if arguments[0] == "partial":
+        assert (tmp_path / "darknet19_448.conv.23").is_file()
+
+
+def test_every_verb_of_ours_is_there() -> None:
+    assert {line.split()[0] for line in COMMANDS} <= set(_COMMANDS)
+    assert set(VERBS) <= {line.split()[0] for line in COMMANDS}
+
+
+def examples() -> list[str]:
+    """The blocks that show what a command prints."""
+    return [block for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S) if not language]
+
+
+def test_the_example_of_info_is_what_info_prints(dc: Command) -> None:
+    (example,) = [block for block in examples() if "layer  " in block and "params" in block]
+    printed = dc("info", cfg_dir() / "darknet19.cfg", "--size", "224").out.splitlines()
+    for line in example.splitlines():
+        assert line == " …" or line in printed
+
+
+@pytest.mark.reference
+def test_the_example_of_detect_is_what_detect_prints(
+    dc: Command, shared_data: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (example,) = [block for block in examples() if block.startswith("dog.jpg")]
+    model = shared_data / "models" / "yolo-lite-coco" / "yolo-lite-coco.cfg"
+    monkeypatch.chdir(photos[0].parent)
+    done = dc("detect", model, "dog.jpg", "--thresh", "0.35", "--out", tmp_path)
+
+    def comparable(text: str) -> str:
+        return re.sub(r"\d+\.\d+ s", "TIME", text.replace(f"{tmp_path}/", "found/"))
+
+    assert comparable(done.out) == comparable(example)
