@@ -9,7 +9,7 @@ read it: the longest number at its start.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TypeVar
 from darknet_compat.errors import CfgError
 from darknet_compat.formats.textfile import plain, read_text, shown
 
-MAX_CFG_BYTES = 4 << 20
+MAX_CFG_BYTES = 1 << 20
 """The largest definition the original ships has 20 kB; a file beyond this is something else."""
 
 _BLANKS = str.maketrans("", "", " \t\r\n\v\f")
@@ -82,10 +82,7 @@ def parse_cfg(text: str, name: str = "<cfg>") -> Cfg:
     sections: list[Section] = []
     type_, opened = "", 0
     options: list[Option] = []
-    for number, raw in enumerate(text.split("\n"), start=1):
-        line = raw.translate(_BLANKS)
-        if not line or line[0] in "#;":
-            continue
+    for number, line in lines_that_count(text):
         if line[0] == "[":
             if not line.endswith("]"):
                 raise CfgError(f"{name}:{number}: expected a section such as [net], found {shown(line)}")
@@ -96,12 +93,25 @@ def parse_cfg(text: str, name: str = "<cfg>") -> Cfg:
         if not opened:
             hint = "; this looks like a web page" if line[0] == "<" else ""
             raise CfgError(f"{name}:{number}: expected [net] first, found {shown(line)}{hint}")
-        key, equals, value = line.partition("=")
-        options.append(Option(key, value if equals else None, number))
+        options.append(option_on(line, number))
     if not opened:
         raise CfgError(f"{name}: no sections; expected a .cfg that starts with [net]")
     sections.append(Section(type_, tuple(options), opened))
     return Cfg(tuple(sections), name)
+
+
+def lines_that_count(text: str) -> Iterator[tuple[int, str]]:
+    """The numbered lines of a file of options, without blanks, empty lines and comments (original: `strip`)."""
+    for number, raw in enumerate(text.split("\n"), start=1):
+        line = raw.translate(_BLANKS)
+        if line and line[0] not in "#;":
+            yield number, line
+
+
+def option_on(line: str, number: int) -> Option:
+    """The option on such a line (original: `read_option`)."""
+    key, equals, value = line.partition("=")
+    return Option(key, value if equals else None, number)
 
 
 def format_cfg(cfg: Cfg | Iterable[Section]) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from darknet_compat.errors import DarknetCompatError, MetadataError
-from darknet_compat.formats.cfg import Option, Section
-from darknet_compat.formats.textfile import read_lines, shown
+from darknet_compat.formats.cfg import MAX_CFG_BYTES, Section, lines_that_count, option_on
+from darknet_compat.formats.textfile import MAX_LIST_BYTES, read_lines, read_text, shown
 
 _MAX_PATH = 4096  # Linux's PATH_MAX: a longer name belongs to no file
 
@@ -18,7 +18,7 @@ def read_names(path: str | Path) -> tuple[str, ...]:
 
     Raises MetadataError for a file without names or with an empty line between names, which would shift all after it.
     """
-    names = [line.strip() for line in read_lines(path, MetadataError, "a list of names")]
+    names = [line.strip() for line in read_lines(path, MetadataError, "a list of names", MAX_LIST_BYTES)]
     while names and not names[-1]:
         names.pop()
     if not names:
@@ -33,7 +33,7 @@ def read_map(path: str | Path, classes: int | None = None) -> tuple[int, ...]:
 
     `classes` bounds the values. Raises MetadataError with the line that is no number or out of bounds.
     """
-    lines = read_lines(path, MetadataError, "a map (one number a line)")
+    lines = read_lines(path, MetadataError, "a map (one number a line)", MAX_LIST_BYTES)
     while lines and not lines[-1].strip():
         lines.pop()
     numbers = []
@@ -52,14 +52,11 @@ def read_map(path: str | Path, classes: int | None = None) -> tuple[int, ...]:
 def read_data(path: str | Path) -> Section:
     """A `.data` file as one section of options (original: `read_data_cfg`); `Options` reads it typed."""
     options = []
-    for number, raw in enumerate(read_lines(path, MetadataError, "a .data file"), start=1):
-        line = "".join(raw.split())
-        if not line or line[0] in "#;":
-            continue
-        key, equals, value = line.partition("=")
-        if not equals:
-            raise MetadataError(f"{path}:{number}: expected key=value, found {shown(raw)}")
-        options.append(Option(key, value, number))
+    for number, line in lines_that_count(read_text(path, MetadataError, "a .data file", MAX_CFG_BYTES)):
+        option = option_on(line, number)
+        if option.value is None:
+            raise MetadataError(f"{path}:{number}: expected key=value, found {shown(line)}")
+        options.append(option)
     return Section("data", tuple(options), 1)
 
 

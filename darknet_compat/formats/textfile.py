@@ -7,7 +7,10 @@ from pathlib import Path
 from darknet_compat.errors import DarknetCompatError
 
 MAX_TEXT_BYTES = 64 << 20
-"""Far beyond any label list (ImageNet's 21,842 labels have 0.3 MB); a file beyond this is something else."""
+"""A text file beyond this is something else."""
+
+MAX_LIST_BYTES = 4 << 20
+"""Far beyond any list of classes (ImageNet's 21,842 labels have 0.3 MB), and read in less than a second."""
 
 
 def read_text(path: str | Path, error: type[DarknetCompatError], what: str, limit: int = MAX_TEXT_BYTES) -> str:
@@ -30,9 +33,9 @@ def read_text(path: str | Path, error: type[DarknetCompatError], what: str, limi
     return data.decode("utf-8-sig", errors="surrogateescape")
 
 
-def read_lines(path: str | Path, error: type[DarknetCompatError], what: str) -> list[str]:
+def read_lines(path: str | Path, error: type[DarknetCompatError], what: str, limit: int = MAX_TEXT_BYTES) -> list[str]:
     """The lines of a text file, Unix or Windows ends removed, and no empty line for the end of the last one."""
-    lines = [line.removesuffix("\r") for line in read_text(path, error, what).split("\n")]
+    lines = [line.removesuffix("\r") for line in read_text(path, error, what, limit).split("\n")]
     return lines if lines[-1] else lines[:-1]
 
 

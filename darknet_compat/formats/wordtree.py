@@ -7,6 +7,7 @@ file order reaches every node after its parent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,9 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_compat.errors import TreeError
-from darknet_compat.formats.textfile import read_lines, shown
+from darknet_compat.formats.textfile import MAX_LIST_BYTES, read_lines, shown
 
 Ints = NDArray[np.int32]
+
+_FIELDS = re.compile(r"[^ \t\n\v\f\r]+")  # what C's scanf takes for blanks
+_INDEX = re.compile(r"-?[0-9]{1,9}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +81,7 @@ class WordTree:
 
         Original: `hierarchy_predictions`.
         """
-        absolute = conditional.copy()
+        absolute: NDArray[np.float32] = conditional.copy()
         for depth in range(1, int(self.depths.max()) + 1):
             nodes = np.flatnonzero(self.depths == depth)
             absolute[..., nodes] *= absolute[..., self.parents[nodes]]
@@ -93,17 +97,17 @@ class WordTree:
 
 def read_tree(path: str | Path) -> WordTree:
     """Read a `.tree` file. Raises TreeError with the line that makes it no WordTree."""
-    return parse_tree(read_lines(path, TreeError, "a .tree"), source=str(path))
+    return parse_tree(read_lines(path, TreeError, "a .tree", MAX_LIST_BYTES), source=str(path))
 
 
 def parse_tree(lines: Sequence[str], source: str = "<tree>") -> WordTree:
     """A tree from the lines of a `.tree` file: `name parent` each, blank lines only at the end."""
     names, parents = [], []
     for number, line in enumerate(lines, start=1):
-        fields = line.split()
-        if not fields and not any(rest.strip() for rest in lines[number:]):
+        fields = _FIELDS.findall(line)
+        if not fields and not any(_FIELDS.search(rest) for rest in lines[number:]):
             break
-        if len(fields) != 2 or not _is_index(fields[1]):
+        if len(fields) != 2 or not _INDEX.fullmatch(fields[1]):
             raise TreeError(f"{source}:{number}: expected a name and its parent's number, found {shown(line)}")
         names.append(fields[0])
         parents.append(int(fields[1]))
@@ -113,32 +117,34 @@ def parse_tree(lines: Sequence[str], source: str = "<tree>") -> WordTree:
 def from_parents(names: Sequence[str], parents: Sequence[int], source: str = "<tree>") -> WordTree:
     """A tree from names and parent indices. Raises TreeError for what `WordTree` promises not to be.
 
-    Checked: at least one node; names unique; every parent -1 or an earlier node (which rules out cycles); siblings
-    contiguous, so that a group is one softmax.
+    Checked: at least one node; names unique and without blanks; every parent -1 or an earlier node (which rules out
+    cycles); siblings contiguous, so that a group is one softmax.
     """
     if not names or len(names) != len(parents):
-        raise TreeError(
-            f"{source}: expected as many parents as names and at least one, found {len(names)} names, {len(parents)} parents"
-        )
+        found = f"{len(names)} names, {len(parents)} parents"
+        raise TreeError(f"{source}: expected as many parents as names and at least one, found {found}")
     seen: dict[str, int] = {}
     closed: set[int] = set()
     offsets: list[int] = []
     for node, (name, parent) in enumerate(zip(names, parents, strict=True)):
-        where = f"{source}:{node + 1}: {shown(name)}"
+        problem = ""
         if name in seen:
-            raise TreeError(f"{where} stands twice, first on line {seen[name] + 1}")
-        if parent >= len(names) or parent < -1:
-            raise TreeError(f"{where} has parent {parent}, but there are nodes 0 to {len(names) - 1} only")
-        if parent >= node:
+            problem = f"stands twice, first on line {seen[name] + 1}"
+        elif not _FIELDS.fullmatch(name):
+            problem = "is no name: it is empty or has blanks"
+        elif not -1 <= parent < len(names):
+            problem = f"has parent {parent}; expected -1 for a root, or a node from 0 to {len(names) - 1}"
+        elif parent >= node:
             kind = "a cycle" if _is_cyclic(node, parents) else "a parent must stand before its children"
-            raise TreeError(f"{where} has parent {parent} on line {parent + 1}: {kind}")
-        if node == 0 or parent != parents[node - 1]:
+            problem = f"has parent {parent} on line {parent + 1}: {kind}"
+        elif node == 0 or parent != parents[node - 1]:
             if parent in closed:
-                raise TreeError(
-                    f"{where} is apart from the other children of node {parent}: siblings must be contiguous"
-                )
+                others = f"children of node {parent}" if parent >= 0 else "roots"
+                problem = f"is apart from the other {others}: siblings must be contiguous"
             offsets.append(node)
             closed.add(parent)
+        if problem:
+            raise TreeError(f"{source}:{node + 1}: {shown(name)} {problem}")
         seen[name] = node
     sizes = np.diff([*offsets, len(names)])
     return WordTree(
@@ -149,11 +155,6 @@ def from_parents(names: Sequence[str], parents: Sequence[int], source: str = "<t
 def format_tree(tree: WordTree) -> str:
     """The text of a `.tree` file; parsing it gives the same tree."""
     return "".join(f"{name} {parent}\n" for name, parent in zip(tree.names, tree.parents.tolist(), strict=True))
-
-
-def _is_index(text: str) -> bool:
-    digits = text.removeprefix("-")
-    return digits.isascii() and digits.isdigit() and len(digits) <= 9
 
 
 def _is_cyclic(node: int, parents: Sequence[int]) -> bool:

@@ -10,6 +10,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -727,26 +728,28 @@ _HEADERS = st.builds(
 )
 
 
-@given(_LAYERS, _HEADERS, st.randoms(use_true_random=False))
-def test_what_is_written_reads_back(layers: list[str], header: Header, random) -> None:  # type: ignore[no-untyped-def]
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all of hypothesis's examples."""
+    return tmp_path_factory.mktemp("written")
+
+
+@given(layers=_LAYERS, header=_HEADERS, random=st.randoms(use_true_random=False))
+def test_what_is_written_reads_back(layers: list[str], header: Header, random: Random, folder: Path) -> None:
     # A route to the input's copy keeps every layer's input an image.
     body = "[conv]\nfilters=2\n" + "".join(f"{layer}\n[route]\nlayers=0\n" for layer in layers)
     spec = spec_of(body)
     wanted = list(slots(spec, transposed=header.transposed))
     # Any bits: a float that is not a number keeps its own.
     arrays = [(slot, np.frombuffer(random.randbytes(4 * slot.size), "<f4").reshape(slot.shape)) for slot in wanted]
-    folder = Path(os.environ.get("TMPDIR", "/tmp"))
-    path = folder / f"darknet-compat-{os.getpid()}.weights"
-    try:
-        write_weights(path, header, arrays)
-        data = path.read_bytes()
-        assert len(data) == header.layout.size + 4 * sum(math.prod(slot.shape) for slot in wanted)
-        weights = read_weights(path, spec)
-        assert weights.header == header
-        for (slot, array), (expected_slot, expected) in zip(weights.arrays, arrays, strict=True):
-            assert slot == expected_slot
-            assert array.tobytes() == expected.tobytes()
-        write_weights(path, weights.header, weights.arrays)
-        assert path.read_bytes() == data
-    finally:
-        path.unlink(missing_ok=True)
+    path = folder / "m.weights"
+    write_weights(path, header, arrays)
+    data = path.read_bytes()
+    assert len(data) == header.layout.size + 4 * sum(math.prod(slot.shape) for slot in wanted)
+    weights = read_weights(path, spec)
+    assert weights.header == header
+    for (slot, array), (expected_slot, expected) in zip(weights.arrays, arrays, strict=True):
+        assert slot == expected_slot
+        assert array.tobytes() == expected.tobytes()
+    write_weights(path, weights.header, weights.arrays)
+    assert path.read_bytes() == data
