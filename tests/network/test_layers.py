@@ -104,7 +104,8 @@ def test_binary_convolution(make: Make, options: str, build: str, signs_in: bool
     text = f"[convolutional]\nfilters=4\nsize=3\npad=1\ngroups=2\n{options}\nactivation=linear"
     network = make(text, (6, 5, 4), batchnorm=build)
     x = random(2, 6, 5, 4)
-    x[0, 0, 0, :2] = 0, -0.0  # zero counts as negative
+    x[0, 0, 0, :2] = 0, -0.0  # zero counts as negative, here and in weights
+    network.layers[0].weights.data[:, 0, 0, 0] = 0
     weights = values(network, "weights")
     if signs_of_weights:
         weights = np.where(weights > 0, 1, -1) * np.abs(weights).mean((1, 2, 3), keepdims=True)
