@@ -134,8 +134,7 @@ class Region(nn.Module):
 
     def _decode(self, located: Tensor) -> Tensor:
         """[N, num, 4, H, W] → [N, D, 4]; anchors are in cells of the grid."""
-        grid = located.new_tensor([located.shape[4], located.shape[3]])  # W, H
-        return _last(_grid_boxes(located, self.anchors / grid))
+        return _last(_grid_boxes(located, _fractions(self.anchors, located.shape[4], located.shape[3])))
 
 
 class Yolo(nn.Module):
@@ -159,7 +158,7 @@ class Yolo(nn.Module):
     def boxes(self, activated: Tensor, input_size: tuple[int, int]) -> Boxes:
         """Decode `forward`'s result; `input_size` is the network's (width, height) (original: `get_yolo_box`)."""
         x = activated.unflatten(1, (len(self.spec.mask), -1))  # [N, masks, 5 + classes, H, W]
-        xywh = _grid_boxes(x[:, :, :4], self.anchors / x.new_tensor(input_size))
+        xywh = _grid_boxes(x[:, :, :4], _fractions(self.anchors, *input_size))
         cells = torch.cat([xywh, x[:, :, 4:]], 2).permute(0, 3, 4, 1, 2).flatten(1, 3)  # [N, D, 5 + classes]
         return Boxes(cells[..., :4], cells[..., 4], cells[..., 5:])
 
@@ -193,6 +192,11 @@ class Detection(nn.Module):
         xywh = torch.cat([torch.stack([x, y], -1), size], -1).flatten(1, 3)  # [N, D, 4]
         shared = probabilities.unflatten(1, (side**2, 1, classes)).expand(-1, -1, num, -1).flatten(1, 2)
         return Boxes(xywh, objectness, shared)
+
+
+def _fractions(anchors: Tensor, width: int, height: int) -> Tensor:
+    """[A, 2] as fractions of `width` and `height`, which stay numbers: in a tensor an export would make them constants."""
+    return torch.stack([anchors[:, 0] / width, anchors[:, 1] / height], 1)
 
 
 def _grid_boxes(x: Tensor, anchors: Tensor) -> Tensor:
