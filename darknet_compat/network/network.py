@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -60,6 +60,8 @@ class Network(nn.Module):
     def __init__(self, spec: NetworkSpec, *, batchnorm: Build = "cuda", initialize: bool = True) -> None:
         """With `initialize`, weights are drawn as the original draws them; else they are undefined until loaded."""
         super().__init__()
+        if batchnorm not in get_args(Build):
+            raise ValueError(f"batchnorm must be 'cuda' or 'cpu', found {batchnorm!r}")
         self.spec = spec
         self.batchnorm: Build = batchnorm
         self.header = Header()

@@ -339,6 +339,11 @@ def test_a_folded_network_saves_as_its_own_kind(make: Make, tmp_path: Path) -> N
     assert_same(folded, other, x)
 
 
+def test_another_build_than_the_two_is_an_error(write: Write) -> None:
+    with pytest.raises(ValueError, match="found 'gpu'"):
+        load_network(write(CONV, (3, 8, 8)), batchnorm="gpu")  # type: ignore[arg-type]
+
+
 def test_loading_gives_a_network_ready_for_inference(write: Write) -> None:
     network = load_network(write(DETECTOR, (3, 8, 8)))
     assert not network.training
