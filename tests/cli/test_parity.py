@@ -1,0 +1,69 @@
+"""`parity`: every layer against the original's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from darknet_compat.network import layers
+from tests.cli.support import Command, Toy, paint
+
+
+@pytest.mark.reference
+def test_prints_a_row_a_layer_and_the_verdict(dc: Command, detector: Toy, tmp_path: Path) -> None:
+    photo = paint(tmp_path / "grey.png")
+    done = dc("parity", detector.cfg, "--image", photo, "--out", tmp_path / "out")
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert lines[0].split()[:4] == ["layer", "output", "max", "abs"]
+    assert [line.split()[:2] for line in lines[1:4]] == [["0", "maxpool"], ["1", "convolutional"], ["2", "region"]]
+    assert "passed: 3 layers equal the original's" in done.out
+    assert f"weights {detector.weights}, input {photo}" in done.out
+    assert (tmp_path / "out" / "toy-parity.png").read_bytes().startswith(b"\x89PNG")
+    document = json.loads((tmp_path / "out" / "toy-parity.json").read_text())
+    assert document["passed"] and len(document["layers"]) == 3
+
+
+@pytest.mark.reference
+def test_without_weights_both_get_seeded_ones(dc: Command, detector: Toy) -> None:
+    detector.weights.unlink()
+    document = json.loads(dc("parity", detector.cfg, "--seed", "7", "--json").out)
+    assert document["passed"]
+    assert (document["weights"], document["input"]) == ("seed 7", "seed 7")
+    assert [row["name"] for row in document["layers"]] == ["0 maxpool", "1 convolutional", "2 region"]
+    assert all(row["scale"] > 0 for row in document["layers"])
+
+
+@pytest.mark.reference
+def test_a_layer_that_differs_fails_and_is_named(dc: Command, detector: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = layers.Convolutional.forward
+    monkeypatch.setattr(layers.Convolutional, "forward", lambda self, x: forward(self, x) * 1.001)
+    done = dc("parity", detector.cfg)
+    assert done.code == 1
+    assert "FAILED: 2 of 3 layers differ, the first is 1 convolutional" in done.out
+    assert [line for line in done.out.splitlines() if line.endswith("DIFFERS")][0].startswith("1 convolutional")
+
+
+@pytest.mark.reference
+def test_nothing_to_compare_is_no_pass(dc: Command, tmp_path: Path) -> None:
+    cfg = tmp_path / "cost.cfg"
+    cfg.write_text("[net]\nwidth=4\nheight=4\nchannels=3\n[cost]\n")
+    done = dc("parity", cfg)
+    assert done.code == 1
+    assert "FAILED: nothing could be compared" in done.out
+
+
+def test_a_missing_original_is_one_line(dc: Command, detector: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKNET_COMPAT_ORIGINAL", "/nowhere")
+    done = dc("parity", detector.cfg)
+    assert done.code == 1
+    assert done.err.count("\n") == 1 and "/nowhere" in done.err
+
+
+@pytest.mark.reference
+def test_a_size_the_network_cannot_take_names_one_it_can(dc: Command) -> None:
+    done = dc("parity", "yolov2-tiny-voc", "--size", "10")
+    assert done.code == 1
+    assert "--size 10x10" in done.err and done.err.count("\n") == 1
