@@ -133,7 +133,7 @@ def _torch_runtime(sources: Sources, precision: Precision, size: tuple[int, int]
         from darknet_compat.network.load import load_network
         from darknet_compat.runtime.torch import TorchRuntime
     except ModuleNotFoundError as error:
-        raise BackendError(f"{error.name} is not installed: pip install darknet-compat[torch]") from None
+        raise BackendError(f"{error.name} is not installed: pip install 'darknet-compat[torch]'") from None
     network = load_network(sources.cfg, sources.weights, size=size)
     return TorchRuntime(network, precision=precision, resize=resize)
 
