@@ -108,24 +108,26 @@ def detect(
         for (picture, found), seconds in results:
             if isinstance(found, Failure):
                 answers.fail(picture, str(found.error))
-                continue
-            if not isfinite(found.boxes).all():
+            elif not isfinite(found.boxes).all():
                 answers.fail(picture, f"{picture}: boxes that are not finite; are the weights this model's?")
-                continue
-            if found.dropped:
-                terminal.say(
-                    f"{picture}: had no room for {found.dropped} more candidates; a higher --thresh leaves fewer"
-                )
-            entry = {**found.to_dict(), "seconds": round(seconds, 4)}
-            if place := places.get(picture):
-                _draw(picture, found, place)
-                entry["picture"] = str(place)
-            answers.add(picture, entry)
-            if not json:
-                _print(picture, found, seconds, place)
-                if not found:
+            else:
+                _answer(picture, found, seconds, places.get(picture), answers)
+                if not (json or found):
                     terminal.print_line(f"  {_hint(detector, picture if len(pictures) == 1 else None)}")
     answers.finish()
+
+
+def _answer(picture: Path, found: Detections, seconds: float, place: Path | None, answers: Answers) -> None:
+    """Draw into a copy at `place`, and keep or print what was found."""
+    if found.dropped:
+        terminal.say(f"{picture}: had no room for {found.dropped} more candidates; a higher --thresh leaves fewer")
+    entry = {**found.to_dict(), "seconds": round(seconds, 4)}
+    if place:
+        _draw(picture, found, place)
+        entry["picture"] = str(place)
+    answers.add(picture, entry)
+    if not answers.json:
+        _print(picture, found, seconds, place)
 
 
 def _draw(picture: Path, found: Detections, place: Path) -> None:
