@@ -37,18 +37,30 @@ def select(outputs: Mapping[str, Floats], criteria: Criteria, tree: WordTree | N
     not above the threshold; and which classes these K columns are (of a map: its entries).
     """
     objectness, classes = outputs["objectness"], outputs["classes"]
-    # A probability above 1 is possible only where nothing bounds it: YOLO's first head.
-    likely = np.flatnonzero(objectness * max(1.0, float(classes.max(initial=0.0))) > criteria.thresh)
-    objectness, classes = objectness[likely], classes[likely]
+    thresh = np.float32(criteria.thresh)
     if tree is not None and criteria.map is None:
-        chosen = top_nodes(classes, tree, criteria.hier_thresh, criteria.rule, criteria.level)
+        likely = np.flatnonzero(objectness > thresh)
+        chosen = top_nodes(classes[likely], tree, criteria.hier_thresh, criteria.rule, criteria.level)
         columns, column = np.unique(chosen, return_inverse=True)
         scores = np.zeros((len(likely), len(columns)), np.float32)
-        scores[np.arange(len(likely)), column] = objectness
+        scores[np.arange(len(likely)), column] = objectness[likely]
         return likely, scores, columns
+    likely = np.flatnonzero(_best_possible(objectness, classes) > thresh)
+    objectness, classes = objectness[likely], classes[likely]
     if tree is not None and criteria.map is not None:
         classes = mapped(classes, tree, criteria.map)
     scores = objectness[:, None] * classes
-    scores[scores <= np.float32(criteria.thresh)] = 0
+    scores[scores <= thresh] = 0
     rows, columns = np.flatnonzero(scores.any(1)), np.flatnonzero(scores.any(0))
     return likely[rows], scores[np.ix_(rows, columns)], columns
+
+
+def _best_possible(objectness: Floats, classes: Floats) -> Floats:
+    """What no score of a candidate exceeds, [D].
+
+    Mostly its objectness. But nothing bounds the values of YOLO's first head: a probability may be above 1, and below 0
+    as the objectness may, and then two negative values make a score.
+    """
+    most, least = max(1.0, float(classes.max(initial=0))), float(classes.min(initial=0))
+    best: Floats = np.maximum(objectness * np.float32(most), objectness * np.float32(least))
+    return best
