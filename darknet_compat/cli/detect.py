@@ -21,6 +21,7 @@ from darknet_compat.cli.options import (
     Precision,
     PrecisionMode,
     ResizeMode,
+    Rule,
     Weights,
     explaining,
     parse_fraction,
@@ -28,7 +29,10 @@ from darknet_compat.cli.options import (
 from darknet_compat.cli.pictures import Answers, find_pictures, output_paths, timed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from darknet_compat.inference.detector import Detector
+    from darknet_compat.inference.hierarchy import PathStep
     from darknet_compat.inference.results import Detections
 
 Thresh = Annotated[
@@ -41,6 +45,24 @@ HierThresh = Annotated[
         parser=parse_fraction,
         metavar="0..1",
         help="With a WordTree: the least probability of the class that is named.",
+    ),
+]
+Hierarchy = Annotated[
+    Rule,
+    typer.Option(
+        "--hierarchy",
+        help="With a WordTree: what --hier-thresh is held against. The original multiplies the probabilities down the"
+        " tree twice and so stops earlier; `paper` compares the class's own probability.",
+    ),
+]
+Level = Annotated[
+    int | None,
+    typer.Option("--level", min=0, metavar="N", help="With a WordTree: go no deeper than this, 0 being the roots."),
+]
+Map = Annotated[
+    str | None,
+    typer.Option(
+        "--map", metavar="NAME|FILE", help="With a WordTree: score these nodes instead; coco, imagenet-det, or a .map."
     ),
 ]
 Nms = Annotated[
@@ -64,6 +86,9 @@ def detect(
     names: Names = None,
     thresh: Thresh = 0.5,
     hier_thresh: HierThresh = 0.5,
+    hierarchy: Hierarchy = Rule.darknet,
+    level: Level = None,
+    map: Map = None,
     nms: Nms = 0.45,
     size: InputSize = None,
     resize: ResizeMode = None,
@@ -99,6 +124,9 @@ def detect(
             precision=precision.value,
             thresh=thresh,
             hier_thresh=hier_thresh,
+            hierarchy=hierarchy.value,
+            level=level,
+            map=map,
             nms=nms,
             size=size,
             resize=resize.value if resize else None,
@@ -141,9 +169,24 @@ def _print(picture: Path, found: Detections, seconds: float, place: Path | None)
     what = terminal.count(len(found), "object") if found else "no objects"
     drawn = f" -> {place}" if place else ""
     terminal.print_line(f"{picture}: {found.width} x {found.height}, {what}, {seconds:.2f} s{drawn}", bold=True)
-    rows = [(one.name, f"{100 * one.score:.0f} %", *(f"{side:.0f}" for side in one.box)) for one in found]
+    paths = [_path_text(path) for path in found.paths] or [""] * len(found)
+    rows = [
+        (one.name, f"{100 * one.score:.0f} %", *(f"{side:.0f}" for side in one.box), path)
+        for one, path in zip(found, paths, strict=True)
+    ]
     if rows:
-        terminal.print_table(("class", "score", "left", "top", "right", "bottom"), rows, left=("class",), indent=2)
+        headers = ("class", "score", "left", "top", "right", "bottom", "path")
+        terminal.print_table(headers, rows, left=("class", "path"), indent=2)
+
+
+def _path_text(path: Sequence[PathStep]) -> str:
+    """The way down the tree; how sure each step is, where that has changed."""
+    parts, last = [], ""
+    for step in path:
+        percent = f"{100 * step.probability:.0f} %"
+        parts.append(step.name if percent == last else f"{step.name} {percent}")
+        last = percent
+    return " > ".join(parts)
 
 
 def _hint(detector: Detector, picture: Path | None) -> str:

@@ -31,6 +31,13 @@ class Resize(str, Enum):
     stretch = "stretch"
 
 
+class Rule(str, Enum):
+    """How the way down a WordTree ends (`inference.hierarchy.HierarchyRule`)."""
+
+    darknet = "darknet"
+    paper = "paper"
+
+
 class Precision(str, Enum):
     """What the layers compute in (`runtime.base.Precision`)."""
 
