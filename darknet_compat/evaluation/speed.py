@@ -88,7 +88,7 @@ else:
 
 
 def load_memory(cfg: Path, weights: Path) -> int:
-    """The peak of memory while a network is loaded, beyond that of importing torch, in bytes; each in its own process."""
+    """The peak of memory while a network is loaded, beyond importing torch, in bytes; each in its own process."""
     unit = 1 if sys.platform == "darwin" else 1024
     idle, loaded = (
         int(subprocess.run([sys.executable, "-c", _CHILD, *arguments], check=True, capture_output=True).stdout)

@@ -78,6 +78,8 @@ def yolo(options: Options, context: Context) -> LayerSpec:
     mask = options.integers("mask") or tuple(range(total))
     if not all(0 <= number < total for number in mask):
         raise options.error(f"mask: expected anchors 0 to {total - 1}, found {plain(options.text('mask'))}", "mask")
+    if options.flag("new_coords"):
+        raise options.error("new_coords=1, the fork's other reading of the boxes, is not supported", "new_coords")
     _expect_channels(options, context, "num, mask or classes", len(mask), 5 + classes)
     return spec.Yolo(
         **context.common(options, context.image(options)),

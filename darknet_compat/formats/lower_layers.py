@@ -245,6 +245,8 @@ def reorg(options: Options, context: Context) -> LayerSpec:
     stride = options.integer("stride", 1, minimum=1)
     reverse, extra = options.flag("reverse"), options.integer("extra", 0, minimum=0)
     flatten = options.flag("flatten")
+    if flatten and extra:
+        raise options.error("flatten and extra together make the original read beyond its memory", "extra")
     block = stride * stride
     if extra:
         output = flat(image.size + extra)

@@ -425,7 +425,7 @@ class NetworkSpec:
 
     @property
     def output_index(self) -> int:
-        """The layer that gives the network's output, the last that is no cost (original: `get_network_output_layer`)."""
+        """The layer whose output is the network's: the last that is no cost (original: `get_network_output_layer`)."""
         return max((layer.index for layer in self.layers if not isinstance(layer, Cost)), default=-1)
 
     @property

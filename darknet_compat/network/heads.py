@@ -195,13 +195,13 @@ class Detection(nn.Module):
 
 
 def _fractions(anchors: Tensor, width: int, height: int) -> Tensor:
-    """[A, 2] as fractions of `width` and `height`, which stay numbers: in a tensor an export would make them constants."""
+    """[A, 2] as fractions of `width` and `height`; these stay numbers: an export would freeze a tensor of them."""
     return torch.stack([anchors[:, 0] / width, anchors[:, 1] / height], 1)
 
 
 def _grid_boxes(x: Tensor, anchors: Tensor) -> Tensor:
     """[N, A, 4, H, W] activated x, y and raw w, h; `anchors` [A, 2] as fractions of the input → boxes, same shape."""
-    height, width = x.shape[3:]
+    height, width = x.shape[3], x.shape[4]
     columns = torch.arange(width, dtype=x.dtype, device=x.device)
     rows = torch.arange(height, dtype=x.dtype, device=x.device)[:, None]
     centre = torch.stack([(x[:, :, 0] + columns) / width, (x[:, :, 1] + rows) / height], 2)  # [N, A, 2, H, W]

@@ -373,6 +373,14 @@ REFUSED: dict[str, tuple[str, str]] = {
     "upsample by nothing": ("[upsample]\nstride=0", "m.cfg:6: [upsample] stride=0 does not fit the input 8 x 6 x 4"),
     "downsample unevenly": ("[upsample]\nstride=-4", "m.cfg:6: [upsample] stride=-4 does not fit the input 8 x 6 x 4"),
     "reorg unevenly": ("[reorg]\nstride=3", "m.cfg:6: [reorg] stride=3 does not divide the input 8 x 6 x 4 evenly"),
+    "reorg in two ways at once": (
+        "[reorg]\nflatten=1\nextra=3",
+        "m.cfg:7: [reorg] flatten and extra together make the original read beyond its memory",
+    ),
+    "the fork's other boxes": (
+        "[yolo]\nnum=1\nanchors=1,1\nnew_coords=1",
+        "m.cfg:8: [yolo] new_coords=1, the fork's other reading of the boxes, is not supported",
+    ),
     "reorg of few channels": (
         "[conv]\nfilters=2\n[reorg]\nstride=2",
         "m.cfg:8: [reorg] stride=2 does not divide the input 8 x 6 x 2 evenly",

@@ -1,0 +1,151 @@
+"""What nine thousand classes cost at inference: yolo9000's full and split head, and one of 20 classes, on its layers.
+
+    python tools/head_cost.py [--runs 9] [--candidates 20]
+
+From the network's input (544x544, batch 1, seeded weights) to final detections, in turn; medians, ratios and the peak
+of memory of each in a process of its own. `--candidates` sets the threshold so that this many boxes pass it. The last
+line is the same as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from darknet_compat.evaluation.speed import interleaved, machine
+from darknet_compat.formats.cfg import Cfg, Option, Section, read_cfg
+from darknet_compat.formats.lower import lower
+from darknet_compat.formats.packaged import cfg_dir
+from darknet_compat.inference.select import Criteria, select
+from darknet_compat.network.network import Network
+from darknet_compat.parity.reference import Original, find_original
+from darknet_compat.parity.seeded import seed_weights, seeded_image
+from darknet_compat.runtime import torch as torch_runtime
+from darknet_compat.runtime.torch import TorchRuntime
+from darknet_compat.vision.boxes import nms, xywh_to_xyxy
+
+HEADS = ("20 classes", "split", "full")
+SIZE = 544
+
+
+def runtime(head: str) -> TorchRuntime:
+    """yolo9000's layers with one of the heads."""
+    cfg = read_cfg(cfg_dir() / "yolo9000.cfg")
+    network = Network(lower(_with_20_classes(cfg) if head == "20 classes" else cfg, [cfg_dir()]))
+    seed_weights(network)
+    torch_runtime.SPLIT_FROM = 200 if head == "split" else 10**9
+    return TorchRuntime(network)
+
+
+def detect(runtime: TorchRuntime, thresh: float) -> Callable[[], None]:
+    """From the network's input to final detections."""
+    images = seeded_image((3, SIZE, SIZE), 1)[None]
+    tree = runtime.description.tree
+
+    def run() -> None:
+        outputs = {name: array[0] for name, array in runtime.infer(images, thresh).items()}
+        kept, scores, _ = select(outputs, Criteria(thresh), tree)
+        nms(xywh_to_xyxy(outputs["boxes"][kept]), scores)
+
+    return run
+
+
+def threshold(runtime: TorchRuntime, candidates: int) -> float:
+    """The objectness that this many candidates exceed."""
+    objectness = runtime.infer(seeded_image((3, SIZE, SIZE), 1)[None], 0.0)["objectness"][0]
+    return float(np.sort(objectness)[-candidates - 1])
+
+
+def peak_memory(head: str, thresh: float) -> dict[str, int]:
+    """Resident bytes of a process of its own: once the runtime is made, and at the peak of three detections."""
+    command = [sys.executable, __file__, "--child", head, str(thresh)]
+    result: dict[str, int] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return result
+
+
+def _child(head: str, thresh: float) -> None:
+    import gc
+
+    ready = runtime(head)
+    run = detect(ready, thresh)
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = _status("VmRSS")
+    for _ in range(3):
+        run()
+    print(json.dumps({"ready": before, "peak": _status("VmHWM")}))
+
+
+def _status(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(key)))
+
+
+def _with_20_classes(cfg: Cfg) -> Cfg:
+    """The same layers with a head for 20 classes and no tree."""
+    *rest, convolution, region = cfg.sections
+    drop = ("tree", "map")
+    return Cfg((*rest, _replaced(convolution, {"filters": "75"}), _replaced(region, {"classes": "20"}, drop)), cfg.name)
+
+
+def _replaced(section: Section, values: dict[str, str], drop: tuple[str, ...] = ()) -> Section:
+    options = [
+        Option(option.key, values.get(option.key, option.value), option.line)
+        for option in section.options
+        if option.key not in drop
+    ]
+    return Section(section.type, tuple(options), section.line)
+
+
+def _original(thresh: float) -> Callable[[], float] | None:
+    """One pass of the original over the same layers; it times itself. None where it is not installed."""
+    if find_original() is None:
+        return None
+    original = Original()
+    images = seeded_image((3, SIZE, SIZE), 1)[None]
+    return lambda: original.time_forward(cfg_dir() / "yolo9000.cfg", None, images)[0]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--candidates", type=int, default=20)
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        _child(arguments.child[0], float(arguments.child[1]))
+        return
+    runtimes = {head: runtime(head) for head in HEADS}
+    # Objectness, and so the threshold, is the same with the split head as with the full one.
+    limits = {head: threshold(runtimes["full" if head == "split" else head], arguments.candidates) for head in HEADS}
+    tasks: dict[str, Callable[[], float | None]] = {head: detect(runtimes[head], limits[head]) for head in HEADS}
+    if original := _original(limits["full"]):
+        tasks["original"] = original
+    timed = interleaved(tasks, arguments.runs, 1)
+    memory = {head: peak_memory(head, limits[head]) for head in HEADS}
+    base = timed["20 classes"].median
+    print(f"{machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads; {arguments.runs} runs in turn")
+    for name, timing in timed.items():
+        extra = f"  {(memory[name]['peak'] - memory[name]['ready']) / 1e6:8.1f} MB extra" if name in memory else ""
+        print(f"{name:12} {1000 * timing.median:9.1f} ms  {timing.median / base:7.2f} x 20 classes{extra}")
+    record = {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": machine(),
+        "candidates": arguments.candidates,
+        "ms": {name: 1000 * timing.median for name, timing in timed.items()},
+        "memory": memory,
+    }
+    print(json.dumps(record))
+
+
+if __name__ == "__main__":
+    main()
