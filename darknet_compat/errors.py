@@ -24,6 +24,10 @@ class TreeError(DarknetCompatError):
     """A `.tree` that is no WordTree: cycles, unknown parents, groups torn apart."""
 
 
+class WordNetError(DarknetCompatError):
+    """WordNet's files are not there, or damaged."""
+
+
 class MetadataError(DarknetCompatError):
     """A `.data`, `.names`, label list or map that cannot be used."""
 
@@ -46,3 +50,7 @@ class OriginalError(DarknetCompatError):
 
 class BackendError(DarknetCompatError):
     """A runtime that is not installed, or that cannot run this artefact."""
+
+
+class ExportError(DarknetCompatError):
+    """A network that cannot be exported as asked, or a place where it cannot be written."""

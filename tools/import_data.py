@@ -56,6 +56,9 @@ LISTS = {
         False,
         "their English names; `crane` and `maillot` stand twice",
     ),
+    "imagenet22k.labels": List(
+        "imagenet.labels.list", 21842, True, True, "WordNet ids of all of ImageNet, ILSVRC's first, then its leaves"
+    ),
     "inet9k.map": List("inet9k.map", 200, True, True, "the WordTree's node for each of ImageNet DET's 200 classes"),
     "openimages.names": List("openimages.names", 601, True, True, "the classes of Open Images"),
     "voc.names": List("voc.names", 20, True, True, "the classes of PASCAL VOC"),
