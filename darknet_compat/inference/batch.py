@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_compat.errors import ImageError
+from darknet_compat.errors import BackendError, ImageError
 from darknet_compat.runtime.base import Description
 from darknet_compat.vision.image import Placement, decode, letterbox, stretch
+from darknet_compat.vision.opencv import opencv
 
 _FITTINGS = {"letterbox": letterbox, "stretch": stretch}
 
@@ -38,23 +39,36 @@ class Failure:
 
 
 def prepare(source: Any, description: Description) -> Prepared:
-    """Decode a picture and fit it to the network. Raises ImageError."""
-    pixels, placement = _FITTINGS[description.resize](decode(source), description.width, description.height)
+    """Decode a picture and fit it to the network. Raises ImageError.
+
+    A network of one channel reads brightness, 0.299 R + 0.587 G + 0.114 B (original: `grayscale_image`; but its
+    `detector` and `classifier` always load three planes, of which such a network reads the red one).
+    """
+    picture = decode(source)  # [H, W, 3]
     if description.channels == 1:
-        pixels = pixels.mean(0, keepdims=True, dtype=np.float32)
+        cv2 = opencv()
+        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]  # [H, W, 1]
+    pixels, placement = _FITTINGS[description.resize](picture, description.width, description.height)
     return Prepared(source, pixels, placement)
 
 
 def prepared_batches(
     sources: Iterable[Any], description: Description, batch: int = 1
 ) -> Iterator[list[Prepared | Failure]]:
-    """Pictures in groups of up to `batch`, in order, each group read by threads while the last one is being used."""
+    """Pictures in groups of `batch`, the last one smaller, in order, each read by threads while the one before is used.
+
+    Up to twice `batch` sources are taken ahead of the picture that is being used. Raises BackendError for a batch of
+    none.
+    """
+    if batch < 1:
+        raise BackendError(f"batch: expected 1 or more pictures, found {batch}")
 
     def attempt(source: Any) -> Prepared | Failure:
         try:
             return prepare(source, description)
         except ImageError as error:
-            return Failure(source, error)
+            # Without its traceback, which would keep what was read of the file.
+            return Failure(source, ImageError(str(error)))
 
     remaining = iter(sources)
     first = list(itertools.islice(remaining, 2))
@@ -64,8 +78,13 @@ def prepared_batches(
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         ahead: deque[Future[Prepared | Failure]] = deque()
         chained = itertools.chain(first, remaining)
-        while True:
-            ahead.extend(pool.submit(attempt, source) for source in itertools.islice(chained, 2 * batch - len(ahead)))
-            if not ahead:
-                return
-            yield [ahead.popleft().result() for _ in range(min(batch, len(ahead)))]
+        try:
+            while True:
+                wanted = 2 * batch - len(ahead)
+                ahead.extend(pool.submit(attempt, source) for source in itertools.islice(chained, wanted))
+                if not ahead:
+                    return
+                yield [ahead.popleft().result() for _ in range(min(batch, len(ahead)))]
+        finally:
+            for future in ahead:  # of whoever stops listening
+                future.cancel()

@@ -1,0 +1,147 @@
+"""Reading ahead: in order, not too far, and nothing left behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from darknet_compat.errors import BackendError
+from darknet_compat.inference.batch import Failure, Prepared, prepare, prepared_batches
+from darknet_compat.runtime.base import Description
+from darknet_compat.vision.image import letterbox, stretch
+from tests.inference.conftest import Library
+from tests.inference.support import noise
+
+PICTURE = noise(40, 60)
+
+
+def description(width: int = 32, height: int = 24, channels: int = 3, resize: str = "letterbox") -> Description:
+    return Description("toy", "detect", width, height, channels, 4, resize=resize)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------------------------- one picture
+
+
+@pytest.mark.parametrize(("resize", "fit"), [("letterbox", letterbox), ("stretch", stretch)])
+def test_a_picture_is_fitted_as_the_description_says(resize: str, fit: object) -> None:
+    prepared = prepare(PICTURE, description(resize=resize))
+    expected, placement = fit(PICTURE[..., ::-1].copy(), 32, 24)  # type: ignore[operator]
+    np.testing.assert_array_equal(prepared.pixels, expected)
+    assert prepared.placement == placement
+    assert prepared.source is PICTURE
+
+
+def test_grey_is_brightness_as_the_eye_weighs_it() -> None:
+    """Red, green, blue and white; the border of a letterbox stays at one half."""
+    colours = np.array([[[0, 0, 255], [0, 255, 0], [255, 0, 0], [255, 255, 255]]], np.uint8)  # BGR
+    pixels = prepare(colours, description(4, 3, channels=1)).pixels
+    assert pixels.shape == (1, 3, 4) and pixels.dtype == np.float32
+    np.testing.assert_allclose(pixels[0, 1], [0.299, 0.587, 0.114, 1], atol=0.5 / 255)
+    np.testing.assert_array_equal(pixels[0, ::2], np.float32(0.5))
+
+
+@pytest.mark.reference
+def test_grey_is_the_originals(library: Library) -> None:
+    planes = np.ascontiguousarray(PICTURE[..., ::-1].transpose(2, 0, 1), np.float32) / np.float32(255)
+    found = prepare(PICTURE, description(60, 40, channels=1)).pixels
+    np.testing.assert_allclose(found, library.grey(planes), atol=0.51 / 255)
+
+
+# ----------------------------------------------------------------------------------------------------- many pictures
+
+
+def sizes(batch: int, count: int) -> list[int]:
+    return [len(group) for group in prepared_batches([PICTURE] * count, description(), batch)]
+
+
+@pytest.mark.parametrize(
+    ("batch", "count", "expected"),
+    [(1, 0, []), (1, 1, [1]), (4, 1, [1]), (1, 3, [1, 1, 1]), (2, 5, [2, 2, 1]), (4, 4, [4]), (9, 5, [5])],
+)
+def test_groups_are_full_but_the_last(batch: int, count: int, expected: list[int]) -> None:
+    assert sizes(batch, count) == expected
+
+
+@pytest.mark.parametrize("batch", [0, -1])
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_batch_holds_at_least_one_picture(batch: int, count: int) -> None:
+    with pytest.raises(BackendError, match=f"^batch: expected 1 or more pictures, found {batch}$"):
+        sizes(batch, count)
+
+
+def test_order_is_kept_though_pictures_take_different_times() -> None:
+    sources = [noise(900 if number % 3 == 0 else 8, 900 if number % 3 == 0 else 8, number) for number in range(12)]
+    sources[5] = b"no picture"  # type: ignore[call-overload]
+    found = [item for group in prepared_batches(sources, description(), 3) for item in group]
+    assert [item.source is source for item, source in zip(found, sources, strict=True)] == [True] * 12
+    assert [type(item) for item in found] == [Failure if number == 5 else Prepared for number in range(12)]
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_it_does_not_read_far_ahead(batch: int) -> None:
+    taken = 0
+
+    def camera() -> Iterator[np.ndarray]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield PICTURE
+
+    groups = prepared_batches(camera(), description(), batch)
+    assert taken == 0
+    for number in range(1, 6):
+        next(groups)
+        assert taken <= batch * (number + 1) + 1
+    groups.close()
+
+
+def threads() -> int:
+    return threading.active_count()
+
+
+def test_stopping_early_leaves_no_threads() -> None:
+    before = threads()
+    groups = prepared_batches(iter([PICTURE] * 1000), description(), 8)
+    next(groups)
+    assert threads() > before
+    groups.close()
+    assert threads() == before
+
+
+def test_stopping_early_does_not_wait_for_what_is_still_to_be_read() -> None:
+    read = []
+
+    class Slow(bytes):
+        def __bytes__(self) -> bytes:
+            read.append(self)
+            time.sleep(0.05)
+            return b""
+
+    groups = prepared_batches([Slow() for _ in range(200)], description(), 40)
+    next(groups)
+    groups.close()
+    assert len(read) < 60
+
+
+def test_an_error_of_the_sources_arrives_and_leaves_no_threads() -> None:
+    def sources() -> Iterator[np.ndarray]:
+        yield from [PICTURE] * 5
+        raise KeyError("camera")
+
+    before = threads()
+    with pytest.raises(KeyError, match="camera"):
+        list(prepared_batches(sources(), description(), 1))
+    assert threads() == before
+
+
+def test_a_failure_keeps_no_more_than_its_message() -> None:
+    """A traceback would keep the bytes of every file that turned out to be no picture."""
+    (group,) = prepared_batches([b"no picture"], description())
+    (failure,) = group
+    assert isinstance(failure, Failure)
+    assert str(failure.error).startswith("picture of 10 bytes: not a picture")
+    assert failure.error.__traceback__ is failure.error.__context__ is None
