@@ -18,8 +18,8 @@ from typing import TypeVar
 from darknet_compat.errors import CfgError
 from darknet_compat.formats.textfile import plain, read_text, shown
 
-MAX_CFG_BYTES = 1 << 20
-"""The largest definition the original ships has 20 kB; a file beyond this is something else."""
+MAX_CFG_BYTES = 256 << 10
+"""The largest definition the original ships has 20 kB; a file beyond this is something else, or only costs time."""
 
 _BLANKS = str.maketrans("", "", " \t\r\n\v\f")
 _INTEGER = re.compile(r"[+-]?[0-9]+")

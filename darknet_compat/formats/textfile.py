@@ -29,7 +29,7 @@ def read_text(path: str | Path, error: type[DarknetCompatError], what: str, limi
     if b"\0" in data:
         raise error(f"{path}: expected {what} (text), found binary data; is another file meant?")
     if len(data) > limit:
-        raise error(f"{path}: expected {what}, found a file of more than {limit >> 20} MiB; is another file meant?")
+        raise error(f"{path}: expected {what}, found a file of more than {limit >> 10} KiB; is another file meant?")
     return data.decode("utf-8-sig", errors="surrogateescape")
 
 

@@ -52,7 +52,7 @@ def test_names(tmp_path: Path) -> None:
         ("a\0b", ": expected a list of names (text), found binary data; is another file meant?"),
         (
             "x" * (MAX_LIST_BYTES + 1),
-            ": expected a list of names, found a file of more than 4 MiB; is another file meant?",
+            ": expected a list of names, found a file of more than 4096 KiB; is another file meant?",
         ),
     ],
     ids=range(5),
