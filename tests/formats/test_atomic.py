@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from darknet_compat.formats.atomic import atomic_write
+from darknet_compat.formats.weights import Header, Slot, read_weights, write_weights
+from tests.formats.making import DETECTOR, NEEDED, NEW, bytes_for, file_with, refused, spec_of
+from tests.formats.users import unprivileged
+
+# --------------------------------------------------------------------------------------- writing whole or not
+
+
+def entries(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_written_files_have_ordinary_permissions(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        write_weights(tmp_path / "m.weights", NEW, [])
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(old)
+    assert (tmp_path / "m.weights").stat().st_mode & 0o777 == 0o640
+    assert entries(tmp_path) == ["m.weights"]
+
+
+def test_a_failure_in_the_middle_keeps_the_old_file(tmp_path: Path) -> None:
+    path = file_with(tmp_path / "m.weights", b"old")
+
+    def arrays() -> Iterator[tuple[Slot, np.ndarray]]:
+        yield Slot(0, "biases", (3,)), np.zeros(3, np.float32)
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError):
+        write_weights(path, NEW, arrays())
+    assert path.read_bytes() == b"old" and entries(tmp_path) == ["m.weights"]
+
+
+def test_an_array_of_the_wrong_size_is_refused(tmp_path: Path) -> None:
+    for count in (2, 4):
+        assert (
+            refused(
+                lambda count=count: write_weights(
+                    tmp_path / "m.weights", NEW, [(Slot(7, "biases", (3,)), np.zeros(count, np.float32))]
+                )
+            )
+            == f"{tmp_path}/m.weights: layer 7 (biases): expected an array of shape (3,), found ({count},)"
+        )
+    assert entries(tmp_path) == []
+
+
+def test_a_header_that_has_no_room(tmp_path: Path) -> None:
+    path = tmp_path / "m.weights"
+    assert refused(lambda: write_weights(path, Header(0, 1, 0, 2**31), [])) == (
+        "a header of version 0.1 has no room for Header(major=0, minor=1, revision=0, seen=2147483648)"
+    )
+    assert entries(tmp_path) == []
+    write_weights(path, Header(0, 2, 0, 2**31), [])
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """As on a full disk: beyond `size` bytes the system refuses to write."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
+    path = file_with(tmp_path / "m.weights", b"old")
+    array = np.zeros(100_000, np.float32)
+    with files_of_at_most(65536):
+        message = refused(lambda: write_weights(path, NEW, [(Slot(0, "biases", array.shape), array)]))
+    assert message == f"{path}: cannot be written: File too large"
+    assert path.read_bytes() == b"old" and entries(tmp_path) == ["m.weights"]
+
+
+def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+    missing = tmp_path / "none" / "m.weights"
+    assert (
+        refused(lambda: write_weights(missing, NEW, [])) == f"{missing}: cannot be written: No such file or directory"
+    )
+    assert refused(lambda: write_weights(tmp_path, NEW, [])) == f"{tmp_path}: cannot be written: it is a folder"
+    assert "cannot be written: " in refused(lambda: write_weights("m\0.weights", NEW, []))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert refused(lambda: write_weights(pipe, NEW, [])) == f"{pipe}: cannot be written: it is a device or pipe"
+    assert pipe.is_fifo() and entries(tmp_path) == ["pipe"]
+
+
+def test_no_permission_to_write(tmp_path: Path) -> None:
+    with unprivileged():
+        assert refused(lambda: write_weights(tmp_path / "m.weights", NEW, [])).endswith("Permission denied")
+    assert entries(tmp_path) == []
+
+
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    file_with(tmp_path / "real" / "m.weights", b"old")
+    (tmp_path / "m.weights").symlink_to("real/m.weights")
+    write_weights(tmp_path / "m.weights", NEW, [])
+    assert (tmp_path / "m.weights").is_symlink()
+    assert (tmp_path / "real" / "m.weights").read_bytes() == NEW.to_bytes()
+    assert entries(tmp_path / "real") == ["m.weights"]
+
+
+def test_a_file_can_be_written_over_itself(tmp_path: Path) -> None:
+    spec = spec_of(DETECTOR)
+    path = file_with(tmp_path / "m.weights", bytes_for(spec))
+    weights = read_weights(path, spec)
+    write_weights(path, weights.header, weights.arrays)
+    assert path.read_bytes() == bytes_for(spec)
+    assert weights.arrays[-1][1].ravel()[-1] == (NEEDED - 20) / 4 - 1
+
+
+def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), atomic_write(tmp_path / "m.weights") as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert entries(tmp_path) == []
