@@ -17,6 +17,8 @@ from darknet_compat.errors import DarknetCompatError
 _COMMANDS = ("info", "detect", "classify", "parity", "bench", "partial", "fetch")
 """The verbs in the order of `--help`: each is the function of this name in the module of this name beside this one,
 which imports what is heavy only inside it."""
+_NOUNS = ("tree",)
+"""What has verbs of its own: the table COMMANDS of the module of this name."""
 
 INTERRUPTED = 130
 """The exit code of a program that Ctrl-C ended, as shells count it."""
@@ -63,6 +65,13 @@ app = typer.Typer(
 )
 for _verb in _COMMANDS:
     app.command(_verb, cls=_Command)(getattr(import_module(f"darknet_compat.cli.{_verb}"), _verb))
+
+for _noun in _NOUNS:
+    _module = import_module(f"darknet_compat.cli.{_noun}")
+    _verbs = typer.Typer(help=_module.__doc__, no_args_is_help=True, rich_markup_mode=None)
+    for _verb, _function in _module.COMMANDS.items():
+        _verbs.command(_verb, cls=_Command)(_function)
+    app.add_typer(_verbs, name=_noun)
 
 
 def _print_version(wanted: bool) -> None:
