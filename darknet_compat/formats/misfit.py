@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from darknet_compat.formats import spec as s
+from darknet_compat.formats.slots import Header, Slot
 from darknet_compat.formats.spec import NetworkSpec
 from darknet_compat.formats.textfile import shown
-
-if TYPE_CHECKING:
-    from darknet_compat.formats.weights import Header, Slot
 
 _CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\v\f\r")
 

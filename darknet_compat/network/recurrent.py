@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from darknet_compat.formats import spec as s
-from darknet_compat.formats.weights import RECURRENT_PARTS
+from darknet_compat.formats.slots import RECURRENT_PARTS
 from darknet_compat.network.layers import Build, Connected, Convolutional
 
 
