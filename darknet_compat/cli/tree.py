@@ -42,7 +42,12 @@ def build(
         str, typer.Option("--root", metavar="WNID", help="What all labels are a kind of; paths go up to there.")
     ] = "n00001740",
     among: Annotated[
-        str, typer.Option("--among", metavar="FILE", help="More wnids, whose paths are chosen with the labels'.")
+        str,
+        typer.Option(
+            "--among",
+            metavar="FILE",
+            help="More wnids, whose paths are chosen with the labels'; of these only what can be seen.",
+        ),
     ] = "imagenet22k",
     alone: Annotated[bool, typer.Option("--alone", help="Choose paths among the labels alone.")] = False,
     moves: Annotated[
@@ -64,6 +69,7 @@ def build(
     wanted = read_names(file)
     others = () if alone else read_names(_list_file(among, ".labels"))
     nouns = read_wordnet(wordnet)
+    others = nouns.visual(others)
     tree = build_tree(nouns, wanted, among=others, root=root, moves=MOVES if moves else {}, source=str(file))
     words = tuple(nouns.words[name][0] for name in tree.names)
     write_tree(tree, out)

@@ -19,8 +19,8 @@ synsets, less four whose pictures it seems to have done without, all of its 9418
 The order of the nodes is the released one as well: a group of siblings, then, node by node, all that is below it.
 Within a group the released tree has the order of a Python 2 set; here it is that of the wnids.
 
-Paths are chosen among all synsets of `among`, not the labels alone, so that trees for different labels agree: with all
-of ImageNet there, the 1000 classes of ILSVRC give the paper's 1369 nodes.
+Paths are chosen among all synsets of `among`, not the labels alone, so that trees for different labels agree. The paper
+speaks of "the visual nouns in ImageNet": with these there, the 1000 classes of ILSVRC give its 1369 nodes.
 """
 
 from __future__ import annotations

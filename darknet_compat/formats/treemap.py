@@ -25,9 +25,6 @@ from darknet_compat.formats.namedtree import NamedTree
 from darknet_compat.formats.textfile import read_lines, shown
 from darknet_compat.formats.wordnet import WordNet, squeeze
 
-PHYSICAL_ENTITY = "n00001930"
-"""What a camera can see is a kind of this."""
-
 How = Literal["wnid", "name", "given", "open"]
 
 _REMARK = 120
@@ -86,7 +83,7 @@ def _match(label: str, tree: NamedTree, wordnet: WordNet | None, given: Mapping[
     words = tree.find(label)
     if wordnet is None:
         return Match(label, words[0], "name") if len(words) == 1 else _open(label, words)
-    senses = [sense for sense in wordnet.senses(label) if PHYSICAL_ENTITY in wordnet.ancestors(sense)]
+    senses = wordnet.visual(wordnet.senses(label))
     found = [Candidate(nodes[0], sense) for sense in senses if (nodes := tree.find(sense))]
     known = {candidate.node for candidate in found}
     found += [Candidate(node, None) for node in words if node not in known]  # the tree calls it so, WordNet does not

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,9 @@ from darknet_compat.formats.textfile import read_text, shown
 
 FOLDER_VARIABLE = "WNSEARCHDIR"
 """WordNet's own name for the environment variable that says where its files are."""
+
+PHYSICAL_ENTITY = "n00001930"
+"""What a camera can see is a kind of this."""
 
 _USUAL_FOLDERS = (Path("/usr/share/wordnet"), Path("/usr/local/WordNet-3.0/dict"), Path("/usr/share/wordnet-3.0/dict"))
 _MAX_BYTES = 128 << 20  # WordNet 3.0's data.noun has 15 MB
@@ -79,6 +82,10 @@ class WordNet:
                     steps[above] = steps[at] + 1
                     queue.append(above)
         return steps
+
+    def visual(self, wnids: Iterable[str]) -> tuple[str, ...]:
+        """Those that a camera can see: the kinds of `physical entity`; what WordNet lacks is passed over."""
+        return tuple(wnid for wnid in wnids if wnid in self and PHYSICAL_ENTITY in self.ancestors(wnid))
 
     @cached_property
     def _senses(self) -> Mapping[str, tuple[str, ...]]:

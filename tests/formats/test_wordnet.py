@@ -7,7 +7,7 @@ import pytest
 
 from darknet_compat.errors import WordNetError
 from darknet_compat.formats import wordnet
-from darknet_compat.formats.wordnet import WordNet, find_folder, read_wordnet, squeeze
+from darknet_compat.formats.wordnet import PHYSICAL_ENTITY, WordNet, find_folder, read_wordnet, squeeze
 from tests.formats.nouns import LICENCE, installed, synset, wnid, write_nouns
 
 THING, ANIMAL, PET, DOG, CAT, HOT_DOG = (wnid(number) for number in (1, 2, 3, 9, 7, 8))
@@ -58,6 +58,12 @@ def test_senses_come_in_the_order_of_the_index(nouns: WordNet) -> None:
 
 def test_ancestors_come_nearest_first(nouns: WordNet) -> None:
     assert list(nouns.ancestors(DOG).items()) == [(DOG, 0), (ANIMAL, 1), (PET, 1), (THING, 2)]
+
+
+def test_a_camera_sees_kinds_of_physical_entity(tmp_path: Path) -> None:
+    above = {THING: [], PHYSICAL_ENTITY: [THING], PET: [PHYSICAL_ENTITY], ANIMAL: [THING], DOG: [ANIMAL, PET]}
+    found = read_wordnet(write_nouns(tmp_path, above))
+    assert found.visual([ANIMAL, DOG, wnid(99), PET, DOG]) == (DOG, PET, DOG)
 
 
 def test_what_people_write_differently_is_squeezed_out() -> None:
