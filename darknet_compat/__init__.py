@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from darknet_compat.errors import DarknetCompatError
 
 if TYPE_CHECKING:
+    from darknet_compat.export.onnx import export_onnx
     from darknet_compat.inference.classifier import Classifier
     from darknet_compat.inference.detector import Detector
     from darknet_compat.inference.results import Detections
@@ -33,6 +34,7 @@ __all__ = [
     "Detector",
     "Network",
     "__version__",
+    "export_onnx",
     "load_network",
     "save_weights",
 ]
@@ -42,6 +44,7 @@ _ROOMS = {
     "Detections": "darknet_compat.inference.results",
     "Detector": "darknet_compat.inference.detector",
     "Network": "darknet_compat.network.network",
+    "export_onnx": "darknet_compat.export.onnx",
     "load_network": "darknet_compat.network.load",
     "save_weights": "darknet_compat.network.load",
 }

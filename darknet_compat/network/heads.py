@@ -91,7 +91,7 @@ class Region(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[N, num·(coords + 1 + classes), H, W] → the same shape, activated."""
         coords = self.spec.coords
-        x = x.unflatten(1, (self.spec.num, -1))  # [N, num, coords + 1 + classes, H, W]
+        x = by_anchor(x, self.spec.num)  # [N, num, coords + 1 + classes, H, W]
         if self.spec.background:
             parts = [self._locate(x), self._background(x[:, :, coords:])]
         else:
@@ -122,7 +122,7 @@ class Region(nn.Module):
 
     def boxes(self, activated: Tensor, input_size: tuple[int, int]) -> Boxes:
         """Decode `forward`'s result (paper section 2, direct location prediction; original: `get_region_box`)."""
-        x = activated.unflatten(1, (self.spec.num, -1))  # [N, num, coords + 1 + classes, H, W]
+        x = by_anchor(activated, self.spec.num)  # [N, num, coords + 1 + classes, H, W]
         objectness = x[:, :, self.spec.coords].flatten(1)  # [N, D]
         if self.spec.background:
             objectness = torch.ones_like(objectness)
@@ -150,14 +150,14 @@ class Yolo(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, masks·(5 + classes), H, W] → the same shape, activated."""
-        x = x.unflatten(1, (len(self.spec.mask), -1))  # [N, masks, 5 + classes, H, W]
+        x = by_anchor(x, len(self.spec.mask))  # [N, masks, 5 + classes, H, W]
         centre, scale = x[:, :, :2].sigmoid(), self.spec.scale_x_y
         centre = centre if scale == 1 else centre * scale - (scale - 1) / 2
         return torch.cat([centre, x[:, :, 2:4], x[:, :, 4:].sigmoid()], 2).flatten(1, 2)
 
     def boxes(self, activated: Tensor, input_size: tuple[int, int]) -> Boxes:
         """Decode `forward`'s result; `input_size` is the network's (width, height) (original: `get_yolo_box`)."""
-        x = activated.unflatten(1, (len(self.spec.mask), -1))  # [N, masks, 5 + classes, H, W]
+        x = by_anchor(activated, len(self.spec.mask))  # [N, masks, 5 + classes, H, W]
         xywh = _grid_boxes(x[:, :, :4], _fractions(self.anchors, *input_size))
         cells = torch.cat([xywh, x[:, :, 4:]], 2).permute(0, 3, 4, 1, 2).flatten(1, 3)  # [N, D, 5 + classes]
         return Boxes(cells[..., :4], cells[..., 4], cells[..., 5:])
@@ -192,6 +192,11 @@ class Detection(nn.Module):
         xywh = torch.cat([torch.stack([x, y], -1), size], -1).flatten(1, 3)  # [N, D, 4]
         shared = probabilities.unflatten(1, (side**2, 1, classes)).expand(-1, -1, num, -1).flatten(1, 2)
         return Boxes(xywh, objectness, shared)
+
+
+def by_anchor(x: Tensor, anchors: int) -> Tensor:
+    """[N, A·K, H, W] → [N, A, K, H, W]; not by `unflatten`, after which a traced height and width are constants."""
+    return x.reshape(x.shape[0], anchors, -1, x.shape[2], x.shape[3])
 
 
 def _fractions(anchors: Tensor, width: int, height: int) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from darknet_compat.formats import spec as s
 from darknet_compat.formats.spec import NetworkSpec
-from darknet_compat.network.heads import Region
+from darknet_compat.network.heads import Region, by_anchor
 from darknet_compat.network.layers import Convolutional
 
 
@@ -89,21 +89,24 @@ class SplitRegion(nn.Module):
         Each anchor's rows meet every candidate, and the candidate's own anchor's answer is taken.
         """
         xywh, objectness = self.objects(features)
-        objectness, chosen = objectness.topk(min(self.limit, objectness.shape[1]))  # [N, K]
+        # In an export a size is no number; who exports makes `limit` small enough for every size.
+        limit = self.limit if torch.onnx.is_in_onnx_export() else min(self.limit, objectness.shape[1])
+        objectness, chosen = objectness.topk(limit)  # [N, K]
         area = features.shape[2] * features.shape[3]
         anchor, cell = chosen // area, chosen % area  # [N, K]
-        there = features.flatten(2).mT.take_along_dim(cell[..., None], 1)  # [N, K, channels]
+        cells = features.flatten(2).transpose(1, 2)  # [N, H·W, channels]
+        there = cells.gather(1, cell[..., None].expand(-1, -1, features.shape[1]))  # [N, K, channels]
         logits = torch.zeros((), dtype=features.dtype, device=features.device)
         for number in range(self.region.spec.num):
             logits = torch.where((anchor == number)[..., None], F.linear(there, *self._class_rows(number)), logits)
         classes = self.region.activate_classes(logits.float(), -1)  # [N, K, C]
         dropped = torch.zeros_like(anchor[:, 0])
-        return Candidates(xywh.take_along_dim(chosen[..., None], 1), objectness, classes, dropped)
+        return Candidates(xywh.gather(1, chosen[..., None].expand(-1, -1, 4)), objectness, classes, dropped)
 
     def objects(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes [N, D, 4] and objectness [N, D] of every candidate, in float32."""
         raw = F.conv2d(features, self.get_buffer("box_weights"), self.get_buffer("box_biases")).float()
-        return self.region.objects(raw.unflatten(1, (self.region.spec.num, -1)))
+        return self.region.objects(by_anchor(raw, self.region.spec.num))
 
     def _class_rows(self, anchor: int) -> tuple[Tensor, Tensor]:
         """Weights [C, channels] and biases [C] of one anchor's classes."""

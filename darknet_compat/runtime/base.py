@@ -23,7 +23,8 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 @dataclass(frozen=True)
 class Description:
-    """How an artefact wants to be used. `width` and `height` are of its input, in pixels."""
+    """How an artefact wants to be used. `width` and `height` are of its input, in pixels; `names` of its classes, where
+    it carries them."""
 
     name: str
     task: Task
@@ -35,6 +36,7 @@ class Description:
     precision: Precision = "fp32"
     tree: WordTree | None = None
     map: tuple[int, ...] | None = None
+    names: tuple[str, ...] | None = None
 
 
 class Runtime(Protocol):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from darknet_compat.errors import BackendError
 from darknet_compat.formats import spec as s
-from darknet_compat.formats.spec import LayerSpec, NetworkSpec
+from darknet_compat.formats.spec import NetworkSpec
 from darknet_compat.network import heads
 from darknet_compat.network.layers import Convolutional
 from darknet_compat.network.network import Network
@@ -30,6 +30,7 @@ _NAMES = {"xywh": "boxes", "objectness": "objectness", "classes": "classes", "dr
 
 _DETECTS = (s.Region, s.Yolo, s.Detection)
 _DETECTING = (heads.Region, heads.Yolo, heads.Detection)
+_RECURRENT = (s.Rnn, s.Gru, s.Lstm, s.Crnn)
 
 
 class TorchRuntime:
@@ -44,7 +45,7 @@ class TorchRuntime:
         network: Network,
         *,
         precision: Precision = "fp32",
-        resize: Resize = "letterbox",
+        resize: Resize | None = None,
         device: str | None = None,
         candidates: int = CANDIDATES,
     ) -> None:
@@ -98,33 +99,52 @@ class TorchRuntime:
         return {_NAMES[name]: _array(value) for name, value in together.items()} | {"dropped": dropped}
 
 
-def describe(spec: NetworkSpec, *, precision: Precision = "fp32", resize: Resize = "letterbox") -> Description:
-    """What an artefact made from `spec` says of itself. Raises BackendError for a network that neither detects nor
-    classifies."""
-    net = spec.net
-    head = _head(spec)
-    detects = isinstance(head, _DETECTS)
+def describe(spec: NetworkSpec, *, precision: Precision = "fp32", resize: Resize | None = None) -> Description:
+    """What an artefact made from `spec` says of itself; `resize` is by default how such networks are trained.
+
+    Raises BackendError for a network that neither detects nor classifies pictures.
+    """
+    if problem := _unfit(spec):
+        raise BackendError(f"{spec.name}: {problem}; use load_network and layer_outputs")
+    net, head = spec.net, spec.heads[-1]  # all heads have the same classes
     return Description(
         name=spec.name,
-        task="detect" if detects else "classify",
+        task="detect" if isinstance(head, _DETECTS) else "classify",
         width=net.width,
         height=net.height,
         channels=net.channels,
         classes=head.classes if isinstance(head, _DETECTS) else head.output.size,
-        resize=resize,
+        resize=resize or _resize(spec),
         precision=precision,
         tree=spec.tree,
         map=head.map if isinstance(head, s.Region | s.Yolo) else None,
     )
 
 
-def _head(spec: NetworkSpec) -> LayerSpec:
-    """The head that names the classes; all heads of a network share them."""
-    if not spec.net.input.image or not spec.heads or isinstance(spec.heads[0], s.Iseg):
-        raise BackendError(f"{spec.name}: neither detects nor classifies pictures; use load_network and layer_outputs")
-    if len({isinstance(head, _DETECTS) for head in spec.heads}) > 1:
-        raise BackendError(f"{spec.name}: both detects and classifies; use load_network and layer_outputs")
-    return spec.heads[-1]
+def _unfit(spec: NetworkSpec) -> str | None:
+    """Why `spec` answers no pictures, or None."""
+    shape, layers = spec.net.input, spec.heads
+    if not shape.image or not layers or any(isinstance(head, s.Iseg) for head in layers):
+        return "neither detects nor classifies pictures"
+    if any(isinstance(layer, _RECURRENT) for layer in spec.layers):
+        return "reads sequences, not single pictures"
+    if shape.c not in (1, 3):
+        return f"reads {shape.c} channels, but pictures have 3, or 1 if grey"
+    detecting = [head for head in layers if isinstance(head, _DETECTS)]
+    if detecting and len(detecting) < len(layers):
+        return "both detects and classifies"
+    if len({head.classes for head in detecting}) > 1:
+        return f"its heads have {' and '.join(str(head.classes) for head in detecting)} classes"
+    return None
+
+
+def _resize(spec: NetworkSpec) -> Resize:
+    """As the fork's `letter_box` says, else stretched for YOLO's first head (original: `test_yolo`), which knows of no
+    border, and letterboxed for all others (`test_detector`, `predict_classifier`)."""
+    letterboxed = spec.net.letter_box
+    if letterboxed is None:
+        letterboxed = not any(isinstance(head, s.Detection) for head in spec.heads)
+    return "letterbox" if letterboxed else "stretch"
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -1,0 +1,138 @@
+"""An ONNX graph in the making: nodes named after layers, and weights that are made only when they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
+
+Array = NDArray[Any]
+Dims = Sequence[int | str]
+
+# fmt: off
+OPERATORS = frozenset((
+    "Add", "And", "AveragePool", "Cast", "Clip", "Concat", "ConstantOfShape", "Conv", "ConvTranspose", "Div", "Elu",
+    "Equal", "Exp", "Expand", "Flatten", "Floor", "Gather", "GatherElements", "GatherND", "Gemm",
+    "GlobalAveragePool", "Greater", "GreaterOrEqual", "HardSigmoid", "Identity", "LeakyRelu", "Less", "MatMul",
+    "Max", "MaxPool", "Min", "Mod", "Mul", "Neg", "NonMaxSuppression", "Not", "Or", "Pad", "Pow", "Range",
+    "ReduceL2", "Relu", "Reshape", "Resize", "Selu", "Shape", "Sigmoid", "Slice", "Softmax", "Softplus", "Split",
+    "Sqrt", "Squeeze", "Sub", "Tanh", "TopK", "Transpose", "Unsqueeze", "Where",
+))
+# fmt: on
+"""The only operators that an exported graph may hold: those that ONNX Runtime, OpenVINO and TensorRT's parser all take
+(OperatorKernels.md of onnxruntime, the operations of OpenVINO's ONNX frontend, operators.md of onnx-tensorrt)."""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """An initializer whose float32 values are made when they are written."""
+
+    name: str
+    shape: tuple[int, ...]
+    values: Callable[[], NDArray[np.float32]]
+
+
+class Graph:
+    """Nodes in order, small constants, and weights. While in `layer`, names begin with that layer's."""
+
+    def __init__(self) -> None:
+        self.nodes: list[NodeProto] = []
+        self.constants: dict[str, TensorProto] = {}
+        self.weights: list[Weight] = []
+        self._prefix = ""
+        self._counts: dict[str, int] = {}
+
+    @contextmanager
+    def layer(self, name: str) -> Iterator[None]:
+        """Name what is added after the layer `name`, such as `3 convolutional`."""
+        before, self._prefix = self._prefix, f"{name}/"
+        yield
+        self._prefix = before
+
+    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """A node with one output; the output's name, which is the node's."""
+        return self.add_many(operator, inputs, 1, **attributes)[0]
+
+    def add_many(self, operator: str, inputs: Sequence[str], count: int, **attributes: Any) -> list[str]:
+        """A node with `count` outputs; their names."""
+        name = self.unique(operator)
+        outputs = [name] if count == 1 else [f"{name}:{number}" for number in range(count)]
+        self.nodes.append(helper.make_node(operator, list(inputs), outputs, name, **attributes))
+        return outputs
+
+    def constant(self, value: Any, dtype: Any = None) -> str:
+        """A small constant, int64 or float32 unless it says otherwise; equal ones are shared."""
+        array = np.asarray(value, dtype)
+        if dtype is None:
+            array = array.astype(np.int64 if array.dtype.kind in "iu" else np.float32)
+        text = "x".join(map(str, array.ravel()[:4])) or "none"
+        key = f"constant {array.dtype}{list(array.shape)} {text}" + (" …" if array.size > 4 else "")
+        name, number = key, 1
+        while (known := self.constants.get(name)) is not None:
+            if np.array_equal(numpy_helper.to_array(known), array):
+                return name
+            name, number = f"{key} {number}", number + 1
+        self.constants[name] = numpy_helper.from_array(array, name)
+        return name
+
+    def weight(self, slot: str, shape: Sequence[int], values: Callable[[], NDArray[np.float32]]) -> str:
+        """An initializer named after the layer and its slot."""
+        weight = Weight(self._prefix + slot, tuple(shape), values)
+        self.weights.append(weight)
+        return weight.name
+
+    def rename(self, old: str, new: str) -> None:
+        """Give the value `old` another name, everywhere."""
+        for node in self.nodes:
+            for names in (node.input, node.output):
+                for index, name in enumerate(names):
+                    if name == old:
+                        names[index] = new
+
+    def inline(self, other: GraphProto, inputs: Sequence[str]) -> list[str]:
+        """Take in all of another graph, its inputs being `inputs`; the names of its outputs here."""
+        names = dict(zip((value.name for value in other.input), inputs, strict=True)) | {"": ""}
+        for tensor in other.initializer:
+            array = numpy_helper.to_array(tensor)
+            if array.size <= 1024 or array.dtype != np.float32:
+                names[tensor.name] = self.constant(array, array.dtype)
+            else:
+                slot = self.unique(f"constant{len(self.weights)}", prefix=False)
+                names[tensor.name] = self.weight(slot, array.shape, lambda array=array: array)  # type: ignore[misc]
+        for node in other.node:
+            if node.op_type == "Constant":
+                value = next(a for a in node.attribute if a.name == "value")
+                array = numpy_helper.to_array(value.t)
+                names[node.output[0]] = self.constant(array, array.dtype)
+                continue
+            new = NodeProto()
+            new.CopyFrom(node)
+            new.name = self.unique(node.op_type)
+            new.ClearField("doc_string")
+            new.input[:] = [names[name] for name in node.input]
+            for index, name in enumerate(node.output):
+                names[name] = new.name if len(node.output) == 1 else f"{new.name}:{index}"
+            new.output[:] = [names[name] for name in node.output]
+            self.nodes.append(new)
+        return [names[value.name] for value in other.output]
+
+    def unique(self, name: str, prefix: bool = True) -> str:
+        """`name`, after the current layer's, with a number where it is taken."""
+        full = self._prefix + name if prefix else name
+        count = self._counts[full] = self._counts.get(full, 0) + 1
+        return full if count == 1 else f"{full} {count}"
+
+
+def value(name: str, kind: int, dims: Dims) -> Any:
+    """A graph's input or output; a dimension that is a string is free."""
+    return helper.make_tensor_value_info(name, kind, list(dims))
+
+
+def operators(nodes: Iterable[NodeProto]) -> set[str]:
+    """The operators that `nodes` are of."""
+    return {node.op_type for node in nodes}

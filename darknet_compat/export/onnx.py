@@ -1,0 +1,277 @@
+"""A network as one self-describing ONNX file: opset 17, IR 8."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import onnx
+import torch
+from onnx import GraphProto, TensorProto, helper
+
+from darknet_compat.errors import ExportError
+from darknet_compat.export import heads
+from darknet_compat.export.graph import Dims, Graph, value
+from darknet_compat.export.layers import EMIT
+from darknet_compat.export.sizes import Sizes, free_sizes, grid_cells
+from darknet_compat.export.write import model_of, simplified, write_model
+from darknet_compat.formats import spec as s
+from darknet_compat.formats.artefact import Artefact, Input, Outputs, to_properties
+from darknet_compat.formats.spec import LayerSpec, NetworkSpec
+from darknet_compat.network.network import Network
+
+IR_VERSION = 8
+"""The file format that belongs to opset 17."""
+
+CANDIDATES = 256
+"""How many candidates an image get class probabilities where classes are many (`network.split`)."""
+
+
+def export_onnx(
+    network: Network,
+    path: str | Path,
+    *,
+    outputs: Outputs | None = None,
+    input: Input = "float",
+    sizes: Sizes | Literal["fixed"] | None = None,
+    batch: int | None = None,
+    names: Sequence[str] | None = None,
+    resize: Literal["letterbox", "stretch"] = "letterbox",
+    thresh: float = 0.5,
+    hier_thresh: float = 0.5,
+    nms: float = 0.45,
+    candidates: int = CANDIDATES,
+    cfg: str | Path | None = None,
+) -> Artefact:
+    """Write `network` to `path`, and return what the file says of itself.
+
+    `outputs`: "heads", what the heads read, for training and parity; "boxes" (the default), `boxes` [N, D, 4] as centre
+    and size in fractions of the input, `objectness` [N, D] and `classes` [N, D, C], a tree's nodes given their parent,
+    or a classifier's `classes` [N, C]; "detections", `boxes` [M, 4] x1 y1 x2 y2 in pixels of the input, `scores`,
+    `class_ids`, `images` [M] above `thresh` after non-maximum suppression at `nms`.
+    `input`: "float", `images` [N, C, H, W], RGB, 0..1; "uint8", [N, H, W, C], 0..255.
+    `sizes`: the (least, most) pixels of a side, "fixed" for the network's own only; by default 288 to 608 where the
+    layers permit. `batch`: a fixed number of pictures, by default any.
+    `names`, `resize`, `hier_thresh`: for whoever uses the file. `cfg`: the definition, whose checksum goes into
+    it; by default the file that the network was loaded from.
+    Raises ExportError, before any work, for layers that have no counterpart in ONNX, or sizes that do not suit them.
+    """
+    spec, path = network.spec, Path(path)
+    outputs = outputs or ("boxes" if answers(spec) else "heads")
+    refuse(network, outputs, input)
+    least, most, step = free_sizes(spec, sizes)
+    artefact = Artefact(
+        name=Path(spec.name).stem,
+        task=("detect" if heads.detects(spec) else "classify") if answers(spec) else None,
+        width=spec.net.width,
+        height=spec.net.height,
+        channels=spec.net.channels,
+        classes=_classes(spec),
+        outputs=outputs,
+        input=input,
+        sizes=(least, most) if step else None,
+        step=step or 1,
+        batch=batch,
+        resize=resize,
+        thresh=thresh,
+        hier_thresh=hier_thresh,
+        nms=nms,
+        names=None if names is None else tuple(names),
+        map=next((head.map for head in spec.heads if isinstance(head, s.Region | s.Yolo)), None),
+        tree=spec.tree,
+        cfg_sha256=_sha256_of(Path(cfg or spec.name)),
+        weights_sha256=weights_sha256(network),
+        batchnorm=network.batchnorm,
+        tools=_tools(),
+    )
+    if heads.splits(spec):
+        candidates = min(candidates, grid_cells(spec, least))
+    graph, proto = build(network, artefact, candidates)
+    model = model_of(proto, heads.OPSET, IR_VERSION, "darknet-compat", artefact.tools["darknet-compat"])
+    model = simplified(model, graph.weights)
+    helper.set_model_props(model, to_properties(artefact))
+    write_model(path, model, graph.weights)
+    return artefact
+
+
+def build(network: Network, artefact: Artefact, candidates: int) -> tuple[Graph, GraphProto]:
+    """The graph, with its weights apart."""
+    spec, graph = network.spec, Graph()
+    detecting = artefact.outputs != "heads"
+    if detecting:
+        module, wanted, names = heads.decoder(network, candidates)
+    else:
+        wanted = [head.sources[0] for head in spec.heads] or [spec.output_index]
+        names = tuple(f"raw_{head.index}" for head in spec.heads) or ("output",)
+    images = _input(graph, artefact)
+    made = body(network, graph, images, wanted)
+    raws = [made[index] for index in wanted]
+    if detecting:
+        head = spec.heads[-1]
+        shapes = [tuple(_shape(spec, index)) for index in wanted]
+        with graph.layer(f"{head.index} {head.type}"):
+            raws = heads.trace(graph, module, shapes, raws, artefact.sizes is not None)
+            if artefact.outputs == "detections":
+                size = _pixels(graph, artefact)
+                raws = heads.suppressed(graph, raws, size, artefact.thresh, artefact.nms)
+                names = ("boxes", "scores", "class_ids", "images_of")
+    for old, new in zip(raws, names, strict=True):
+        if old in made.values() or old == "images":
+            graph.nodes.append(helper.make_node("Identity", [old], [new], new))
+        else:
+            graph.rename(old, new)
+    kinds = {"class_ids": TensorProto.INT64, "images_of": TensorProto.INT64}
+    proto = helper.make_graph(
+        graph.nodes,
+        artefact.name,
+        [_input_value(artefact)],
+        [value(name, kinds.get(name, TensorProto.FLOAT), _dims(name, artefact, spec, candidates)) for name in names],
+        list(graph.constants.values()),
+    )
+    return graph, proto
+
+
+def body(network: Network, graph: Graph, images: str, wanted: Sequence[int]) -> dict[int, str]:
+    """Add the nodes of all layers that `wanted` depend on; the name of each layer's output."""
+    needed = set(wanted)
+    for layer in reversed(network.spec.layers):
+        if layer.index in needed:
+            needed.update(layer.sources)
+    outputs = {-1: images}
+    for layer in network.spec.layers:
+        if layer.index in needed:
+            inputs = [outputs[source] for source in layer.sources]
+            with graph.layer(f"{layer.index} {layer.type}"):
+                outputs[layer.index] = EMIT[type(layer)](graph, layer, network.layers[layer.index], inputs)
+    return outputs
+
+
+def refuse(network: Network, outputs: Outputs, input: Input) -> None:
+    """Raise ExportError for what cannot be exported, naming the layer, before any work."""
+    spec = network.spec
+    if outputs not in get_args(Outputs) or input not in get_args(Input):
+        raise ExportError(
+            f"{spec.name}: outputs are {', '.join(get_args(Outputs))}, input {', '.join(get_args(Input))};"
+            f" found {outputs} and {input}"
+        )
+    for layer in spec.layers:
+        if why := _obstacle(layer, network):
+            raise ExportError(f"{spec.name}:{layer.line}: layer {layer.index} [{layer.type}] {why}")
+    if outputs != "heads" and not answers(spec):
+        raise ExportError(f"{spec.name}: neither detects nor classifies pictures; export its outputs as heads")
+    if outputs == "detections" and not heads.detects(spec):
+        raise ExportError(f"{spec.name}: classifies, and has no detections; export boxes, which are its classes")
+    if outputs == "detections" and spec.tree is not None:
+        raise ExportError(
+            f"{spec.name}: the way down a tree is not in the graph; export boxes, with which Detector goes it"
+        )
+
+
+def _obstacle(layer: LayerSpec, network: Network) -> str | None:
+    spec = network.spec
+    read = any(layer.index in other.sources for other in spec.layers if not isinstance(other, s.Cost))
+    if isinstance(layer, s.HEADS):
+        return "is a head that other layers read, which cannot be exported" if read else None
+    if isinstance(layer, s.Cost):
+        return "is read by other layers, which cannot be exported" if read else None
+    if type(layer) not in EMIT:
+        return "is recurrent; only feed-forward networks can be exported"
+    if getattr(network.layers[layer.index], "misread", False):
+        return "has a stride, which the CPU build misreads; export with batchnorm='cuda'"
+    if isinstance(layer, s.Shortcut):
+        stride = max(layer.other.w // layer.output.w, 1)
+        fits = all(-(-a // stride) == b for a, b in zip(layer.other[1:3], layer.output[1:3], strict=True))
+        return None if fits else f"adds {layer.other} to {layer.output}, which cannot be exported"
+    return None
+
+
+def answers(spec: NetworkSpec) -> bool:
+    """Whether the network detects or classifies pictures."""
+    kinds = {isinstance(head, s.Region | s.Yolo | s.Detection) for head in spec.heads}
+    return spec.net.input.image and len(kinds) == 1 and not any(isinstance(head, s.Iseg) for head in spec.heads)
+
+
+def weights_sha256(network: Network) -> str:
+    """The checksum of the `.weights` that `save_weights` would write."""
+    digest = hashlib.sha256(network.header.to_bytes())
+    for slot, values in network.slots():
+        digest.update(slot.to_file(values).data)
+    return digest.hexdigest()
+
+
+def _sha256_of(path: Path) -> str | None:
+    """None for a network that was made from no file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _tools() -> dict[str, str]:
+    from darknet_compat import __version__
+
+    return {
+        "darknet-compat": __version__,
+        "torch": str(torch.__version__),
+        "onnx": onnx.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _classes(spec: NetworkSpec) -> int:
+    if not answers(spec):
+        return 0
+    head = spec.heads[-1]
+    return head.classes if isinstance(head, s.Region | s.Yolo | s.Detection) else head.output.size
+
+
+def _input_value(artefact: Artefact) -> Any:
+    batch, height, width = _sides(artefact)
+    if artefact.input == "uint8":
+        return value("images", TensorProto.UINT8, [batch, height, width, artefact.channels])
+    return value("images", TensorProto.FLOAT, [batch, artefact.channels, height, width])
+
+
+def _sides(artefact: Artefact) -> list[int | str]:
+    """N, H, W."""
+    sides: list[int | str] = ["H", "W"] if artefact.sizes else [artefact.height, artefact.width]
+    return [artefact.batch or "N", *sides]
+
+
+def _input(graph: Graph, artefact: Artefact) -> str:
+    """Float images from the graph's input."""
+    if artefact.input == "float":
+        return "images"
+    with graph.layer("input"):
+        planes = graph.add("Transpose", "images", perm=[0, 3, 1, 2])
+        return graph.add("Div", graph.add("Cast", planes, to=TensorProto.FLOAT), graph.constant(255.0))
+
+
+def _pixels(graph: Graph, artefact: Artefact) -> str:
+    """[width, height, width, height] of the input."""
+    if not artefact.sizes:
+        return graph.constant([float(artefact.width), float(artefact.height)] * 2)
+    rows = 1 if artefact.input == "uint8" else 2
+    order = graph.constant([rows + 1, rows] * 2)
+    return graph.add("Cast", graph.add("Gather", graph.add("Shape", "images"), order), to=TensorProto.FLOAT)
+
+
+def _shape(spec: NetworkSpec, index: int) -> tuple[int, ...]:
+    shape = spec.net.input if index < 0 else spec.layers[index].output
+    return tuple(shape[:3]) if shape.image else (shape.c,)
+
+
+def _dims(name: str, artefact: Artefact, spec: NetworkSpec, candidates: int) -> Dims:
+    """An output's dimensions; free ones as strings."""
+    batch = artefact.batch or "N"
+    if artefact.outputs == "detections":
+        return ["M", 4] if name == "boxes" else ["M"]
+    if artefact.outputs == "heads":
+        head = int(name.removeprefix("raw_")) if name != "output" else None
+        shape = _shape(spec, spec.layers[head].sources[0] if head is not None else spec.output_index)
+        free = artefact.sizes and len(shape) == 3 and shape[1:] != (1, 1)
+        return [batch, *((shape[0], f"{name} H", f"{name} W") if free else shape)]
+    if artefact.task == "classify":
+        return [batch, artefact.classes]
+    count: int | str = candidates if heads.splits(spec) and name != "every_objectness" else "D"
+    return {"boxes": [batch, count, 4], "classes": [batch, count, artefact.classes]}.get(name, [batch, count])

@@ -1,0 +1,53 @@
+"""ONNX Runtime, on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+
+from darknet_compat.errors import BackendError
+from darknet_compat.runtime.base import Precision
+from darknet_compat.runtime.exported import Array, ExportedRuntime
+
+
+class OnnxRuntime(ExportedRuntime):
+    """Runs an exported `.onnx` in float32. Safe to share between threads; `threads` is how many cores it uses (all).
+
+    Raises BackendError, one line, for what ONNX Runtime cannot load or run.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        precision: Precision = "fp32",
+        size: tuple[int, int] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        if precision != "fp32":
+            raise BackendError(f"onnxruntime runs in fp32, not in {precision}; openvino has bf16, torch bf16 and fp16")
+        super().__init__(path, precision, size)
+        options = ort.SessionOptions()
+        options.log_severity_level = 4  # what goes wrong comes back as an exception
+        if threads:
+            options.intra_op_num_threads = threads
+        try:
+            self.session: Any = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+            raise BackendError(f"{path}: ONNX Runtime cannot load it: {_first_line(error)}") from None
+        self.names = [output.name for output in self.session.get_outputs()]
+        self.input = self.session.get_inputs()[0].name
+
+    def run(self, images: Array) -> dict[str, Array]:
+        """See `ExportedRuntime.run`."""
+        try:
+            return dict(zip(self.names, self.session.run(None, {self.input: images}), strict=True))
+        except Exception as error:
+            raise BackendError(f"{self.path}: ONNX Runtime failed: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,97 @@
+"""OpenVINO, on the CPU."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+
+from darknet_compat.errors import BackendError
+from darknet_compat.runtime.base import Precision
+from darknet_compat.runtime.exported import Array, ExportedRuntime
+
+PRECISIONS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
+"""Always told to OpenVINO: its own default is bf16 on processors that have it."""
+
+COMPILED = 8
+"""For how many shapes of input the compiled model is kept."""
+
+
+class OpenVinoRuntime(ExportedRuntime):
+    """Runs an exported `.onnx`, compiled for each shape of input that comes, which is faster than once for all.
+
+    Safe to share between threads; `threads` is how many cores one inference uses (default all). Raises BackendError,
+    one line, for what OpenVINO cannot load or run.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        precision: Precision = "fp32",
+        size: tuple[int, int] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise BackendError(f"openvino runs in {', '.join(PRECISIONS)}, not in {precision}")
+        super().__init__(path, precision, size)
+        self.config: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+            "PERFORMANCE_HINT": "LATENCY",
+        } | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
+        self._core = ov.Core()
+        self._lock = threading.Lock()
+        self._compiled: OrderedDict[tuple[int, ...], _Compiled] = OrderedDict()
+        try:
+            self._model = self._core.read_model(str(path))
+        except Exception as error:  # OpenVINO raises RuntimeError and its own kinds of it
+            raise BackendError(f"{path}: OpenVINO cannot load it: {_reason(error)}") from None
+
+    def run(self, images: Array) -> dict[str, Array]:
+        """See `ExportedRuntime.run`."""
+        try:
+            return self._for(images.shape).run(images)
+        except Exception as error:
+            raise BackendError(f"{self.path}: OpenVINO failed: {_reason(error)}") from None
+
+    def _for(self, shape: tuple[int, ...]) -> _Compiled:
+        with self._lock:
+            compiled = self._compiled.get(shape)
+            if compiled is None:
+                self._model.reshape(list(shape))
+                compiled = _Compiled(self._core.compile_model(self._model, "CPU", self.config))
+                self._compiled[shape] = compiled
+                if len(self._compiled) > COMPILED:
+                    self._compiled.popitem(last=False)
+            self._compiled.move_to_end(shape)
+            return compiled
+
+
+class _Compiled:
+    """A model for one shape of input, with a request for each thread that is in it."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.names = [output.any_name for output in model.outputs]
+        self.idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def run(self, images: Array) -> dict[str, Array]:
+        try:
+            request = self.idle.get_nowait()
+        except queue.Empty:
+            request = self.model.create_infer_request()
+        request.infer([np.ascontiguousarray(images)], share_inputs=True)
+        outputs = {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self.names)}
+        self.idle.put(request)
+        return outputs
+
+
+def _reason(error: Exception) -> str:
+    """The last line that says something; OpenVINO's first ones name its own source files."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
