@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from darknet_compat.errors import BackendError
 from darknet_compat.formats.transfer import Progress
 from darknet_compat.inference.batch import Failure, Prepared, prepared_batches
 from darknet_compat.inference.hierarchy import HierarchyRule, PathStep, path_steps
-from darknet_compat.inference.model import class_map, load_model
+from darknet_compat.inference.model import class_map, expect_fraction, expect_one_of, load_model
 from darknet_compat.inference.results import Detections
 from darknet_compat.inference.select import Criteria, select
 from darknet_compat.runtime.base import Precision, Resize, Runtime
@@ -26,9 +27,10 @@ class Detector:
     """A detecting network with its names and thresholds (original: `test_detector` in detector.c).
 
     `model` is a catalogue name or a `.cfg`, `weights` the file that belongs to it (for a catalogue name found or
-    fetched). `thresh` is the least score, `hier_thresh` the least probability of a WordTree's node, `nms` the overlap
-    above which the weaker of two boxes of a class goes. `size` is another input size, a number or (width, height);
-    `resize` how pictures are fitted to it, by default as the model was made for.
+    fetched). `thresh` is what a score has to exceed, `hier_thresh` the same for the probability of a WordTree's node,
+    `nms` the overlap above which the weaker of two boxes of a class goes (1 keeps all), each from 0 to 1. `size` is
+    another input size, a number or (width, height); `resize` how pictures are fitted to it, by default as the model was
+    made for.
 
     With a WordTree a detection names the node at which the way down from the root stops; `hierarchy` says by which rule
     (`HierarchyRule`), `level` how deep at most, 0 being the roots. A `map` names other classes that are nodes of the
@@ -55,6 +57,11 @@ class Detector:
         map: str | Path | Sequence[int] | None = None,
         progress: Progress | None = None,
     ) -> None:
+        for what, fraction in (("thresh", thresh), ("hier_thresh", hier_thresh), ("nms", nms)):
+            expect_fraction(what, fraction)
+        expect_one_of("hierarchy", hierarchy, get_args(HierarchyRule))
+        if level is not None and level < 0:
+            raise BackendError(f"level: expected 0 (the roots) or more, found {level}")
         loaded = load_model(
             model,
             weights,
@@ -93,7 +100,8 @@ class Detector:
     def stream(self, sources: Iterable[Source], batch: int = 1) -> Iterator[tuple[Source, Detections | Failure]]:
         """Each picture with its detections, or with the Failure that says why it could not be read; in order.
 
-        Pictures are read ahead while the network runs, `batch` of them at a time.
+        `batch` of them go through the network at once, while the next ones are read: up to twice `batch` sources are
+        taken ahead of the picture that is answered.
         """
         for prepared in prepared_batches(sources, self.runtime.description, batch):
             yield from self._batch(prepared)

@@ -1,11 +1,14 @@
-"""From what a user names (a catalogue name, a `.cfg`) to a runtime with names and defaults."""
+"""From what a user names (a catalogue name, a `.cfg`, an `.onnx`) to a runtime with names and defaults."""
 
 from __future__ import annotations
 
+import operator
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
-from typing import get_args
+from typing import SupportsIndex, get_args
 
 from darknet_compat.errors import BackendError, CatalogError, MetadataError
 from darknet_compat.formats import catalog
@@ -13,9 +16,8 @@ from darknet_compat.formats.metadata import read_map, read_names
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.textfile import shown
 from darknet_compat.formats.transfer import Progress
+from darknet_compat.inference.backends import BACKENDS, Choice, open_runtime
 from darknet_compat.runtime.base import Precision, Resize, Runtime, Task
-
-BACKENDS = ("auto", "torch")
 
 _NAMES_BY_COUNT = {20: "voc.names", 80: "coco.names", 1000: "imagenet1k.names", 9418: "9k.names"}
 """Class lists so widely used that their length tells them; only asked where nothing else names the classes."""
@@ -23,44 +25,50 @@ _NAMES_BY_COUNT = {20: "voc.names", 80: "coco.names", 1000: "imagenet1k.names", 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where a model's parts lie. `weights` is None where none were named and none are known; `known` is the entry of
-    the catalogue where the model was called by name."""
+    """Where a model's parts lie, and how pictures are fitted to it if that is known beforehand.
+
+    `weights` is None where none were named and none are known; `known` is the entry of the catalogue where the model
+    was called by name.
+    """
 
     cfg: Path
     weights: Path | None
     names: Path | None = None
-    resize: Resize = "letterbox"
+    resize: Resize | None = None
     known: catalog.Model | None = None
 
 
 @dataclass(frozen=True)
 class Model:
-    """A runtime and the names of its classes."""
+    """A runtime, the names of its classes, and why this runtime."""
 
     runtime: Runtime
     names: tuple[str, ...]
+    choice: Choice
 
 
 def locate(
     model: str | Path, weights: str | Path | None = None, *, download: bool = True, progress: Progress | None = None
 ) -> Sources:
-    """The files of `model`: a `.cfg` as it is given, else a catalogue name, whose weights are fetched if `download`.
+    """The files of `model`: a `.cfg` or `.onnx` as it is given, else a catalogue name, whose weights are fetched if `download`.
 
     Raises CatalogError where it is neither.
     """
     path = Path(model)
     weights = None if weights is None else Path(weights)
-    if path.exists() and not path.is_dir():
+    # os.path, since Path's own answer to a name that is too long, or a folder that may not be read, is an error.
+    folder = os.path.isdir(path)
+    if os.path.exists(path) and not folder:
         return Sources(path, weights or _beside(path, ".weights"), _beside(path, ".names"))
-    if path.suffix or len(path.parts) > 1 or path.is_dir():
-        found = "a folder" if path.is_dir() else "no such file"
+    if path.suffix or len(path.parts) > 1 or folder:
+        found = "a folder" if folder else "no such file"
         hint = f"; `{path.stem}` alone is in the catalogue" if path.stem in catalog.MODELS else ""
-        raise CatalogError(f"{path}: expected a .cfg or a name of the catalogue, found {found}{hint}")
+        raise CatalogError(f"{path}: expected a .cfg, an .onnx or a name of the catalogue, found {found}{hint}")
     known = catalog.find(str(model))
     if weights is None:
         weights = catalog.fetch(known, progress=progress) if download else catalog.local_weights(known)
-    folder = cfg_dir()
-    return Sources(folder / known.cfg, weights, folder / known.names, known.resize, known)
+    packaged = cfg_dir()
+    return Sources(packaged / known.cfg, weights, packaged / known.names, known.resize, known)
 
 
 def load_model(
@@ -76,19 +84,19 @@ def load_model(
     progress: Progress | None = None,
 ) -> Model:
     """What a Detector or Classifier needs. Raises DarknetCompatError, one line, for whatever is missing or wrong."""
-    _expect("backend", backend, BACKENDS, BackendError)
-    _expect("precision", precision, get_args(Precision), BackendError)
+    expect_one_of("backend", backend, BACKENDS)
+    expect_one_of("precision", precision, get_args(Precision))
+    if resize is not None:
+        expect_one_of("resize", resize, get_args(Resize))
     sources = locate(model, weights, progress=progress)
-    if sources.weights is None:
-        beside = sources.cfg.with_suffix(".weights").name
-        raise CatalogError(f"{sources.cfg}: no weights are named, and there is no {beside} beside it")
-    resize = resize or sources.resize
-    _expect("resize", resize, get_args(Resize), BackendError)
-    runtime = _torch_runtime(sources, precision, _pair(size), resize)
+    runtime, choice = open_runtime(
+        sources.cfg, sources.weights, backend, precision, _pair(size), resize or sources.resize
+    )
     if runtime.description.task != task:
         other = {"detect": "classify it with Classifier or `classify`", "classify": "use Detector or `detect`"}[task]
         raise BackendError(f"{sources.cfg}: this network does not {task}; {other}")
-    return Model(runtime, class_names(names or sources.names, runtime.description.classes))
+    known = runtime.description.names or sources.names
+    return Model(runtime, class_names(known if names is None else names, runtime.description.classes), choice)
 
 
 def class_names(names: str | Path | Sequence[str] | None, classes: int) -> tuple[str, ...]:
@@ -128,21 +136,16 @@ def class_map(map: str | Path | Sequence[int], model: Model) -> tuple[tuple[int,
     return nodes, tuple(model.names[node] for node in nodes)
 
 
-def _torch_runtime(sources: Sources, precision: Precision, size: tuple[int, int] | None, resize: Resize) -> Runtime:
-    try:
-        from darknet_compat.network.load import load_network
-        from darknet_compat.runtime.torch import TorchRuntime
-    except ModuleNotFoundError as error:
-        raise BackendError(f"{error.name} is not installed: pip install 'darknet-compat[torch]'") from None
-    network = load_network(sources.cfg, sources.weights, size=size)
-    return TorchRuntime(network, precision=precision, resize=resize)
-
-
 def _pair(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     """(width, height)."""
     if size is None:
         return None
-    width, height = (size, size) if isinstance(size, int) else size
+    try:
+        sides = (size, size) if isinstance(size, SupportsIndex) else size
+        width, height = map(operator.index, sides)
+    except (TypeError, ValueError):
+        found = shown(str(size))
+        raise BackendError(f"size: expected a number of pixels or (width, height), found {found}") from None
     if not (0 < width <= 8192 and 0 < height <= 8192):
         raise BackendError(f"size: expected 1 to 8192 pixels a side, found {width} x {height}")
     return width, height
@@ -151,9 +154,16 @@ def _pair(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
 def _beside(cfg: Path, suffix: str) -> Path | None:
     """The file of the same name with another suffix, where there is one."""
     path = cfg.with_suffix(suffix)
-    return path if path.is_file() else None
+    return path if os.path.isfile(path) else None
 
 
-def _expect(what: str, value: str, known: Sequence[str], error: type[BackendError]) -> None:
+def expect_one_of(what: str, value: str, known: Sequence[str]) -> None:
+    """Raise BackendError for a `value` of the option `what` that is none of the `known`."""
     if value not in known:
-        raise error(f"{what}: expected one of {', '.join(known)}, found {shown(str(value))}")
+        raise BackendError(f"{what}: expected one of {', '.join(known)}, found {shown(str(value))}")
+
+
+def expect_fraction(what: str, value: object) -> None:
+    """Raise BackendError for a `value` of the option `what` that is no number from 0 to 1."""
+    if not (isinstance(value, Real) and 0 <= float(value) <= 1):  # which nan is not
+        raise BackendError(f"{what}: expected a number from 0 to 1, found {value!r}")

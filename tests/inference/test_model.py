@@ -1,0 +1,254 @@
+"""From what a user names to a model with names, and one line for whatever is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import darknet_compat as dc
+from darknet_compat.errors import BackendError, CatalogError, DarknetCompatError, MetadataError, WeightsError
+from darknet_compat.formats.packaged import cfg_dir
+from darknet_compat.inference.model import class_names, locate
+from tests.inference.support import Files, classifier, noise, region, trunk, write_model, yolov1
+
+TREE = "thing -1\nplace -1\nanimal 0\ncar 0\ncat 2\ndog 2\nbird 2\n"
+COCO = tuple((cfg_dir() / "data" / "coco.names").read_text().split("\n")[:80])
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Files:
+    return write_model(tmp_path, region(4))
+
+
+@pytest.fixture
+def forest(tmp_path: Path) -> Files:
+    """With a WordTree."""
+    (tmp_path / "its.tree").write_text(TREE)
+    return write_model(tmp_path, region(7, "softmax=1\ntree=its.tree"))
+
+
+# ----------------------------------------------------------------------------------------------------- where things lie
+
+
+def test_a_cfg_brings_the_files_of_its_name(toy: Files) -> None:
+    found = locate(toy.cfg)
+    assert (found.cfg, found.weights, found.names, found.resize, found.known) == (*toy, None, None, None)
+    toy.cfg.with_suffix(".names").write_text("a\nb\nc\nd\n")
+    assert locate(str(toy.cfg)).names == toy.cfg.with_suffix(".names")
+    assert dc.Detector(toy.cfg).names == ("a", "b", "c", "d")
+    assert dc.Detector(toy.cfg, names=["1", "2", "3", "4"]).names == ("1", "2", "3", "4")
+
+
+def test_weights_that_are_named_come_first(toy: Files, tmp_path: Path) -> None:
+    assert locate(toy.cfg, tmp_path / "others.weights").weights == tmp_path / "others.weights"
+
+
+def test_a_catalogue_name_brings_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DARKNET_COMPAT_CACHE", str(tmp_path))
+    found = locate("yolov2-voc", download=False)
+    assert (found.cfg.name, found.weights, found.names) == ("yolov2-voc.cfg", None, cfg_dir() / "data" / "voc.names")
+    assert locate("yolov2-voc", "mine.weights").weights == Path("mine.weights")
+    assert (locate("yolov1", download=False).resize, found.resize) == ("stretch", "letterbox")
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("no/such.cfg", "no/such.cfg: expected a .cfg or a name of the catalogue, found no such file"),
+        ("cfg/yolov2.cfg.bak/yolov2.cfg", "found no such file; `yolov2` alone is in the catalogue"),
+        (".", "found a folder"),
+        ("", "found a folder"),
+        ("yolo2", "no model is called 'yolo2'; did you mean yolov2?"),
+        ("a\0b", "no model is called"),
+        ("x" * 5000, "no model is called"),
+        ("x" * 5000 + ".cfg", "found no such file"),
+        ("no/permission/either.cfg", "found no such file"),
+    ],
+)
+def test_what_is_no_model(model: str, message: str) -> None:
+    with pytest.raises(CatalogError, match=re.escape(message)):
+        locate(model)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_that_may_not_be_read(tmp_path: Path) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0)
+    with pytest.raises(CatalogError, match="found no such file"):
+        locate(folder / "yolo.cfg")
+
+
+def test_a_name_as_long_as_may_be(toy: Files) -> None:
+    """Its .weights beside it would have a name that is too long."""
+    long = toy.cfg.with_name("x" * 251 + ".cfg")
+    shutil.copy(toy.cfg, long)
+    with pytest.raises(CatalogError, match="no weights are named"):
+        dc.Detector(long)
+
+
+# --------------------------------------------------------------------------------------------------------------- names
+
+
+def test_names_are_guessed_by_their_number() -> None:
+    assert class_names(None, 80) == COCO
+    assert class_names(None, 20)[14] == "person"
+    assert class_names(None, 1000)[0] == "kit fox"
+    assert class_names(None, 9418)[5177] == "person"
+    assert class_names(None, 3) == ("class 0", "class 1", "class 2")
+
+
+def test_names_are_a_file_or_a_list(tmp_path: Path) -> None:
+    (tmp_path / "its.names").write_text("cat\r\ndog \n\n")
+    assert class_names(tmp_path / "its.names", 2) == ("cat", "dog")
+    assert class_names(str(tmp_path / "its.names"), 2) == ("cat", "dog")
+    assert class_names(["cat", "dog"], 2) == ("cat", "dog")
+
+
+@pytest.mark.parametrize("names", [[], ["only one"], ("a", "b", "c", "d", "e")])
+def test_as_many_names_as_classes(toy: Files, names: list[str]) -> None:
+    with pytest.raises(MetadataError, match=f"^names: has {len(names)} names, but the network has 4 classes$"):
+        dc.Detector(*toy, names=names)
+
+
+def test_a_file_of_other_names(toy: Files, tmp_path: Path) -> None:
+    (tmp_path / "other.names").write_text("cat\n")
+    with pytest.raises(MetadataError, match=r"other\.names: has 1 names, but the network has 4 classes"):
+        dc.Detector(*toy, names=tmp_path / "other.names")
+    with pytest.raises(MetadataError, match=r"none\.names: cannot be read as a list of names: No such file"):
+        dc.Detector(*toy, names=tmp_path / "none.names")
+
+
+# ---------------------------------------------------------------------------------------------------------------- maps
+
+
+def test_a_map_names_other_classes(forest: Files, tmp_path: Path) -> None:
+    (tmp_path / "its.map").write_text("4\n5\n3\n")
+    detector = dc.Detector(*forest, map=tmp_path / "its.map", thresh=0.01)
+    assert detector.map == (4, 5, 3)
+    assert detector.names == ("class 4", "class 5", "class 3")
+    named = dc.Detector(*forest, map=[4, 3], names=[line.split()[0] for line in TREE.splitlines()])
+    assert named.names == ("cat", "car")
+
+
+@pytest.mark.parametrize(
+    ("map", "message"),
+    [
+        ([], "map: expected numbers of nodes, 0 to 6"),
+        ([7], "map: expected numbers of nodes, 0 to 6"),
+        ([-1], "map: expected numbers of nodes, 0 to 6"),
+        ("coco", "coco9k.map:1: expected a class from 0 to 6, found 5177"),
+        ("none.map", "none.map: cannot be read as a map"),
+    ],
+)
+def test_maps_that_do_not_fit(forest: Files, map: object, message: str) -> None:
+    with pytest.raises(MetadataError, match=re.escape(message)):
+        dc.Detector(*forest, map=map)  # type: ignore[arg-type]
+
+
+def test_a_map_needs_a_tree(toy: Files) -> None:
+    with pytest.raises(MetadataError, match=r"^map: only for a network with a WordTree, such as yolo9000$"):
+        dc.Detector(*toy, map="coco")
+
+
+# ------------------------------------------------------------------------------------------------- sizes and fittings
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(None, (96, 64)), (128, (128, 128)), ((160, 32), (160, 32)), ([64, 96], (64, 96)), (np.int64(64), (64, 64))],
+)
+def test_another_size(toy: Files, size: object, expected: tuple[int, int]) -> None:
+    description = dc.Detector(*toy, size=size).runtime.description  # type: ignore[arg-type]
+    assert (description.width, description.height) == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (0, "size: expected 1 to 8192 pixels a side, found 0 x 0"),
+        ((64, 9000), "size: expected 1 to 8192 pixels a side, found 64 x 9000"),
+        ((64,), "size: expected a number of pixels or (width, height), found '(64,)'"),
+        ("64", "size: expected a number of pixels or (width, height), found '64'"),
+        (64.5, "size: expected a number of pixels or (width, height), found '64.5'"),
+    ],
+)
+def test_sizes_that_are_none(toy: Files, size: object, message: str) -> None:
+    with pytest.raises(BackendError, match=re.escape(message)):
+        dc.Detector(*toy, size=size)  # type: ignore[arg-type]
+
+
+def test_a_size_that_does_not_suit_the_layers(tmp_path: Path) -> None:
+    with pytest.raises(DarknetCompatError, match=r"small\.weights: has \d+ bytes, but .*small\.cfg needs"):
+        dc.Detector(*write_model(tmp_path, yolov1()), size=128)  # a [connected] layer has weights for one size
+
+
+@pytest.mark.parametrize(
+    ("net", "head", "expected"),
+    [
+        ("", region(4), "letterbox"),
+        ("", yolov1(), "stretch"),
+        ("letter_box=1", yolov1(), "letterbox"),
+        ("letter_box=0", region(4), "stretch"),
+        ("", classifier(5), "letterbox"),
+    ],
+)
+def test_pictures_are_fitted_as_the_model_was_made_for(net: str, head: str, expected: str, tmp_path: Path) -> None:
+    files = write_model(tmp_path, head.replace("[net]", f"[net]\n{net}", 1))
+    kind = dc.Classifier if "avgpool" in head else dc.Detector
+    assert kind(*files).runtime.description.resize == expected
+    assert kind(*files, resize="stretch").runtime.description.resize == "stretch"
+
+
+# ------------------------------------------------------------------------------------------ models that do not fit
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"backend": "cuda"}, "backend: expected one of auto, torch, found 'cuda'"),
+        ({"precision": "int8"}, "precision: expected one of fp32, bf16, fp16, found 'int8'"),
+        ({"resize": "crop"}, "resize: expected one of letterbox, stretch, found 'crop'"),
+    ],
+)
+@pytest.mark.parametrize("kind", [dc.Detector, dc.Classifier])
+def test_options_that_are_unknown(kind: type, option: dict[str, str], message: str, toy: Files) -> None:
+    with pytest.raises(BackendError, match=f"^{message}$"):
+        kind(*toy, **option)
+
+
+def test_a_classifier_is_no_detector_and_the_other_way_round(toy: Files, tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=r"small\.cfg: this network does not classify; use Detector or `detect`"):
+        dc.Classifier(*toy)
+    files = write_model(tmp_path, classifier(4), "classes")
+    with pytest.raises(BackendError, match=r"classes\.cfg: this network does not detect; classify it with Classifier"):
+        dc.Detector(*files)
+
+
+@pytest.mark.parametrize("kind", [dc.Detector, dc.Classifier])
+def test_a_network_that_answers_no_pictures(kind: type, tmp_path: Path) -> None:
+    files = write_model(tmp_path, trunk(6) + "[iseg]\nclasses=2\nids=4\n")
+    with pytest.raises(BackendError, match=r"small\.cfg: neither detects nor classifies pictures; use load_network"):
+        kind(*files)
+
+
+def test_another_networks_weights(shared_data: Path) -> None:
+    folder = shared_data / "models" / "yolo-lite-mismatch"
+    with pytest.raises(WeightsError, match=r"mismatch\.weights: has \d+ bytes, but .*mismatch\.cfg needs \d+: "):
+        dc.Detector(folder / "yolo-lite-mismatch.cfg")
+
+
+def test_weights_for_a_cfg(toy: Files) -> None:
+    with pytest.raises(DarknetCompatError, match=r"small\.weights: expected a \.cfg \(text\), found binary data"):
+        dc.Detector(toy.weights)
+    toy.weights.unlink()
+    with pytest.raises(CatalogError, match=r"small\.cfg: no weights are named, and there is no small\.weights beside"):
+        dc.Detector(toy.cfg)
+
+
+def test_a_model_is_ready_at_once(toy: Files) -> None:
+    assert len(dc.Detector(toy.cfg, thresh=0)(noise(20, 20))) > 0
