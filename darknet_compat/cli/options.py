@@ -47,10 +47,12 @@ class Precision(str, Enum):
 
 
 class Backend(str, Enum):
-    """What runs the network (`inference.model.BACKENDS`)."""
+    """What runs the network (`inference.backends.BACKENDS`)."""
 
     auto = "auto"
     torch = "torch"
+    onnxruntime = "onnxruntime"
+    openvino = "openvino"
 
 
 def parse_size(text: str | Size) -> Size:
@@ -127,6 +129,27 @@ ResizeMode = Annotated[
 ]
 PrecisionMode = Annotated[Precision, typer.Option("--precision", help="What the layers compute in.")]
 BackendName = Annotated[Backend, typer.Option("--backend", help="What runs the network.")]
+HierThresh = Annotated[
+    float,
+    typer.Option(
+        "--hier-thresh",
+        parser=parse_fraction,
+        metavar="0..1",
+        help="With a WordTree: the least probability of the class that is named.",
+    ),
+]
+Hierarchy = Annotated[
+    Rule,
+    typer.Option(
+        "--hierarchy",
+        help="With a WordTree: what --hier-thresh is held against. The original multiplies the probabilities down the"
+        " tree twice and so stops earlier; `paper` compares the class's own probability.",
+    ),
+]
+Level = Annotated[
+    int | None,
+    typer.Option("--level", min=0, metavar="N", help="With a WordTree: go no deeper than this, 0 being the roots."),
+]
 Batch = Annotated[int, typer.Option("--batch", min=1, max=1024, metavar="N", help="Pictures a pass of the network.")]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document for programs, and nothing else, on stdout.")

@@ -39,7 +39,7 @@ def export_onnx(
     sizes: Sizes | Literal["fixed"] | None = None,
     batch: int | None = None,
     names: Sequence[str] | None = None,
-    resize: Literal["letterbox", "stretch"] = "letterbox",
+    resize: Literal["letterbox", "stretch"] | None = None,
     thresh: float = 0.5,
     hier_thresh: float = 0.5,
     nms: float = 0.45,
@@ -75,7 +75,7 @@ def export_onnx(
         sizes=(least, most) if step else None,
         step=step or 1,
         batch=batch,
-        resize=resize,
+        resize=resize or spec.resize,
         thresh=thresh,
         hier_thresh=hier_thresh,
         nms=nms,
@@ -190,7 +190,8 @@ def _obstacle(layer: LayerSpec, network: Network) -> str | None:
 
 def answers(spec: NetworkSpec) -> bool:
     """Whether the network detects or classifies pictures."""
-    kinds = {isinstance(head, s.Region | s.Yolo | s.Detection) for head in spec.heads}
+    # Heads that detect share the classes; a classifier's have no such number.
+    kinds = {getattr(head, "classes", None) for head in spec.heads}
     return spec.net.input.image and len(kinds) == 1 and not any(isinstance(head, s.Iseg) for head in spec.heads)
 
 

@@ -432,3 +432,13 @@ class NetworkSpec:
     def tree(self) -> WordTree | None:
         """The WordTree of the classes, where there is one."""
         return next((head.tree for head in self.heads if isinstance(head, Softmax | Region) and head.tree), None)
+
+    @property
+    def resize(self) -> Literal["letterbox", "stretch"]:
+        """How pictures are fitted to the input: as the fork's `letter_box` says, else stretched for YOLO's first head
+        (original: `test_yolo`), which knows of no border, and letterboxed for all others (`test_detector`,
+        `predict_classifier`)."""
+        letterboxed = self.net.letter_box
+        if letterboxed is None:
+            letterboxed = not any(isinstance(head, Detection) for head in self.heads)
+        return "letterbox" if letterboxed else "stretch"

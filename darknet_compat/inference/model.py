@@ -50,9 +50,9 @@ class Model:
 def locate(
     model: str | Path, weights: str | Path | None = None, *, download: bool = True, progress: Progress | None = None
 ) -> Sources:
-    """The files of `model`: a `.cfg` or `.onnx` as it is given, else a catalogue name, whose weights are fetched if `download`.
+    """The files of `model`: a `.cfg` or `.onnx` as it is given, else a catalogue name.
 
-    Raises CatalogError where it is neither.
+    The weights of the latter are fetched if `download`. Raises CatalogError where it is neither.
     """
     path = Path(model)
     weights = None if weights is None else Path(weights)

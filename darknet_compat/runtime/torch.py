@@ -114,7 +114,7 @@ def describe(spec: NetworkSpec, *, precision: Precision = "fp32", resize: Resize
         height=net.height,
         channels=net.channels,
         classes=head.classes if isinstance(head, _DETECTS) else head.output.size,
-        resize=resize or _resize(spec),
+        resize=resize or spec.resize,
         precision=precision,
         tree=spec.tree,
         map=head.map if isinstance(head, s.Region | s.Yolo) else None,
@@ -136,15 +136,6 @@ def _unfit(spec: NetworkSpec) -> str | None:
     if len({head.classes for head in detecting}) > 1:
         return f"its heads have {' and '.join(str(head.classes) for head in detecting)} classes"
     return None
-
-
-def _resize(spec: NetworkSpec) -> Resize:
-    """As the fork's `letter_box` says, else stretched for YOLO's first head (original: `test_yolo`), which knows of no
-    border, and letterboxed for all others (`test_detector`, `predict_classifier`)."""
-    letterboxed = spec.net.letter_box
-    if letterboxed is None:
-        letterboxed = not any(isinstance(head, s.Detection) for head in spec.heads)
-    return "letterbox" if letterboxed else "stretch"
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -1,0 +1,159 @@
+"""Which runtime runs a model, and the way there: an exported file as it is, a `.cfg` by torch or exported first."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from darknet_compat import __version__
+from darknet_compat.errors import BackendError, CatalogError, ExportError
+from darknet_compat.formats.catalog import cache_dir
+from darknet_compat.formats.checksum import file_checksums
+from darknet_compat.formats.lower import load_spec
+from darknet_compat.runtime.base import Precision, Resize, Runtime
+
+BACKENDS = ("auto", "torch", "onnxruntime", "openvino")
+
+Size = tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The backend that runs a model, and why in a few words."""
+
+    backend: str
+    why: str
+
+
+def open_runtime(
+    model: Path, weights: Path | None, backend: str, precision: Precision, size: Size, resize: Resize | None
+) -> tuple[Runtime, Choice]:
+    """Make `model`, a `.cfg` or an `.onnx`, ready to run.
+
+    Raises BackendError for a backend that is not installed or cannot run it, CatalogError for missing weights.
+    """
+    exported = model.suffix.lower() == ".onnx"
+    choice = choose(exported, backend, precision)
+    if exported:
+        return _run_exported(model, choice.backend, precision, size, resize), choice
+    if weights is None:
+        beside = model.with_suffix(".weights").name
+        raise CatalogError(f"{model}: no weights are named, and there is no {beside} beside it")
+    if choice.backend == "torch":
+        return _run_torch(model, weights, precision, size, resize), choice
+    _need(choice.backend)
+    return _run_exported(cached_export(model, weights, size), choice.backend, precision, size, resize), choice
+
+
+def choose(exported: bool, backend: str, precision: Precision) -> Choice:
+    """What `backend` means for a model: itself, or with "auto" the fastest that is installed and can do it."""
+    if backend == "torch" and exported:
+        raise BackendError("backend: torch runs a .cfg and its .weights, not an .onnx; onnxruntime and openvino do")
+    if backend != "auto":
+        return Choice(backend, "as asked for")
+    if not exported:
+        return Choice(
+            "torch", "a .cfg runs without being exported first; --backend openvino is faster for many pictures"
+        )
+    if _installed("openvino") and precision in ("fp32", "bf16"):
+        return Choice("openvino", f"the fastest on CPUs of those that run an .onnx in {precision}")
+    if _installed("onnxruntime") and precision == "fp32":
+        missing = "" if _installed("openvino") else "; openvino, which is not installed, is often faster"
+        return Choice("onnxruntime", f"it is installed{missing}")
+    if _installed("onnxruntime"):
+        raise BackendError(f"precision: {precision} needs openvino: pip install 'darknet-compat[openvino]'")
+    raise BackendError("neither onnxruntime nor openvino is installed: pip install 'darknet-compat[onnxruntime]'")
+
+
+def cached_export(cfg: Path, weights: Path, size: Size) -> Path:
+    """The model as an `.onnx` in the cache folder, exported now unless that has been done.
+
+    Its name holds a checksum of everything that its content depends on: the definition with the files that it names,
+    the weights, the size, and our version. Raises BackendError where exporting is not possible here.
+    """
+    spec = load_spec(cfg)
+    parts = {
+        "version": __version__,
+        "size": size,
+        "files": {name: _sha256(Path(path)) for name, path in sorted(spec.files.items())},
+        "cfg": _sha256(cfg),
+        "weights": _sha256(weights),
+    }
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    path = cache_dir() / "onnx" / f"{cfg.stem}-{key[:20]}.onnx"
+    if path.is_file():
+        return path
+    try:
+        from darknet_compat.export.onnx import export_onnx
+        from darknet_compat.network.load import load_network
+    except ModuleNotFoundError as error:
+        raise BackendError(
+            f"{error.name} is not installed, to export {cfg.name} for this backend: pip install 'darknet-compat[onnx]'"
+        ) from None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BackendError(f"{path.parent}: cannot be made: {error.strerror or error}") from None
+    network = load_network(cfg, weights, size=size)
+    try:
+        export_onnx(network, path, cfg=cfg, outputs="boxes")
+    except ExportError as error:
+        raise BackendError(f"{error}; backend torch runs it as it is") from None
+    return path
+
+
+def _run_torch(cfg: Path, weights: Path, precision: Precision, size: Size, resize: Resize | None) -> Runtime:
+    try:
+        from darknet_compat.network.load import load_network
+        from darknet_compat.runtime.torch import TorchRuntime
+    except ModuleNotFoundError as error:
+        raise BackendError(f"{error.name} is not installed: pip install 'darknet-compat[torch]'") from None
+    return TorchRuntime(load_network(cfg, weights, size=size), precision=precision, resize=resize)
+
+
+def _run_exported(model: Path, backend: str, precision: Precision, size: Size, resize: Resize | None) -> Runtime:
+    _need(backend)
+    runtime = _RUNTIMES[backend](model, precision, size)
+    if resize is not None:
+        runtime.description = dataclasses.replace(runtime.description, resize=resize)
+    return runtime
+
+
+def _onnxruntime(model: Path, precision: Precision, size: Size) -> Runtime:
+    from darknet_compat.runtime.onnxruntime import OnnxRuntime
+
+    return OnnxRuntime(model, precision=precision, size=size)
+
+
+def _openvino(model: Path, precision: Precision, size: Size) -> Runtime:
+    from darknet_compat.runtime.openvino import OpenVinoRuntime
+
+    return OpenVinoRuntime(model, precision=precision, size=size)
+
+
+_RUNTIMES: dict[str, Callable[[Path, Precision, Any], Runtime]] = {"onnxruntime": _onnxruntime, "openvino": _openvino}
+
+
+def _need(backend: str) -> None:
+    if not _installed(backend):
+        raise BackendError(f"{backend} is not installed: pip install 'darknet-compat[{backend}]'")
+
+
+def _installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # a package that a program has put out of reach
+        return False
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return file_checksums(path, ["sha256"])["sha256"]
+    except OSError as error:
+        raise CatalogError(f"{path}: cannot be read: {error.strerror or error}") from None
