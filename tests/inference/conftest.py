@@ -17,6 +17,7 @@ if REPOSITORY not in sys.path:
     sys.path.insert(0, REPOSITORY)
 
 import numpy as np  # noqa: E402
+import torch  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from darknet_compat.inference.detector import Detector  # noqa: E402
@@ -45,6 +46,7 @@ class Library:
 
     def __init__(self, path: Path) -> None:
         so = ctypes.CDLL(str(path))
+        torch.set_flush_denormal(False)  # the library is made with -ffast-math, and sets this for the whole process
         declared = {
             "grayscale_image": ([Picture], Picture),
             "free_image": ([Picture], None),
