@@ -12,22 +12,32 @@ from darknet_compat.cli.options import (
     Backend,
     BackendName,
     Batch,
+    Hierarchy,
+    HierThresh,
     InputSize,
     Json,
+    Level,
     Model,
     Names,
     Pictures,
     Precision,
     PrecisionMode,
     ResizeMode,
+    Rule,
     Weights,
     explaining,
 )
 from darknet_compat.cli.pictures import Answers, find_pictures, timed
 
 if TYPE_CHECKING:
-    from darknet_compat.inference.results import Guess
+    from darknet_compat.inference.results import Classification
 
+Leaves = Annotated[
+    Path | None,
+    typer.Option(
+        "--leaves", metavar="FILE", help="With a WordTree: choose from the nodes listed here, not from all its leaves."
+    ),
+]
 Top = Annotated[int, typer.Option("--top", min=1, metavar="K", help="How many classes to show.")]
 
 
@@ -39,6 +49,10 @@ def classify(
     top: Top = 5,
     size: InputSize = None,
     resize: ResizeMode = None,
+    hier_thresh: HierThresh = 0.5,
+    hierarchy: Hierarchy = Rule.darknet,
+    level: Level = None,
+    leaves: Leaves = None,
     precision: PrecisionMode = Precision.fp32,
     backend: BackendName = Backend.auto,
     batch: Batch = 1,
@@ -66,6 +80,10 @@ def classify(
             precision=precision.value,
             size=size,
             resize=resize.value if resize else None,
+            hier_thresh=hier_thresh,
+            hierarchy=hierarchy.value,
+            level=level,
+            leaves=leaves,
             progress=progress,
         )
     with terminal.counted(timed(classifier.stream(pictures, batch), batch), len(pictures), quiet=json) as results:
@@ -78,11 +96,13 @@ def classify(
                 continue
             answers.add(picture, {**answer.to_dict(top), "seconds": round(seconds, 4)})
             if not json:
-                _print(picture, answer.top(top), seconds)
+                _print(picture, answer, top, seconds)
     answers.finish()
 
 
-def _print(picture: Path, guesses: list[Guess], seconds: float) -> None:
+def _print(picture: Path, answer: Classification, top: int, seconds: float) -> None:
     terminal.print_line(f"{picture}: {seconds:.2f} s", bold=True)
-    rows = [(f"{100 * guess.probability:.2f} %", guess.name) for guess in guesses]
+    if answer.path:
+        terminal.print_line(f"  {terminal.path_text(answer.path)}")
+    rows = [(f"{100 * guess.probability:.2f} %", guess.name) for guess in answer.top(top)]
     terminal.print_table(("probability", "class"), rows, left=("class",), indent=2)

@@ -13,8 +13,11 @@ from darknet_compat.cli.options import (
     Backend,
     BackendName,
     Batch,
+    Hierarchy,
+    HierThresh,
     InputSize,
     Json,
+    Level,
     Model,
     Names,
     Pictures,
@@ -29,35 +32,11 @@ from darknet_compat.cli.options import (
 from darknet_compat.cli.pictures import Answers, find_pictures, output_paths, timed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from darknet_compat.inference.detector import Detector
-    from darknet_compat.inference.hierarchy import PathStep
     from darknet_compat.inference.results import Detections
 
 Thresh = Annotated[
     float, typer.Option("--thresh", parser=parse_fraction, metavar="0..1", help="The least score that counts.")
-]
-HierThresh = Annotated[
-    float,
-    typer.Option(
-        "--hier-thresh",
-        parser=parse_fraction,
-        metavar="0..1",
-        help="With a WordTree: the least probability of the class that is named.",
-    ),
-]
-Hierarchy = Annotated[
-    Rule,
-    typer.Option(
-        "--hierarchy",
-        help="With a WordTree: what --hier-thresh is held against. The original multiplies the probabilities down the"
-        " tree twice and so stops earlier; `paper` compares the class's own probability.",
-    ),
-]
-Level = Annotated[
-    int | None,
-    typer.Option("--level", min=0, metavar="N", help="With a WordTree: go no deeper than this, 0 being the roots."),
 ]
 Map = Annotated[
     str | None,
@@ -169,7 +148,7 @@ def _print(picture: Path, found: Detections, seconds: float, place: Path | None)
     what = terminal.count(len(found), "object") if found else "no objects"
     drawn = f" -> {place}" if place else ""
     terminal.print_line(f"{picture}: {found.width} x {found.height}, {what}, {seconds:.2f} s{drawn}", bold=True)
-    paths = [_path_text(path) for path in found.paths] or [""] * len(found)
+    paths = [terminal.path_text(path) for path in found.paths] or [""] * len(found)
     rows = [
         (one.name, f"{100 * one.score:.0f} %", *(f"{side:.0f}" for side in one.box), path)
         for one, path in zip(found, paths, strict=True)
@@ -177,16 +156,6 @@ def _print(picture: Path, found: Detections, seconds: float, place: Path | None)
     if rows:
         headers = ("class", "score", "left", "top", "right", "bottom", "path")
         terminal.print_table(headers, rows, left=("class", "path"), indent=2)
-
-
-def _path_text(path: Sequence[PathStep]) -> str:
-    """The way down the tree; how sure each step is, where that has changed."""
-    parts, last = [], ""
-    for step in path:
-        percent = f"{100 * step.probability:.0f} %"
-        parts.append(step.name if percent == last else f"{step.name} {percent}")
-        last = percent
-    return " > ".join(parts)
 
 
 def _hint(detector: Detector, picture: Path | None) -> str:

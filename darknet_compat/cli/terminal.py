@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.status import Status
 
+    from darknet_compat.inference.hierarchy import PathStep
+
 _Item = TypeVar("_Item")
 _PIPED_WIDTH = 10_000
 """Columns where no terminal says how many there are: nothing is cut or wrapped in a pipe."""
@@ -96,6 +98,16 @@ def print_fields(fields: Iterable[tuple[str, str]]) -> None:
             out.print(f"{head:{indent}}{line}".rstrip(), soft_wrap=True)
             head = ""
         last = label
+
+
+def path_text(path: Sequence[PathStep]) -> str:
+    """The way down the tree; how sure each step is, where that has changed."""
+    parts, last = [], ""
+    for step in path:
+        percent = f"{100 * step.probability:.0f} %"
+        parts.append(step.name if percent == last else f"{step.name} {percent}")
+        last = percent
+    return " > ".join(parts)
 
 
 def count(number: int, thing: str) -> str:

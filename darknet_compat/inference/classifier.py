@@ -8,9 +8,12 @@ from typing import overload
 
 import numpy as np
 
+from darknet_compat.errors import MetadataError
+from darknet_compat.formats.namedtree import read_leaves
 from darknet_compat.formats.transfer import Progress
 from darknet_compat.inference.batch import Failure, Prepared, prepared_batches
 from darknet_compat.inference.detector import Source
+from darknet_compat.inference.hierarchy import HierarchyRule, path_steps, top_nodes
 from darknet_compat.inference.model import load_model
 from darknet_compat.inference.results import Classification
 from darknet_compat.runtime.base import Floats, Precision, Resize, Runtime
@@ -19,7 +22,9 @@ from darknet_compat.runtime.base import Floats, Precision, Resize, Runtime
 class Classifier:
     """A classifying network with its names (original: `predict_classifier` in classifier.c, which letterboxes).
 
-    The arguments are Detector's. Can be shared between threads.
+    The arguments are Detector's. With a WordTree every answer has a path down to where confidence ends, and the classes
+    to choose from are its leaves, or those that the file `leaves` lists (`leaves=` of a `.data`: ILSVRC's 1000).
+    Can be shared between threads.
     """
 
     def __init__(
@@ -32,6 +37,10 @@ class Classifier:
         precision: Precision = "fp32",
         size: int | tuple[int, int] | None = None,
         resize: Resize | None = None,
+        hier_thresh: float = 0.5,
+        hierarchy: HierarchyRule = "darknet",
+        level: int | None = None,
+        leaves: str | Path | None = None,
         progress: Progress | None = None,
     ) -> None:
         loaded = load_model(
@@ -47,6 +56,11 @@ class Classifier:
         )
         self.runtime: Runtime = loaded.runtime
         self.names = loaded.names
+        self.hier_thresh, self.hierarchy, self.level = hier_thresh, hierarchy, level
+        tree = loaded.runtime.description.tree
+        if leaves is not None and tree is None:
+            raise MetadataError(f"leaves: {loaded.runtime.description.name} has no WordTree")
+        self.leaves = None if tree is None else tree.leaves if leaves is None else read_leaves(leaves, tree)
 
     @overload
     def __call__(self, source: list[Source]) -> list[Classification]: ...
@@ -79,4 +93,6 @@ class Classifier:
         tree = self.runtime.description.tree
         if tree is None:
             return Classification(probabilities, self.names)
-        return Classification(tree.absolute(probabilities), self.names, tree.leaves)
+        (node,) = top_nodes(probabilities[None], tree, self.hier_thresh, self.hierarchy, self.level)
+        path = path_steps(probabilities, tree, node, self.names)
+        return Classification(tree.absolute(probabilities), self.names, self.leaves, path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import CLASSIFIER, Command, Toy, write_toy
+from tests.cli.support import CLASSIFIER, Command, Toy, paint, write_toy
 
 
 def test_the_most_probable_first(dc: Command, classifier: Toy, picture: Path) -> None:
@@ -57,3 +57,60 @@ def test_a_real_classifier_names_the_dog(dc: Command, shared_data: Path, photos:
     assert [name for name, _ in found] == list(original)
     for name, probability in found:
         assert 100 * probability == pytest.approx(original[name], abs=0.1)
+
+
+TREE_CFG = """[net]
+width=8
+height=8
+channels=3
+[convolutional]
+filters=6
+size=1
+activation=linear
+[avgpool]
+[softmax]
+tree=toy.tree
+"""
+
+
+@pytest.fixture
+def tree_classifier(tmp_path: Path) -> Toy:
+    """animal 0.9526, in it dog 0.8808 (absolute 0.8390), in it terrier 0.7311 (0.6134) and hound (0.2256)."""
+    (tmp_path / "toy.tree").write_text("animal -1\nthing -1\ncat 0\ndog 0\nhound 3\nterrier 3\n")
+    toy = write_toy(tmp_path, "toy", TREE_CFG, [3, 0, 0, 2, 0, 1])
+    toy.cfg.with_suffix(".names").write_text("animal\nthing\ncat\ndog\nhound\nterrier\n")
+    return toy
+
+
+def test_of_a_tree_the_leaves_are_the_classes_and_a_path_leads_down(
+    dc: Command, tree_classifier: Toy, tmp_path: Path
+) -> None:
+    picture = paint(tmp_path / "grey.png", 8, 8)
+    answer = json.loads(dc("classify", tree_classifier.cfg, picture, "--top", "2", "--json").out)["images"][0]
+    assert [(one["name"], round(one["probability"], 4)) for one in answer["classes"]] == [
+        ("terrier", 0.6134),
+        ("hound", 0.2256),
+    ]
+    assert [step["name"] for step in answer["path"]] == ["animal", "dog"]
+    done = dc("classify", tree_classifier.cfg, picture, "--hierarchy", "paper")
+    assert "animal 95 % > dog 84 % > terrier 61 %" in done.out
+    done = dc("classify", tree_classifier.cfg, picture, "--level", "0")
+    assert "  animal 95 %\n" in done.out
+
+
+def test_a_list_of_leaves_limits_the_classes(dc: Command, tree_classifier: Toy, tmp_path: Path) -> None:
+    picture, leaves = paint(tmp_path / "grey.png", 8, 8), tmp_path / "leaves"
+    leaves.write_text("dog\ncat\n")
+    answer = json.loads(dc("classify", tree_classifier.cfg, picture, "--leaves", leaves, "--json").out)["images"][0]
+    assert [(one["name"], round(one["probability"], 4)) for one in answer["classes"]] == [
+        ("dog", 0.839),
+        ("cat", 0.1135),
+    ]
+    leaves.write_text("dog\nwolf\n")
+    done = dc("classify", tree_classifier.cfg, picture, "--leaves", leaves)
+    assert (done.code, done.err.count("\n")) == (1, 1) and f"{leaves}:2" in done.err
+
+
+def test_leaves_without_a_tree_are_one_line(dc: Command, classifier: Toy, tmp_path: Path) -> None:
+    done = dc("classify", classifier.cfg, paint(tmp_path / "grey.png", 8, 8), "--leaves", classifier.cfg)
+    assert (done.code, done.err.count("\n")) == (1, 1) and "no WordTree" in done.err
