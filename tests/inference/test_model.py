@@ -13,6 +13,7 @@ import pytest
 import darknet_compat as dc
 from darknet_compat.errors import BackendError, CatalogError, DarknetCompatError, MetadataError, WeightsError
 from darknet_compat.formats.packaged import cfg_dir
+from darknet_compat.inference.backends import BACKENDS
 from darknet_compat.inference.model import class_names, locate
 from tests.inference.support import Files, classifier, noise, region, trunk, write_model, yolov1
 
@@ -210,7 +211,7 @@ def test_pictures_are_fitted_as_the_model_was_made_for(net: str, head: str, expe
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"backend": "cuda"}, "backend: expected one of auto, torch, found 'cuda'"),
+        ({"backend": "cuda"}, f"backend: expected one of {', '.join(BACKENDS)}, found 'cuda'"),
         ({"precision": "int8"}, "precision: expected one of fp32, bf16, fp16, found 'int8'"),
         ({"resize": "crop"}, "resize: expected one of letterbox, stretch, found 'crop'"),
     ],
