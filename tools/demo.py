@@ -15,8 +15,8 @@ from pathlib import Path
 from darknet_compat.cli.pictures import output_paths
 from darknet_compat.errors import DarknetCompatError, DownloadError
 from darknet_compat.formats import catalog
-from darknet_compat.formats.checksum import Expected
-from darknet_compat.formats.download import download
+from darknet_compat.formats.fetch.checksum import Expected
+from darknet_compat.formats.fetch.download import download
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_MODEL = REPOSITORY.parent / "shared" / "data" / "models" / "yolo-lite-coco" / "yolo-lite-coco.cfg"

@@ -15,9 +15,9 @@ from darknet_compat.cli.options import Json
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from darknet_compat.formats.namedtree import NamedTree
-    from darknet_compat.formats.treemap import Match
-    from darknet_compat.formats.wordnet import WordNet
+    from darknet_compat.formats.tree.mapping import Match
+    from darknet_compat.formats.tree.named import NamedTree
+    from darknet_compat.formats.tree.wordnet import WordNet
 
 Tree = Annotated[str, typer.Argument(metavar="TREE", help="A .tree, its .names beside it; 9k is the packaged one.")]
 Folder = Annotated[
@@ -61,9 +61,9 @@ def build(
     no label are merged away. With the packaged imagenet1k that is the paper's tree of 1369 nodes.
     """
     from darknet_compat.formats.metadata import read_names
-    from darknet_compat.formats.namedtree import NamedTree, write_lines, write_tree
-    from darknet_compat.formats.treebuild import MOVES, build_tree
-    from darknet_compat.formats.wordnet import read_wordnet
+    from darknet_compat.formats.tree.build import MOVES, build_tree
+    from darknet_compat.formats.tree.named import NamedTree, write_lines, write_tree
+    from darknet_compat.formats.tree.wordnet import read_wordnet
 
     file = _list_file(labels, ".labels")
     wanted = read_names(file)
@@ -107,7 +107,7 @@ def show(
 
     With probabilities each step and each node shows its own, the most probable first.
     """
-    from darknet_compat.formats.namedtree import open_tree, read_probabilities
+    from darknet_compat.formats.tree.named import open_tree, read_probabilities
 
     named = open_tree(tree, names)
     values = read_probabilities(probabilities, named.tree) if probabilities else None
@@ -128,7 +128,7 @@ def show(
 
 def stats(tree: Tree = "9k", names: Names = None, json: Json = False) -> None:
     """Count a tree's nodes, leaves, groups and levels."""
-    from darknet_compat.formats.namedtree import open_tree
+    from darknet_compat.formats.tree.named import open_tree
 
     named = open_tree(tree, names)
     facts = _facts(named)
@@ -159,8 +159,8 @@ def render(
 
     One file that needs no other and no network, and opens at once for thousands of nodes.
     """
-    from darknet_compat.formats.namedtree import open_tree
-    from darknet_compat.formats.treepage import render as paint
+    from darknet_compat.formats.tree.named import open_tree
+    from darknet_compat.formats.tree.page import render as paint
 
     named = open_tree(tree, names)
     paint(named, out, title=Path(named.tree.source).name)
@@ -188,17 +188,17 @@ def map_labels(
     that --given reads, the likeliest first. Nothing is written, and the exit code is 1, while a label is open.
     """
     from darknet_compat.errors import MetadataError
-    from darknet_compat.formats import treemap
     from darknet_compat.formats.metadata import read_names
-    from darknet_compat.formats.namedtree import open_tree, write_lines
-    from darknet_compat.formats.wordnet import read_wordnet
+    from darknet_compat.formats.tree import mapping
+    from darknet_compat.formats.tree.named import open_tree, write_lines
+    from darknet_compat.formats.tree.wordnet import read_wordnet
 
     file = _list_file(labels, ".labels", ".names")
     wanted = read_names(file)
     named = open_tree(tree, names)
-    settled = treemap.read_given(given, wanted, named) if given else {}
+    settled = mapping.read_given(given, wanted, named) if given else {}
     nouns = None if set(wanted) <= set(settled) else read_wordnet(wordnet)
-    matches = treemap.map_labels(wanted, named, nouns, settled, first=first)
+    matches = mapping.map_labels(wanted, named, nouns, settled, first=first)
     nodes = [match.node for match in matches if match.node is not None]
     complete = len(nodes) == len(matches)
     if out and complete:
@@ -304,7 +304,7 @@ def _map_to_dict(matches: list[Match], named: NamedTree, out: Path | None) -> di
 
 
 def _print_map(matches: list[Match], named: NamedTree, nouns: WordNet | None, out: Path | None) -> None:
-    from darknet_compat.formats.treemap import question
+    from darknet_compat.formats.tree.mapping import question
 
     questions = [line for match in matches if match.how == "open" for line in question(match, named, nouns)]
     for line in questions:

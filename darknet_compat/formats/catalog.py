@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darknet_compat.errors import CatalogError
+from darknet_compat.formats.fetch.provenance import verify
 from darknet_compat.formats.models import ALIASES, MODELS, Model
 from darknet_compat.formats.packaged import cfg_dir, weights_dir
-from darknet_compat.formats.provenance import verify
 from darknet_compat.formats.textfile import shown
 
 if TYPE_CHECKING:
-    from darknet_compat.formats.transfer import Progress
+    from darknet_compat.formats.fetch.transfer import Progress
 
 __all__ = ["CACHE_VARIABLE", "MODELS", "Files", "Model", "cache_dir", "fetch", "files", "find", "local_weights"]
 
@@ -87,7 +87,7 @@ def fetch(model: Model | str, *, progress: Progress | None = None) -> Path:
                 f"{model.name}: nobody is known to publish {model.weights.file}; train it, and put it at {path}"
                 " or name it with --weights"
             )
-        from darknet_compat.formats.download import download  # here, as it brings in Python's whole web client
+        from darknet_compat.formats.fetch.download import download  # here, as it brings in Python's whole web client
 
         download(model.weights.mirrors, path, expected=model.weights.expected, progress=progress)
     verify(path, model.weights.expected)

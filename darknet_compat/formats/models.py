@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from darknet_compat.formats.checksum import UNKNOWN, Expected, Part
+from darknet_compat.formats.fetch.checksum import UNKNOWN, Expected, Part
 
 HEADERS = (16, 20)
 """The lengths of a `.weights` header in bytes: three int32, then images seen as 4 or, since version 0.2, 8 bytes."""

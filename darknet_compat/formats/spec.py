@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from darknet_compat.formats.shape import Shape as Shape
+from darknet_compat.formats.shape import flat as flat
 from darknet_compat.formats.wordtree import WordTree
 
 ActivationName = Literal[
@@ -18,32 +20,6 @@ ActivationName = Literal[
     "lhtan", "selu", "swish", "mish", "relu6", "gelu",
 ]  # fmt: skip
 """The original's activations, and after `selu` its best-known fork's."""
-
-
-class Shape(NamedTuple):
-    """One image's worth of a layer's values.
-
-    A layer that is no image (softmax, cost, a recurrent layer) has `image=False` and all its values in `c`; tensors
-    are then [N, c] instead of [N, c, h, w].
-    """
-
-    c: int
-    h: int = 1
-    w: int = 1
-    image: bool = True
-
-    @property
-    def size(self) -> int:
-        """The number of values (original: `layer.outputs`)."""
-        return self.c * self.h * self.w
-
-    def __str__(self) -> str:
-        return f"{self.w} x {self.h} x {self.c}" if self.image else str(self.c)
-
-
-def flat(size: int) -> Shape:
-    """The shape of `size` values that are no image."""
-    return Shape(size, image=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Any
 from darknet_compat import __version__
 from darknet_compat.errors import BackendError, CatalogError, ExportError
 from darknet_compat.formats.catalog import cache_dir
-from darknet_compat.formats.checksum import file_checksums
+from darknet_compat.formats.fetch.checksum import file_checksums
 from darknet_compat.formats.lower import load_spec
 from darknet_compat.runtime.base import Precision, Resize, Runtime
 

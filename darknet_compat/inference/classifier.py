@@ -9,8 +9,8 @@ from typing import overload
 import numpy as np
 
 from darknet_compat.errors import MetadataError
-from darknet_compat.formats.namedtree import read_leaves
-from darknet_compat.formats.transfer import Progress
+from darknet_compat.formats.fetch.transfer import Progress
+from darknet_compat.formats.tree.named import read_leaves
 from darknet_compat.inference.batch import Failure, Prepared, prepared_batches
 from darknet_compat.inference.detector import Source
 from darknet_compat.inference.hierarchy import HierarchyRule, path_steps, top_nodes

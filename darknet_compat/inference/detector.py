@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_compat.errors import BackendError
-from darknet_compat.formats.transfer import Progress
+from darknet_compat.formats.fetch.transfer import Progress
 from darknet_compat.inference.batch import Failure, Prepared, prepared_batches
 from darknet_compat.inference.hierarchy import HierarchyRule, PathStep, path_steps
 from darknet_compat.inference.model import class_map, expect_fraction, expect_one_of, load_model

@@ -12,10 +12,10 @@ from typing import SupportsIndex, get_args
 
 from darknet_compat.errors import BackendError, CatalogError, MetadataError
 from darknet_compat.formats import catalog
+from darknet_compat.formats.fetch.transfer import Progress
 from darknet_compat.formats.metadata import read_map, read_names
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.textfile import shown
-from darknet_compat.formats.transfer import Progress
 from darknet_compat.inference.backends import BACKENDS, Choice, open_runtime
 from darknet_compat.runtime.base import Precision, Resize, Runtime, Task
 

@@ -13,7 +13,7 @@ if REPOSITORY not in sys.path:
     sys.path.insert(0, REPOSITORY)
 
 from tests.cli.support import CLASSIFIER, DETECTOR, Command, Toy, in_process, paint, write_toy  # noqa: E402
-from tests.formats.http_server import Server, running  # noqa: E402
+from tests.formats.fetch.http_server import Server, running  # noqa: E402
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from darknet_compat.errors import DownloadError
 from darknet_compat.formats.catalog import MODELS
 from tests.cli.support import REPOSITORY
-from tests.formats.http_server import Server, gives
+from tests.formats.fetch.http_server import Server, gives
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from darknet_compat.formats.catalog import MODELS
-from darknet_compat.formats.checksum import Expected
+from darknet_compat.formats.fetch.checksum import Expected
 from darknet_compat.formats.models import WeightsFile
 from tests.cli.support import Command, Toy, on_a_terminal
-from tests.formats.http_server import Server, gives
+from tests.formats.fetch.http_server import Server, gives
 
 
 @pytest.fixture

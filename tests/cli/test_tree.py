@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from darknet_compat.formats.metadata import read_map, read_names
-from darknet_compat.formats.namedtree import open_tree
+from darknet_compat.formats.tree.named import open_tree
 from darknet_compat.formats.wordtree import read_tree
 from tests.cli.support import Done, in_process
-from tests.formats.nouns import installed, wnid, write_nouns
+from tests.formats.tree.nouns import installed, wnid, write_nouns
 
 ENTITY, PHYSICAL = "n00001740", "n00001930"
 ANIMAL, DEVICE, RODENT, POINTER, FOX, LEVER = map(wnid, range(2001, 2007))

@@ -12,7 +12,7 @@ REPOSITORY = str(Path(__file__).resolve().parents[2])
 if REPOSITORY not in sys.path:
     sys.path.insert(0, REPOSITORY)
 
-from tests.formats.http_server import Server, running  # noqa: E402
+from tests.formats.fetch.http_server import Server, running  # noqa: E402
 
 
 @pytest.fixture

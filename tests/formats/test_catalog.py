@@ -12,14 +12,14 @@ import pytest
 from darknet_compat.errors import CatalogError, DownloadError
 from darknet_compat.formats import catalog
 from darknet_compat.formats.catalog import MODELS, Model, cache_dir, fetch, files, find, local_weights
-from darknet_compat.formats.checksum import Expected, Part
+from darknet_compat.formats.fetch.checksum import Expected, Part
 from darknet_compat.formats.lower import load_spec
 from darknet_compat.formats.metadata import read_names
 from darknet_compat.formats.models import ALIASES, HEADERS, WeightsFile
 from darknet_compat.formats.packaged import cfg_dir, weights_dir
 from darknet_compat.formats.spec import NetworkSpec, Softmax
 from darknet_compat.formats.weights import slots
-from tests.formats.http_server import Server, gives
+from tests.formats.fetch.http_server import Server, gives
 
 each_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 
@@ -210,7 +210,7 @@ def test_a_file_that_changed_since_is_refused(toy: Model) -> None:
 
 def test_an_untouched_file_is_not_read_again(toy: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     path = fetch(toy)
-    monkeypatch.setattr("darknet_compat.formats.provenance.file_checksums", None)
+    monkeypatch.setattr("darknet_compat.formats.fetch.provenance.file_checksums", None)
     assert fetch(toy) == path
 
 

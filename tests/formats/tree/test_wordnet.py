@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from darknet_compat.errors import WordNetError
-from darknet_compat.formats import wordnet
-from darknet_compat.formats.wordnet import PHYSICAL_ENTITY, WordNet, find_folder, read_wordnet, squeeze
-from tests.formats.nouns import LICENCE, installed, synset, wnid, write_nouns
+from darknet_compat.formats.tree import wordnet
+from darknet_compat.formats.tree.wordnet import PHYSICAL_ENTITY, WordNet, find_folder, read_wordnet, squeeze
+from tests.formats.tree.nouns import LICENCE, installed, synset, wnid, write_nouns
 
 THING, ANIMAL, PET, DOG, CAT, HOT_DOG = (wnid(number) for number in (1, 2, 3, 9, 7, 8))
 GRAPH = {THING: [], ANIMAL: [THING], PET: [THING], DOG: [ANIMAL, PET], CAT: [ANIMAL, PET], HOT_DOG: [THING]}

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from darknet_compat.errors import DownloadError
-from darknet_compat.formats.checksum import UNKNOWN, Expected
-from darknet_compat.formats.download import download
-from darknet_compat.formats.transfer import Patience
-from tests.formats.http_server import Route, Server, in_turn
+from darknet_compat.formats.fetch.checksum import UNKNOWN, Expected
+from darknet_compat.formats.fetch.download import download
+from darknet_compat.formats.fetch.transfer import Patience
+from tests.formats.fetch.http_server import Route, Server, in_turn
 
 DATA = random.Random(9000).randbytes(300_000)
 SHA256 = hashlib.sha256(DATA).hexdigest()

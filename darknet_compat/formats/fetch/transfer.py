@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from darknet_compat.errors import DownloadError
-from darknet_compat.formats.checksum import BLOCK, Digests, Expected, checksum_problem, file_checksums
-from darknet_compat.formats.web import TELLING, Interrupted, Refused, interrupted, plain, refuse_page, request
+from darknet_compat.formats.fetch.checksum import BLOCK, Digests, Expected, checksum_problem, file_checksums
+from darknet_compat.formats.fetch.web import TELLING, Interrupted, Refused, interrupted, plain, refuse_page, request
 
 Progress = Callable[[int, "int | None"], None]
 """Called with the bytes there are and the bytes there will be (None where the server does not say)."""

@@ -21,9 +21,9 @@ from typing import Literal
 
 from darknet_compat.errors import MetadataError
 from darknet_compat.formats.metadata import read_map
-from darknet_compat.formats.namedtree import NamedTree
 from darknet_compat.formats.textfile import read_lines, shown
-from darknet_compat.formats.wordnet import WordNet, squeeze
+from darknet_compat.formats.tree.named import NamedTree
+from darknet_compat.formats.tree.wordnet import WordNet, squeeze
 
 How = Literal["wnid", "name", "given", "open"]
 

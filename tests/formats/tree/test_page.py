@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 import pytest
 
 from darknet_compat.errors import TreeError
-from darknet_compat.formats.namedtree import NamedTree, open_tree
-from darknet_compat.formats.treepage import html_page, render, svg_picture
+from darknet_compat.formats.tree.named import NamedTree, open_tree
+from darknet_compat.formats.tree.page import html_page, render, svg_picture
 from darknet_compat.formats.wordtree import from_parents
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -15,9 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from darknet_compat.errors import DownloadError
-from darknet_compat.formats.checksum import BLOCK, UNKNOWN, Expected, Part, checksum_problem, file_checksums
-from darknet_compat.formats.transfer import Patience, Progress, Transfer
-from darknet_compat.formats.web import Refused, host
+from darknet_compat.formats.fetch.checksum import BLOCK, UNKNOWN, Expected, Part, checksum_problem, file_checksums
+from darknet_compat.formats.fetch.transfer import Patience, Progress, Transfer
+from darknet_compat.formats.fetch.web import Refused, host
 
 PATIENCE = Patience()
 

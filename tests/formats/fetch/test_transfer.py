@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from darknet_compat.errors import DownloadError
-from darknet_compat.formats.checksum import Digests, Expected
-from darknet_compat.formats.download import download
-from darknet_compat.formats.web import Refused, _Redirects
-from tests.formats.downloads import DATA, MD5, QUICK, SHA256, blob_id, failure, get, left_by
-from tests.formats.http_server import Handler, Server, gives, redirects
+from darknet_compat.formats.fetch.checksum import Digests, Expected
+from darknet_compat.formats.fetch.download import download
+from darknet_compat.formats.fetch.web import Refused, _Redirects
+from tests.formats.fetch.downloads import DATA, MD5, QUICK, SHA256, blob_id, failure, get, left_by
+from tests.formats.fetch.http_server import Handler, Server, gives, redirects
 
 # ---------------------------------------------------------------------------------------------------- what goes well
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from darknet_compat.errors import CatalogError
 from darknet_compat.formats.atomic import atomic_write
-from darknet_compat.formats.checksum import Expected, checksum_problem, file_checksums
+from darknet_compat.formats.fetch.checksum import Expected, checksum_problem, file_checksums
 
 
 def record_path(path: Path) -> Path:

@@ -7,12 +7,12 @@ import pytest
 
 from darknet_compat.errors import MetadataError
 from darknet_compat.formats.metadata import read_map, read_names
-from darknet_compat.formats.namedtree import NamedTree, open_tree, write_lines
 from darknet_compat.formats.packaged import cfg_dir
-from darknet_compat.formats.treemap import Match, map_labels, question, read_given
-from darknet_compat.formats.wordnet import PHYSICAL_ENTITY, WordNet, read_wordnet
+from darknet_compat.formats.tree.mapping import Match, map_labels, question, read_given
+from darknet_compat.formats.tree.named import NamedTree, open_tree, write_lines
+from darknet_compat.formats.tree.wordnet import PHYSICAL_ENTITY, WordNet, read_wordnet
 from darknet_compat.formats.wordtree import from_parents
-from tests.formats.nouns import installed, wnid, write_nouns
+from tests.formats.tree.nouns import installed, wnid, write_nouns
 
 ENTITY, ANIMAL, DEVICE, RODENT, POINTER, BAT, CLUB, KITE, TOY, PLAYTHING, IDEA, FOX, VIXEN = map(wnid, range(1, 14))
 ABOVE = {

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from darknet_compat.errors import TreeError
 from darknet_compat.formats.atomic import atomic_write
-from darknet_compat.formats.namedtree import NamedTree
+from darknet_compat.formats.tree.named import NamedTree
 
-_PAGE = Path(__file__).with_name("treepage.html")
+_PAGE = Path(__file__).with_name("page.html")
 _COLUMN, _HEIGHT = 130, 4000  # of the SVG, in its units: a level's width, and the most that all leaves together have
 
 

@@ -29,7 +29,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from darknet_compat.errors import TreeError
-from darknet_compat.formats.wordnet import WordNet
+from darknet_compat.formats.tree.wordnet import WordNet
 from darknet_compat.formats.wordtree import WordTree, from_parents
 
 ENTITY = "n00001740"

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import strategies as st
 
 from darknet_compat.errors import WordNetError
-from darknet_compat.formats.treebuild import ENTITY
-from darknet_compat.formats.wordnet import WordNet, read_wordnet
+from darknet_compat.formats.tree.build import ENTITY
+from darknet_compat.formats.tree.wordnet import WordNet, read_wordnet
 
 Graph = Mapping[str, Sequence[str]]
 

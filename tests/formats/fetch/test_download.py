@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from darknet_compat.errors import DownloadError
-from darknet_compat.formats.checksum import Expected, Part, file_checksums
-from darknet_compat.formats.download import download
-from tests.formats.downloads import DATA, MD5, QUICK, SHA256, blob_id, get, left_by
-from tests.formats.http_server import Handler, Server, gives, in_turn
+from darknet_compat.formats.fetch.checksum import Expected, Part, file_checksums
+from darknet_compat.formats.fetch.download import download
+from tests.formats.fetch.downloads import DATA, MD5, QUICK, SHA256, blob_id, get, left_by
+from tests.formats.fetch.http_server import Handler, Server, gives, in_turn
 
 # ---------------------------------------------------------------------------------------------------------- mirrors
 
@@ -122,13 +122,13 @@ def test_a_destination_that_is_a_folder(server: Server, target: Path) -> None:
 
 PROCESS = """
 import sys
-from darknet_compat.formats.download import download
+from darknet_compat.formats.fetch.download import download
 download([sys.argv[1]], sys.argv[2])
 """
 
 
 def start(server: Server, target: Path) -> subprocess.Popen[bytes]:
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(Path(__file__).resolve().parents[3])
     environment = os.environ | {"PYTHONPATH": root, "no_proxy": "127.0.0.1"}
     return subprocess.Popen([sys.executable, "-c", PROCESS, server.url("/f"), str(target)], env=environment)
 

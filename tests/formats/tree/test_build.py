@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from darknet_compat.errors import TreeError
 from darknet_compat.formats.metadata import read_names
 from darknet_compat.formats.packaged import cfg_dir
-from darknet_compat.formats.treebuild import ENTITY, MOVES, build_tree
-from darknet_compat.formats.wordnet import PHYSICAL_ENTITY, WordNet
+from darknet_compat.formats.tree.build import ENTITY, MOVES, build_tree
+from darknet_compat.formats.tree.wordnet import PHYSICAL_ENTITY, WordNet
 from darknet_compat.formats.wordtree import WordTree, format_tree, parse_tree, read_tree
-from tests.formats.nouns import Graph, installed, wnid, wordnets
+from tests.formats.tree.nouns import Graph, installed, wnid, wordnets
 
 OBJECT = "n00002684"
 

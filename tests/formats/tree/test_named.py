@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from darknet_compat.errors import MetadataError, TreeError
 from darknet_compat.formats.metadata import read_names
-from darknet_compat.formats.namedtree import (
+from darknet_compat.formats.packaged import cfg_dir
+from darknet_compat.formats.tree.named import (
     NamedTree,
     open_tree,
     read_leaves,
@@ -18,7 +19,6 @@ from darknet_compat.formats.namedtree import (
     write_lines,
     write_tree,
 )
-from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.wordtree import from_parents, read_tree
 
 #                 0         1         2         3          4         5        6         7
