@@ -69,7 +69,7 @@ def export_onnx(
         width=spec.net.width,
         height=spec.net.height,
         channels=spec.net.channels,
-        classes=_classes(spec),
+        classes=classes_of(spec),
         outputs=outputs,
         input=input,
         sizes=(least, most) if step else None,
@@ -219,7 +219,8 @@ def _tools() -> dict[str, str]:
     }
 
 
-def _classes(spec: NetworkSpec) -> int:
+def classes_of(spec: NetworkSpec) -> int:
+    """How many classes the answers have; 0 where there are no answers."""
     if not answers(spec):
         return 0
     head = spec.heads[-1]

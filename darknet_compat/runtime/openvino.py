@@ -77,7 +77,7 @@ class _Compiled:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self.names = [output.any_name for output in model.outputs]
+        self.names = [_own_name(output.names) for output in model.outputs]
         self.idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def run(self, images: Array) -> dict[str, Array]:
@@ -89,6 +89,11 @@ class _Compiled:
         outputs = {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self.names)}
         self.idle.put(request)
         return outputs
+
+
+def _own_name(names: set[str]) -> str:
+    """An output's name; where OpenVINO has taken nodes out it also has theirs, which begin with their layer's."""
+    return next(name for name in sorted(names) if "/" not in name)
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,168 @@
+"""`darknet-compat export`: a network as one ONNX file."""
+
+from __future__ import annotations
+
+import re
+import time
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from darknet_compat.cli import terminal
+from darknet_compat.cli.detect import Nms, Thresh
+from darknet_compat.cli.options import HierThresh, InputSize, Json, Model, Names, ResizeMode, Weights, explaining
+from darknet_compat.errors import CatalogError, ExportError
+
+if TYPE_CHECKING:
+    from darknet_compat.formats.artefact import Artefact
+
+
+class Outputs(str, Enum):
+    """What the graph gives (`formats.artefact.Outputs`)."""
+
+    heads = "heads"
+    boxes = "boxes"
+    detections = "detections"
+
+
+class Input(str, Enum):
+    """What the graph takes (`formats.artefact.Input`)."""
+
+    float = "float"
+    uint8 = "uint8"
+
+
+def parse_sizes(text: str | tuple[int, int]) -> tuple[int, int] | str:
+    """`320-608` or `fixed`. Raises BadParameter."""
+    if isinstance(text, tuple) or text == "fixed":
+        return text
+    match = re.fullmatch(r"(\d{1,6})(?:-|\.\.|:)(\d{1,6})", text.strip())
+    if not match:
+        raise typer.BadParameter(
+            f"expected the least and the most pixels of a side such as 320-608, or fixed, '{text}'"
+        )
+    return int(match[1]), int(match[2])
+
+
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="PATH", help="The file to write, or a folder for it. Default: MODEL's name, here."),
+]
+OutputsKind = Annotated[
+    Outputs | None,
+    typer.Option(
+        "--outputs",
+        help="heads: raw. boxes: decoded, or a classifier's classes; the default. detections: after non-maximum"
+        " suppression, with --thresh and --nms.",
+    ),
+]
+InputKind = Annotated[
+    Input, typer.Option("--input", help="float: planes of 0..1, NCHW. uint8: pixels of 0..255, NHWC. Both RGB.")
+]
+SizeRange = Annotated[
+    str | None,
+    typer.Option(
+        "--sizes",
+        parser=parse_sizes,
+        metavar="A-B|fixed",
+        help="From and up to how many pixels a side may have. Default: 288-608 where the layers permit.",
+    ),
+]
+FixedBatch = Annotated[
+    int | None, typer.Option("--batch", min=1, max=1024, metavar="N", help="A fixed number of pictures. Default: any.")
+]
+
+
+def export(
+    model: Model,
+    weights: Weights = None,
+    out: Out = None,
+    outputs: OutputsKind = None,
+    input: InputKind = Input.float,
+    size: InputSize = None,
+    sizes: SizeRange = None,
+    batch: FixedBatch = None,
+    names: Names = None,
+    resize: ResizeMode = None,
+    thresh: Thresh = 0.5,
+    hier_thresh: HierThresh = 0.5,
+    nms: Nms = 0.45,
+    json: Json = False,
+) -> None:
+    """Write a network as one ONNX file that says itself how it is to be used.
+
+    Opset 17, only operators that ONNX Runtime, OpenVINO and TensorRT have. `detect` and `classify` take the file as
+    MODEL.
+    """
+    from darknet_compat.inference.model import class_names, locate
+
+    with terminal.Transfers(model, quiet=json) as progress, explaining(size):
+        sources = locate(model, weights, progress=progress)
+        if sources.cfg.suffix == ".onnx":
+            raise ExportError(f"{sources.cfg}: is exported already; name the .cfg")
+        if sources.weights is None:
+            beside = sources.cfg.with_suffix(".weights").name
+            raise CatalogError(f"{sources.cfg}: no weights are named, and there is no {beside} beside it")
+        path = _place(out, sources.cfg.stem)
+        try:
+            from darknet_compat.export.onnx import classes_of, export_onnx
+            from darknet_compat.network.load import load_network
+        except ModuleNotFoundError as error:
+            raise ExportError(f"{error.name} is not installed: pip install 'darknet-compat[onnx]'") from None
+        start = time.perf_counter()
+        network = load_network(sources.cfg, sources.weights, size=size)
+        classes = classes_of(network.spec)
+        artefact = export_onnx(
+            network,
+            path,
+            outputs=outputs.value if outputs else None,
+            input=input.value,
+            sizes=sizes,  # type: ignore[arg-type]
+            batch=batch,
+            names=class_names(names or sources.names, classes) if classes else None,
+            resize=resize.value if resize else sources.resize,
+            thresh=thresh,
+            hier_thresh=hier_thresh,
+            nms=nms,
+            cfg=sources.cfg,
+        )
+    entry = _entry(path, artefact, time.perf_counter() - start)
+    if json:
+        terminal.print_json(entry)
+        return
+    terminal.print_line(f"{path}: {entry['bytes']:,} bytes, {_sizes(artefact)}, {artefact.outputs}")
+
+
+def _place(out: Path | None, stem: str) -> Path:
+    """The file to write. Raises ExportError where its folder is missing."""
+    path = Path(f"{stem}.onnx") if out is None else out if out.suffix == ".onnx" else out / f"{stem}.onnx"
+    if out is not None and out.suffix != ".onnx":
+        out.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        raise ExportError(f"{path}: there is no folder {path.parent}")
+    return path
+
+
+def _entry(path: Path, artefact: Artefact, seconds: float) -> dict[str, Any]:
+    return {
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "seconds": round(seconds, 3),
+        "outputs": artefact.outputs,
+        "input": artefact.input,
+        "width": artefact.width,
+        "height": artefact.height,
+        "sizes": artefact.sizes,
+        "step": artefact.step,
+        "batch": artefact.batch,
+        "classes": artefact.classes,
+        "weights_sha256": artefact.weights_sha256,
+    }
+
+
+def _sizes(artefact: Artefact) -> str:
+    if artefact.sizes is None:
+        return f"{artefact.width} x {artefact.height}"
+    return f"{artefact.sizes[0]} to {artefact.sizes[1]} a side in steps of {artefact.step}"
