@@ -44,16 +44,16 @@ def simplified(model: ModelProto, weights: list[Weight]) -> ModelProto:
     return model
 
 
-def write_model(path: Path, model: ModelProto, weights: list[Weight], external_from: int = EXTERNAL_FROM) -> None:
+def write_model(path: Path, model: ModelProto, weights: list[Weight]) -> None:
     """Write the model with its weights; one after another, each made, written and forgotten.
 
-    The weights are in `path` itself, or beside it in `path.data` where they exceed `external_from` bytes. Raises
+    The weights are in `path` itself, or beside it in `path.data` where they exceed EXTERNAL_FROM bytes. Raises
     ExportError where that cannot be written; then nothing is left behind.
     """
     read = {name for node in model.graph.node for name in node.input}
     weights = [weight for weight in weights if weight.name in read]
     size = sum(4 * int(np.prod(weight.shape)) for weight in weights)
-    if size < external_from:
+    if size < EXTERNAL_FROM:
         with atomic_write(path, ExportError) as file:
             _write_whole(file, model, weights)
         return

@@ -13,6 +13,8 @@ TOLERANCES: dict[tuple[str, str, str], float] = {
     ("original", "torch", "fp32"): 1e-4,
     ("definition", "torch", "fp32"): 1e-5,
     ("torch", "folded", "fp32"): 1e-4,
+    ("torch", "onnxruntime", "fp32"): 1e-4,
+    ("torch", "openvino", "fp32"): 1e-4,
 }
 """(stage, next stage, precision) → the largest difference allowed, as a part of the reference's largest value. The only
 table of tolerances; a lower precision gets rows of its own."""

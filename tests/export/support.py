@@ -1,0 +1,109 @@
+"""An exported file held against the torch network that it came from, in every runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from darknet_compat.export.graph import OPERATORS, operators
+from darknet_compat.formats.cfg import parse_cfg
+from darknet_compat.formats.lower import load_spec, lower
+from darknet_compat.network.layers import Build
+from darknet_compat.network.network import Network
+from darknet_compat.parity.compare import TOLERANCES, compare
+from darknet_compat.parity.seeded import seed_weights, seeded_image
+from darknet_compat.runtime.onnxruntime import OnnxRuntime
+from darknet_compat.runtime.openvino import OpenVinoRuntime
+from darknet_compat.runtime.torch import TorchRuntime
+from tests.network.conftest import filled, text_of
+
+Floats = NDArray[np.float32]
+SHIPPED = Path(__file__).resolve().parents[2] / "cfg"
+ENGINES = {"onnxruntime": OnnxRuntime, "openvino": OpenVinoRuntime}
+
+
+def small(layers: str, shape: tuple[int, ...], roots: list[Path] | None = None, batchnorm: Build = "cuda") -> Network:
+    """A network of a few layers with weights that exercise everything."""
+    return filled(Network(lower(parse_cfg(text_of(layers, shape)), roots), batchnorm=batchnorm)).eval()
+
+
+def seeded(cfg: Path, size: tuple[int, int] | None = None) -> Network:
+    """A network of a cfg with seeded weights."""
+    network = Network(load_spec(cfg, size))
+    seed_weights(network)
+    return network.eval()
+
+
+def pictures(channels: int, width: int, height: int, count: int = 2) -> Floats:
+    """[N, C, H, W]."""
+    return np.stack([seeded_image((channels, height, width), seed) for seed in range(count)])
+
+
+def raw(network: Network, images: Floats) -> list[Floats]:
+    """What the heads read, by torch."""
+    with torch.inference_mode():
+        found = network(torch.from_numpy(images))
+    return [x.numpy() for x in (found if isinstance(found, tuple) else (found,))]
+
+
+def assert_raw_same(network: Network, path: Path, images: Floats, engines: tuple[str, ...] = tuple(ENGINES)) -> None:
+    """A file of outputs "heads", in each engine."""
+    expected = raw(network, images)
+    for engine in engines:
+        found = list(run_graph(engine, path, images).values())
+        assert len(found) == len(expected)
+        for number, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+            assert ours.shape == theirs.shape
+            same(f"{engine} output {number}", theirs, ours, engine)
+
+
+def run_graph(engine: str, path: Path, images: NDArray[np.generic]) -> dict[str, Floats]:
+    """The graph as it is; for files of raw outputs too, which no Detector takes."""
+    if engine == "onnxruntime":
+        import onnxruntime as ort
+
+        session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(None, {"images": images}), strict=True))
+    import openvino as ov
+
+    compiled = ov.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    found = compiled([images])
+    return {str(number): found[output] for number, output in enumerate(compiled.outputs)}
+
+
+def assert_answers_same(
+    torch_runtime: TorchRuntime, path: Path, images: Floats, engines: tuple[str, ...] = tuple(ENGINES)
+) -> None:
+    """A file of outputs "boxes", in each engine, against the torch runtime."""
+    expected = torch_runtime.infer(images)
+    for engine in engines:
+        found = ENGINES[engine](path, size=(images.shape[3], images.shape[2])).infer(images)
+        assert found.keys() == expected.keys()
+        for name, theirs in expected.items():
+            if theirs.any():
+                assert found[name].shape == theirs.shape
+                same(f"{engine} {name}", theirs, found[name], engine)
+
+
+def same(name: str, expected: Floats, found: Floats, engine: str) -> None:
+    difference = compare(name, expected, found, TOLERANCES["torch", engine, "fp32"])
+    assert difference.verdict == "same", difference
+
+
+def assert_well_made(path: Path, layers: int) -> onnx.ModelProto:
+    """What holds for every file: it is valid, of opset 17, of known operators, its nodes named after layers."""
+    onnx.checker.check_model(str(path), full_check=True)
+    model = onnx.load(path)
+    assert (model.ir_version, [(o.domain, o.version) for o in model.opset_import]) == (8, [("", 17)])
+    assert operators(model.graph.node) <= OPERATORS
+    inner = [node.name for node in model.graph.node if node.op_type != "Identity"]
+    assert len(set(inner)) == len(inner)
+    for name in inner:
+        number = name.split(" ")[0]
+        assert name.startswith("input/") or 0 <= int(number) < layers, name
+    return model
