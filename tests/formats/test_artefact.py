@@ -1,0 +1,136 @@
+"""What an artefact says of itself, there and back, and what is no artefact of ours."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from darknet_compat.errors import BackendError
+from darknet_compat.formats.artefact import PREFIX, Artefact, from_properties, to_properties
+from darknet_compat.formats.onnxfile import read_top
+from darknet_compat.formats.wordtree import parse_tree
+
+TREE = parse_tree(["root -1", "dog 0", "cät 0"])
+FULL = Artefact(
+    name="m",
+    task="detect",
+    width=416,
+    height=608,
+    channels=3,
+    classes=3,
+    outputs="boxes",
+    input="uint8",
+    sizes=(288, 608),
+    step=32,
+    batch=4,
+    resize="stretch",
+    thresh=0.1,
+    names=("root", "dog", "cät"),
+    map=(2, 1),
+    tree=TREE,
+    cfg_sha256="00",
+    weights_sha256="11",
+    tools={"torch": "2"},
+)
+PLAIN = Artefact(name="m", task=None, width=1, height=1, channels=1, classes=0, outputs="heads")
+
+
+@pytest.mark.parametrize("artefact", [FULL, PLAIN])
+def test_properties_give_the_artefact_back(artefact: Artefact) -> None:
+    properties = to_properties(artefact)
+    assert all(isinstance(text, str) for text in properties.values())
+    assert from_properties(properties, "m.onnx") == artefact
+    assert from_properties(properties | {"another tool's": "x"}, "m.onnx") == artefact
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Artefact)])
+def test_each_missing_property_is_named(field: str) -> None:
+    properties = to_properties(FULL)
+    del properties[PREFIX + field]
+    with pytest.raises(BackendError, match=f"^m.onnx: lacks the metadata {PREFIX}{field}; export it again$"):
+        from_properties(properties, "m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("width", "0"),
+        ("width", "nonsense"),
+        ("height", '"416"'),
+        ("classes", "-1"),
+        ("outputs", '"boxen"'),
+        ("input", "[]"),
+        ("resize", "null"),
+        ("sizes", "[1]"),
+        ("map", '["x"]'),
+        ("tree", '"root"'),
+        ("tree", "7"),
+    ],
+)
+def test_a_damaged_property_is_named(name: str, text: str) -> None:
+    with pytest.raises(BackendError, match=f"^m.onnx: the metadata {PREFIX}{name} cannot be used") as caught:
+        from_properties(to_properties(FULL) | {PREFIX + name: text}, "m.onnx")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_of_others_or_of_later_is_told() -> None:
+    with pytest.raises(BackendError, match=r"not exported by darknet-compat.*`darknet-compat export`"):
+        from_properties({"producer": "someone"}, "m.onnx")
+    with pytest.raises(BackendError, match="is of format 2, this version reads format 1"):
+        from_properties(to_properties(FULL) | {f"{PREFIX}format": "2"}, "m.onnx")
+
+
+def test_sizes_that_fit() -> None:
+    assert FULL.size_problem(288, 608) is None
+    for size in ((280, 416), (416, 640), (300, 416)):
+        assert FULL.size_problem(*size) == (f"takes sides from 288 to 608 in steps of 32, found {size[0]} x {size[1]}")
+    fixed = dataclasses.replace(FULL, sizes=None)
+    assert fixed.size_problem(416, 608) is None
+    assert fixed.size_problem(608, 416) == "takes 416 x 608 only, found 608 x 416"
+
+
+def model(
+    opset: int = 17, ir: int = 8, graph: bytes = b"\x3a\x02\x12\x00", props: bytes = b"\x72\x06\x0a\x01k\x12\x01v"
+) -> bytes:
+    """A ModelProto by hand: ir_version, opset_import of the standard domain, graph, metadata_props k = v."""
+    return bytes([0x08, ir]) + graph + bytes([0x42, 0x02, 0x10, opset]) + props
+
+
+def test_the_top_of_a_model_by_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model())
+    top = read_top(path)
+    assert (top.ir_version, top.opset, top.properties) == (8, 17, {"k": "v"})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "expected an ONNX model, found something else"),
+        (b"[net]\nwidth=416\n", "found a damaged one or something else"),
+        (b"PK\x03\x04" + bytes(100), "found a damaged one or something else"),
+        (bytes(1000), "found something else|damaged"),
+        (model(graph=b"\x3a\xff\x7f"), "should have at least"),
+        (model()[:-1], "should have at least"),
+        (model() + b"\x80", "ends in the middle of a number"),
+        (model() + b"\xff" * 12, "a number in it is too long"),
+        (model(graph=b""), "found something else"),
+        (model(opset=9), "expected opset 13 to 21, found 9; export it again"),
+        (model(opset=30), "expected opset 13 to 21, found 30"),
+        (model(props=b"\x72\x06\x0a\x01\xff\x12\x01v"), "found a damaged one"),
+    ],
+)
+def test_what_is_no_model_is_one_line(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content)
+    with pytest.raises(BackendError, match=message) as caught:
+        read_top(path)
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder_are_one_line(tmp_path: Path) -> None:
+    for path, why in ((tmp_path / "none.onnx", "No such file"), (tmp_path, "directory|cannot be read")):
+        with pytest.raises(BackendError, match=why):
+            read_top(path)
