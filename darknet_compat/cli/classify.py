@@ -24,10 +24,11 @@ from darknet_compat.cli.options import (
     PrecisionMode,
     ResizeMode,
     Rule,
+    Verbose,
     Weights,
     explaining,
 )
-from darknet_compat.cli.pictures import Answers, find_pictures, timed
+from darknet_compat.cli.pictures import Answers, announce, find_pictures, timed
 
 if TYPE_CHECKING:
     from darknet_compat.inference.results import Classification
@@ -56,6 +57,7 @@ def classify(
     precision: PrecisionMode = Precision.fp32,
     backend: BackendName = Backend.auto,
     batch: Batch = 1,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Name what pictures show, with probabilities.
@@ -86,6 +88,7 @@ def classify(
             leaves=leaves,
             progress=progress,
         )
+    announce(classifier.choice, verbose)
     with terminal.counted(timed(classifier.stream(pictures, batch), batch), len(pictures), quiet=json) as results:
         for (picture, answer), seconds in results:
             if isinstance(answer, Failure):

@@ -25,11 +25,12 @@ from darknet_compat.cli.options import (
     PrecisionMode,
     ResizeMode,
     Rule,
+    Verbose,
     Weights,
     explaining,
     parse_fraction,
 )
-from darknet_compat.cli.pictures import Answers, find_pictures, output_paths, timed
+from darknet_compat.cli.pictures import Answers, announce, find_pictures, output_paths, timed
 
 if TYPE_CHECKING:
     from darknet_compat.inference.detector import Detector
@@ -75,6 +76,7 @@ def detect(
     backend: BackendName = Backend.auto,
     batch: Batch = 1,
     out: Out = None,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Find objects in pictures, and draw them.
@@ -111,6 +113,7 @@ def detect(
             resize=resize.value if resize else None,
             progress=progress,
         )
+    announce(detector.choice, verbose)
     with terminal.counted(timed(detector.stream(pictures, batch), batch), len(pictures), quiet=json) as results:
         for (picture, found), seconds in results:
             if isinstance(found, Failure):

@@ -151,6 +151,7 @@ Level = Annotated[
     typer.Option("--level", min=0, metavar="N", help="With a WordTree: go no deeper than this, 0 being the roots."),
 ]
 Batch = Annotated[int, typer.Option("--batch", min=1, max=1024, metavar="N", help="Pictures a pass of the network.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Say on stderr which backend runs the model, and why.")]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document for programs, and nothing else, on stdout.")
 ]

@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from darknet_compat.cli import terminal
 from darknet_compat.errors import ImageError
+
+if TYPE_CHECKING:
+    from darknet_compat.inference.backends import Choice
 
 _Answer = TypeVar("_Answer")
 
@@ -135,6 +138,12 @@ def output_paths(pictures: Iterable[Path], folder: Path) -> dict[Path, Path]:
 
 def _key(path: Path) -> str:
     return os.path.realpath(path).casefold()
+
+
+def announce(choice: Choice, verbose: bool) -> None:
+    """Say which backend runs the model and why, where that is wanted."""
+    if verbose:
+        terminal.say(f"{choice.backend}: {choice.why}")
 
 
 def timed(answers: Iterator[_Answer], batch: int) -> Iterator[tuple[_Answer, float]]:

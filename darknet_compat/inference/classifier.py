@@ -55,6 +55,7 @@ class Classifier:
             progress=progress,
         )
         self.runtime: Runtime = loaded.runtime
+        self.choice = loaded.choice
         self.names = loaded.names
         self.hier_thresh, self.hierarchy, self.level = hier_thresh, hierarchy, level
         tree = loaded.runtime.description.tree

@@ -74,6 +74,7 @@ class Detector:
             progress=progress,
         )
         self.runtime: Runtime = loaded.runtime
+        self.choice = loaded.choice
         self.names = self.node_names = loaded.names
         self.map: tuple[int, ...] | None = None
         if map is not None:
