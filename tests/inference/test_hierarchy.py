@@ -223,7 +223,7 @@ def test_detections_name_the_node_that_the_original_names(
     hier_thresh: float, forest: Files, library: Library, original_tree: Callable[[WordTree], c_void_p]
 ) -> None:
     theirs = original_tree(SMALL)
-    detector = dc.Detector(*forest, thresh=0.2, hier_thresh=hier_thresh, nms=1)
+    detector = dc.Detector(*forest, thresh=0.5, hier_thresh=hier_thresh, nms=1)
     depths = set()
     for seed in range(6):
         pixels = prepare(noise(64, 96, seed), detector.runtime.description).pixels
@@ -231,7 +231,7 @@ def test_detections_name_the_node_that_the_original_names(
         expected = [
             rounded(library.top(theirs, library.absolute(theirs, row), hier_thresh), score)
             for score, row in zip(outputs["objectness"], outputs["classes"], strict=True)
-            if score > np.float32(0.2)
+            if score > np.float32(0.5)
         ]
         found = detector(noise(64, 96, seed))
         assert sorted(rounded(one.class_id, one.score) for one in found) == sorted(expected)
@@ -243,10 +243,14 @@ def test_detections_name_the_node_that_the_original_names(
 @pytest.mark.parametrize("level", [None, 0, 1])
 @pytest.mark.parametrize("rule", ["paper", "darknet"])
 def test_paths_say_where_confidence_ran_out(rule: str, level: int | None, forest: Files) -> None:
-    detector = dc.Detector(*forest, thresh=0.2, hier_thresh=0.2, hierarchy=rule, level=level)  # type: ignore[arg-type]
+    detector = dc.Detector(*forest, thresh=0.5, hier_thresh=0.2, hierarchy=rule, level=level)  # type: ignore[arg-type]
     found = detector(noise(64, 96))
+    outputs = detector.runtime.infer(prepare(noise(64, 96), detector.runtime.description).pixels[None])
     assert len(found) == len(found.paths) > 3
     for one, path in zip(found, found.paths, strict=True):
+        (candidate,) = np.flatnonzero(outputs["objectness"][0] == np.float32(one.score))
+        absolute = SMALL.absolute(outputs["classes"][0, candidate])
+        assert [step.probability for step in path] == pytest.approx([absolute[step.node] for step in path], rel=1e-5)
         assert path[-1].node == one.class_id and path[-1].name == one.name
         assert [step.node for step in path] == SMALL.path(one.class_id)
         if len(path) > 1:
@@ -267,7 +271,7 @@ def test_a_map_scores_its_classes(forest: Files, tmp_path: Path) -> None:
 
 
 def test_what_there_was_no_room_for_is_counted(monkeypatch: pytest.MonkeyPatch, forest: Files) -> None:
-    detector = dc.Detector(*forest, thresh=0.2, nms=1)
+    detector = dc.Detector(*forest, thresh=0.5, nms=1)
     everything = detector(noise(64, 96))
     assert everything.dropped == 0
     monkeypatch.setattr(runtime, "SPLIT_FROM", 1)
@@ -279,9 +283,9 @@ def test_what_there_was_no_room_for_is_counted(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_the_split_head_changes_no_detection(monkeypatch: pytest.MonkeyPatch, forest: Files) -> None:
-    full = dc.Detector(*forest, thresh=0.2)
+    full = dc.Detector(*forest, thresh=0.5)
     monkeypatch.setattr(runtime, "SPLIT_FROM", 1)
-    split = dc.Detector(*forest, thresh=0.2)
+    split = dc.Detector(*forest, thresh=0.5)
     for seed in range(5):
         ours, theirs = split(noise(64, 96, seed)), full(noise(64, 96, seed))
         np.testing.assert_array_equal(ours.class_ids, theirs.class_ids)

@@ -70,6 +70,7 @@ def test_flat_classes(values: dict[str, Floats], thresh: float) -> None:
 
 @given(candidates(UNBOUNDED), st.sampled_from([0.0, 0.2, 0.5, 1.0]))
 @example(outputs(np.array([-0.5], FLOAT32), np.array([[-2.0, 1.0]], FLOAT32)), 0.5)
+@example(outputs(np.array([0.5], FLOAT32), np.array([[1.5, -2.0]], FLOAT32)), 0.5)
 def test_yolos_first_head_bounds_nothing(values: dict[str, Floats], thresh: float) -> None:
     """Probabilities and objectness are what the last layer says: above 1, below 0; two negative ones make a score."""
     assert found(values, Criteria(thresh)) == expected(values, Criteria(thresh))

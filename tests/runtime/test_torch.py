@@ -128,7 +128,8 @@ def test_a_classifiers_answer_is_its_last_head() -> None:
 
 
 def test_the_network_is_left_as_it_was() -> None:
-    network = made(region(4).replace("[convolutional]", "[convolutional]\nbatch_normalize=1", 1)).train()
+    normalized = region(4).replace("[convolutional]", "[convolutional]\nbatch_normalize=1", 1)
+    network = made(normalized.replace("[maxpool]", "[dropout]\n[maxpool]")).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     answers = []
     for precision in ("fp32", "fp16", "bf16"):
@@ -140,7 +141,8 @@ def test_the_network_is_left_as_it_was() -> None:
     assert network.state_dict().keys() == before.keys()
     for name, value in network.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
-    np.testing.assert_array_equal(TorchRuntime(network, device="cpu").infer(images())["objectness"], answers[0])
+    evaluated = TorchRuntime(network.eval(), device="cpu")
+    np.testing.assert_array_equal(evaluated.infer(images())["objectness"], answers[0])
 
 
 @pytest.mark.parametrize(("precision", "allowed"), [("fp16", 3e-3), ("bf16", 3e-2)])
@@ -153,6 +155,16 @@ def test_lower_precisions_stay_near(text: str, precision: str, allowed: float) -
         scale = max(1.0, float(np.abs(expected[name]).max()))
         assert found[name].dtype == np.float32
         np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=allowed * scale)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_heads_compute_in_float32_whatever_is_below_them(precision: str) -> None:
+    """The centre in column 60 of 64 keeps its fraction, which bf16 would round to quarters of a cell."""
+    network, batch = made(region(4, width=1024)), images(1, size=(3, 64, 1024))
+    lower = TorchRuntime(network, precision=precision, device="cpu")  # type: ignore[arg-type]
+    expected = TorchRuntime(network, device="cpu").infer(batch)["boxes"]
+    np.testing.assert_allclose(64 * lower.infer(batch)["boxes"][..., 0], 64 * expected[..., 0], rtol=0, atol=0.06)
+    assert lower.heads[0].anchors.dtype == torch.float32
 
 
 def test_threads_share_a_runtime() -> None:
