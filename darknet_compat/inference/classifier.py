@@ -14,7 +14,7 @@ from darknet_compat.formats.tree.named import read_leaves
 from darknet_compat.inference.batch import Failure, Prepared, prepared_batches
 from darknet_compat.inference.detector import Source
 from darknet_compat.inference.hierarchy import HierarchyRule, path_steps, top_nodes
-from darknet_compat.inference.model import load_model
+from darknet_compat.inference.model import expect_way_down, load_model
 from darknet_compat.inference.results import Classification
 from darknet_compat.runtime.base import Floats, Precision, Resize, Runtime
 
@@ -43,6 +43,7 @@ class Classifier:
         leaves: str | Path | None = None,
         progress: Progress | None = None,
     ) -> None:
+        expect_way_down(hier_thresh, hierarchy, level)
         loaded = load_model(
             model,
             weights,

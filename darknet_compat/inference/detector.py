@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_compat.errors import BackendError
 from darknet_compat.formats.fetch.transfer import Progress
 from darknet_compat.inference.batch import Failure, Prepared, prepared_batches
 from darknet_compat.inference.hierarchy import HierarchyRule, PathStep, path_steps
-from darknet_compat.inference.model import class_map, expect_fraction, expect_one_of, load_model
+from darknet_compat.inference.model import class_map, expect_fraction, expect_way_down, load_model
 from darknet_compat.inference.results import Detections
 from darknet_compat.inference.select import Criteria, select
 from darknet_compat.runtime.base import Precision, Resize, Runtime
@@ -57,11 +56,9 @@ class Detector:
         map: str | Path | Sequence[int] | None = None,
         progress: Progress | None = None,
     ) -> None:
-        for what, fraction in (("thresh", thresh), ("hier_thresh", hier_thresh), ("nms", nms)):
-            expect_fraction(what, fraction)
-        expect_one_of("hierarchy", hierarchy, get_args(HierarchyRule))
-        if level is not None and level < 0:
-            raise BackendError(f"level: expected 0 (the roots) or more, found {level}")
+        expect_fraction("thresh", thresh)
+        expect_fraction("nms", nms)
+        expect_way_down(hier_thresh, hierarchy, level)
         loaded = load_model(
             model,
             weights,

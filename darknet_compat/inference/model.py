@@ -17,6 +17,7 @@ from darknet_compat.formats.metadata import read_map, read_names
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.textfile import shown
 from darknet_compat.inference.backends import BACKENDS, Choice, open_runtime
+from darknet_compat.inference.hierarchy import HierarchyRule
 from darknet_compat.runtime.base import Precision, Resize, Runtime, Task
 
 _NAMES_BY_COUNT = {20: "voc.names", 80: "coco.names", 1000: "imagenet1k.names", 9418: "9k.names"}
@@ -167,3 +168,11 @@ def expect_fraction(what: str, value: object) -> None:
     """Raise BackendError for a `value` of the option `what` that is no number from 0 to 1."""
     if not (isinstance(value, Real) and 0 <= float(value) <= 1):  # which nan is not
         raise BackendError(f"{what}: expected a number from 0 to 1, found {value!r}")
+
+
+def expect_way_down(hier_thresh: object, hierarchy: str, level: int | None) -> None:
+    """Raise BackendError where these do not say how to go down a WordTree."""
+    expect_fraction("hier_thresh", hier_thresh)
+    expect_one_of("hierarchy", hierarchy, get_args(HierarchyRule))
+    if level is not None and level < 0:
+        raise BackendError(f"level: expected 0 (the roots) or more, found {level}")

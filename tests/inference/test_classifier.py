@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,9 +14,10 @@ import pytest
 from PIL import Image
 
 import darknet_compat as dc
-from darknet_compat.errors import BackendError, ImageError
+from darknet_compat.errors import BackendError, ImageError, MetadataError
 from darknet_compat.formats.wordtree import format_tree
-from darknet_compat.inference.batch import Failure
+from darknet_compat.inference.batch import Failure, prepare
+from darknet_compat.inference.hierarchy import top_nodes
 from darknet_compat.inference.results import Classification
 from darknet_compat.parity.program import parse_classes, run_program
 from darknet_compat.parity.reference import Original
@@ -99,6 +101,39 @@ def test_a_trees_leaves(nodes: int, darknet: Original, tmp_path: Path) -> None:
     assert all(tree.leaves[guess.class_id] for guess in guesses)
     np.testing.assert_allclose(found.probabilities[ids], scores, atol=1e-5)
     np.testing.assert_allclose(sum(guess.probability for guess in guesses), 1, atol=1e-4)
+
+
+def test_a_trees_answer_leads_down_to_where_confidence_ends(tmp_path: Path) -> None:
+    tree = random_tree(60, 60)
+    (tmp_path / "its.tree").write_text(format_tree(tree))
+    files = write_model(tmp_path, classifier(len(tree), "[softmax]\ntree=its.tree"), gain=1)
+    for arguments in ({}, {"hierarchy": "paper"}, {"hier_thresh": 0.1}, {"hier_thresh": 0, "level": 1}):
+        ask = dc.Classifier(*files, names=tree.names, **arguments)  # type: ignore[arg-type]
+        found = ask(noise(70, 90))
+        outputs = ask.runtime.infer(prepare(noise(70, 90), ask.runtime.description).pixels[None])["classes"]
+        (node,) = top_nodes(outputs, tree, ask.hier_thresh, ask.hierarchy, ask.level)
+        assert [step.node for step in found.path] == tree.path(int(node))
+        for step in found.path:
+            assert step.name == tree.names[step.node]
+            assert step.probability == pytest.approx(float(found.probabilities[step.node]), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"hier_thresh": 2}, "hier_thresh: expected a number from 0 to 1, found 2"),
+        ({"hierarchy": "yolo"}, "hierarchy: expected one of darknet, paper, found 'yolo'"),
+        ({"level": -1}, "level: expected 0 (the roots) or more, found -1"),
+    ],
+)
+def test_ways_down_that_are_none(toy: Files, arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(BackendError, match=f"^{re.escape(message)}$"):
+        dc.Classifier(*toy, **arguments)  # type: ignore[arg-type]
+
+
+def test_only_a_tree_has_leaves(toy: Files, tmp_path: Path) -> None:
+    with pytest.raises(MetadataError, match=r"^leaves: .*small\.cfg has no WordTree$"):
+        dc.Classifier(*toy, leaves=tmp_path / "leaves")
 
 
 def test_a_picture_is_the_same_however_it_is_handed_over(toy: Files, tmp_path: Path) -> None:

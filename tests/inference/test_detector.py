@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -226,7 +227,7 @@ def test_nothing_exceeds_1(toy: Files) -> None:
     ],
 )
 def test_what_cannot_be_asked_for(toy: Files, arguments: dict[str, object], message: str) -> None:
-    with pytest.raises(BackendError, match="^" + message.replace("(", r"\(").replace(")", r"\)") + "$"):
+    with pytest.raises(BackendError, match=f"^{re.escape(message)}$"):
         dc.Detector(*toy, **arguments)  # type: ignore[arg-type]
 
 
