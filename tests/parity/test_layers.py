@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from darknet_compat.network.load import load_network
+from darknet_compat.parity.compare import TOLERANCES, compare, verdict
 from darknet_compat.parity.layers import layer_parity
 from darknet_compat.parity.reference import Original
+from darknet_compat.parity.seeded import seeded_image
 
 CFG = Path("/usr/share/darknet/cfg")
 PHOTO = Path("/usr/share/darknet/data/dog.jpg")
@@ -89,3 +91,17 @@ def test_the_cuda_form_of_batch_normalization_is_told_from_the_cpu_form(shared_d
         for a, b in zip(expected, found, strict=True)
     )
     assert worst > 1e-4
+
+
+@pytest.mark.parametrize("folder", ["yolo-lite-voc3", "yolo-fastest-1.1"])
+def test_folding_batch_normalization_changes_no_answer(folder: str, shared_data: Path) -> None:
+    model = shared_data / "models" / folder
+    network = load_network(model / f"{folder}.cfg", model / f"{folder}.weights")
+    images = torch.from_numpy(seeded_image(network.spec.net.input[:3], 0))[None]
+    plain, folded = network.layer_outputs(images), network.folded().layer_outputs(images)
+    rows = [
+        compare(layer.type, a.numpy(), b.numpy(), TOLERANCES["torch", "folded", "fp32"])
+        for layer, a, b in zip(network.spec.layers, plain, folded, strict=True)
+    ]
+    assert verdict(rows), [row for row in rows if row.verdict == "differs"][:3]
+    assert any(row.max_abs > 0 for row in rows)  # folding has happened
