@@ -62,7 +62,7 @@ def export_onnx(
     spec, path = network.spec, Path(path)
     outputs = outputs or ("boxes" if answers(spec) else "heads")
     refuse(network, outputs, input)
-    least, most, step = free_sizes(spec, sizes)
+    least, most, step = free_sizes(spec, sizes, candidates if heads.splits(spec) else 0)
     artefact = Artefact(
         name=Path(spec.name).stem,
         task=("detect" if heads.detects(spec) else "classify") if answers(spec) else None,

@@ -15,9 +15,10 @@ DEFAULT: Sizes = (288, 608)
 _MOST = 8192
 
 
-def free_sizes(spec: NetworkSpec, wanted: Sizes | str | None) -> tuple[int, int, int]:
+def free_sizes(spec: NetworkSpec, wanted: Sizes | str | None, candidates: int = 0) -> tuple[int, int, int]:
     """(least, most, step) of a side; step 0 where only the network's own size is possible or `wanted`.
 
+    By default no side is so small that there are fewer than `candidates` cells and anchors.
     Raises ExportError for a range that was asked for and that the layers do not permit.
     """
     net = spec.net
@@ -27,8 +28,10 @@ def free_sizes(spec: NetworkSpec, wanted: Sizes | str | None) -> tuple[int, int,
     if not step:
         raise ExportError(f"{spec.name}: takes {net.width} x {net.height} only: {why}")
     if wanted is None:
-        least = min(DEFAULT[0], net.width, net.height)
-        return -(-least // step) * step, max(DEFAULT[1], net.width, net.height) // step * step, step
+        least = -(-min(DEFAULT[0], net.width, net.height) // step) * step
+        while candidates and grid_cells(spec, least) < candidates and least < min(net.width, net.height):
+            least += step
+        return least, max(DEFAULT[1], net.width, net.height) // step * step, step
     assert not isinstance(wanted, str)
     least, most = wanted
     if not 0 < least <= most <= _MOST or least % step or most % step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,12 @@ from darknet_compat.formats.onnxfile import read_top
 from darknet_compat.runtime.base import Description, Floats, Precision
 
 Array = NDArray[Any]
+
+
+def cores() -> int:
+    """How many threads to use by default: one for each core that this process may run on. What the engines take for
+    physical cores is too few on some virtual machines."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def read_artefact(path: str | Path) -> Artefact:

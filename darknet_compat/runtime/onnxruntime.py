@@ -9,7 +9,7 @@ import onnxruntime as ort
 
 from darknet_compat.errors import BackendError
 from darknet_compat.runtime.base import Precision
-from darknet_compat.runtime.exported import Array, ExportedRuntime
+from darknet_compat.runtime.exported import Array, ExportedRuntime, cores
 
 
 class OnnxRuntime(ExportedRuntime):
@@ -31,8 +31,7 @@ class OnnxRuntime(ExportedRuntime):
         super().__init__(path, precision, size)
         options = ort.SessionOptions()
         options.log_severity_level = 4  # what goes wrong comes back as an exception
-        if threads:
-            options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads or cores()
         try:
             self.session: Any = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own

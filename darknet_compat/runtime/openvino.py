@@ -13,7 +13,7 @@ import openvino as ov
 
 from darknet_compat.errors import BackendError
 from darknet_compat.runtime.base import Precision
-from darknet_compat.runtime.exported import Array, ExportedRuntime
+from darknet_compat.runtime.exported import Array, ExportedRuntime, cores
 
 PRECISIONS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
 """Always told to OpenVINO: its own default is bf16 on processors that have it."""
@@ -43,7 +43,8 @@ class OpenVinoRuntime(ExportedRuntime):
         self.config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
             "PERFORMANCE_HINT": "LATENCY",
-        } | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
+            "INFERENCE_NUM_THREADS": threads or cores(),
+        }
         self._core = ov.Core()
         self._lock = threading.Lock()
         self._compiled: OrderedDict[tuple[int, ...], _Compiled] = OrderedDict()

@@ -102,19 +102,19 @@ def test_yolo9000_by_candidates(original: Original, tmp_path: Path) -> None:
     """The candidates are torch's; those that tie in objectness may come in another order, so each is looked up."""
     network = seeded(original.cfg / "yolo9000.cfg", (320, 320))
     path = tmp_path / "m.onnx"
-    export_onnx(network, path, sizes=(288, 320))
+    assert export_onnx(network, path).sizes == (320, 608)  # at 288 there would be no 256 candidates
     weights = sum(parameter.numel() for parameter in network.parameters()) * 4
     assert path.stat().st_size < 1.01 * weights  # the classes' weights are there once
     assert_well_made(path, 25)
     torch_runtime = TorchRuntime(network)
-    for size in (320, 288):
+    for size in (320, 352):
         images = pictures(3, size, size)
-        expected = torch_runtime.infer(images, 0.3)
+        expected = torch_runtime.infer(images, 0.5)
         for kind in (OnnxRuntime, OpenVinoRuntime):
-            found = kind(path, size=(size, size)).infer(images, 0.3)
+            found = kind(path, size=(size, size)).infer(images, 0.5)
             for image in range(2):
-                count = int((expected["objectness"][image] > 0.3).sum())
-                assert 10 < count == int((found["objectness"][image] > 0.3).sum())
+                count = int((expected["objectness"][image] > 0.5).sum())
+                assert 10 < count == int((found["objectness"][image] > 0.5).sum())
                 where = [
                     int(np.abs(found["boxes"][image] - box).sum(1).argmin()) for box in expected["boxes"][image, :count]
                 ]
