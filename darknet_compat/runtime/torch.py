@@ -21,10 +21,14 @@ from darknet_compat.runtime.base import Description, Floats, Precision, Resize
 _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 CANDIDATES = 256
-"""How many candidates an image at most get class probabilities, where that is limited."""
+"""How many candidates an image at most get class probabilities, where that is limited. Time goes with those there are,
+not with this. In pictures of trained detectors up to 4.5 % of cells and anchors pass a threshold of 0.5, 11 % one of
+0.24, 24 % one of 0.1: of YOLO9000's 867 at 544 pixels 39, 93 and 209."""
 
 SPLIT_FROM = 200
-"""From how many classes on the split head is worth its gathering."""
+"""From how many classes on the head is split. It is quicker from 20 on (20, 80, 200, 1000 classes at 17 x 17, 5 % of
+candidates, one core: 0.6, 0.7, 0.8, 2.1 ms against the full head's 0.7, 1.9, 4.4, 22), but below some hundred that is
+so little of an image's time that a limit on candidates is not worth it."""
 
 _NAMES = {"xywh": "boxes", "objectness": "objectness", "classes": "classes", "dropped": "dropped"}
 
