@@ -17,6 +17,7 @@ from darknet_compat.errors import CatalogError, ExportError
 
 if TYPE_CHECKING:
     from darknet_compat.formats.artefact import Artefact
+    from darknet_compat.formats.artefact import Outputs as Kind
 
 
 class Outputs(str, Enum):
@@ -107,17 +108,22 @@ def export(
             raise CatalogError(f"{sources.cfg}: no weights are named, and there is no {beside} beside it")
         path = _place(out, sources.cfg.stem)
         try:
-            from darknet_compat.export.onnx import classes_of, export_onnx
+            from darknet_compat.export.onnx import export_onnx
+            from darknet_compat.export.refusals import answers, classes_of, refuse
+            from darknet_compat.formats.lower import load_spec
             from darknet_compat.network.load import load_network
         except ModuleNotFoundError as error:
             raise ExportError(f"{error.name} is not installed: pip install 'darknet-compat[onnx]'") from None
         start = time.perf_counter()
+        spec = load_spec(sources.cfg, size)
+        kind: Kind = outputs.value if outputs else "boxes" if answers(spec) else "heads"
+        refuse(spec, kind, input.value)
         network = load_network(sources.cfg, sources.weights, size=size)
-        classes = classes_of(network.spec)
+        classes = classes_of(spec)
         artefact = export_onnx(
             network,
             path,
-            outputs=outputs.value if outputs else None,
+            outputs=kind,
             input=input.value,
             sizes=sizes,  # type: ignore[arg-type]
             batch=batch,

@@ -6,21 +6,21 @@ import hashlib
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import onnx
 import torch
 from onnx import GraphProto, TensorProto, helper
 
-from darknet_compat.errors import ExportError
 from darknet_compat.export import heads
 from darknet_compat.export.graph import Dims, Graph, value
 from darknet_compat.export.layers import EMIT
+from darknet_compat.export.refusals import answers, classes_of, refuse, refuse_build
 from darknet_compat.export.sizes import Sizes, free_sizes, grid_cells
 from darknet_compat.export.write import model_of, simplified, write_model
 from darknet_compat.formats import spec as s
 from darknet_compat.formats.artefact import Artefact, Input, Outputs, to_properties
-from darknet_compat.formats.spec import LayerSpec, NetworkSpec
+from darknet_compat.formats.spec import NetworkSpec
 from darknet_compat.network.network import Network
 
 IR_VERSION = 8
@@ -61,7 +61,8 @@ def export_onnx(
     """
     spec, path = network.spec, Path(path)
     outputs = outputs or ("boxes" if answers(spec) else "heads")
-    refuse(network, outputs, input)
+    refuse(spec, outputs, input)
+    refuse_build(network)
     least, most, step = free_sizes(spec, sizes, candidates if heads.splits(spec) else 0)
     artefact = Artefact(
         name=Path(spec.name).stem,
@@ -149,52 +150,6 @@ def body(network: Network, graph: Graph, images: str, wanted: Sequence[int]) -> 
     return outputs
 
 
-def refuse(network: Network, outputs: Outputs, input: Input) -> None:
-    """Raise ExportError for what cannot be exported, naming the layer, before any work."""
-    spec = network.spec
-    if outputs not in get_args(Outputs) or input not in get_args(Input):
-        raise ExportError(
-            f"{spec.name}: outputs are {', '.join(get_args(Outputs))}, input {', '.join(get_args(Input))};"
-            f" found {outputs} and {input}"
-        )
-    for layer in spec.layers:
-        if why := _obstacle(layer, network):
-            raise ExportError(f"{spec.name}:{layer.line}: layer {layer.index} [{layer.type}] {why}")
-    if outputs != "heads" and not answers(spec):
-        raise ExportError(f"{spec.name}: neither detects nor classifies pictures; export its outputs as heads")
-    if outputs == "detections" and not heads.detects(spec):
-        raise ExportError(f"{spec.name}: classifies, and has no detections; export boxes, which are its classes")
-    if outputs == "detections" and spec.tree is not None:
-        raise ExportError(
-            f"{spec.name}: the way down a tree is not in the graph; export boxes, with which Detector goes it"
-        )
-
-
-def _obstacle(layer: LayerSpec, network: Network) -> str | None:
-    spec = network.spec
-    read = any(layer.index in other.sources for other in spec.layers if not isinstance(other, s.Cost))
-    if isinstance(layer, s.HEADS):
-        return "is a head that other layers read, which cannot be exported" if read else None
-    if isinstance(layer, s.Cost):
-        return "is read by other layers, which cannot be exported" if read else None
-    if type(layer) not in EMIT:
-        return "is recurrent; only feed-forward networks can be exported"
-    if getattr(network.layers[layer.index], "misread", False):
-        return "has a stride, which the CPU build misreads; export with batchnorm='cuda'"
-    if isinstance(layer, s.Shortcut):
-        stride = max(layer.other.w // layer.output.w, 1)
-        fits = all(-(-a // stride) == b for a, b in zip(layer.other[1:3], layer.output[1:3], strict=True))
-        return None if fits else f"adds {layer.other} to {layer.output}, which cannot be exported"
-    return None
-
-
-def answers(spec: NetworkSpec) -> bool:
-    """Whether the network detects or classifies pictures."""
-    # Heads that detect share the classes; a classifier's have no such number.
-    kinds = {getattr(head, "classes", None) for head in spec.heads}
-    return spec.net.input.image and len(kinds) == 1 and not any(isinstance(head, s.Iseg) for head in spec.heads)
-
-
 def weights_sha256(network: Network) -> str:
     """The checksum of the `.weights` that `save_weights` would write."""
     digest = hashlib.sha256(network.header.to_bytes())
@@ -217,14 +172,6 @@ def _tools() -> dict[str, str]:
         "onnx": onnx.__version__,
         "python": platform.python_version(),
     }
-
-
-def classes_of(spec: NetworkSpec) -> int:
-    """How many classes the answers have; 0 where there are no answers."""
-    if not answers(spec):
-        return 0
-    head = spec.heads[-1]
-    return head.classes if isinstance(head, s.Region | s.Yolo | s.Detection) else head.output.size
 
 
 def _input_value(artefact: Artefact) -> Any:

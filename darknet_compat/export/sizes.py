@@ -55,9 +55,11 @@ def _step(spec: NetworkSpec) -> tuple[int, str]:
     for layer in spec.layers:
         if _fixes(layer):
             return 0, f"layer {layer.index} [{layer.type}] needs {layer.input}"
-    ratios = {1}
+    ratios, pooled = {1}, set[int]()
     for layer in spec.layers:
-        if layer.output.image and layer.output.w > 1 and layer.output.h > 1:
+        if isinstance(layer, s.Avgpool) or pooled.intersection(layer.sources):
+            pooled.add(layer.index)  # what comes after the mean of a whole channel has no place any more
+        elif layer.output.image:
             ratios |= {-(-net.width // layer.output.w), -(-net.height // layer.output.h)}
     step = max(ratios)
     if step & (step - 1) or net.width % step or net.height % step:

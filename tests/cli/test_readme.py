@@ -16,7 +16,7 @@ from tests.cli.support import CLASSIFIER, DETECTOR, REPOSITORY, Command, paint, 
 
 README = (REPOSITORY / "README.md").read_text("utf-8")
 COMMANDS = re.findall(r"^\$ darknet-compat (.*)$", README, re.M)
-VERBS = ("info", "detect", "classify", "partial", "fetch")
+VERBS = ("info", "detect", "classify", "partial", "fetch", "export")
 
 
 def stand_ins(folder: Path) -> None:
@@ -43,11 +43,15 @@ def test_commands_run(dc: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     arguments = shlex.split(command, comments=True)
     if arguments[1:2] and arguments[1] in MODELS and arguments[0] != "info":
         weights_of_zeros(tmp_path / "cache", arguments[1])
+    if "yolov2-voc.onnx" in arguments and arguments[0] != "export":
+        assert dc("export", "yolov2-voc.cfg").code == 0
     done = dc(*arguments)
     assert (done.code, "Traceback" in done.err) == (0, False), done.err
     if redirected:
         assert {Path(entry["file"]).suffix for entry in json.loads(done.out)["images"]} == {".jpg", ".png"}
-    if "--out" in arguments:
+    if arguments[0] == "export":
+        assert Path(arguments[-1]).is_file()
+    elif "--out" in arguments:
         assert (tmp_path / "found" / "dog.jpg").is_file()
     if arguments[0] == "partial":
         assert (tmp_path / "darknet19_448.conv.23").is_file()

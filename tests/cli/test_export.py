@@ -1,0 +1,67 @@
+"""`export`: a file that `detect` and `classify` take, and everything that can be wrong with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import onnx
+
+from tests.cli.support import Command, Toy
+
+
+def test_writes_a_file_that_detect_takes(dc: Command, detector: Toy, tmp_path: Path, photos: list[Path]) -> None:
+    out = tmp_path / "made"
+    done = dc("export", detector.cfg, "--out", out, "--sizes", "fixed")
+    assert (done.code, done.err) == (0, "")
+    file = out / f"{detector.cfg.stem}.onnx"
+    assert done.out.startswith(f"{file}: ") and "32 x 32, boxes" in done.out
+    expected = json.loads(dc("detect", detector.cfg, photos[0], "--thresh", "0.1", "--json").out)
+    for backend in ("auto", "onnxruntime", "openvino"):
+        found = dc("detect", file, photos[0], "--thresh", "0.1", "--backend", backend, "--json")
+        assert found.code == 0
+        for theirs, ours in zip(expected["images"], json.loads(found.out)["images"], strict=True):
+            assert [one["class"] for one in ours["detections"]] == [one["class"] for one in theirs["detections"]]
+
+
+def test_json_says_what_was_made(dc: Command, classifier: Toy, tmp_path: Path, photos: list[Path]) -> None:
+    file = tmp_path / "c.onnx"
+    options = ("--input", "uint8", "--batch", "2", "--json")
+    entry = json.loads(dc("export", classifier.cfg, "--out", file, *options).out)
+    assert entry["file"] == str(file) and entry["bytes"] == file.stat().st_size
+    assert (entry["outputs"], entry["input"], entry["batch"], entry["classes"]) == ("boxes", "uint8", 2, 3)
+    assert dc("classify", file, photos[0], "--verbose").err.startswith("darknet-compat: openvino: ")
+
+
+def test_options_reach_the_file(dc: Command, detector: Toy, tmp_path: Path) -> None:
+    names, file = tmp_path / "two.names", tmp_path / "d.onnx"
+    names.write_text("left\nright\n")
+    options = ("--names", names, "--outputs", "detections", "--thresh", "0.1", "--nms", "0.3", "--resize", "stretch")
+    assert dc("export", detector.cfg, "--out", file, *options).code == 0
+    model = onnx.load(file)
+    said = {p.key.removeprefix("darknet_compat."): json.loads(p.value) for p in model.metadata_props}
+    assert said["names"] == ["left", "right"] and said["resize"] == "stretch"
+    assert (said["thresh"], said["nms"], said["outputs"]) == (0.1, 0.3, "detections")
+    assert "NonMaxSuppression" in {node.op_type for node in model.graph.node}
+
+
+def test_bad_input_is_one_line_and_leaves_nothing(dc: Command, detector: Toy, tmp_path: Path) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    recurrent = tmp_path / "r.cfg"
+    recurrent.write_text("[net]\ninputs=4\n[rnn]\noutput=4\nhidden=4\n")
+    recurrent.with_suffix(".weights").write_bytes(bytes(20 + 4 * 60))
+    out = folder / "m.onnx"
+    cases = {
+        (detector.cfg, "--sizes", "33-64"): "expected sizes from least to most",
+        (detector.cfg, "--weights", "absent.weights"): "absent.weights",
+        (recurrent,): "[rnn] is recurrent",
+        ("absent.cfg",): "no such file",
+    }
+    for arguments, reason in cases.items():
+        done = dc("export", *arguments, "--out", out)
+        assert (done.code, done.out) == (1, ""), arguments
+        assert reason in done.err and done.err.count("\n") == 1, done.err
+    assert dc("export", detector.cfg, "--out", tmp_path / "no" / "m.onnx").code == 1
+    assert dc("export", detector.cfg, "--sizes", "wide").code == 2
+    assert not list(folder.iterdir())
