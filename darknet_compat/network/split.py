@@ -49,20 +49,23 @@ def splittable(spec: NetworkSpec) -> bool:
 
 
 class SplitRegion(nn.Module):
-    """The last convolution and its [region] as one module, sharing the convolution's weights."""
+    """The last convolution and its [region] as one module, which then needs the convolution no more."""
 
     def __init__(self, convolution: Convolutional, region: Region, limit: int) -> None:
         super().__init__()
         spec = region.spec
         self.region, self.limit = region, limit
         self.box_entries = spec.coords + 1
-        weights = convolution.weights.flatten(1).unflatten(0, (spec.num, -1))  # [num, coords + 1 + C, channels]
-        biases = convolution.biases.unflatten(0, (spec.num, -1))  # [num, coords + 1 + C]
+        weights = (
+            convolution.weights.detach().flatten(1).unflatten(0, (spec.num, -1))
+        )  # [num, coords + 1 + C, channels]
+        biases = convolution.biases.detach().unflatten(0, (spec.num, -1))  # [num, coords + 1 + C]
         box_weights = weights[:, : self.box_entries].flatten(0, 1)[:, :, None, None]
         self.register_buffer("box_weights", box_weights, persistent=False)  # [num·(coords + 1), channels, 1, 1]
         self.register_buffer("box_biases", biases[:, : self.box_entries].flatten(), persistent=False)
-        # Views: the weights of nine thousand classes are not held twice.
-        self.register_buffer("class_weights", weights[:, self.box_entries :], persistent=False)  # [num, C, channels]
+        # Lying this way, they are read once from end to end for a few candidates; the other way takes twice the time.
+        class_weights = weights[:, self.box_entries :].transpose(1, 2).contiguous()
+        self.register_buffer("class_weights", class_weights, persistent=False)  # [num, channels, C]
         self.register_buffer("class_biases", biases[:, self.box_entries :], persistent=False)  # [num, C]
 
     def forward(self, features: Tensor, thresh: float = 0.0) -> Candidates:
@@ -80,7 +83,7 @@ class SplitRegion(nn.Module):
             image, rank = ((objectness > 0) & (chosen // area == anchor)).nonzero(as_tuple=True)  # [M], [M]
             if len(image):
                 there = cells[image, chosen[image, rank] % area]  # [M, channels]
-                classes[image, rank] = F.linear(there, *self._class_rows(anchor)).float()  # [M, C]
+                classes[image, rank] = self._class_logits(there, anchor).float()  # [M, C]
         return Candidates(xywh, objectness, self.region.activate_classes(classes, -1), (counts - kept).clamp_min(0))
 
     def static(self, features: Tensor) -> Candidates:
@@ -98,7 +101,7 @@ class SplitRegion(nn.Module):
         there = cells.gather(1, cell[..., None].expand(-1, -1, features.shape[1]))  # [N, K, channels]
         logits = torch.zeros((), dtype=features.dtype, device=features.device)
         for number in range(self.region.spec.num):
-            logits = torch.where((anchor == number)[..., None], F.linear(there, *self._class_rows(number)), logits)
+            logits = torch.where((anchor == number)[..., None], self._class_logits(there, number), logits)
         classes = self.region.activate_classes(logits.float(), -1)  # [N, K, C]
         dropped = torch.zeros_like(anchor[:, 0])
         return Candidates(xywh.gather(1, chosen[..., None].expand(-1, -1, 4)), objectness, classes, dropped)
@@ -108,6 +111,6 @@ class SplitRegion(nn.Module):
         raw = F.conv2d(features, self.get_buffer("box_weights"), self.get_buffer("box_biases")).float()
         return self.region.objects(by_anchor(raw, self.region.spec.num))
 
-    def _class_rows(self, anchor: int) -> tuple[Tensor, Tensor]:
-        """Weights [C, channels] and biases [C] of one anchor's classes."""
-        return self.get_buffer("class_weights")[anchor], self.get_buffer("class_biases")[anchor]
+    def _class_logits(self, there: Tensor, anchor: int) -> Tensor:
+        """Features [..., channels] → the logits of one anchor's classes, [..., C]."""
+        return there @ self.get_buffer("class_weights")[anchor] + self.get_buffer("class_biases")[anchor]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from darknet_compat.errors import BackendError
 from darknet_compat.formats import spec as s
@@ -69,7 +69,9 @@ class TorchRuntime:
         if not (splittable(self.network.spec) and isinstance(convolution, Convolutional)):
             return None
         assert isinstance(region, heads.Region)
-        return SplitRegion(convolution, region, candidates)
+        split = SplitRegion(convolution, region, candidates)
+        self.network.layers[-2] = nn.Identity()  # so that the weights of the classes are not held twice
+        return split
 
     @torch.inference_mode()
     def infer(self, images: Floats, thresh: float = 0.0) -> Mapping[str, Floats]:

@@ -116,14 +116,6 @@ def test_no_candidate_at_all(network: Network) -> None:
     assert found.dropped.tolist() == [0, 0]
 
 
-def test_the_weights_of_the_classes_are_not_held_twice(network: Network) -> None:
-    convolution = network.layers[-2]
-    split = split_of(network)
-    start = convolution.weights.data_ptr()
-    held = split.get_buffer("class_weights")
-    assert start < held.data_ptr() < start + 4 * convolution.weights.numel()
-
-
 @pytest.mark.parametrize(
     ("head", "last"),
     [

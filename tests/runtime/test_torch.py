@@ -271,6 +271,16 @@ def test_what_there_was_no_room_for_is_counted(both: Callable) -> None:
 def test_many_classes_split_by_themselves_and_few_do_not() -> None:
     assert TorchRuntime(made(region(runtime.SPLIT_FROM)), device="cpu").split is not None
     assert TorchRuntime(made(region(runtime.SPLIT_FROM - 1)), device="cpu").split is None
+
+
+def test_the_split_head_does_not_hold_the_classes_weights_twice() -> None:
+    network = made(region(runtime.SPLIT_FROM))
+    split = TorchRuntime(network, device="cpu")
+    held = [*split.network.parameters(), *split.network.buffers(), *split.heads[-1].buffers()]
+    assert split.split is not None
+    held += split.split.buffers()
+    count = {tensor.data_ptr(): tensor.numel() for tensor in held}
+    assert sum(count.values()) <= 1.01 * sum(parameter.numel() for parameter in network.parameters())
     assert TorchRuntime(made(region(300, "background=1")), device="cpu").split is None
     assert TorchRuntime(made(classifier(300)), device="cpu").split is None
 
