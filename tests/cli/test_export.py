@@ -30,7 +30,7 @@ def test_json_says_what_was_made(dc: Command, classifier: Toy, tmp_path: Path, p
     entry = json.loads(dc("export", classifier.cfg, "--out", file, *options).out)
     assert entry["file"] == str(file) and entry["bytes"] == file.stat().st_size
     assert (entry["outputs"], entry["input"], entry["batch"], entry["classes"]) == ("boxes", "uint8", 2, 3)
-    assert dc("classify", file, photos[0], "--verbose").err.startswith("darknet-compat: openvino: ")
+    assert dc("classify", file, photos[0], "--verbose").err.startswith("darknet-compat: onnxruntime: ")
 
 
 def test_options_reach_the_file(dc: Command, detector: Toy, tmp_path: Path) -> None:

@@ -267,10 +267,14 @@ def test_auto_takes_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(backends, "_installed", lambda name: name in packages)
 
     there("openvino", "onnxruntime")
-    assert choose(True, "auto", "fp32").backend == "openvino"
+    assert choose(True, "auto", "fp32").backend == "onnxruntime"
     assert choose(True, "auto", "bf16").backend == "openvino"
-    assert choose(True, "onnxruntime", "fp32").backend == "onnxruntime"
+    assert choose(True, "openvino", "fp32").backend == "openvino"
     assert choose(False, "auto", "fp32").backend == "torch"
+    there("openvino")
+    assert choose(True, "auto", "fp32").backend == "openvino"
+    with pytest.raises(BackendError, match="fp16 needs torch"):
+        choose(True, "auto", "fp16")
     there("onnxruntime")
     assert choose(True, "auto", "fp32").backend == "onnxruntime"
     with pytest.raises(BackendError, match="bf16 needs openvino"):
