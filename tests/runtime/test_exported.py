@@ -294,8 +294,10 @@ def test_a_cfg_is_exported_once_into_the_cache(
     assert len(expected) > 0
     for backend in ("onnxruntime", "openvino"):
         found = Detector(cfg, backend=backend, thresh=0.1)(photos[0])
-        assert found.names == expected.names
-        assert np.abs(found.boxes - expected.boxes).max() < 0.5
+        assert sorted(found.names) == sorted(expected.names)
+        # Scores that are equal but for rounding may change places.
+        apart = np.abs(found.boxes[:, None] - expected.boxes[None]).max(2)  # [found, expected]
+        assert max(apart.min(0).max(), apart.min(1).max()) < 0.5
     (file,) = (tmp_path / "onnx").iterdir()
     written = file.stat().st_mtime_ns
     assert cached_export(cfg, cfg.with_suffix(".weights"), None) == file
