@@ -175,25 +175,22 @@ _CHILD = """
 import resource, sys
 from darknet_compat.network.load import load_network
 from darknet_compat.export.onnx import export_onnx
-import onnxslim, time
+import onnxslim
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) << 10
 before = peak()
-start = time.perf_counter()
 export_onnx(load_network(sys.argv[1], sys.argv[2]), sys.argv[3])
-print(time.perf_counter() - start, peak() - before)
+print(peak() - before)
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory where Linux keeps it")
-def test_export_is_quick_and_needs_little_memory(original: Original, tmp_path: Path) -> None:
+def test_export_needs_little_memory(original: Original, tmp_path: Path) -> None:
     cfg, weights = original.cfg / "yolov2-voc.cfg", tmp_path / "m.weights"
     save_weights(Network(load_spec(cfg)), weights)
     command = [sys.executable, "-c", _CHILD, cfg, weights, tmp_path / "m.onnx"]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
-    seconds, memory = map(float, done.stdout.split())
-    assert seconds <= 15
-    assert memory <= 3 * weights.stat().st_size
+    assert int(done.stdout) <= 3 * weights.stat().st_size
 
 
 def test_the_network_is_left_as_it_was(tmp_path: Path) -> None:

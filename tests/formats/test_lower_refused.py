@@ -232,10 +232,10 @@ def test_a_small_file_that_asks_for_gigabytes_is_refused_before_anything_is_allo
     text = f"[net]\n{net}\n{HUGE[what]}"
     assert len(text) < 200
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         message = refusal(lambda: lower(parse_cfg(text, "m.cfg")))
-        assert time.perf_counter() - start < 0.5
+        assert time.process_time() - start < 2
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()

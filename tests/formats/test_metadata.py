@@ -198,9 +198,9 @@ def test_links_are_followed_before_deciding(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [".", "", "n" * 300, "x/" * 200_000, "a\0b", "\udcff", "/dev/null"])
 def test_names_of_nothing(name: str, tmp_path: Path) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     refusal(lambda: resolve_inside(name, [tmp_path], "m"))
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 2
 
 
 def test_where_a_cfgs_files_are_looked_for(tmp_path: Path) -> None:

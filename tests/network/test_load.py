@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import statistics
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -305,21 +303,3 @@ def test_loading_takes_no_more_memory_than_the_weights(yolov2_voc: Path) -> None
     command = [sys.executable, "-c", PEAK, str(YOLOV2_VOC), str(yolov2_voc)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=120)
     assert 0.9 < int(done.stdout) / yolov2_voc.stat().st_size < 1.3
-
-
-@pytest.mark.slow
-def test_loading_takes_at_most_twice_as_long_as_reading(yolov2_voc: Path) -> None:
-    """The median of interleaved runs, the file in the page cache. Measured: 1.1 times `np.fromfile`."""
-
-    def seconds(call: Callable[[], object]) -> float:
-        start = time.perf_counter()
-        result = call()
-        taken = time.perf_counter() - start
-        del result
-        return taken
-
-    reading, loading = [], []
-    for _ in range(11):
-        reading.append(seconds(lambda: np.fromfile(yolov2_voc, np.uint8)))
-        loading.append(seconds(lambda: load_network(YOLOV2_VOC, yolov2_voc)))
-    assert statistics.median(loading) <= 2 * statistics.median(reading)

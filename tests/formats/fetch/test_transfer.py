@@ -80,12 +80,12 @@ def test_a_line_that_breaks_often_is_borne_as_long_as_something_arrives(server: 
 def test_a_stalled_connection_is_resumed(server: Server, target: Path) -> None:
     def stalls(handler: Handler) -> None:
         gives(DATA, upto=100_000)(handler)
-        time.sleep(0.8)
+        time.sleep(4)
 
     begun = time.monotonic()
     assert get(server, target, stalls, gives(DATA)).read_bytes() == DATA
     assert server.ranges() == [None, "bytes=100000-"]
-    assert time.monotonic() - begun < 0.7
+    assert time.monotonic() - begun < 3
 
 
 def test_a_later_run_resumes(server: Server, target: Path) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -246,9 +245,7 @@ def released() -> WordTree:
 @pytest.mark.reference
 def test_the_1000_classes_give_the_papers_1369_nodes() -> None:
     labels, imagenet = packaged("imagenet1k.labels"), visual_nouns()
-    start = time.process_time()
     tree = build_tree(installed(), labels, among=imagenet)
-    assert time.process_time() - start < 10  # 1 s on an idle machine
     assert len(tree) == 1369
     assert {name for name, leaf in zip(tree.names, tree.leaves, strict=True) if leaf} == set(labels)
     shuffled = list(labels)

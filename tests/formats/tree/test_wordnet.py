@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -177,15 +176,12 @@ def test_a_missing_index_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.reference
-def test_wordnet_3_is_read_in_no_time() -> None:
+def test_wordnet_3_is_read_whole() -> None:
     whole = installed()
     assert len(whole) == 82115  # WordNet 3.0's count of noun synsets, wnstats(7)
     assert whole.words["n02084071"] == ("dog", "domestic dog", "Canis familiaris")
     assert whole.hypernyms["n02084071"] == ("n02083346", "n01317541")
     assert [name for name, above in whole.hypernyms.items() if not above] == ["n00001740"]
-    start = time.process_time()
-    read_wordnet(whole.source)
-    assert time.process_time() - start < 4  # 0.8 s on an idle machine
 
 
 @pytest.mark.reference
