@@ -67,10 +67,10 @@ class TorchRuntime:
 
     def _split(self, candidates: int) -> SplitRegion | None:
         """The last convolution and head as one, where the network has such."""
-        convolution, region = self.network.layers[-2], self.heads[-1]
-        if not (splittable(self.network.spec) and isinstance(convolution, Convolutional)):
+        if not splittable(self.network.spec):
             return None
-        assert isinstance(region, heads.Region)
+        convolution, region = self.network.layers[-2], self.heads[-1]
+        assert isinstance(convolution, Convolutional) and isinstance(region, heads.Region)
         split = SplitRegion(convolution, region, candidates)
         self.network.layers[-2] = nn.Identity()  # so that the weights of the classes are not held twice
         return split

@@ -235,7 +235,7 @@ def test_a_small_file_that_asks_for_gigabytes_is_refused_before_anything_is_allo
     start = time.process_time()
     try:
         message = refusal(lambda: lower(parse_cfg(text, "m.cfg")))
-        assert time.process_time() - start < 2
+        assert time.process_time() - start < 0.5
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()

@@ -210,7 +210,7 @@ def test_a_gigabyte_costs_neither_time_nor_memory(right: bool, tmp_path: Path) -
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 0.5
     assert resident() - before < 20_000_000
 
 

@@ -268,6 +268,13 @@ def test_what_there_was_no_room_for_is_counted(both: Callable) -> None:
         np.testing.assert_allclose(found["objectness"][row], certain[:5], rtol=1e-5)
 
 
+def test_a_network_of_one_layer_with_many_classes_runs() -> None:
+    network = made("[net]\nwidth=20\nheight=5\nchannels=3\n[softmax]\n")
+    assert network.spec.heads[0].output.size >= runtime.SPLIT_FROM
+    found = TorchRuntime(network, device="cpu").infer(np.random.default_rng(0).random((1, 3, 5, 20), np.float32))
+    np.testing.assert_allclose(found["classes"].sum(), 1, rtol=1e-5)
+
+
 def test_many_classes_split_by_themselves_and_few_do_not() -> None:
     assert TorchRuntime(made(region(runtime.SPLIT_FROM)), device="cpu").split is not None
     assert TorchRuntime(made(region(runtime.SPLIT_FROM - 1)), device="cpu").split is None
