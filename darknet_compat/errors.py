@@ -36,6 +36,10 @@ class ImageError(DarknetCompatError):
     """A picture that cannot be read, or is too small or too large to be one."""
 
 
+class DatasetError(DarknetCompatError):
+    """Labelled pictures that cannot be used: a list, an annotation or a label that is none."""
+
+
 class CatalogError(DarknetCompatError):
     """A model name that nobody knows, or one of its files that is nowhere to be found."""
 

@@ -1,0 +1,1 @@
+"""Labelled pictures, whatever format they come in: one kind of value for training, evaluation and calibration."""

@@ -1,0 +1,111 @@
+"""What a labelled picture is, and what a collection of them has to offer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What is in one picture, one row an object.
+
+    `boxes` float64 [N, 4]: centre x, centre y, width, height as fractions of the picture, as in Darknet's label files.
+    A row of zeros is Darknet's own mark for a label of the whole picture: the class is in it, nobody drew where.
+    `classes` int64 [N]: indices of the data set's names. `difficult` bool [N]: VOC's mark, counted neither way.
+    `crowd` bool [N]: COCO's mark for a group of objects.
+    """
+
+    boxes: NDArray[np.float64]
+    classes: NDArray[np.int64]
+    difficult: NDArray[np.bool_]
+    crowd: NDArray[np.bool_]
+
+    @classmethod
+    def drawn(cls, boxes: Any, classes: Any, difficult: Any = None, crowd: Any = None) -> Labels:
+        """Boxes as fractions with their classes; marks that are not given are False."""
+        boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+        classes = np.asarray(classes, np.int64).reshape(-1)
+        marks = [
+            np.zeros(len(classes), bool) if mark is None else np.asarray(mark, bool).reshape(-1)
+            for mark in (difficult, crowd)
+        ]
+        if {len(boxes), *map(len, marks)} != {len(classes)}:
+            raise ValueError(f"expected as many boxes and marks as classes ({len(classes)}), found {len(boxes)} boxes")
+        return cls(boxes, classes, *marks)
+
+    @classmethod
+    def from_corners(
+        cls, corners: Any, size: tuple[int, int], classes: Any, difficult: Any = None, crowd: Any = None
+    ) -> Labels:
+        """The same from [N, 4] x1 y1 x2 y2 in pixels of a picture of `size` (width, height), x2 and y2 exclusive."""
+        x1, y1, x2, y2 = np.asarray(corners, np.float64).reshape(-1, 4).T
+        width, height = size
+        boxes = np.stack([(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height], 1)
+        return cls.drawn(boxes, classes, difficult, crowd)
+
+    @classmethod
+    def whole_picture(cls, class_id: int) -> Labels:
+        """A label of the whole picture."""
+        return cls.drawn(np.zeros((1, 4)), [class_id])
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    @property
+    def is_drawn(self) -> NDArray[np.bool_]:
+        """[N]: the rows that have a box."""
+        drawn: NDArray[np.bool_] = self.boxes.any(axis=1)
+        return drawn
+
+    def corners(self, width: int, height: int) -> NDArray[np.float64]:
+        """[N, 4] x1 y1 x2 y2 in pixels of a picture of `width` x `height`, x2 and y2 exclusive.
+
+        Rounded to a millionth of a pixel: what was an integer in an annotation file is the same integer again.
+        """
+        x, y, w, h = self.boxes.T
+        corners = np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], axis=1) * [width, height, width, height]
+        return np.round(corners, 6)
+
+
+class Sample(NamedTuple):
+    """One labelled picture: what results call it (a VOC id, a file's stem), what `vision.image.decode` reads (a path, or
+    a composed picture, uint8 [H, W, 3] in BGR), and what is in it."""
+
+    id: str
+    image: Path | NDArray[np.uint8]
+    labels: Labels
+
+
+class Dataset(Sequence[Sample], ABC):
+    """Labelled pictures in a fixed order. Labels are read when asked for: making one touches no picture.
+
+    `title` is what people call it, `names` its classes. Safe to share between threads and processes.
+    """
+
+    title: str
+    names: tuple[str, ...]
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def sample(self, index: int) -> Sample:
+        """Picture number `index`, from 0. Raises DatasetError, naming file and line, for labels that are none."""
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        if isinstance(index, slice):
+            return [self.sample(number) for number in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"{self.title} has {len(self)} pictures, number {index} is not one of them")
+        return self.sample(index % len(self))
