@@ -75,8 +75,8 @@ class Labels:
 
 
 class Sample(NamedTuple):
-    """One labelled picture: what results call it (a VOC id, a file's stem), what `vision.image.decode` reads (a path, or
-    a composed picture, uint8 [H, W, 3] in BGR), and what is in it."""
+    """One labelled picture: what results call it (a VOC id, a file's stem), what `vision.image.decode` reads (a path,
+    or a composed picture, uint8 [H, W, 3] in BGR), and what is in it."""
 
     id: str
     image: Path | NDArray[np.uint8]
