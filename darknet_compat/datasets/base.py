@@ -61,8 +61,7 @@ class Labels:
     @property
     def is_drawn(self) -> NDArray[np.bool_]:
         """[N]: the rows that have a box."""
-        drawn: NDArray[np.bool_] = self.boxes.any(axis=1)
-        return drawn
+        return np.any(self.boxes != 0, axis=1)
 
     def corners(self, width: int, height: int) -> NDArray[np.float64]:
         """[N, 4] x1 y1 x2 y2 in pixels of a picture of `width` x `height`, x2 and y2 exclusive.
