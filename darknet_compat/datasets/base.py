@@ -61,7 +61,8 @@ class Labels:
     @property
     def is_drawn(self) -> NDArray[np.bool_]:
         """[N]: the rows that have a box."""
-        return np.any(self.boxes != 0, axis=1)
+        drawn: NDArray[np.bool_] = np.asarray(self.boxes != 0).any(axis=1)
+        return drawn
 
     def corners(self, width: int, height: int) -> NDArray[np.float64]:
         """[N, 4] x1 y1 x2 y2 in pixels of a picture of `width` x `height`, x2 and y2 exclusive.
