@@ -61,7 +61,7 @@ class Labels:
     @property
     def is_drawn(self) -> NDArray[np.bool_]:
         """[N]: the rows that have a box."""
-        drawn: NDArray[np.bool_] = np.asarray(self.boxes != 0).any(axis=1)
+        drawn: NDArray[np.bool_] = np.logical_or.reduce(self.boxes != 0, axis=1)
         return drawn
 
     def corners(self, width: int, height: int) -> NDArray[np.float64]:
