@@ -1,0 +1,75 @@
+"""A definition for another number of classes: the heads' options and the layer in front of each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from darknet_compat.errors import CfgError
+from darknet_compat.formats.cfg import Cfg, Option, Options, Section
+
+_OUTPUTS = {"convolutional": "filters", "conv": "filters", "connected": "output", "conn": "output"}
+"""The layers that can give a head its values, and the option that says how many."""
+
+
+def _region_values(head: Options, classes: int) -> int:
+    return head.integer("num", 1) * (classes + head.integer("coords", 4) + 1)
+
+
+def _yolo_values(head: Options, classes: int) -> int:
+    return (len(head.integers("mask")) or head.integer("num", 1)) * (classes + 5)
+
+
+def _detection_values(head: Options, classes: int) -> int:
+    boxes = head.integer("num", 1) * (1 + head.integer("coords", 1))
+    return head.integer("side", 7) ** 2 * (classes + boxes)
+
+
+def _softmax_values(head: Options, classes: int) -> int:
+    return head.integer("groups", 1) * classes
+
+
+_VALUES: dict[str, Callable[[Options, int], int]] = {
+    "region": _region_values,
+    "yolo": _yolo_values,
+    "detection": _detection_values,
+    "softmax": _softmax_values,
+    "soft": _softmax_values,
+}
+"""How many values a head of so many classes reads: per cell for [region] and [yolo], in all for the others."""
+
+_OF_OTHER_CLASSES = ("tree", "map")
+
+
+def with_classes(cfg: Cfg, classes: int) -> Cfg:
+    """The same network for `classes` classes: each head's `classes`, and the `filters` or `output` of what feeds it.
+
+    A tree or a map belongs to the old classes and is left out. Raises CfgError where no head is found, or nothing in
+    front of it whose outputs could be changed.
+    """
+    sections = list(cfg.sections)
+    heads = [number for number, section in enumerate(sections) if section.type in _VALUES]
+    if not heads:
+        raise CfgError(f"{cfg.name}: has no head whose classes could be changed ({', '.join(_VALUES)})")
+    for head in heads:
+        section = sections[head]
+        values = _VALUES[section.type](Options(section, cfg.name), classes)
+        feeder = next((at for at in range(head - 1, 0, -1) if sections[at].type in _OUTPUTS), None)
+        if feeder is None:
+            raise CfgError(
+                f"{cfg.name}:{section.line}: [{section.type}] follows no layer whose outputs could be changed"
+            )
+        sections[feeder] = _with(sections[feeder], _OUTPUTS[sections[feeder].type], values)
+        kept = tuple(option for option in section.options if option.key not in _OF_OTHER_CLASSES)
+        section = dataclasses.replace(section, options=kept)
+        is_softmax = section.type in ("softmax", "soft")  # which has no such option
+        sections[head] = section if is_softmax else _with(section, "classes", classes)
+    return Cfg(tuple(sections), cfg.name)
+
+
+def _with(section: Section, key: str, value: int) -> Section:
+    """The section with an option set, where it stood or at the end."""
+    old = section.find(key)
+    new = Option(key, str(value), old.line if old else section.line)
+    options = tuple(new if option is old else option for option in section.options)
+    return dataclasses.replace(section, options=options if old else (*options, new))
