@@ -48,6 +48,10 @@ class DownloadError(DarknetCompatError):
     """A download that failed, arrived damaged, or turned out to be something else (a web page, say)."""
 
 
+class TrainingError(DarknetCompatError):
+    """Training that cannot begin as asked, cannot be resumed, or has come to numbers that are none."""
+
+
 class OriginalError(DarknetCompatError):
     """The original Darknet is not installed, or it died on what it was given."""
 

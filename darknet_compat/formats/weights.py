@@ -29,6 +29,7 @@ __all__ = [
     "Header",
     "Slot",
     "Weights",
+    "covered_layers",
     "cut_weights",
     "read_header",
     "read_weights",
@@ -114,6 +115,25 @@ def cut_weights(path: str | Path, spec: NetworkSpec, out: str | Path, cutoff: in
             )
         kept.append((slot, array))
     write_weights(out, Header(), kept)
+
+
+def covered_layers(path: str | Path, spec: NetworkSpec) -> int:
+    """How many of the network's first layers the file holds exactly: all of them, fewer of a cut file
+    (`darknet19_448.conv.23`: 23), or 0 where its length fits no number of layers.
+
+    Raises WeightsError as `read_header`.
+    """
+    size, header = _open(path)
+    left = size - header.layout.size
+    per_layer = [0] * len(spec.layers)
+    for slot in slots(spec, transposed=header.transposed):
+        per_layer[slot.layer] += 4 * slot.size
+    covered = 0
+    for number, wanted in enumerate(per_layer, start=1):
+        left -= wanted
+        if left == 0:  # layers without weights go with the one before them
+            covered = number
+    return covered
 
 
 def _open(path: str | Path) -> tuple[int, Header]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from darknet_compat.formats.lower import load_spec
-from darknet_compat.formats.weights import Header, cut_weights, read_weights
+from darknet_compat.formats.weights import Header, covered_layers, cut_weights, read_weights
 from tests.conftest import Original
 from tests.formats.making import (
     DETECTOR,
@@ -105,3 +105,14 @@ def test_cutting_a_real_file_is_darknet_partial(original: Original, shared_data:
     assert cut.header == Header()
     for (slot, array), (_, expected) in zip(cut.arrays, whole.arrays[: len(cut.arrays)], strict=True):
         assert np.array_equal(array, expected), slot
+
+
+def test_how_many_layers_a_file_covers(tmp_path: Path) -> None:
+    spec = spec_of(DETECTOR)
+    data = bytes_for(spec, OLD)
+    path = file_with(tmp_path / "m.weights", data)
+    assert covered_layers(path, spec) == len(spec.layers)
+    cut_weights(path, spec, tmp_path / "cut", 2)
+    assert covered_layers(tmp_path / "cut", spec) == 2
+    assert covered_layers(file_with(tmp_path / "long", data + bytes(4)), spec) == 0
+    assert covered_layers(file_with(tmp_path / "short", data[:-4]), spec) == 0

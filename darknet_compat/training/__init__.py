@@ -1,0 +1,1 @@
+"""From labelled pictures to weights, by the original's rules."""
