@@ -94,6 +94,9 @@ def _lower_net(options: Options) -> Net:
         raise options.error(
             f"policy=steps needs as many scales as steps, found {len(scales)} for {len(steps)}", "steps"
         )
+    step = options.integer("step", 1)
+    if policy == "step" and not step:
+        raise options.error("policy=step needs a step above 0, found 0", "step")
     max_crop = options.integer("max_crop", 2 * size["width"])
     min_crop = options.integer("min_crop", size["width"])
     width = max(size["width"], 1)
@@ -113,7 +116,7 @@ def _lower_net(options: Options) -> Net:
         policy=cast(Any, policy),
         burn_in=options.integer("burn_in", 0),
         power=options.real("power", 4.0),
-        step=options.integer("step", 1),
+        step=step,
         scale=options.real("scale", 1.0),
         gamma=options.real("gamma", 1.0),
         steps=steps,

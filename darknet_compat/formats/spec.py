@@ -376,6 +376,16 @@ class Net:
     letter_box: bool | None
 
     @property
+    def rows(self) -> int:
+        """How many rows of input go through at once in training (original: `net->batch`)."""
+        return self.batch // self.subdivisions * self.time_steps
+
+    @property
+    def step_rows(self) -> int:
+        """How many rows one update sums over (original: `get_current_batch`, `update_network`)."""
+        return self.rows * self.subdivisions
+
+    @property
     def input(self) -> Shape:
         """The shape of one input."""
         if self.channels and self.height and self.width:
