@@ -1,0 +1,260 @@
+"""`digits`: scenes composed on the fly from real handwritten digits, for which nothing has to be downloaded.
+
+The 1797 digits of 8 x 8 pixels that scikit-learn carries (Alpaydin and Kaynak, Optical Recognition of Handwritten
+Digits, UCI, 1998, test part; CC BY 4.0) come in blocks, one a writer, each of which begins with three times 0 to 9.
+Scenes for training show the first eleven blocks' digits, scenes for testing the other three's.
+
+The same seed gives the same bytes everywhere: random numbers are numpy's frozen `RandomState`, and pixels come from
+additions, multiplications and divisions only, which IEEE 754 fixes; no resize of a library's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darknet_compat.datasets.base import Dataset, Labels, Sample
+from darknet_compat.errors import DatasetError
+
+Split = Literal["train", "test"]
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+
+NAMES = tuple("0123456789")
+_FIRST_OF_TEST = 1415
+"""Where the twelfth block begins: 0 1 2 … 9 three times over."""
+_SPLITS = {"train": 0, "test": 1}
+
+SIZE = 192
+"""Pixels of a scene's sides."""
+SMALLEST, LARGEST = 12, 100
+"""Pixels of a digit's height before it is slanted."""
+_MOST_DIGITS = 7
+_MOST_OVERLAP = 0.25
+"""The part of a digit's box that an earlier one may share."""
+_INK = (0.40, 0.65)
+"""The brightness in the small picture where ink begins to show and where it covers: strokes get edges by it."""
+_LEAST_CONTRAST = 60
+"""Grey levels between ink and what lies under it."""
+
+
+class DigitScenes(Dataset):
+    """`count` scenes of SIZE x SIZE pixels with up to seven digits, overlapping and slanted, amid clutter and noise.
+
+    `digits` are those that occur; the others are in no picture. Number `index` depends on `seed`, `split` and `index`
+    alone. Classes are the digits, "0" to "9". Raises DatasetError without scikit-learn.
+    """
+
+    names = NAMES
+
+    def __init__(
+        self, split: Split = "train", count: int = 4000, *, seed: int = 0, digits: Sequence[int] = range(10)
+    ) -> None:
+        self.title = f"digits ({split})"
+        self.split, self.count, self.seed = split, count, seed
+        self._samples = _samples(split, tuple(digits))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def sample(self, index: int) -> Sample:
+        """Scene number `index`: uint8 [SIZE, SIZE, 3], BGR."""
+        random = _random(self.seed, self.split, index, 0)
+        scene = _background(random, SIZE)
+        corners: list[tuple[int, int, int, int]] = []
+        classes: list[int] = []
+        for _ in range(random.randint(1, _MOST_DIGITS + 1)):
+            image, digit = self._samples[random.randint(len(self._samples))]
+            ink = _slanted(image, _height(random), random)
+            place = _free_place(ink.shape, corners, random)
+            if place is not None:
+                corners.append(_paint(scene, ink, place, random))
+                classes.append(digit)
+        labels = Labels.from_corners(corners, (SIZE, SIZE), classes)
+        return Sample(f"{self.split}-{self.seed}-{index:05d}", _noisy(scene, random), labels)
+
+
+class DigitPictures(Dataset):
+    """`count` pictures of one digit each, somewhere amid clutter, with a label of the whole picture and no box.
+
+    They are of 48 to 128 pixels a side, the digit filling a third to nine tenths. Otherwise as `DigitScenes`.
+    """
+
+    names = NAMES
+
+    def __init__(
+        self, split: Split = "train", count: int = 4000, *, seed: int = 0, digits: Sequence[int] = range(10)
+    ) -> None:
+        self.title = f"digit pictures ({split})"
+        self.split, self.count, self.seed = split, count, seed
+        self._samples = _samples(split, tuple(digits))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def sample(self, index: int) -> Sample:
+        """Picture number `index`: uint8 [S, S, 3], BGR."""
+        random = _random(self.seed, self.split, index, 1)
+        size = random.randint(48, 129)
+        scene = _background(random, size)
+        image, digit = self._samples[random.randint(len(self._samples))]
+        ink = _slanted(image, size * random.randint(33, 91) // 100, random)[:size, :size]
+        top, left = (random.randint(0, size - side + 1) for side in ink.shape)
+        _paint(scene, ink, (top, left), random)
+        return Sample(
+            f"{self.split}-picture-{self.seed}-{index:05d}", _noisy(scene, random), Labels.whole_picture(digit)
+        )
+
+
+# ------------------------------------------------------------------------------------------------------ ink
+
+
+@cache
+def _samples(split: str, digits: tuple[int, ...]) -> tuple[tuple[Floats, int], ...]:
+    """The handwritten digits of a split, brightness 0..1 [8, 8], and which they are."""
+    if split not in _SPLITS:
+        raise DatasetError(f"digits: expected the split train or test, found '{split}'")
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError:
+        raise DatasetError("digits: scikit-learn is not installed: pip install 'darknet-compat[digits]'") from None
+    data = load_digits()
+    part = slice(None, _FIRST_OF_TEST) if split == "train" else slice(_FIRST_OF_TEST, None)
+    found = tuple(
+        (image / 16, int(digit))
+        for image, digit in zip(data.images[part], data.target[part], strict=True)
+        if digit in digits
+    )
+    if not found:
+        raise DatasetError(f"digits: expected some of 0 to 9, found {list(digits)}")
+    return found
+
+
+def _random(seed: int, split: str, index: int, kind: int) -> np.random.RandomState:
+    """Random numbers that belong to one picture."""
+    return np.random.RandomState([seed, _SPLITS[split], index, kind])
+
+
+def _height(random: np.random.RandomState) -> int:
+    """Small ones are more frequent: the side is spread evenly over its reciprocal."""
+    return round(1 / (1 / LARGEST + random.random_sample() * (1 / SMALLEST - 1 / LARGEST)))
+
+
+def _slanted(image: Floats, height: int, random: np.random.RandomState) -> Floats:
+    """How far ink covers each pixel, 0..1, tight around it; `height` pixels high before slanting and trimming."""
+    aspect, shear, tilt = random.random_sample(3) * [0.5, 0.6, 0.3] + [0.75, -0.3, -0.15]
+    width = max(int(height * aspect), 6)
+    high, wide = height + int(abs(tilt) * width) + 2, width + int(abs(shear) * height) + 2
+    y = (np.arange(high)[:, None] + 0.5 - high / 2) / height
+    x = (np.arange(wide)[None, :] + 0.5 - wide / 2) / width
+    x, y = x + shear * y * height / width, y + tilt * x * width / height
+    value = _bilinear(np.pad(image, 2), y * 8 + 5.5, x * 8 + 5.5)
+    low, full = _INK
+    cover = np.clip((value - low) / (full - low), 0, 1)
+    inked = cover > 0.5
+    rows, columns = np.flatnonzero(inked.any(1)), np.flatnonzero(inked.any(0))
+    return cover[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _bilinear(image: Floats, y: Floats, x: Floats) -> Floats:
+    """Brightness at places given in pixels, centres at integers; 0 outside."""
+    y, x = np.clip(y, 0, image.shape[0] - 1.001), np.clip(x, 0, image.shape[1] - 1.001)
+    top, left = y.astype(np.int64), x.astype(np.int64)
+    down, right = y - top, x - left
+    above = image[top, left] * (1 - right) + image[top, left + 1] * right
+    below = image[top + 1, left] * (1 - right) + image[top + 1, left + 1] * right
+    return above * (1 - down) + below * down
+
+
+def _free_place(
+    shape: tuple[int, ...], others: list[tuple[int, int, int, int]], random: np.random.RandomState
+) -> tuple[int, int] | None:
+    """Where a digit of `shape` hides little of the others and is little hidden; top and left, or None."""
+    high, wide = shape
+    if high > SIZE or wide > SIZE:
+        return None
+    for _ in range(10):
+        top, left = random.randint(0, SIZE - high + 1), random.randint(0, SIZE - wide + 1)
+        if all(_shared((left, top, left + wide, top + high), other) <= _MOST_OVERLAP for other in others):
+            return top, left
+    return None
+
+
+def _shared(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
+    """The part of the smaller box that lies in the other."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return max(width, 0) * max(height, 0) / smaller
+
+
+# ---------------------------------------------------------------------------------------------------- scenes
+
+
+def _background(random: np.random.RandomState, size: int) -> Floats:
+    """Soft colours with clutter on them, [size, size, 3], 0..255."""
+    coarse = random.random_sample((4, 4, 3)) * random.randint(20, 120) + random.random_sample(3) * 135
+    at = np.arange(size) * (3 / size)
+    scene = np.stack([_bilinear(coarse[..., c], at[:, None], at[None, :]) for c in range(3)], -1)
+    for _ in range(random.randint(0, 6)):
+        _CLUTTER[random.randint(len(_CLUTTER))](scene, random)
+    return scene
+
+
+def _bar(scene: Floats, random: np.random.RandomState) -> None:
+    """A stripe right across, level or upright, which no digit is."""
+    size, thick = len(scene), random.randint(1, 6)
+    at, colour, blend = random.randint(size), random.random_sample(3) * 255, 0.3 + 0.6 * random.random_sample()
+    part = scene[at : at + thick] if random.randint(2) else scene[:, at : at + thick]
+    part += blend * (colour - part)
+
+
+def _patch(scene: Floats, random: np.random.RandomState) -> None:
+    """A filled rectangle."""
+    size = len(scene)
+    top, left = random.randint(0, size, 2)
+    high, wide = random.randint(4, size // 3, 2)
+    colour, blend = random.random_sample(3) * 255, 0.2 + 0.6 * random.random_sample()
+    part = scene[top : top + high, left : left + wide]
+    part += blend * (colour - part)
+
+
+def _disc(scene: Floats, random: np.random.RandomState) -> None:
+    """A filled circle."""
+    size = len(scene)
+    y, x, radius = *random.randint(0, size, 2), random.randint(2, size // 8)
+    top, left = max(y - radius, 0), max(x - radius, 0)
+    part = scene[top : y + radius + 1, left : x + radius + 1]
+    rows = (np.arange(top, top + part.shape[0]) - y)[:, None]
+    columns = (np.arange(left, left + part.shape[1]) - x)[None, :]
+    inside = (rows * rows + columns * columns <= radius * radius)[..., None]
+    colour, blend = random.random_sample(3) * 255, 0.3 + 0.6 * random.random_sample()
+    part += inside * blend * (colour - part)
+
+
+_CLUTTER: tuple[Any, ...] = (_bar, _patch, _disc)
+
+
+def _paint(
+    scene: Floats, ink: Floats, place: tuple[int, int], random: np.random.RandomState
+) -> tuple[int, int, int, int]:
+    """Put ink on the scene, in a colour that stands out from what lies under it; the box it fills, x1 y1 x2 y2."""
+    top, left = place
+    high, wide = ink.shape
+    part = scene[top : top + high, left : left + wide]
+    under = part.reshape(-1, 3).sum(0) / (high * wide)
+    colour = random.random_sample(3) * 255
+    while abs((colour - under).sum()) < 3 * _LEAST_CONTRAST:
+        colour = random.random_sample(3) * 255
+    part += ink[..., None] * (colour - part)
+    return left, top, left + wide, top + high
+
+
+def _noisy(scene: Floats, random: np.random.RandomState) -> Pixels:
+    """The scene as bytes, with noise of up to 20 grey levels."""
+    strength = random.random_sample() * 20 / 128
+    noise = np.frombuffer(random.bytes(scene.size), np.uint8).reshape(scene.shape).astype(np.float64) - 127.5
+    return np.clip(np.rint(scene + strength * noise), 0, 255).astype(np.uint8)
