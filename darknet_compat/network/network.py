@@ -131,8 +131,8 @@ class Network(nn.Module):
     def _misfit(self, error: Exception, index: int, inputs: Sequence[Tensor], images: Tensor) -> ValueError | None:
         """What to say of an error that comes from a size of images that does not suit the layers, if it does."""
         shape: Shape = self.spec.net.input
-        # Lack of memory arrives as a subclass, and has nothing to do with it.
-        if type(error) not in (RuntimeError, ValueError) or not shape.image or images.shape[2:] == shape[1:3]:
+        known = type(error) in (RuntimeError, ValueError) and not out_of_memory(error)
+        if not known or not shape.image or images.shape[2:] == shape[1:3]:
             return None
         found = " and ".join(str(list(x.shape)) for x in inputs)
         return ValueError(
@@ -201,3 +201,11 @@ class Network(nn.Module):
             new.biases.copy_(old.biases - old.rolling_mean * factor)
         network.header = self.header
         return network.train(self.training)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an operation failed for lack of memory.
+
+    On the CPU torch has no type for it, only a RuntimeError that says `DefaultCPUAllocator: can't allocate memory`.
+    """
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "allocate memory" in str(error)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -14,7 +16,7 @@ from darknet_compat.formats import spec as s
 from darknet_compat.formats.spec import NetworkSpec
 from darknet_compat.network import heads
 from darknet_compat.network.layers import Convolutional
-from darknet_compat.network.network import Network
+from darknet_compat.network.network import Network, out_of_memory
 from darknet_compat.network.split import SplitRegion, splittable
 from darknet_compat.runtime.base import Description, Floats, Precision, Resize
 
@@ -78,10 +80,12 @@ class TorchRuntime:
     @torch.inference_mode()
     def infer(self, images: Floats, thresh: float = 0.0) -> Mapping[str, Floats]:
         """See `Runtime.infer`. Raises BackendError where the memory does not suffice."""
+        exact: AbstractContextManager[None] = ieee() if self.dtype is torch.float32 else nullcontext()
         try:
-            return self._infer(images, thresh)
+            with exact:
+                return self._infer(images, thresh)
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             count, _, height, width = images.shape
             raise BackendError(
@@ -146,9 +150,36 @@ def _unfit(spec: NetworkSpec) -> str | None:
     return None
 
 
-def _out_of_memory(error: Exception) -> bool:
-    """On the CPU torch has no type for it, only `DefaultCPUAllocator: can't allocate memory`."""
-    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "allocate memory" in str(error)
+class _Ieee:
+    """A context in which float32 on a GPU is float32: torch's convolutions would by default round to TF32's 10 bits.
+
+    torch's switches belong to the process, so that of threads in here at once the first turns them and the last one out
+    turns them back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = (False, False)
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+        with self._lock:
+            if not self._inside:
+                self._before = matmul.allow_tf32, cudnn.allow_tf32
+                matmul.allow_tf32 = cudnn.allow_tf32 = False
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if not self._inside:
+                    matmul.allow_tf32, cudnn.allow_tf32 = self._before
+
+
+ieee = _Ieee()
 
 
 def _array(x: Tensor) -> Floats:

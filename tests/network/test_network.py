@@ -17,7 +17,7 @@ from darknet_compat.formats import spec as s
 from darknet_compat.formats.weights import read_weights, slots
 from darknet_compat.network.layers import Build
 from darknet_compat.network.load import load_network, save_weights
-from darknet_compat.network.network import MODULES, Network
+from darknet_compat.network.network import MODULES, Network, out_of_memory
 
 Make = Callable[..., Network]
 Write = Callable[..., Path]
@@ -202,6 +202,14 @@ def test_an_error_at_the_networks_own_size_is_not_explained_away(make: Make) -> 
     network = make(CONV, (3, 8, 8))
     with pytest.raises(RuntimeError, match="type"):
         network(images(1, 3, 8, 8).double())
+
+
+def test_lack_of_memory_at_another_size_is_not_explained_away(make: Make) -> None:
+    network = make(CONV, (3, 8, 8))
+    huge = torch.zeros(1, 1, 1, 1).expand(1, 3, 1 << 22, 1 << 22)  # no memory itself, but its convolution's output
+    with pytest.raises(RuntimeError, match="allocate memory") as caught:
+        network(huge)
+    assert out_of_memory(caught.value)
 
 
 @pytest.mark.parametrize("text", ["[rnn]\noutput=2", "[gru]\noutput=2", "[lstm]\noutput=2"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -300,3 +301,27 @@ def test_yolo9000_itself(both: Callable) -> None:
     for seed in range(3):
         batch = images(1, seed, (3, 224, 224))
         assert sum(check_same(split, full, batch, thresh) for thresh in (0.2, 0.5, 0.8)) > 50
+
+
+def test_fp32_is_not_rounded_to_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    def switches() -> tuple[bool, bool]:
+        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+    seen: list[tuple[bool, bool]] = []
+    entered = threading.Barrier(2)
+
+    def looking(self: TorchRuntime, images: Floats, thresh: float) -> Outputs:
+        entered.wait(10)  # both threads are inside
+        seen.append(switches())
+        return {}
+
+    monkeypatch.setattr(TorchRuntime, "_infer", looking)
+    before = switches()
+    exact = TorchRuntime(made(region(2)), device="cpu")
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(20):
+            list(pool.map(exact.infer, [images(), images()]))
+    assert seen == [(False, False)] * 40
+    assert switches() == before and any(before)
+    monkeypatch.setattr(TorchRuntime, "_infer", lambda self, images, thresh: {"tf32": switches()})
+    assert TorchRuntime(made(region(2)), device="cpu", precision="bf16").infer(images())["tf32"] == before
