@@ -1,9 +1,9 @@
-"""A definition for another number of classes: the heads' options and the layer in front of each."""
+"""A definition for other purposes: another number of classes, other options of `[net]`."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from darknet_compat.errors import CfgError
 from darknet_compat.formats.cfg import Cfg, Option, Options, Section
@@ -67,7 +67,15 @@ def with_classes(cfg: Cfg, classes: int) -> Cfg:
     return Cfg(tuple(sections), cfg.name)
 
 
-def _with(section: Section, key: str, value: int) -> Section:
+def with_net_options(cfg: Cfg, options: Mapping[str, int | float | str]) -> Cfg:
+    """The same network with other options in its `[net]`."""
+    net, *layers = cfg.sections
+    for key, value in options.items():
+        net = _with(net, key, value)
+    return Cfg((net, *layers), cfg.name)
+
+
+def _with(section: Section, key: str, value: float | str) -> Section:
     """The section with an option set, where it stood or at the end."""
     old = section.find(key)
     new = Option(key, str(value), old.line if old else section.line)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from darknet_compat.errors import TrainingError, WeightsError
-from darknet_compat.formats.adapt import with_classes
+from darknet_compat.formats.adapt import with_classes, with_net_options
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.cfg import format_cfg, read_cfg
 from darknet_compat.formats.lower import load_spec
@@ -33,15 +33,15 @@ def start_training(
     *,
     out: str | Path,
     classes: int | None = None,
-    size: tuple[int, int] | None = None,
+    options: Mapping[str, int | float | str] | None = None,
     clear: bool = False,
 ) -> Start:
     """Lay the definition into the folder `out`, with the files that it names, and make the network.
 
     `weights` may hold the whole network, only its first layers (`darknet19_448.conv.23`), or the same network with
     other classes: what does not fit is drawn at random, which `notes` say. With `classes` unlike the definition's, its
-    heads are made anew for so many. `size` is another input size, (width, height). `clear` starts at 0 images seen
-    (original: `-clear`), as do weights of which not all could be used.
+    heads are made anew for so many. `options` stand in `[net]` instead of the definition's own. `clear` starts at 0
+    images seen (original: `-clear`), as do weights of which not all could be used.
 
     Raises DarknetCompatError, one line, for files that are none, and weights of some other network.
     """
@@ -52,8 +52,9 @@ def start_training(
     if classes is not None and adapted:
         sections = with_classes(sections, classes)
         notes.append(f"the cfg has {_classes(old)} classes, the data {classes}: its heads are made anew for these")
+    sections = with_net_options(sections, options or {})
     place = _lay_out(out, cfg, format_cfg(sections), {} if adapted else old.files)
-    network = Network(load_spec(place, size))
+    network = Network(load_spec(place))
     if weights is not None:
         notes += _load(network, Path(weights), old)
     if clear and network.header.seen:

@@ -8,7 +8,7 @@ import pytest
 
 from darknet_compat.errors import CfgError
 from darknet_compat.formats import spec as s
-from darknet_compat.formats.adapt import with_classes
+from darknet_compat.formats.adapt import with_classes, with_net_options
 from darknet_compat.formats.cfg import format_cfg, parse_cfg, read_cfg
 from darknet_compat.formats.lower import load_spec
 from darknet_compat.formats.packaged import cfg_dir
@@ -56,3 +56,9 @@ def test_everything_else_stays() -> None:
 def test_what_cannot_be_adapted(text: str, message: str) -> None:
     with pytest.raises(CfgError, match=message):
         with_classes(parse_cfg(text), 3)
+
+
+def test_options_of_the_net() -> None:
+    cfg = parse_cfg("[net]\nbatch=64\nwidth=4\n[softmax]\nbatch=7\n")
+    changed = format_cfg(with_net_options(cfg, {"batch": 8, "learning_rate": 0.01}))
+    assert changed == "[net]\nbatch=8\nwidth=4\nlearning_rate=0.01\n\n[softmax]\nbatch=7\n"

@@ -67,6 +67,12 @@ def test_from_nothing(cfg: Path, tmp_path: Path) -> None:
     assert load_network(start.cfg).spec.layers == start.network.spec.layers
 
 
+def test_options_given_with_the_command_stand_in_the_definition(cfg: Path, tmp_path: Path) -> None:
+    start = start_training(cfg, out=tmp_path / "out", options={"batch": 6, "width": 64})
+    assert (start.network.spec.net.batch, start.network.spec.net.width) == (6, 64)
+    assert "batch=6" in start.cfg.read_text()
+
+
 def test_a_whole_file_goes_on_where_it_stopped(cfg: Path, weights: Path, tmp_path: Path) -> None:
     start = start_training(cfg, weights, out=tmp_path / "out")
     assert start.notes == ()
