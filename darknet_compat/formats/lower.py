@@ -133,6 +133,7 @@ def _lower_net(options: Options) -> Net:
         saturation=options.real("saturation", 1.0),
         exposure=options.real("exposure", 1.0),
         hue=options.real("hue", 0.0),
+        flip=options.flag("flip", default=True),
         random=options.integer("random", 0),
         notruth=options.flag("notruth"),
         letter_box=options.flag("letter_box") if options.has("letter_box") else None,

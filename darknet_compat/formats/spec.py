@@ -335,7 +335,10 @@ HEADS = (Softmax, Logistic, Region, Yolo, Detection, Iseg)
 
 @dataclass(frozen=True, kw_only=True)
 class Net:
-    """The `[net]` section: input and training (original: `parse_net_options`); `batch` is the whole one as written."""
+    """The `[net]` section: input and training (original: `parse_net_options`); `batch` is the whole one as written.
+
+    `flip` and `letter_box` are the fork's: the original mirrors every other training picture whatever it shows.
+    """
 
     batch: int
     subdivisions: int
@@ -371,6 +374,7 @@ class Net:
     saturation: float
     exposure: float
     hue: float
+    flip: bool
     random: int
     notruth: bool
     letter_box: bool | None

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,34 @@ def resize_into(out: Floats, image: Bytes | Floats) -> None:
     """`resize` to the size of `out` [C, height, width] and into it; neither side may be 0."""
     channels, image_height, image_width = picture_shape(image)
     _, height, width = out.shape
-    plan = _plan(image_width, image_height, width, height, channels)
+    _sample_into(out, image, _resize_plan(image_width, image_height, width, height, channels))
+
+
+class Axis(NamedTuple):
+    """What each output pixel along one side is made of: two pixels of the picture, and the weight of each."""
+
+    first: Ints
+    second: Ints
+    first_weight: Floats
+    second_weight: Floats
+
+    def part(self, chosen: slice) -> Axis:
+        """Some of the output pixels, or all of them in another order."""
+        first, second, first_weight, second_weight = self
+        return Axis(first[chosen], second[chosen], first_weight[chosen], second_weight[chosen])
+
+
+def sample_into(out: Floats, image: Bytes | Floats, columns: Axis, rows: Axis) -> None:
+    """Bilinear sampling wherever `columns` and `rows` say, into `out` [C, len(rows.first), len(columns.first)].
+
+    `image` as in `resize`; no side of `out` may be 0. Raises ImageError.
+    """
+    channels, _, _ = picture_shape(image)
+    _sample_into(out, image, _plan(columns, rows, channels))
+
+
+def _sample_into(out: Floats, image: Bytes | Floats, plan: _Plan) -> None:
+    channels, _, width = out.shape
     for band in plan.bands:
         source = _source(image, band.rows)
         part, right = source(plan.left, "left"), source(plan.right, "right")  # [C, rows read, width]
@@ -129,41 +156,46 @@ class _Plan:
 
 
 @lru_cache(maxsize=8)
-def _plan(image_width: int, image_height: int, width: int, height: int, channels: int) -> _Plan:
-    left, left_weight, right_weight = _positions(image_width, width)
+def _resize_plan(image_width: int, image_height: int, width: int, height: int, channels: int) -> _Plan:
+    columns, rows = _aligned(image_width, width), _aligned(image_height, height)
     # The original copies the last column instead of weighing it, and has no such rule for the last row.
-    left[-1], left_weight[-1], right_weight[-1] = image_width - 1, 1, 0
-    upper, upper_weight, lower_weight = _positions(image_height, height)
-    lower_weight[-1] = 0
-    lower = np.minimum(upper + 1, image_height - 1)
+    columns.first[-1], columns.first_weight[-1], columns.second_weight[-1] = image_width - 1, 1, 0
+    rows.second_weight[-1] = 0
+    return _plan(columns, rows, channels)
+
+
+def _plan(columns: Axis, rows: Axis, channels: int) -> _Plan:
+    width, height = len(columns.first), len(rows.first)
     bands, most = [], 0
     step = max(BAND // (width * channels), 1)
     for start in range(0, height, step):
         out = slice(start, start + step)
-        used = np.union1d(upper[out], lower[out])
+        used = np.union1d(rows.first[out], rows.second[out])
         most = max(most, len(used))
-        rows = slice(used[0], used[-1] + 1) if len(used) == used[-1] + 1 - used[0] else used
-        bands.append(_Band(out, rows, np.searchsorted(used, upper[out]), np.searchsorted(used, lower[out])))
+        read = slice(used[0], used[-1] + 1) if len(used) == used[-1] + 1 - used[0] else used
+        bands.append(_Band(out, read, np.searchsorted(used, rows.first[out]), np.searchsorted(used, rows.second[out])))
     return _Plan(
         tuple(bands),
-        left,
-        np.minimum(left + 1, image_width - 1),
-        np.tile(left_weight, (most, 1)),
-        np.tile(right_weight, (most, 1)),
-        np.repeat(upper_weight[:, None], width, axis=1),
-        np.repeat(lower_weight[:, None], width, axis=1),
+        columns.first,
+        columns.second,
+        np.tile(columns.first_weight, (most, 1)),
+        np.tile(columns.second_weight, (most, 1)),
+        np.repeat(rows.first_weight[:, None], width, axis=1),
+        np.repeat(rows.second_weight[:, None], width, axis=1),
     )
 
 
-def _positions(size: int, new_size: int) -> tuple[Ints, Floats, Floats]:
-    """Along one axis, for each of `new_size` outputs: the first pixel read, its weight, and that of the next one."""
+def _aligned(size: int, new_size: int) -> Axis:
+    """Corner on corner: output pixel i reads at i * (size - 1) / (new_size - 1)."""
     if new_size == 1:
-        return np.array([size - 1]), np.ones(1, np.float32), np.zeros(1, np.float32)
+        last, one = np.array([size - 1]), np.ones(1, np.float32)
+        return Axis(last, last.copy(), one, 1 - one)
     scale = np.float32(size - 1) / np.float32(new_size - 1)
     position = np.arange(new_size, dtype=np.float32) * scale
     first = position.astype(np.int32)
     fraction = position - first.astype(np.float32)
-    return first.astype(np.intp), ONE - fraction, fraction
+    first = first.astype(np.intp)
+    return Axis(first, np.minimum(first + 1, size - 1), ONE - fraction, fraction)
 
 
 def _source(image: Bytes | Floats, rows: slice | Ints) -> Callable[[Ints, str], Floats]:
