@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
+
+from darknet_compat.errors import DatasetError
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +103,10 @@ class Dataset(Sequence[Sample], ABC):
     def sample(self, index: int) -> Sample:
         """Picture number `index`, from 0. Raises DatasetError, naming file and line, for labels that are none."""
 
+    def size(self, index: int) -> tuple[int, int] | None:
+        """Width and height of picture number `index` as the annotations state them; None where they do not."""
+        return None
+
     @overload
     def __getitem__(self, index: int) -> Sample: ...
     @overload
@@ -109,3 +117,40 @@ class Dataset(Sequence[Sample], ABC):
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self.title} has {len(self)} pictures, number {index} is not one of them")
         return self.sample(index % len(self))
+
+
+class Joined(Dataset):
+    """Several data sets with the same classes as one, in the order given (VOC 2007 and 2012, say).
+
+    Raises DatasetError where their classes differ.
+    """
+
+    def __init__(self, parts: Sequence[Dataset], title: str | None = None) -> None:
+        if not parts:
+            raise DatasetError(f"{title or 'joined data sets'}: expected at least one")
+        for part in parts[1:]:
+            if part.names != parts[0].names:
+                raise DatasetError(
+                    f"{part.title}: its classes are not those of {parts[0].title}; give the names of both"
+                )
+        self.parts = tuple(parts)
+        self.title = title or " + ".join(part.title for part in parts)
+        self.names = parts[0].names
+        self._ends = tuple(accumulate(len(part) for part in parts))
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def sample(self, index: int) -> Sample:
+        """Picture number `index`, counted through all parts. Raises what the part's `sample` raises."""
+        part, within = self._find(index)
+        return part.sample(within)
+
+    def size(self, index: int) -> tuple[int, int] | None:
+        """What the part says."""
+        part, within = self._find(index)
+        return part.size(within)
+
+    def _find(self, index: int) -> tuple[Dataset, int]:
+        number = bisect_right(self._ends, index)
+        return self.parts[number], index - (self._ends[number - 1] if number else 0)
