@@ -147,6 +147,46 @@ class Original:
         setup = _setup(cfg, weights, time_steps=1, seed=seed)
         self._worker.ask("save_weights", setup.cfg, setup, str(Path(out).absolute()), cutoff, clear)
 
+    def rates(self, cfg: PathLike, count: int, *, first: int = 0, seed: int = 0) -> Array:
+        """The learning rates of `count` batches from batch `first` on (original: `get_current_rate`).
+
+        `seed` is for C's `rand`, from which policy=random draws.
+        """
+        setup = _setup(cfg, None, time_steps=1)
+        return np.asarray(self._worker.ask("rates", setup.cfg, setup, first, count, seed))
+
+    def train(
+        self,
+        cfg: PathLike,
+        weights: PathLike | None,
+        images: Array,
+        truths: Array,
+        out: PathLike,
+        *,
+        batch: int,
+        subdivisions: int = 1,
+        time_steps: int = 1,
+        seed: int = 0,
+    ) -> Array:
+        """Train on all rows in order, `batch` for each update, and save the weights in `out`: float32 losses [steps].
+
+        `images` [steps·batch, …] go in as they are, without augmentation; `truths` [steps·batch, truths] as the last
+        layer reads them. A loss is what the original prints: its cost an image (original: `train_network`). The
+        CPU build trains no [region], whose backward pass is commented out in it; here that is the CUDA build's.
+        """
+        rows = batch // subdivisions * time_steps
+        setup = _setup(cfg, weights, rows=rows, subdivisions=subdivisions, time_steps=time_steps, seed=seed)
+        arrays = (np.ascontiguousarray(values, np.float32) for values in (images, truths))
+        return np.array(self._worker.ask("train", setup.cfg, setup, *arrays, str(Path(out).absolute())), np.float32)
+
+    def time_train(
+        self, cfg: PathLike, weights: PathLike | None, images: Array, truths: Array, repeats: int = 1
+    ) -> list[float]:
+        """Seconds of each of `repeats` updates, as `train`, on a batch of these rows."""
+        setup = _setup(cfg, weights, rows=len(images), time_steps=1)
+        arrays = (np.ascontiguousarray(values, np.float32) for values in (images, truths))
+        return list(self._worker.ask("time_train", setup.cfg, setup, *arrays, repeats))
+
     def detections(
         self,
         cfg: PathLike,
@@ -170,10 +210,16 @@ class Original:
         return OriginalDetections(*answer)
 
     def classify(
-        self, cfg: PathLike, weights: PathLike | None, image: PathLike | Array, top: int = 5
+        self,
+        cfg: PathLike,
+        weights: PathLike | None,
+        image: PathLike | Array,
+        top: int = 5,
+        *,
+        size: tuple[int, int] | None = None,
     ) -> OriginalClasses:
         """The `top` classes of an image, as `darknet classifier predict` (original: `predict_classifier`)."""
-        setup = _setup(cfg, weights)
+        setup = _setup(cfg, weights, size=size)
         return OriginalClasses(*self._worker.ask("classify", setup.cfg, setup, _image(image), top))
 
     def load_image(self, path: PathLike) -> Array:
@@ -244,11 +290,12 @@ def _setup(
     weights: PathLike | None,
     *,
     rows: int = 1,
+    subdivisions: int = 1,
     size: tuple[int, int] | None = None,
     time_steps: int | None = None,
     seed: int = 0,
 ) -> Setup:
-    return Setup(_file(cfg), None if weights is None else _file(weights), rows, size, time_steps, seed)
+    return Setup(_file(cfg), None if weights is None else _file(weights), rows, subdivisions, size, time_steps, seed)
 
 
 def _file(path: PathLike) -> str:

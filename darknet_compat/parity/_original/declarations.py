@@ -35,7 +35,7 @@ typedef struct { char *type; list *options; } section;
 typedef struct layer layer;
 struct layer {
     LAYER_TYPE type;
-    int outputs, out_w, out_h, out_c, classes;
+    int batch, n, w, h, inputs, outputs, out_w, out_h, out_c, classes, coords, background;
     float *output, *delta;
     layer *input_layer, *self_layer, *output_layer;
     layer *wz, *uz, *wr, *ur, *wh, *uh, *uo, *wo, *uf, *wf, *ui, *wi, *ug, *wg;
@@ -43,13 +43,16 @@ struct layer {
 };
 
 typedef struct network {
-    int n, batch, time_steps, inputs, outputs, w, h, c;
+    int n, batch, subdivisions, time_steps, inputs, outputs, truths, w, h, c, train;
     size_t *seen;
     layer *layers;
     tree *hierarchy;
-    float *workspace;
+    float *input, *truth, *workspace, *cost;
     ...;
 } network;
+
+typedef struct matrix { int rows, cols; float **vals; } matrix;
+typedef struct { matrix X, y; ...; } data;
 
 typedef struct { int w, h, c; float *data; } image;
 typedef struct { float x, y, w, h; } box;
@@ -70,6 +73,11 @@ network *parse_network_cfg(char *filename);
 void load_weights(network *net, char *filename);
 void save_weights_upto(network *net, char *filename, int cutoff);
 float *network_predict(network *net, float *input);
+float get_current_rate(network *net);
+float train_network(network *net, data d);
+void forward_network(network *net);
+void backward_network(network *net);
+void update_network(network *net);
 void free_network(network *net);
 void free_layer(layer l);
 

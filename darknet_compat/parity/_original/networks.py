@@ -20,11 +20,15 @@ _SECTION_OF = {"active": "activation", "logxent": "logistic"}
 
 @dataclass(frozen=True)
 class Setup:
-    """What makes a network: two files, how many images go through at once, and what replaces the cfg's own."""
+    """What makes a network: two files, how many images go through at once, and what replaces the cfg's own.
+
+    `subdivisions` of `rows` make a batch in training.
+    """
 
     cfg: str
     weights: str | None = None
     rows: int = 1
+    subdivisions: int = 1
     size: tuple[int, int] | None = None
     time_steps: int | None = None
     seed: int = 0
@@ -57,6 +61,13 @@ class Networks:
             if not any(self._net.layers[i].type in self._recurrent for i in range(self._net.n)):
                 self._key = key
         return self._net
+
+    def fresh(self, setup: Setup) -> Any:
+        """The same, loaded anew and given to no later request, for whoever changes it."""
+        self._key = None
+        net = self.get(setup)
+        self._key = None
+        return net
 
     def release(self) -> None:
         """Free the network, and what `free_network` forgets: the workspace and the parts of recurrent layers."""
@@ -103,7 +114,11 @@ class Networks:
                 f"{setup.cfg}: with time_steps={steps} the number of rows must be a multiple of {steps} "
                 f"(time steps x sequences, one step's rows after the other), found {setup.rows}"
             )
-        options = {"batch": setup.rows // steps, "subdivisions": 1, "time_steps": steps}
+        options = {
+            "batch": setup.rows // steps * setup.subdivisions,
+            "subdivisions": setup.subdivisions,
+            "time_steps": steps,
+        }
         own_size = self._option(setup.cfg, "width", 0), self._option(setup.cfg, "height", 0)
         resized = setup.size is not None and setup.size != own_size
         if setup.size:

@@ -8,41 +8,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darknet_compat.errors import OriginalError
-from darknet_compat.parity._original.networks import Networks, Setup
+from darknet_compat.parity._original import training
+from darknet_compat.parity._original.networks import Setup
+from darknet_compat.parity._original.session import Session
 
 Array = NDArray[np.float32]
-
-
-class Session:
-    """The library, the loaded network, and a folder to work in."""
-
-    def __init__(self, ffi: Any, lib: Any, scratch: Path) -> None:
-        self.ffi, self.lib, self.scratch = ffi, lib, scratch
-        self.networks = Networks(ffi, lib, scratch)
-
-    def image(self, array: Array) -> Any:
-        """An `image` that shares the array's memory."""
-        channels, height, width = array.shape
-        return self.ffi.new("image *", (width, height, channels, self.ffi.from_buffer("float[]", array)))[0]
-
-    def taken(self, image: Any) -> Array:
-        """The array [C, H, W] of an `image` that the library allocated, which is freed."""
-        array: Array = self.floats(image.data, image.c, image.h, image.w)
-        self.lib.free_image(image)
-        return array
-
-    def floats(self, pointer: Any, *shape: int) -> Array:
-        """A copy of C memory."""
-        count = int(np.prod(shape))
-        memory = np.frombuffer(self.ffi.buffer(pointer, 4 * count), np.float32, count)
-        return np.array(memory.reshape(shape))
 
 
 def layer_shapes(session: Session, setup: Setup) -> list[tuple[str, tuple[int, int, int], int]]:
@@ -186,4 +162,7 @@ REQUESTS: dict[str, Callable[..., Any]] = {
     "nms": nms,
     "time_forward": time_forward,
     "time_image_function": time_image_function,
+    "rates": training.rates,
+    "train": training.train,
+    "time_train": training.time_train,
 }

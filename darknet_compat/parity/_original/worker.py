@@ -16,7 +16,8 @@ from typing import Any
 
 from darknet_compat.errors import DarknetCompatError, OriginalError
 from darknet_compat.parity._original.declarations import MODULE
-from darknet_compat.parity._original.requests import REQUESTS, Session
+from darknet_compat.parity._original.requests import REQUESTS
+from darknet_compat.parity._original.session import Session
 from darknet_compat.parity._original.wire import receive, send
 
 

@@ -1,0 +1,42 @@
+"""What every request works with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darknet_compat.parity._original.networks import Networks
+
+Array = NDArray[np.float32]
+
+
+class Session:
+    """The library, the loaded network, and a folder to work in."""
+
+    def __init__(self, ffi: Any, lib: Any, scratch: Path) -> None:
+        self.ffi, self.lib, self.scratch = ffi, lib, scratch
+        self.networks = Networks(ffi, lib, scratch)
+
+    def image(self, array: Array) -> Any:
+        """An `image` that shares the array's memory."""
+        channels, height, width = array.shape
+        return self.ffi.new("image *", (width, height, channels, self.ffi.from_buffer("float[]", array)))[0]
+
+    def taken(self, image: Any) -> Array:
+        """The array [C, H, W] of an `image` that the library allocated, which is freed."""
+        array: Array = self.floats(image.data, image.c, image.h, image.w)
+        self.lib.free_image(image)
+        return array
+
+    def view(self, pointer: Any, *shape: int) -> Array:
+        """C memory as an array."""
+        count = int(np.prod(shape))
+        memory: Array = np.frombuffer(self.ffi.buffer(pointer, 4 * count), np.float32, count).reshape(shape)
+        return memory
+
+    def floats(self, pointer: Any, *shape: int) -> Array:
+        """A copy of C memory."""
+        return self.view(pointer, *shape).copy()

@@ -1,0 +1,96 @@
+"""What a worker can be asked about training."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import numpy as np
+
+from darknet_compat.errors import OriginalError
+from darknet_compat.parity._original.networks import Setup
+from darknet_compat.parity._original.session import Array, Session
+
+
+def rates(session: Session, setup: Setup, first: int, count: int, seed: int) -> Array:
+    """`get_current_rate` of `count` batches from `first` on; `seed` is for `rand`, which policy=random draws from."""
+    net = session.networks.fresh(setup)
+    session.lib.srand(seed)
+    found = np.empty(count, np.float32)
+    for i in range(count):
+        net.seen[0] = (first + i) * net.batch * net.subdivisions
+        found[i] = session.lib.get_current_rate(net)
+    return found
+
+
+def train(session: Session, setup: Setup, images: Array, truths: Array, out: str) -> list[float]:
+    """Train on all rows in order; the loss of every batch. The weights then are saved in `out`."""
+    net = session.networks.fresh(setup)
+    losses = [float(step(session, net, x, y)) for x, y in _batches(net, images, truths)]
+    session.lib.save_weights_upto(net, os.fsencode(out), net.n)
+    return losses
+
+
+def time_train(session: Session, setup: Setup, images: Array, truths: Array, repeats: int) -> list[float]:
+    """Seconds of each of `repeats` batches on the same rows."""
+    net = session.networks.fresh(setup)
+    ((x, y),) = _batches(net, images, truths)
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        step(session, net, x, y)
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def step(session: Session, net: Any, images: Array, truths: Array) -> float:
+    """One batch: `train_network`; with a [region], whose way back is commented out in the CPU build, its parts."""
+    regions = [i for i in range(net.n) if net.layers[i].type == session.lib.REGION]
+    if not regions:
+        matrices = [_matrix(session, images), _matrix(session, truths)]
+        return float(
+            session.lib.train_network(net, session.ffi.new("data *", dict(zip("Xy", matrices, strict=True)))[0])
+        )
+    total = 0.0
+    for x, y in zip(np.split(images, net.subdivisions), np.split(truths, net.subdivisions), strict=True):
+        session.view(net.input, *x.shape)[:] = x
+        session.view(net.truth, *y.shape)[:] = y
+        net.seen[0] += net.batch
+        net.train = 1
+        session.lib.forward_network(net)
+        for i in regions:
+            _hand_back(session, net.layers[i], net.layers[i - 1])
+        session.lib.backward_network(net)
+        total += net.cost[0]
+    session.lib.update_network(net)
+    return total / len(images)
+
+
+def _hand_back(session: Session, region: Any, previous: Any) -> None:
+    """What `backward_region_layer_gpu` does: from activated outputs to raw ones, and on to the layer before."""
+    shape = region.batch, region.n, region.coords + 1 + region.classes, region.h * region.w
+    delta, output = (session.view(pointer, *shape) for pointer in (region.delta, region.output))
+    logistic = [0, 1, *range(4, region.coords), *([] if region.background else [region.coords])]
+    delta[:, :, logistic] *= (1 - output[:, :, logistic]) * output[:, :, logistic]
+    session.view(previous.delta, *shape)[:] += delta
+
+
+def _batches(net: Any, images: Array, truths: Array) -> list[tuple[Array, Array]]:
+    rows = net.batch * net.subdivisions
+    images, truths = images.reshape(len(images), -1), truths.reshape(len(truths), -1)
+    expected = (net.inputs, net.truths)
+    if (images.shape[1], truths.shape[1]) != expected or len(images) != len(truths) or len(images) % rows:
+        raise OriginalError(
+            f"training reads rows of {expected[0]} values and truths of {expected[1]}, in batches of {rows}; "
+            f"found {list(images.shape)} and {list(truths.shape)}"
+        )
+    steps = len(images) // rows
+    return list(zip(np.split(images, steps), np.split(truths, steps), strict=True))
+
+
+def _matrix(session: Session, rows: Array) -> dict[str, Any]:
+    """A `matrix` that shares the array's memory, as cffi takes it; good for as long as both are kept."""
+    start = session.ffi.from_buffer("float[]", rows)
+    pointers = session.ffi.new("float *[]", [start + i * rows.shape[1] for i in range(len(rows))])
+    return {"rows": len(rows), "cols": rows.shape[1], "vals": pointers}
