@@ -1,0 +1,82 @@
+"""What training has come to so far: a table for programs, a chart for people."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from darknet_compat.errors import TrainingError
+from darknet_compat.formats.atomic import atomic_write
+
+TABLE, CHART = "log.csv", "chart.png"
+
+
+class Log:
+    """`log.csv` and `chart.png` in a folder: one row a batch, and the scores that were measured in between.
+
+    A row is plain numbers by name; a name that turns up later gets a column of its own. With `start` batches done the
+    rows of later ones, of a run that was cut off, are dropped.
+    """
+
+    def __init__(self, folder: str | Path, start: int = 0) -> None:
+        self.folder = Path(folder)
+        self.rows: list[dict[str, float]] = []
+        path = self.folder / TABLE
+        if start and path.is_file():
+            self.rows = [row for row in _read(path) if row["batch"] <= start]
+
+    def add(self, row: Mapping[str, float]) -> None:
+        """A batch's row (`batch` is its number), or more columns for the last one."""
+        if self.rows and self.rows[-1]["batch"] == row["batch"]:
+            self.rows[-1].update(row)
+        else:
+            self.rows.append(dict(row))
+
+    def write(self) -> None:
+        """Bring both files up to date. Raises TrainingError where they cannot be written."""
+        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        lines = [",".join(columns)]
+        lines += [",".join(f"{row[name]:.7g}" if name in row else "" for name in columns) for row in self.rows]
+        with atomic_write(self.folder / TABLE, TrainingError) as file:
+            file.write(("\n".join(lines) + "\n").encode())
+        self._draw()
+
+    def _draw(self) -> None:
+        """Loss over batches, with the scores (`mAP`) on an axis of their own."""
+        from matplotlib.figure import Figure
+
+        if not self.rows:
+            return
+        figure = Figure(figsize=(9, 5), layout="constrained")
+        axes = figure.subplots()
+        batches = [row["batch"] for row in self.rows]
+        axes.plot(batches, [row["loss"] for row in self.rows], color="0.8", linewidth=0.8, label="loss")
+        axes.plot(batches, [row["average_loss"] for row in self.rows], color="tab:blue", label="average loss")
+        axes.set_yscale("log")
+        axes.set_xlabel("batches")
+        axes.set_ylabel("loss an image")
+        axes.grid(alpha=0.3)
+        handles, labels = axes.get_legend_handles_labels()
+        if scored := [row for row in self.rows if "mAP" in row]:
+            right = axes.twinx()
+            points = [100 * row["mAP"] for row in scored]
+            right.plot([row["batch"] for row in scored], points, "o-", color="tab:red", markersize=4, label="mAP")
+            right.annotate(
+                f"{points[-1]:.1f}", (scored[-1]["batch"], points[-1]), (-4, 6), textcoords="offset points", ha="right"
+            )
+            right.set_ylim(0, 100)
+            right.set_ylabel("mAP, %")
+            handles, labels = (a + b for a, b in zip((handles, labels), right.get_legend_handles_labels(), strict=True))
+        axes.legend(handles, labels, loc="upper center", ncols=3, frameon=False)
+        with atomic_write(self.folder / CHART, TrainingError) as file:
+            figure.savefig(file, format="png", dpi=110)
+
+
+def _read(path: Path) -> list[dict[str, float]]:
+    """The rows of a table written before. Raises TrainingError where it is none."""
+    try:
+        with path.open(newline="") as file:
+            return [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
+    except (OSError, ValueError, TypeError, KeyError, csv.Error):
+        raise TrainingError(f"{path}: is no log of training; move it away to go on") from None
