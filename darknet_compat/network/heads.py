@@ -93,16 +93,16 @@ class Region(nn.Module):
         coords = self.spec.coords
         x = by_anchor(x, self.spec.num)  # [N, num, coords + 1 + classes, H, W]
         if self.spec.background:
-            parts = [self._locate(x), self._background(x[:, :, coords:])]
+            parts = [self.locate(x), self._background(x[:, :, coords:])]
         else:
             parts = [
-                self._locate(x),
+                self.locate(x),
                 x[:, :, coords : coords + 1].sigmoid(),
                 self.activate_classes(x[:, :, coords + 1 :]),
             ]
         return torch.cat(parts, 2).flatten(1, 2)
 
-    def _locate(self, x: Tensor) -> Tensor:
+    def locate(self, x: Tensor) -> Tensor:
         """The coordinates, [N, num, coords, H, W], of raw [N, num, coords + …, H, W]."""
         masks = x[:, :, 4 : self.spec.coords]
         return torch.cat([x[:, :, :2].sigmoid(), x[:, :, 2:4], masks.sigmoid() if self.masks_activated else masks], 2)
@@ -126,13 +126,13 @@ class Region(nn.Module):
         objectness = x[:, :, self.spec.coords].flatten(1)  # [N, D]
         if self.spec.background:
             objectness = torch.ones_like(objectness)
-        return Boxes(self._decode(x[:, :, :4]), objectness, _last(x[:, :, self.spec.coords + 1 :]))
+        return Boxes(self.decode(x[:, :, :4]), objectness, _last(x[:, :, self.spec.coords + 1 :]))
 
     def objects(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes [N, D, 4] and objectness [N, D] of raw [N, num, coords + 1, H, W], without any classes."""
-        return self._decode(self._locate(x)[:, :, :4]), x[:, :, self.spec.coords].sigmoid().flatten(1)
+        return self.decode(self.locate(x)[:, :, :4]), x[:, :, self.spec.coords].sigmoid().flatten(1)
 
-    def _decode(self, located: Tensor) -> Tensor:
+    def decode(self, located: Tensor) -> Tensor:
         """[N, num, 4, H, W] → [N, D, 4]; anchors are in cells of the grid."""
         return _last(_grid_boxes(located, _fractions(self.anchors, located.shape[4], located.shape[3])))
 
@@ -207,8 +207,8 @@ def _fractions(anchors: Tensor, width: int, height: int) -> Tensor:
 def _grid_boxes(x: Tensor, anchors: Tensor) -> Tensor:
     """[N, A, 4, H, W] activated x, y and raw w, h; `anchors` [A, 2] as fractions of the input → boxes, same shape."""
     height, width = x.shape[3], x.shape[4]
-    columns = torch.arange(width, dtype=x.dtype, device=x.device)
-    rows = torch.arange(height, dtype=x.dtype, device=x.device)[:, None]
+    columns = torch.arange(width, device=x.device).to(x.dtype)
+    rows = torch.arange(height, device=x.device).to(x.dtype)[:, None]
     centre = torch.stack([(x[:, :, 0] + columns) / width, (x[:, :, 1] + rows) / height], 2)  # [N, A, 2, H, W]
     size = x[:, :, 2:4].exp() * anchors[None, :, :, None, None]  # [N, A, 2, H, W]
     return torch.cat([centre, size], 2)

@@ -1,0 +1,73 @@
+"""What the losses share.
+
+The original writes down no loss: each of its heads computes `delta`, what its activated output should move by, and
+passes that back. So do these: a head's loss is its `delta`, and the gradient of a raw output is minus that, through
+the derivative of those activations that the original takes into account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class HeadLoss:
+    """One head's part. `delta` is the original's, [N, …] in the head's layout; `gradient` that of the raw output.
+
+    `cost` is a scalar. `figures` are means by name, each as a sum and how many it is a sum of.
+    """
+
+    delta: Tensor
+    gradient: Tensor
+    cost: Tensor
+    figures: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+
+class _Pull(torch.autograd.Function):
+    """See `pull`."""
+
+    @staticmethod
+    def forward(ctx: Any, raw: Tensor, gradient: Tensor, value: Tensor) -> Tensor:
+        """`value`, as a result that depends on `raw`."""
+        ctx.save_for_backward(gradient)
+        ctx.dtype = raw.dtype
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        """The gradient that was given."""
+        (gradient,) = ctx.saved_tensors
+        return (grads[0] * gradient).to(ctx.dtype), None, None
+
+
+def pull(raw: Tensor, gradient: Tensor, value: Tensor) -> Tensor:
+    """`value`, a scalar, as a result whose gradient with respect to `raw` is `gradient`."""
+    result: Tensor = _Pull.apply(raw, gradient, value)  # type: ignore[no-untyped-call]
+    return result
+
+
+def squares(delta: Tensor) -> Tensor:
+    """The cost that heads with boxes report, Σ delta²."""
+    return delta.square().sum()
+
+
+def iou(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union of boxes [..., 4], centre and size, that broadcast against each other: [...].
+
+    Original: `box_iou`; 0 where that is no number.
+    """
+    low = torch.maximum(a[..., :2] - a[..., 2:] / 2, b[..., :2] - b[..., 2:] / 2)
+    high = torch.minimum(a[..., :2] + a[..., 2:] / 2, b[..., :2] + b[..., 2:] / 2)
+    shared = (high - low).clamp_min(0).prod(-1)
+    union = a[..., 2] * a[..., 3] + b[..., 2] * b[..., 3] - shared
+    return (shared / union).nan_to_num(0.0, 0.0, 0.0)
+
+
+def shape_iou(a: Tensor, b: Tensor) -> Tensor:
+    """The same of sizes [..., 2] alone, as if all had one centre."""
+    return iou(torch.cat([torch.zeros_like(a), a], -1), torch.cat([torch.zeros_like(b), b], -1))
