@@ -1,0 +1,1 @@
+"""Training pictures made of labelled ones: the original's random crops, placements and colours."""

@@ -1,0 +1,67 @@
+"""Boxes that follow their picture onto the network's input (data.c)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darknet_compat.datasets.base import Labels
+from darknet_compat.training.augment.draws import Draws
+
+Floats = NDArray[np.float32]
+
+TINY = 0.001
+"""Boxes that are narrower or lower than this part of the network's input are left out."""
+
+
+class Truths(NamedTuple):
+    """What one training picture shows: `boxes` float32 [T, 4], centre fractions of the network's input, and `classes`
+    int64 [T]. A box of zeros belongs to a label of the whole picture."""
+
+    boxes: Floats
+    classes: NDArray[np.int64]
+
+
+def shuffled(count: int, draws: Draws) -> list[int]:
+    """An order of `count` boxes; not all orders are as likely (original: `randomize_boxes`)."""
+    order = list(range(count))
+    for i in range(count):
+        other = draws.below(count)
+        order[i], order[other] = order[other], order[i]
+    return order
+
+
+def correct_boxes(boxes: Floats, dx: float, dy: float, sx: float, sy: float, flip: bool) -> Floats:
+    """[N, 4] moved: edges times `sx` and `sy`, minus `dx` and `dy`, mirrored with `flip`, cut off at 0 and 1.
+
+    Centre fractions of the picture become those of the network's input. Rows centred on 0, 0 are labels of the whole
+    picture, which become rows of zeros (the original marks them with 999999).
+    """
+    dx, dy, sx, sy = (np.float32(value) for value in (dx, dy, sx, sy))
+    x, y, w, h = np.asarray(boxes, np.float32).reshape(-1, 4).T
+    whole = (x == 0) & (y == 0)
+    left, right = (x - w / 2) * sx - dx, (x + w / 2) * sx - dx
+    top, bottom = (y - h / 2) * sy - dy, (y + h / 2) * sy - dy
+    if flip:
+        left, right = 1 - right, 1 - left
+    left, right, top, bottom = (np.clip(edge, 0, 1) for edge in (left, right, top, bottom))
+    moved = np.stack([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top], axis=1)
+    moved[whole] = 0
+    return moved
+
+
+def fill_truth_detection(
+    labels: Labels, most: int, draws: Draws, dx: float, dy: float, sx: float, sy: float, flip: bool
+) -> Truths:
+    """At most `most` of a picture's boxes in random order, moved as `correct_boxes` does, without the tiny ones.
+
+    The limit counts tiny ones too, as the original's does.
+    """
+    order = shuffled(len(labels), draws)[:most]
+    given = labels.boxes[order].astype(np.float32)
+    moved = correct_boxes(given, dx, dy, sx, sy, flip)
+    whole = (given[:, 0] == 0) & (given[:, 1] == 0)
+    kept = whole | ~(moved[:, 2:].astype(np.float64) < TINY).any(axis=1)
+    return Truths(moved[kept], labels.classes[order][kept])

@@ -1,0 +1,148 @@
+"""A training picture of a labelled one, as the original's two loaders make it (data.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darknet_compat.datasets.base import Labels
+from darknet_compat.errors import TrainingError
+from darknet_compat.formats.spec import Detection, Net, NetworkSpec, Region, Yolo
+from darknet_compat.training.augment.boxes import Truths, fill_truth_detection
+from darknet_compat.training.augment.draws import Draws
+from darknet_compat.training.augment.pixels import center_crop_image, distort_image, place_image, rotate_crop_image
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+GREY = np.float32(0.5)
+
+
+class Colours(NamedTuple):
+    """How far colours are moved: hue by up to this part of a turn, the others up to so many times."""
+
+    hue: float
+    saturation: float
+    exposure: float
+
+    def draw(self, draws: Draws) -> tuple[float, float, float]:
+        """Parameters of `distort_image` (original: `random_distort_image`)."""
+        hue = float(draws.uniform(-self.hue, self.hue))
+        saturation = float(draws.scale(self.saturation))
+        return hue, saturation, float(draws.scale(self.exposure))
+
+
+@dataclass(frozen=True)
+class DetectionRecipe:
+    """Pictures for detectors: another aspect, somewhere on grey, other colours, mirrored (`load_data_detection`).
+
+    `jitter` is by what part of its sides width and height change. At most `max_boxes` boxes a picture are kept.
+    """
+
+    jitter: float
+    colours: Colours
+    flip: bool
+    max_boxes: int
+
+    def __call__(self, picture: Bytes, labels: Labels, out: Floats, draws: Draws) -> Truths:
+        """Fill `out`, float32 [3, H, W], with the picture, uint8 [H, W, 3]; tell what it shows then."""
+        _, height, width = out.shape
+        new_width, new_height = _fitted(picture, self.jitter, width, height, draws)
+        dx = draws.uniform(0, np.float32(width) - new_width)
+        dy = draws.uniform(0, np.float32(height) - new_height)
+        hue, saturation, exposure = self.colours.draw(draws)
+        flip = draws.coin() if self.flip else False
+        w, h, left, top = int(new_width), int(new_height), int(dx), int(dy)
+        out[:] = min(GREY * np.float32(exposure), np.float32(1))  # distorted grey is grey: only the picture needs more
+        place_image(picture, w, h, left, top, out, flip=flip)
+        if flip:
+            left = width - left - w
+        shown = out[:, max(top, 0) : max(top + h, 0), max(left, 0) : max(left + w, 0)]
+        distort_image(shown, hue, saturation, exposure)
+        return fill_truth_detection(
+            labels, self.max_boxes, draws, -dx / width, -dy / height, new_width / width, new_height / height, flip
+        )
+
+
+def _fitted(picture: Bytes, jitter: float, width: int, height: int, draws: Draws) -> tuple[np.float32, np.float32]:
+    """The size at which a picture of changed aspect fits the network's input."""
+    image_height, image_width = (np.float32(side) for side in picture.shape[:2])
+    dw, dh = np.float32(jitter) * image_width, np.float32(jitter) * image_height
+    aspect = (image_width + draws.uniform(-dw, dw)) / (image_height + draws.uniform(-dh, dh))
+    if aspect < 1:
+        return np.float32(height) * aspect, np.float32(height)
+    return np.float32(width), np.float32(width) / aspect
+
+
+@dataclass(frozen=True)
+class ClassificationRecipe:
+    """Pictures for classifiers: a crop, scaled, turned and narrowed, mirrored, other colours (`load_data_augment`).
+
+    The shorter side becomes `min_ratio` to `max_ratio` times the network's input, of which a square is cut out; it is
+    turned by up to `angle` degrees. With `center` the square in the middle is resized instead.
+    """
+
+    angle: float
+    aspect: float
+    min_ratio: float
+    max_ratio: float
+    center: bool
+    colours: Colours
+    flip: bool
+
+    def __call__(self, picture: Bytes, labels: Labels, out: Floats, draws: Draws) -> Truths:
+        """Fill `out`, float32 [3, H, W], with the picture, uint8 [H, W, 3]; its labels are of the whole picture."""
+        _, height, width = out.shape
+        if self.center:
+            crop = center_crop_image(picture, width, height)
+        else:
+            crop = rotate_crop_image(picture, *self._window(picture, width, height, draws))
+        flip = draws.coin() if self.flip else False
+        out[:] = crop[..., ::-1] if flip else crop
+        distort_image(out, *self.colours.draw(draws))
+        return Truths(np.zeros((len(labels), 4), np.float32), labels.classes)
+
+    def _window(
+        self, picture: Bytes, width: int, height: int, draws: Draws
+    ) -> tuple[float, float, int, int, float, float, float]:
+        """Parameters of `rotate_crop_image` (original: `random_augment_args`)."""
+        image_height, image_width = picture.shape[:2]
+        low, high = (int(np.float32(ratio) * np.float32(width)) for ratio in (self.min_ratio, self.max_ratio))
+        aspect = draws.scale(self.aspect)
+        side = draws.between(low, high)
+        narrowed = np.float32(image_width) * aspect
+        shorter = image_height if image_height < narrowed else int(narrowed)
+        scale = np.float32(side) / np.float32(max(shorter, 1))
+        radians = np.float32(float(draws.uniform(-self.angle, self.angle)) * 6.2831853071795864769252866 / 360)
+        # The original subtracts the width from both, which for its square inputs is the same.
+        dx = (np.float32(image_width) * scale / aspect - np.float32(width)) / np.float32(2)
+        dy = (np.float32(image_height) * scale - np.float32(width)) / np.float32(2)
+        dx, dy = draws.uniform(-dx, dx), draws.uniform(-dy, dy)
+        return float(radians), float(scale), width, height, float(dx), float(dy), float(aspect)
+
+
+Recipe = DetectionRecipe | ClassificationRecipe
+
+
+def recipe(spec: NetworkSpec) -> Recipe:
+    """How this network's training pictures are made. Raises TrainingError for options that make none."""
+    net = spec.net
+    heads = [head for head in spec.heads if isinstance(head, Region | Yolo | Detection)]
+    if heads:
+        head = heads[-1]
+        if not 0 <= head.jitter < 1:
+            raise TrainingError(f"{spec.name}:{head.line}: jitter must be from 0 to below 1, found {head.jitter:g}")
+        return DetectionRecipe(head.jitter, _colours(net), net.flip, head.max_boxes)
+    if min(net.min_ratio, net.max_ratio) <= 0:
+        raise TrainingError(f"{spec.name}: min_crop and max_crop must be above 0")
+    return ClassificationRecipe(
+        net.angle, net.aspect or 1.0, net.min_ratio, net.max_ratio, net.center, _colours(net), net.flip
+    )
+
+
+def _colours(net: Net) -> Colours:
+    """As the cfg says; a factor of 0 stands for none (original: `load_thread`)."""
+    return Colours(net.hue, net.saturation or 1.0, net.exposure or 1.0)
