@@ -192,8 +192,8 @@ def _input(graph: Graph, artefact: Artefact) -> str:
     if artefact.input == "float":
         return "images"
     with graph.layer("input"):
-        planes = graph.add("Transpose", "images", perm=[0, 3, 1, 2])
-        return graph.add("Div", graph.add("Cast", planes, to=TensorProto.FLOAT), graph.constant(255.0))
+        values = graph.add("Cast", "images", to=TensorProto.FLOAT)  # first, since TensorRT does nothing else with uint8
+        return graph.add("Div", graph.add("Transpose", values, perm=[0, 3, 1, 2]), graph.constant(255.0))
 
 
 def _pixels(graph: Graph, artefact: Artefact) -> str:

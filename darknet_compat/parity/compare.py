@@ -15,6 +15,12 @@ TOLERANCES: dict[tuple[str, str, str], float] = {
     ("torch", "folded", "fp32"): 1e-4,
     ("torch", "onnxruntime", "fp32"): 1e-4,
     ("torch", "openvino", "fp32"): 1e-4,
+    ("torch", "onnxruntime", "fp16"): 2e-2,
+    ("torch", "openvino", "fp16"): 2e-2,
+    ("onnxruntime", "tensorrt", "fp32"): 1e-3,
+    ("onnxruntime", "tensorrt", "fp16"): 2e-2,
+    ("torch", "tensorrt", "fp32"): 1e-3,
+    ("torch", "tensorrt", "fp16"): 2e-2,
 }
 """(stage, next stage, precision) → the largest difference allowed, as a part of the reference's largest value. The only
 table of tolerances; a lower precision gets rows of its own."""
