@@ -40,12 +40,12 @@ def _plse(x: Tensor) -> Tensor:
 def _stair(x: Tensor) -> Tensor:
     """Flat over even unit steps, rising over odd ones."""
     whole = x.floor()
-    return torch.where(whole % 2 == 0, (x / 2).floor(), (x - whole) + (x / 2).floor())
+    return torch.where((whole % 2 == 0) | (x == whole), (x / 2).floor(), (x - whole) + (x / 2).floor())
 
 
 def _lhtan(x: Tensor) -> Tensor:
     """Linear in 0..1 and almost flat outside."""
-    return torch.where(x < 0, 0.001 * x, torch.where(x > 1, 0.001 * (x - 1) + 1, x))
+    return torch.where(x <= 0, 0.001 * x, torch.where(x >= 1, 0.001 * (x - 1) + 1, x))
 
 
 def _gelu(x: Tensor) -> Tensor:

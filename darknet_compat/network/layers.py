@@ -7,27 +7,21 @@ sources.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from darknet_compat.formats import spec as s
 from darknet_compat.network.activations import ACTIVATIONS
-
-Build = Literal["cuda", "cpu"]
-"""Which build of the original to equal. They differ in batch normalization, which divides by sqrt(variance + 1e-5) in
-the CUDA build, with which the official weights were trained, and by sqrt(variance) + 1e-6 in the CPU build."""
-
-_ROLLING = 0.01
+from darknet_compat.network.backward import Build as Build
+from darknet_compat.network.backward import batch_normalize, constrain_gradient, instead
 
 
 class Biased(nn.Module):
     """Biases, or all of batch normalization, then the activation: the end of every layer with weights.
 
-    With batch normalization y = scales·(x - mean)/sqrt(variance) + biases; in training the batch's own mean and
-    variance (over batch·spatial - 1), which also move the rolling ones by a hundredth (original: batchnorm_layer.c).
+    With batch normalization y = scales·(x - mean)/sqrt(variance) + biases; in training by the batch's own mean and
+    variance (original: batchnorm_layer.c).
     """
 
     scales: nn.Parameter
@@ -56,22 +50,9 @@ class Biased(nn.Module):
 
     def normalize(self, x: Tensor) -> Tensor:
         """Batch normalization as the build has it."""
-        if not self.training:
-            return self._normalized(x, self.rolling_mean, self.rolling_variance)
-        mean, variance = self.rolling_mean, self.rolling_variance
-        if self.build == "cuda":
-            # torch divides by the variance over `count`, the original by that over count - 1: the same up to a factor.
-            # The rolling variance gets the one over count - 1 from both.
-            count = x.numel() // x.shape[1]
-            ratio = (count - 1) / count
-            scales = self.scales * ratio**0.5
-            return F.batch_norm(x, mean, variance, scales, self.biases, True, _ROLLING, 1e-5 * ratio)
-        over = [dim for dim in range(x.dim()) if dim != 1]
-        batch_variance, batch_mean = torch.var_mean(x, over, correction=1)  # [filters]
-        with torch.no_grad():
-            mean.lerp_(batch_mean.to(mean.dtype), _ROLLING)
-            variance.lerp_(batch_variance.to(variance.dtype), _ROLLING)
-        return self._normalized(x, batch_mean, batch_variance)
+        if self.training:
+            return batch_normalize(x, self.scales, self.biases, (self.rolling_mean, self.rolling_variance), self.build)
+        return self._normalized(x, self.rolling_mean, self.rolling_variance)
 
     def _normalized(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         if self.build == "cuda":
@@ -102,16 +83,25 @@ class Convolutional(Biased):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] → [N, filters, H', W']."""
-        weights: Tensor = self.weights
-        if self.binary_weights:
-            mean = weights.abs().mean((1, 2, 3), keepdim=True)
-            weights = torch.where(weights > 0, mean, -mean)
-        if self.binary_input:
-            x = torch.where(x > 0, 1.0, -1.0).to(x.dtype)
+        return self.finish(self._binary(x) if self.binary_weights else self._convolve(x, self.weights))
+
+    def _convolve(self, x: Tensor, weights: Tensor) -> Tensor:
         stride = 1 if self.misread else self.stride
         x = self._misread(x) if self.misread else x
-        x = F.conv2d(x, weights, self.linear_biases(), stride, self.padding, 1, self.groups)  # [N, filters, H', W']
-        return self.finish(x)
+        return F.conv2d(x, weights, self.linear_biases(), stride, self.padding, 1, self.groups)  # [N, filters, H', W']
+
+    def _binary(self, x: Tensor) -> Tensor:
+        """The same by signs. Going back they count as what they stand for, inputs as long as these are within ±1; the
+        CPU build forgets them there and goes back through the very inputs and weights."""
+        mean = self.weights.abs().mean((1, 2, 3), keepdim=True)
+        weights = torch.where(self.weights > 0, mean, -mean)
+        signs = torch.where(x > 0, 1.0, -1.0).to(x.dtype) if self.binary_input else x
+        if not self.training:
+            return self._convolve(signs, weights)
+        if self.build == "cpu":
+            return instead(self._convolve(signs, weights), self._convolve(x, self.weights))
+        signs = instead(signs, F.hardtanh(x)) if self.binary_input else x
+        return self._convolve(signs, instead(weights, self.weights))
 
     def _misread(self, x: Tensor) -> Tensor:
         """[N, C, H, W] → [N, C, H', W'], what the CPU build sees where a 1x1 convolution has a stride.
@@ -143,7 +133,7 @@ class Deconvolutional(Biased):
 
 
 class Connected(Biased):
-    """A fully connected layer; also the building block of recurrent ones."""
+    """A fully connected layer; also the building block of recurrent ones. The CUDA build cuts its gradients at ±1."""
 
     def __init__(self, inputs: int, outputs: int, activation: s.ActivationName, normalized: bool, build: Build) -> None:
         super().__init__(outputs, activation, normalized, build)
@@ -161,7 +151,8 @@ class Connected(Biased):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs] or [N, C, H, W] → [N, outputs]."""
-        return self.finish(F.linear(x.flatten(1), self.weights, self.linear_biases()))
+        x = self.finish(F.linear(x.flatten(1), self.weights, self.linear_biases()))  # [N, outputs]
+        return constrain_gradient(x) if self.training and self.build == "cuda" else x
 
 
 class ConnectedImage(Connected):
@@ -286,7 +277,8 @@ class Normalization(nn.Module):
     """Local response normalization: x·(kappa + alpha·Σ squares of neighbouring channels)^-beta.
 
     The original's running sum never takes in channel size/2 (it starts with the channels below it and goes on with
-    those above), but drops it in its turn; so every channel's sum lacks that square.
+    those above), but drops it in its turn; so every channel's sum lacks that square. Its way back, "approximate" by its
+    own words, takes what x is multiplied by for a constant.
     """
 
     def __init__(self, spec: s.Normalization, build: Build) -> None:
@@ -301,18 +293,23 @@ class Normalization(nn.Module):
         sums = padded.unfold(1, self.size, 1).sum(-1)  # [N, C, H, W]
         if above < channels:
             sums = sums - squares[:, above : above + 1]
-        return x * (self.kappa + self.alpha * sums) ** -self.beta
+        factor = (self.kappa + self.alpha * sums) ** -self.beta
+        return x * (factor.detach() if self.training else factor)
 
 
 class L2norm(nn.Module):
-    """Each location's channels divided by their Euclidean length; not a number where that is 0, as in the original."""
+    """Each location's channels divided by their Euclidean length; not a number where that is 0, as in the original.
+
+    Gradients pass as they are, as in its CPU build. (The CUDA build adds a pull of its own to them.)
+    """
 
     def __init__(self, spec: s.L2norm, build: Build) -> None:
         super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] → the same shape."""
-        return x / x.square().sum(1, keepdim=True).sqrt()
+        y = x / x.square().sum(1, keepdim=True).sqrt()
+        return instead(y, x) if self.training else y
 
 
 class Route(nn.Module):

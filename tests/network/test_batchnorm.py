@@ -78,10 +78,9 @@ def test_training_uses_the_batch_and_moves_the_rolling_statistics(build: Build, 
     np.testing.assert_allclose(layer.rolling_variance.numpy(), rolling[1], rtol=1e-12)
 
 
-@pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("build", BUILDS)
-def test_gradients(build: Build, training: bool) -> None:
-    layer = module(build).train(training)
+def test_gradients_in_evaluation(build: Build) -> None:
+    layer = module(build).eval()
 
     def function(x: Tensor, scales: Tensor, biases: Tensor) -> Tensor:
         return torch.func.functional_call(layer, {"scales": scales, "biases": biases}, (x,))
@@ -89,6 +88,37 @@ def test_gradients(build: Build, training: bool) -> None:
     layer.forward = layer.finish  # type: ignore[method-assign]
     inputs = [torch.from_numpy(random((2, 4, 3, 2))), layer.scales.detach().clone(), layer.biases.detach().clone()]
     assert torch.autograd.gradcheck(function, [x.requires_grad_() for x in inputs])
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("build", BUILDS)
+def test_gradients_in_training_are_the_originals_and_not_the_derivative(build: Build, shape: tuple[int, ...]) -> None:
+    """The variance is that over count - 1, what goes back through it that over count (`normalize_delta_kernel`)."""
+    layer = module(build).train()
+    x, delta = torch.from_numpy(random(shape)).requires_grad_(), np.random.default_rng(2).normal(0, 1, shape)
+    layer.finish(x).backward(torch.from_numpy(delta))
+    axes = tuple(axis for axis in range(len(shape)) if axis != 1)
+    count = delta.size // shape[1]
+    values = random(shape)
+    centred = values - values.mean(axes, keepdims=True)
+    variance = values.var(axes, ddof=1, keepdims=True)
+    scales = layer.scales.detach().numpy().reshape((1, -1) + (1,) * (len(shape) - 2))
+    inner = delta * scales
+    mean_delta = -inner.sum(axes, keepdims=True) / np.sqrt(variance + 1e-5)
+    variance_delta = -0.5 * (inner * centred).sum(axes, keepdims=True) * (variance + 1e-5) ** -1.5
+    expected = inner / np.sqrt(variance + 1e-5) + variance_delta * 2 * centred / count + mean_delta / count
+    assert x.grad is not None and layer.scales.grad is not None and layer.biases.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        layer.scales.grad.numpy(), (delta * centred / divisor(variance, build)).sum(axes), rtol=1e-9
+    )
+    np.testing.assert_allclose(layer.biases.grad.numpy(), delta.sum(axes), rtol=1e-12)
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_a_single_value_has_no_variance(build: Build) -> None:
+    with pytest.raises(ValueError, match=r"needs more than one value a channel in training: \[1, 4\]"):
+        module(build).train().finish(torch.zeros(1, 4, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("build", BUILDS)

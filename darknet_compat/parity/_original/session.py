@@ -39,4 +39,4 @@ class Session:
 
     def floats(self, pointer: Any, *shape: int) -> Array:
         """A copy of C memory."""
-        return self.view(pointer, *shape).copy()
+        return np.array(self.view(pointer, *shape))
