@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any, get_args
 
 import numpy as np
@@ -50,6 +51,14 @@ MODULES: dict[type[LayerSpec], Callable[[Any, Build], nn.Module]] = {
 _RECURRENT = (s.Rnn, s.Gru, s.Lstm, s.Crnn)
 
 
+def _overwrites(layer: LayerSpec, build: Build) -> bool:
+    """Whether the original's way back through a layer overwrites the gradient that later readers of the same input have
+    left there, so that these count for nothing. (1x1 convolutions do so unless cuDNN computes them.)"""
+    if isinstance(layer, s.Convolutional):
+        return build == "cpu" and layer.size == 1
+    return isinstance(layer, s.Reorg | s.Activation | s.Batchnorm | s.Normalization)
+
+
 class Network(nn.Module):
     """A Darknet network as a torch module: `layers[i]` computes layer i of the cfg.
 
@@ -66,6 +75,9 @@ class Network(nn.Module):
         self.batchnorm: Build = batchnorm
         self.header = Header()
         self.layers = nn.ModuleList(MODULES[type(layer)](layer, batchnorm) for layer in spec.layers)
+        # Nothing goes back into the last layer with `stopbackward`, nor into any before it.
+        self._frozen = max((layer.index for layer in spec.layers if layer.stopbackward), default=-1)
+        self._overwriting = {layer.index for layer in spec.layers if _overwrites(layer, batchnorm)}
         if initialize:
             self.initialize()
 
@@ -103,11 +115,13 @@ class Network(nn.Module):
         """The outputs of the layers `wanted`; others run if these need them, and are forgotten after their last use."""
         needed, last_use = self._needed(wanted)
         outputs: dict[int, Tensor] = {-1: self._checked(images)}
+        learning = self.training and torch.is_grad_enabled()
         for index in needed:
             sources = self.spec.layers[index].sources
             inputs = [outputs[source] for source in sources]
             try:
-                outputs[index] = self.layers[index](*inputs)
+                with torch.set_grad_enabled(index > self._frozen) if learning else nullcontext():
+                    outputs[index] = self.layers[index](*inputs)
             except (RuntimeError, ValueError) as error:
                 if misfit := self._misfit(error, index, inputs, images):
                     raise misfit from error
@@ -115,6 +129,8 @@ class Network(nn.Module):
             for source in set(sources).difference(wanted):
                 if last_use[source] == index:
                     del outputs[source]
+                elif learning and index in self._overwriting:
+                    outputs[source] = outputs[source].detach()
         return [outputs[index] for index in wanted]
 
     def _needed(self, wanted: Sequence[int]) -> tuple[list[int], dict[int, int]]:
