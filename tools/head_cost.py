@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from darknet_compat.evaluation.speed import interleaved, machine
+from darknet_compat.evaluation.machine import machine
+from darknet_compat.evaluation.speed import interleaved
 from darknet_compat.formats.cfg import Cfg, Option, Section, read_cfg
 from darknet_compat.formats.lower import lower
 from darknet_compat.formats.packaged import cfg_dir

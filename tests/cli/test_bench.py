@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from tests.cli.support import Command, Toy
+from tests.cli.support import Command, Toy, paint
+
+MEASURES = {"network", "picture"}
 
 
 @pytest.mark.reference
@@ -22,7 +25,77 @@ def test_load_is_measured_against_numpy_and_the_original(dc: Command, detector: 
     assert document["machine"]
 
 
-def test_without_something_to_measure_it_is_bad_usage(dc: Command, detector: Toy) -> None:
-    done = dc("bench", detector.cfg)
-    assert done.code == 2
-    assert "--load" in done.err
+def rows_of(document: dict) -> set[tuple]:  # type: ignore[type-arg]
+    return {(row["measure"], row["label"], row["width"], row["height"], row["batch"]) for row in document["rows"]}
+
+
+@pytest.mark.reference
+def test_everything_asked_for_is_measured_or_said_not_to_be(dc: Command, detector: Toy, tmp_path: Path) -> None:
+    photo = paint(tmp_path / "grey.png")
+    done = dc(
+        "bench", detector.cfg, "--sizes", "32,64x32", "--batches", "1,2", "--precisions", "fp32,bf16,int8", "--peers",
+        "--stream", "3", "--image", photo, "--runs", "1", "--warmup", "1", "--baseline", "opencv", "--json",
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    document = json.loads(done.out)
+    found = rows_of(document)
+    ours = {"torch", "torch-bf16", "onnxruntime", "openvino", "openvino-bf16", "opencv"}
+    for measure in (*MEASURES, "stream"):
+        for width, height in ((32, 32), (64, 32)):
+            labels = {label for what, label, *rest in found if (what, *rest) == (measure, width, height, 1)}
+            assert labels == ours | {"opencv-onnx", "original"}
+            labels = {label for what, label, *rest in found if (what, *rest) == (measure, width, height, 2)}
+            assert labels == ours
+    reasons = {one["what"]: one["why"] for one in document["not_run"]}
+    assert "onnxruntime-bf16, 32x32" in reasons and "--artefact" in reasons["openvino-int8, 64x32"]
+    assert "original, 32x32, batch 2" in reasons
+    for row in document["rows"]:
+        assert 0 < row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"] and row["ratio"] > 0
+        assert row["ratio"] == 1 or row["label"] != "opencv"
+    assert document["machine"]["cores"] >= 1 and document["protocol"]["runs"] == 1
+    assert (tmp_path / "out" / "toy-speed.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "out" / "toy-speed.json").read_text()) == document
+
+
+def test_without_weights_they_are_seeded_and_the_table_fits(dc: Command, detector: Toy) -> None:
+    detector.weights.unlink()
+    done = dc("bench", detector.cfg, "--runs", "1", "--warmup", "1")
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.split() == ["weights", "seeded"] for line in lines)
+    assert [line.split()[0] for line in lines[2:5]] == ["torch", "onnxruntime", "openvino"]
+
+
+def test_an_exported_file_runs_alone_or_beside_its_network(dc: Command, classifier: Toy, tmp_path: Path) -> None:
+    file = tmp_path / "m.onnx"
+    assert dc("export", classifier.cfg, "--out", file).code == 0
+    alone = json.loads(dc("bench", file, "--runs", "1", "--json").out)
+    assert {row["label"] for row in alone["rows"]} == {"onnxruntime", "openvino"}
+    beside = dc("bench", classifier.cfg, "--artefact", file, "--backends", "openvino", "--runs", "1", "--json")
+    assert {row["label"] for row in json.loads(beside.out)["rows"]} == {"openvino", "openvino m"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "code", "says"),
+    [
+        ("--backends", "torch,caffe", 1, "caffe"),
+        ("--precisions", "fp99", 1, "fp99"),
+        ("--baseline", "nobody", 1, "nobody"),
+        ("--image", "/nowhere.jpg", 1, "/nowhere.jpg"),
+        ("--artefact", "/nowhere.onnx", 1, "/nowhere.onnx"),
+        ("--batches", "1,0", 2, "1,0"),
+        ("--sizes", "big", 2, "big"),
+    ],
+)
+def test_wrong_input_is_one_line(dc: Command, detector: Toy, option: str, value: str, code: int, says: str) -> None:
+    done = dc("bench", detector.cfg, option, value, "--runs", "1", "--warmup", "1")
+    assert done.code == code
+    assert says in done.err and "Traceback" not in done.err
+    assert code == 2 or done.err.count("\n") == 1
+
+
+def test_nothing_that_runs_is_an_error(dc: Command, detector: Toy) -> None:
+    done = dc("bench", detector.cfg, "--backends", "onnxruntime", "--precisions", "bf16")
+    assert done.code == 1 and "bf16" in done.err

@@ -1,0 +1,79 @@
+"""What machine something was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16", "amx_int8", "asimd")
+"""The processor's abilities that decide how fast a network can be, as Linux spells them."""
+
+_PACKAGES = (
+    "darknet-compat",
+    "numpy",
+    "torch",
+    "onnxruntime",
+    "openvino",
+    "tensorrt",
+    "opencv-python-headless",
+    "opencv-python",
+)
+
+
+def machine() -> str:
+    """The machine in a line: processor, cores, system, Python."""
+    return f"{_processor()}, {cores()} cores, {platform.system()}, Python {platform.python_version()}"
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, cores this process may use, abilities, memory in bytes, versions, and how busy it is (the load of the
+    last minute, in processes; None where the system does not say)."""
+    fields = _cpuinfo()
+    present = set((fields.get("flags") or fields.get("Features") or "").split())
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {
+        "processor": _processor(),
+        "cores": cores(),
+        "flags": [flag for flag in _FLAGS if flag in present],
+        "memory_bytes": _memory(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+        "load": load,
+    }
+
+
+def cores() -> int:
+    """How many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def _cpuinfo() -> dict[str, str]:
+    """The first processor's fields; none where there is no such file."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in lines)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
