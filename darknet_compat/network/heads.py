@@ -158,9 +158,13 @@ class Yolo(nn.Module):
     def boxes(self, activated: Tensor, input_size: tuple[int, int]) -> Boxes:
         """Decode `forward`'s result; `input_size` is the network's (width, height) (original: `get_yolo_box`)."""
         x = by_anchor(activated, len(self.spec.mask))  # [N, masks, 5 + classes, H, W]
-        xywh = _grid_boxes(x[:, :, :4], _fractions(self.anchors, *input_size))
+        xywh = self.decode(x[:, :, :4], input_size)
         cells = torch.cat([xywh, x[:, :, 4:]], 2).permute(0, 3, 4, 1, 2).flatten(1, 3)  # [N, D, 5 + classes]
         return Boxes(cells[..., :4], cells[..., 4], cells[..., 5:])
+
+    def decode(self, located: Tensor, input_size: tuple[int, int]) -> Tensor:
+        """[N, masks, 4, H, W] → the boxes that these coordinates mean, the same shape."""
+        return _grid_boxes(located, _fractions(self.anchors, *input_size))
 
 
 class Detection(nn.Module):

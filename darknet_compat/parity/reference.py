@@ -10,6 +10,7 @@ OriginalError with the last lines it wrote, and the next call starts a new proce
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,7 @@ from darknet_compat.parity._original.process import Worker
 
 __all__ = [
     "Installation",
+    "LayerDelta",
     "LayerOutput",
     "LayerShape",
     "Original",
@@ -58,6 +60,14 @@ class LayerOutput:
     type: str
     shape: tuple[int, int, int]
     output: Array
+
+
+class LayerDelta(NamedTuple):
+    """What a layer's output should move by, float32 [N, outputs], and for those that report one a `cost`."""
+
+    type: str
+    delta: Array
+    cost: float | None
 
 
 class OriginalDetections(NamedTuple):
@@ -155,6 +165,29 @@ class Original:
         setup = _setup(cfg, None, time_steps=1)
         return np.asarray(self._worker.ask("rates", setup.cfg, setup, first, count, seed))
 
+    def train_deltas(
+        self,
+        cfg: PathLike,
+        weights: PathLike | None,
+        images: Array,
+        truths: Array,
+        *,
+        seen: int = 0,
+        activated_trees: bool = False,
+        size: tuple[int, int] | None = None,
+        seed: int = 0,
+    ) -> tuple[list[LayerDelta], str]:
+        """Every layer's `delta` after a forward pass in training, and what was printed (original: `forward_network`).
+
+        `truths` as for `train`; `seen` images, these included. With `activated_trees` a [region] with a tree takes its
+        class outputs for probabilities already: the CPU build's own softmax over a tree indexes wrongly, while the
+        deltas that it computes from probabilities are the CUDA build's.
+        """
+        setup = _setup(cfg, weights, rows=len(images), size=size, time_steps=1, seed=seed)
+        arrays = (np.ascontiguousarray(values, np.float32) for values in (images, truths))
+        layers, printed = self._worker.ask("deltas", setup.cfg, setup, *arrays, seen, activated_trees)
+        return [LayerDelta(*layer) for layer in layers], printed
+
     def train(
         self,
         cfg: PathLike,
@@ -228,6 +261,50 @@ class Original:
         Raises OriginalError where the original says that it cannot load it, and goes on with a black square.
         """
         return np.asarray(self._worker.ask("load_image", str(path), _file(path)))
+
+    def random_numbers(self, seed: int, count: int) -> NDArray[np.int64]:
+        """What C's `rand` gives after `srand(seed)`, from 0 to 2^31 - 1: all chance in the original comes from it."""
+        return np.asarray(self._worker.ask("random_numbers", f"seed {seed}", seed, count))
+
+    def load_detection(
+        self,
+        picture: PathLike,
+        width: int,
+        height: int,
+        *,
+        boxes: int,
+        jitter: float,
+        colours: tuple[float, float, float],
+        seed: int,
+    ) -> tuple[Array, Array]:
+        """A training picture for a detector, [3, height, width], and its truth [boxes, 5] (`load_data_detection`).
+
+        Labels are read where the original looks for them. `colours` are hue, saturation and exposure.
+        """
+        path = _file(picture)
+        image, truth = self._worker.ask("load_detection", path, path, width, height, boxes, jitter, colours, seed)
+        return image, truth
+
+    def load_classification(
+        self,
+        picture: PathLike,
+        labels: Sequence[str],
+        *,
+        low: int,
+        high: int,
+        size: int,
+        angle: float,
+        aspect: float,
+        colours: tuple[float, float, float],
+        center: bool = False,
+        seed: int,
+    ) -> tuple[Array, Array]:
+        """A training picture for a classifier, [3, size, size], and its truth [len(labels)] (`load_data_augment`)."""
+        path, sides = _file(picture), (low, high, size)
+        image, truth = self._worker.ask(
+            "load_classification", path, path, labels, sides, angle, aspect, colours, center, seed
+        )
+        return image, truth
 
     def resize_image(self, image: Array, width: int, height: int) -> Array:
         """Bilinear resize of [C, H, W] (original: `resize_image`)."""

@@ -18,6 +18,12 @@ void embed_image(image source, image dest, int dx, int dy);
 void place_image(image im, int w, int h, int dx, int dy, image canvas);
 image rotate_crop_image(image im, float rad, float s, int w, int h, float dx, float dy, float aspect);
 void hierarchy_predictions(float *predictions, int n, tree *hier, int only_leaves, int stride);
+data load_data_detection(
+    int n, char **paths, int m, int w, int h, int boxes, int classes,
+    float jitter, float hue, float saturation, float exposure);
+data load_data_augment(
+    char **paths, int n, int m, char **labels, int k, tree *hierarchy, int min, int max, int size,
+    float angle, float aspect, float hue, float saturation, float exposure, int center);
 """
 
 CDEF = """
@@ -27,7 +33,7 @@ typedef enum {
     UPSAMPLE, LOGXENT, L2NORM, BLANK, ...
 } LAYER_TYPE;
 
-typedef struct { int n; ...; } tree;
+typedef struct { int n, groups; ...; } tree;
 typedef struct node { void *val; ...; } node;
 typedef struct list { int size; node *front; ...; } list;
 typedef struct { char *type; list *options; } section;
@@ -36,7 +42,8 @@ typedef struct layer layer;
 struct layer {
     LAYER_TYPE type;
     int batch, n, w, h, inputs, outputs, out_w, out_h, out_c, classes, coords, background;
-    float *output, *delta;
+    float *output, *delta, *cost;
+    tree *softmax_tree;
     layer *input_layer, *self_layer, *output_layer;
     layer *wz, *uz, *wr, *ur, *wh, *uh, *uo, *wo, *uf, *wf, *ui, *wi, *ug, *wg;
     ...;
@@ -65,7 +72,9 @@ typedef struct detection {
 } detection;
 
 void srand(unsigned int seed);
+int rand(void);
 void free(void *memory);
+int fflush(FILE *stream);
 
 list *read_cfg(char *filename);
 int option_find_int_quiet(list *l, char *key, int def);
@@ -87,6 +96,14 @@ void do_nms_obj(detection *dets, int total, int classes, float thresh);
 void free_detections(detection *dets, int n);
 void hierarchy_predictions(float *predictions, int n, tree *hier, int only_leaves, int stride);
 void top_k(float *a, int n, int k, int *index);
+
+data load_data_detection(
+    int n, char **paths, int m, int w, int h, int boxes, int classes,
+    float jitter, float hue, float saturation, float exposure);
+data load_data_augment(
+    char **paths, int n, int m, char **labels, int k, tree *hierarchy, int min, int max, int size,
+    float angle, float aspect, float hue, float saturation, float exposure, int center);
+void free_data(data d);
 
 image load_image_color(char *filename, int w, int h);
 image resize_image(image im, int w, int h);

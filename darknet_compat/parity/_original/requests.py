@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_compat.errors import OriginalError
-from darknet_compat.parity._original import training
+from darknet_compat.parity._original import loading, training
 from darknet_compat.parity._original.networks import Setup
 from darknet_compat.parity._original.session import Session
 
@@ -162,7 +162,11 @@ REQUESTS: dict[str, Callable[..., Any]] = {
     "nms": nms,
     "time_forward": time_forward,
     "time_image_function": time_image_function,
+    "deltas": training.deltas,
     "rates": training.rates,
+    "load_classification": loading.load_classification,
+    "load_detection": loading.load_detection,
+    "random_numbers": loading.random_numbers,
     "train": training.train,
     "time_train": training.time_train,
 }

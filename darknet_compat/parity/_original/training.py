@@ -44,6 +44,33 @@ def time_train(session: Session, setup: Setup, images: Array, truths: Array, rep
     return seconds
 
 
+def deltas(
+    session: Session, setup: Setup, images: Array, truths: Array, seen: int, activated_trees: bool
+) -> tuple[list[tuple[str, Array, float | None]], str]:
+    """After one forward pass in training: every layer's type, delta and cost, and what was printed."""
+    net = session.networks.fresh(setup)
+    ((x, y),) = _batches(net, images, truths)
+    layers = [net.layers[i] for i in range(net.n)]
+    for layer in layers:
+        if activated_trees and layer.type == session.lib.REGION and layer.softmax_tree:
+            layer.softmax_tree.groups = 0  # read by nothing but the softmax
+    session.view(net.input, *x.shape)[:] = x
+    session.view(net.truth, *y.shape)[:] = y
+    net.seen[0] = seen
+    net.train = 1
+    session.lib.forward_network(net)
+    session.lib.fflush(session.ffi.NULL)
+    found = [
+        (
+            session.networks.layer(net, i)[0],
+            session.floats(layer.delta, len(x), layer.outputs),
+            float(layer.cost[0]) if layer.cost else None,
+        )
+        for i, layer in enumerate(layers)
+    ]
+    return found, os.pread(2, 1 << 16, 0).decode(errors="replace")
+
+
 def step(session: Session, net: Any, images: Array, truths: Array) -> float:
     """One batch: `train_network`; with a [region], whose way back is commented out in the CPU build, its parts."""
     regions = [i for i in range(net.n) if net.layers[i].type == session.lib.REGION]

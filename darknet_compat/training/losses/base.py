@@ -71,3 +71,21 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
 def shape_iou(a: Tensor, b: Tensor) -> Tensor:
     """The same of sizes [..., 2] alone, as if all had one centre."""
     return iou(torch.cat([torch.zeros_like(a), a], -1), torch.cat([torch.zeros_like(b), b], -1))
+
+
+def matched_figures(
+    matched: Tensor, overlap: Tensor, objectness: Tensor, everywhere: Tensor, probability: Tensor
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """What the original prints: Avg IOU, Class, Obj, No Obj, Avg Recall (from IoU 0.5 on), count.
+
+    All [N, T]; but `everywhere`, the objectness of all slots.
+    """
+    count, one = matched.sum(), matched.new_ones((), dtype=torch.int64)
+    return {
+        "avg_iou": ((overlap * matched).sum(), count),
+        "class": (probability.sum(), count),
+        "obj": ((objectness * matched).sum(), count),
+        "no_obj": (everywhere.sum(), one * everywhere.numel()),
+        "recall": (((overlap > 0.5) & matched).sum(), count),
+        "count": (count, one),
+    }

@@ -1,10 +1,10 @@
-"""The loss of a whole network: that of each of its heads."""
+"""The loss of a whole network: that of each of its heads, and of its [cost]."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,23 +14,29 @@ from darknet_compat.formats import spec as s
 from darknet_compat.formats.spec import LayerSpec
 from darknet_compat.network.network import Network
 from darknet_compat.training.losses.base import HeadLoss, pull
+from darknet_compat.training.losses.cost import CostLoss
+from darknet_compat.training.losses.detection import DetectionLoss
 from darknet_compat.training.losses.region import RegionLoss, Rule
 from darknet_compat.training.losses.softmax import LogisticLoss, SoftmaxLoss
+from darknet_compat.training.losses.yolo import YoloLoss
 from darknet_compat.training.truth import Truth
 
 LOSSES: dict[type[LayerSpec], Callable[[Any, Any], nn.Module]] = {
     s.Region: RegionLoss,
+    s.Yolo: YoloLoss,
+    s.Detection: DetectionLoss,
     s.Softmax: SoftmaxLoss,
     s.Logistic: LogisticLoss,
+    s.Cost: CostLoss,
 }
-"""A head's spec → what computes its loss from the spec and the head's module."""
+"""A layer's spec → what computes its loss from the spec and the layer's module."""
 
 
 @dataclass(frozen=True)
 class LossResult:
     """`loss` is a scalar, the sum of `costs`, whose `.backward()` gives the original's gradients, summed over images.
 
-    `costs` are what the original reports for each head, in order.
+    `costs` are what the original reports for each head, and for a [cost], in order; it prints their mean.
     """
 
     loss: Tensor
@@ -50,44 +56,74 @@ class LossResult:
         return {name: total / count for name, (total, count) in zip(sums, values, strict=True) if count}
 
 
+class Source(NamedTuple):
+    """What a loss reads: the `number`-th raw output, or what the head `through` makes of it."""
+
+    number: int
+    through: nn.Module | None
+
+
 class Losses(nn.Module):
     """What a network is trained with: `Losses(network)(raw, truth, seen)`.
 
-    `rule` is about labels of whole pictures in a [region]. Raises TrainingError for a network that has no head, or one
-    that cannot be trained.
+    `rule` is about labels of whole pictures in a [region]. Raises TrainingError for a network without a head or [cost],
+    or with one that cannot be trained.
     """
 
     def __init__(self, network: Network, *, rule: Rule = "darknet") -> None:
         super().__init__()
         self.spec = network.spec
-        heads = []
-        for layer in self.spec.heads:
-            loss = LOSSES.get(type(layer))
-            if loss is None:
+        costs = tuple(layer for layer in self.spec.layers if isinstance(layer, s.Cost))
+        self.layers: tuple[LayerSpec, ...] = (*self.spec.heads, *costs)
+        if not self.layers:
+            raise TrainingError(f"{self.spec.name}: has neither a head nor a [cost], so there is nothing to be learned")
+        self.sources = [self._source(layer, network) for layer in self.layers]
+        self.losses = nn.ModuleList()
+        for layer in self.layers:
+            if (loss := LOSSES.get(type(layer))) is None:
                 raise TrainingError(f"{self.spec.name}:{layer.line}: [{layer.type}] cannot be trained here")
             extra = {"rule": rule} if loss is RegionLoss else {}
-            heads.append(loss(layer, network.layers[layer.index], **extra))
-        self.heads = nn.ModuleList(heads)
+            self.losses.append(loss(layer, network.layers[layer.index], **extra))
 
     def forward(
         self, raw: Tensor | tuple[Tensor, ...], truth: Truth | Tensor, seen: int, size: tuple[int, int] | None = None
     ) -> LossResult:
         """From `Network.forward`'s result. `seen` counts the images that training has seen, these included.
 
-        `size` is the images' (width, height); by default what the cfg's makes of the heads' grids. Computed in float32
-        whatever the network computes in.
+        Heads for whole pictures and [cost] also take a truth [N, values] as the original's data have it. `size` is the
+        images' (width, height); by default what the cfg's makes of the heads' grids. Computed in float32 whatever the
+        network computes in.
         """
         raws = (raw,) if isinstance(raw, Tensor) else raw
         device = raws[0].device
         self.to(device)
         parts = []
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            for layer, head, x in zip(self.spec.heads, self.heads, raws, strict=True):
-                parts.append(head(x.detach().float(), truth, seen, size or self._size(layer, x)))
-        losses = [pull(x, part.gradient, part.cost) for x, part in zip(raws, parts, strict=True)]
-        suffixes = [f"_{layer.index}" if len(parts) > 1 else "" for layer in self.spec.heads]
+            for layer, loss, (number, through) in zip(self.layers, self.losses, self.sources, strict=True):
+                x = raws[number].detach().float()
+                image = size or self._size(layer, x)
+                parts.append(loss(x if through is None else through(x).view_as(x), truth, seen, image))
+        pulls = [
+            pull(raws[source.number], part.gradient, part.cost)
+            for source, part in zip(self.sources, parts, strict=True)
+        ]
+        suffixes = [f"_{layer.index}" if len(self.spec.heads) > 1 else "" for layer in self.layers]
         named = tuple(zip(suffixes, parts, strict=True))
-        return LossResult(torch.stack(losses).sum(), tuple(part.cost for part in parts), named)
+        return LossResult(torch.stack(pulls).sum(), tuple(part.cost for part in parts), named)
+
+    def _source(self, layer: LayerSpec, network: Network) -> Source:
+        """Where among the network's raw outputs the layer finds what it reads."""
+        heads = self.spec.heads
+        if layer in heads:
+            return Source(heads.index(layer), None)
+        before = layer.sources[0]
+        for number, head in enumerate(heads):
+            if head.index == before and isinstance(head, s.Softmax | s.Logistic):
+                return Source(number, network.layers[before])
+        if heads or before != self.spec.output_index:
+            what = self.spec.layers[before].type
+            raise TrainingError(f"{self.spec.name}:{layer.line}: [cost] after [{what}] cannot be trained here")
+        return Source(0, None)
 
     def _size(self, layer: LayerSpec, raw: Tensor) -> tuple[int, int]:
         """The (width, height) of the images that gave a raw output, from the cfg's proportion of input to grid."""

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from darknet_compat.formats import spec as s
 from darknet_compat.network.heads import Region, by_anchor
-from darknet_compat.training.losses.base import HeadLoss, iou, shape_iou, squares
+from darknet_compat.training.losses.base import HeadLoss, iou, matched_figures, shape_iou, squares
 from darknet_compat.training.losses.classes import ClassRows, Labels, many_labels, one_label
-from darknet_compat.training.losses.slots import Slots, add_rows, rows_at
+from darknet_compat.training.losses.slots import Slots, add_rows, box_targets, cells, rows_at, set_rows
 from darknet_compat.training.truth import Truth
 
 Rule = Literal["darknet", "paper"]
@@ -135,29 +135,17 @@ class RegionLoss(nn.Module):
         """What coordinates and objectness should move by, [N, A, coords + 1, H, W]."""
         truth = truth.first(self.spec.max_boxes)
         delta = self._without_truth(located, truth, chosen, seen)
-        slots = chosen.boxes
-        there = rows_at(torch.cat([located.coordinates, located.objectness[:, :, None]], 2), slots.index)
-        rows = self._with_truth(located, there, truth, chosen, masks)  # [N, T, coords + 1]
-        last = slots.last
-        taken = torch.zeros_like(located.objectness[:, :, None])
-        add_rows(taken, slots.index, last[..., None].float())
-        delta = torch.where(taken > 0, 0.0, delta)
-        add_rows(delta, slots.index, torch.where(last[..., None], rows, 0.0))
+        there = rows_at(torch.cat([located.coordinates, located.objectness[:, :, None]], 2), chosen.boxes.index)
+        set_rows(delta, chosen.boxes, self._with_truth(located, there, truth, chosen, masks))
         return delta
 
     def figures(self, located: Located, chosen: Chosen, rows: ClassRows) -> dict[str, tuple[Tensor, Tensor]]:
-        """What the original prints: Avg IOU, Class, Obj, No Obj, Avg Recall, count."""
-        objects = chosen.boxes.matched
-        count, one = objects.sum(), objects.new_ones((), dtype=torch.int64)
-        objectness = located.objectness.flatten(1)
-        return {
-            "avg_iou": ((chosen.overlap * objects).sum(), count),
-            "class": (rows.probability.sum(), chosen.classes.matched.sum()),
-            "obj": ((objectness.gather(1, chosen.boxes.index) * objects).sum(), count),
-            "no_obj": ((objectness * ~chosen.whole[:, None]).sum(), one * objectness.numel()),
-            "recall": (((chosen.overlap > 0.5) & objects).sum(), count),
-            "count": (count, one),
-        }
+        """What the original prints."""
+        slots, objectness = chosen.boxes, located.objectness.flatten(1)  # [N, D]
+        counted = objectness * ~chosen.whole[:, None]
+        here = objectness.gather(1, slots.index)
+        figures = matched_figures(slots.matched, chosen.overlap, here, counted, rows.probability)
+        return figures | {"class": (rows.probability.sum(), chosen.classes.matched.sum())}
 
     def _probability(self, classes: Tensor, label: Tensor) -> Tensor:
         """The absolute probability of labels [N] at every slot of `classes` [N, A, C, H, W]: [N, D]."""
@@ -169,9 +157,7 @@ class RegionLoss(nn.Module):
     def _slots(self, located: Located, truth: Truth) -> Tensor:
         """Each truth's slot [N, T]: its cell, and the anchor, or the predicted box there, that is most like it."""
         anchors, height, width = located.objectness.shape[1:]
-        column = (truth.boxes[..., 0] * width).long().clamp(0, width - 1)
-        row = (truth.boxes[..., 1] * height).long().clamp(0, height - 1)
-        cell = row * width + column  # [N, T]
+        cell = cells(truth.boxes, (height, width))  # [N, T]
         if self.spec.bias_match:
             sizes = self.head.anchors / self.head.anchors.new_tensor([width, height])  # [A, 2]
         else:
@@ -203,19 +189,14 @@ class RegionLoss(nn.Module):
         self, located: Located, there: Tensor, truth: Truth, chosen: Chosen, masks: Tensor | None
     ) -> Tensor:
         """Deltas of the slots of truths, whose coordinates and objectness are `there`, [N, T, coords + 1]."""
-        spec, index = self.spec, chosen.boxes.index
-        height, width = located.objectness.shape[2:]
-        anchor, cell = index // (height * width), index % (height * width)
-        size = truth.boxes.new_tensor([width, height])
-        corner = torch.stack([cell % width, cell // width], -1)  # [N, T, 2]
-        centre = truth.boxes[..., :2] * size - corner
-        sides = (truth.boxes[..., 2:] * size / self.head.anchors[anchor]).log()
+        spec, grid = self.spec, located.objectness.shape[2:]
+        anchors = self.head.anchors / self.head.anchors.new_tensor([grid[1], grid[0]])
+        wanted = box_targets(truth.boxes, chosen.boxes.index, anchors, grid)
         scale = spec.coord_scale * (2 - truth.boxes[..., 2:].prod(-1, keepdim=True))  # [N, T, 1]
-        coordinates = scale * (torch.cat([centre, sides], -1) - there[..., :4])
+        coordinates = scale * (wanted - there[..., :4])
         # The original takes mask_scale for a whole number, and a truth's mask from one place too far.
         extra = there[..., 4:-1]
         mask = torch.zeros_like(extra) if masks is None else int(spec.mask_scale) * (masks[:, : extra.shape[1]] - extra)
-        wanted = torch.zeros_like(chosen.overlap) if spec.background else torch.ones_like(chosen.overlap)
-        wanted = chosen.overlap if spec.rescore and not spec.background else wanted
-        objectness = spec.object_scale * (wanted - there[..., -1])
+        full = chosen.overlap if spec.rescore else torch.ones_like(chosen.overlap)
+        objectness = spec.object_scale * ((torch.zeros_like(full) if spec.background else full) - there[..., -1])
         return torch.cat([coordinates, mask, objectness[..., None]], -1)

@@ -6,6 +6,7 @@ all are taken at once; who comes last is worked out beforehand, by comparing eve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -57,3 +58,29 @@ def add_rows(values: Tensor, index: Tensor, rows: Tensor) -> None:
     area = values.shape[3] * values.shape[4]
     image = torch.arange(len(values), device=values.device)[:, None]
     values.flatten(3).transpose(2, 3).index_put_((image, index // area, index % area), rows, accumulate=True)
+
+
+def set_rows(values: Tensor, slots: Slots, rows: Tensor) -> None:
+    """Replace what is at the slots by the rows [N, T, K] of their last truths, in place."""
+    last = slots.last[..., None]
+    taken = torch.zeros_like(values[:, :, :1])
+    add_rows(taken, slots.index, last.to(values.dtype))
+    values.masked_fill_(taken > 0, 0)
+    add_rows(values, slots.index, torch.where(last, rows, 0.0))
+
+
+def cells(boxes: Tensor, grid: Sequence[int]) -> Tensor:
+    """The cell of a grid (height, width), counted row by row, in which boxes [..., 4] have their centres: [...]."""
+    height, width = grid
+    column = (boxes[..., 0] * width).long().clamp(0, width - 1)
+    row = (boxes[..., 1] * height).long().clamp(0, height - 1)
+    return row * width + column
+
+
+def box_targets(boxes: Tensor, index: Tensor, anchors: Tensor, grid: Sequence[int]) -> Tensor:
+    """What a slot's x, y, w and h should be for boxes [..., 4], with anchors [A, 2] as fractions: [..., 4]."""
+    height, width = grid
+    cell = index % (height * width)
+    corner = torch.stack([cell % width, cell // width], -1)
+    centre = boxes[..., :2] * boxes.new_tensor([width, height]) - corner
+    return torch.cat([centre, (boxes[..., 2:] / anchors[index // (height * width)]).log()], -1)
