@@ -127,7 +127,9 @@ class PictureList(Dataset):
 
     def _labels(self, path: Path, index: int) -> Labels:
         if not os.path.exists(path):
-            where = f"{self.path}:{self._lines[index]}"
+            where, picture = f"{self.path}:{self._lines[index]}", self._pictures[index]
+            if not os.path.isfile(self._root(picture) / picture):
+                raise DatasetError(f"{where}: expected a picture, found no file {shown(picture, 200)}")
             raise DatasetError(f"{where}: there is no {path}; a picture without objects needs an empty file there")
         return read_labels(path, len(self.names) or None)
 
