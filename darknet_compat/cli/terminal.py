@@ -180,6 +180,39 @@ class Transfers:
         self._bars.start()
 
 
+class Counter:
+    """A context in which many things are looked at; called with (done, all) it draws a bar on stderr, on a terminal."""
+
+    def __init__(self, what: str, *, quiet: bool = False) -> None:
+        self.what, self._quiet = printable(what), quiet or not sys.stderr.isatty()
+        self._bars: Bars | None = None
+
+    def __enter__(self) -> Counter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Report `done` things of `total`."""
+        if self._quiet:
+            return
+        if self._bars is None:
+            from rich import progress
+
+            columns = (
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(bar_width=None),
+                progress.MofNCompleteColumn(),
+                progress.TimeRemainingColumn(compact=True),
+            )
+            self._bars = progress.Progress(*columns, console=console(stderr=True), transient=True, expand=True)
+            self._bars.add_task(self.what, total=total)
+            self._bars.start()
+        self._bars.update(self._bars.task_ids[0], completed=done)
+
+
 @contextmanager
 def counted(items: Iterator[_Item], total: int, *, quiet: bool = False) -> Iterator[Iterator[_Item]]:
     """The same items, with a bar below on stderr while they come, if there are many and both streams are a terminal."""
