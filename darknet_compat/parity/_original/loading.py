@@ -1,0 +1,69 @@
+"""What a worker can be asked about training pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darknet_compat.parity._original.session import Array, Session
+
+
+def random_numbers(session: Session, seed: int, count: int) -> NDArray[np.int64]:
+    session.lib.srand(seed)
+    return np.array([session.lib.rand() for _ in range(count)], np.int64)
+
+
+def load_detection(
+    session: Session,
+    path: str,
+    width: int,
+    height: int,
+    boxes: int,
+    jitter: float,
+    colours: Sequence[float],
+    seed: int,
+) -> tuple[Array, Array]:
+    paths, name = _paths(session, path)
+    session.lib.srand(seed)
+    loaded = session.lib.load_data_detection(1, paths, 1, width, height, boxes, 1, jitter, *colours)
+    del name
+    return _taken(session, loaded, (3, height, width), (boxes, 5))
+
+
+def load_classification(
+    session: Session,
+    path: str,
+    labels: Sequence[str],
+    sides: tuple[int, int, int],
+    angle: float,
+    aspect: float,
+    colours: Sequence[float],
+    center: bool,
+    seed: int,
+) -> tuple[Array, Array]:
+    low, high, size = sides
+    paths, name = _paths(session, path)
+    texts = [session.ffi.new("char[]", label.encode()) for label in labels]
+    session.lib.srand(seed)
+    loaded = session.lib.load_data_augment(
+        paths, 1, 1, session.ffi.new("char *[]", texts), len(texts), session.ffi.NULL,
+        low, high, size, angle, aspect, *colours, center,
+    )  # fmt: skip
+    del name
+    return _taken(session, loaded, (3, size, size), (len(texts),))
+
+
+def _paths(session: Session, path: str) -> tuple[Any, Any]:
+    """A list of one path, and the memory that it points to."""
+    name = session.ffi.new("char[]", os.fsencode(path))
+    return session.ffi.new("char *[]", [name]), name
+
+
+def _taken(session: Session, loaded: Any, picture: tuple[int, ...], truth: tuple[int, ...]) -> tuple[Array, Array]:
+    found = session.floats(loaded.X.vals[0], *picture), session.floats(loaded.y.vals[0], *truth)
+    session.lib.free_data(loaded)
+    return found
