@@ -1,11 +1,10 @@
-"""COCO's files: annotations with their areas and crowds, and `coco_results.json` as the original writes it."""
+"""COCO's files: `coco_results.json` as the original writes it, and any data as annotations of this form."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,45 +22,6 @@ CATEGORIES += tuple(range(84, 91))
 """The 80 classes' numbers among COCO's 91 categories (original: `coco_ids`)."""
 
 _LIMIT = 4 << 30
-
-
-@dataclass(frozen=True, eq=False)
-class Annotations:
-    """A file of annotations: `image_ids` in rising order, `files`, `sizes` int64 [pictures, 2] (width, height),
-    `category_ids` in rising order and their `names`, and the objects with COCO's own areas."""
-
-    image_ids: tuple[int, ...]
-    files: tuple[str, ...]
-    sizes: Ints
-    category_ids: tuple[int, ...]
-    names: tuple[str, ...]
-    truths: Truths
-
-
-def read_annotations(path: str | Path) -> Annotations:
-    """Read `instances_val2017.json` or alike. Raises DatasetError with what is missing or wrong, and where."""
-    document = _load(path)
-    if not isinstance(document, dict) or not {"images", "annotations", "categories"} <= document.keys():
-        raise DatasetError(f"{path}: expected COCO annotations: an object with images, annotations and categories")
-    try:
-        images = sorted(document["images"], key=lambda image: image["id"])
-        categories = sorted(document["categories"], key=lambda category: category["id"])
-        number = {image["id"]: place for place, image in enumerate(images)}
-        class_of = {category["id"]: place for place, category in enumerate(categories)}
-        annotations = document["annotations"]
-        truths = Truths.of(
-            [number[entry["image_id"]] for entry in annotations],
-            [class_of[entry["category_id"]] for entry in annotations],
-            [entry["bbox"] for entry in annotations],
-            [entry.get("area", entry["bbox"][2] * entry["bbox"][3]) for entry in annotations],
-            crowd=[entry.get("iscrowd", 0) for entry in annotations],
-        )
-        sizes = np.array([(image["width"], image["height"]) for image in images], np.int64).reshape(-1, 2)
-        files = tuple(str(image["file_name"]) for image in images)
-        names = tuple(str(category["name"]) for category in categories)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise DatasetError(f"{path}: expected COCO annotations; missing or unknown: {error}") from None
-    return Annotations(tuple(number), files, sizes, tuple(class_of), names, truths)
 
 
 def image_id(path: str | Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import repeat
 from typing import Any, TypeVar
 
 import numpy as np
@@ -97,19 +98,25 @@ class Truths(_Columns):
         )
 
     @classmethod
-    def from_labels(cls, labels: Iterable[Labels], sizes: Iterable[tuple[int, int]]) -> Truths:
-        """From each picture's labels and size, (width, height). Labels of whole pictures are left out."""
-        columns: list[list[Any]] = [[], [], [], [], []]
-        for number, (label, (width, height)) in enumerate(zip(labels, sizes, strict=True)):
+    def from_labels(
+        cls, labels: Iterable[Labels], sizes: Iterable[tuple[int, int]], areas: Iterable[Floats] | None = None
+    ) -> Truths:
+        """From each picture's labels, size (width, height) and, where they are not the boxes', areas.
+
+        Labels of whole pictures are left out. Sides are rounded to a millionth of a pixel, so that what was written in
+        a file is the same number again.
+        """
+        parts = []
+        stated = repeat(None) if areas is None else areas
+        for number, (label, (width, height), area) in enumerate(zip(labels, sizes, stated, strict=areas is not None)):
             drawn = label.is_drawn
-            boxes = from_corners(label.corners(width, height)[drawn])
-            row = (np.full(len(boxes), number), label.classes[drawn], boxes, label.difficult[drawn], label.crowd[drawn])
-            for column, values in zip(columns, row, strict=True):
-                column.append(values)
-        if not columns[0]:
+            boxes = np.round(from_corners(label.corners(width, height)), 6)
+            area = boxes[:, 2] * boxes[:, 3] if area is None else area
+            row = (np.full(len(boxes), number), label.classes, boxes, area, label.difficult, label.crowd)
+            parts.append([values[drawn] for values in row])
+        if not parts:
             return cls.of([], [], [])
-        images, classes, corners, difficult, crowd = (np.concatenate(column) for column in columns)
-        return cls.of(images, classes, corners, None, difficult, crowd)
+        return cls.of(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def from_corners(corners: Any) -> Floats:

@@ -114,23 +114,3 @@ def test_results_that_are_none(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "r.json").write_text(text)
     with pytest.raises(DatasetError, match=message):
         coco_files.read_results(tmp_path / "r.json", [7])
-
-
-def test_annotations_keep_areas_and_order(tmp_path: Path) -> None:
-    document = {
-        "images": [
-            {"id": 9, "file_name": "b.jpg", "width": 5, "height": 6},
-            {"id": 2, "file_name": "a.jpg", "width": 7, "height": 8},
-        ],
-        "categories": [{"id": 90, "name": "z"}, {"id": 3, "name": "y"}],
-        "annotations": [{"id": 1, "image_id": 9, "category_id": 90, "bbox": [1, 2, 3, 4], "area": 5, "iscrowd": 1}],
-    }
-    (tmp_path / "a.json").write_text(json.dumps(document))
-    read = coco_files.read_annotations(tmp_path / "a.json")
-    assert read.image_ids == (2, 9) and read.names == ("y", "z") and read.files == ("a.jpg", "b.jpg")
-    assert read.truths.images.tolist() == [1] and read.truths.classes.tolist() == [1]
-    assert read.truths.areas.tolist() == [5] and read.truths.crowd.tolist() == [True]
-    document["annotations"][0]["category_id"] = 4  # type: ignore[index]
-    (tmp_path / "a.json").write_text(json.dumps(document))
-    with pytest.raises(DatasetError, match="missing or unknown: 4"):
-        coco_files.read_annotations(tmp_path / "a.json")
