@@ -19,6 +19,7 @@ Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 GREY = np.float32(0.5)
+_TWO_PI = np.float32(2 * np.pi)
 
 
 class Colours(NamedTuple):
@@ -116,7 +117,7 @@ class ClassificationRecipe:
         narrowed = np.float32(image_width) * aspect
         shorter = image_height if image_height < narrowed else int(narrowed)
         scale = np.float32(side) / np.float32(max(shorter, 1))
-        radians = np.float32(float(draws.uniform(-self.angle, self.angle)) * 6.2831853071795864769252866 / 360)
+        radians = np.float32(float(draws.uniform(-self.angle, self.angle) * _TWO_PI) / 360)
         # The original subtracts the width from both, which for its square inputs is the same.
         dx = (np.float32(image_width) * scale / aspect - np.float32(width)) / np.float32(2)
         dy = (np.float32(image_height) * scale - np.float32(width)) / np.float32(2)

@@ -103,7 +103,7 @@ def test_what_is_too_large_to_be_turned_is_refused() -> None:
 
 @pytest.mark.reference
 @pytest.mark.parametrize("hue", [0.0, 0.1037, -0.1037, 0.4871, -0.9302, 0.9999])
-@pytest.mark.parametrize(("saturation", "exposure"), [(1.0, 1.0), (1.5, 1.5), (1 / 1.5, 0.4), (3.0, 2.5)])
+@pytest.mark.parametrize(("saturation", "exposure"), [(1.0, 1.0), (1.5, 1.5), (1 / 1.5, 0.4), (2.0, 2.0)])
 def test_distort_image(theirs: Original, photos: list[Path], hue: float, saturation: float, exposure: float) -> None:
     few = np.array([0, 1, 127, 128, 254, 255], np.uint8)  # greys, pure colours and their neighbours: all corners
     corners = np.stack(np.meshgrid(few, few, few), axis=-1).reshape(-1, 1, 3)
