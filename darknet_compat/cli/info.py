@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from darknet_compat.cli import terminal
+from darknet_compat.cli import data_report, terminal
 from darknet_compat.cli.options import InputSize, Json, Weights, explaining
 
 if TYPE_CHECKING:
@@ -14,12 +14,28 @@ if TYPE_CHECKING:
     from darknet_compat.formats import catalog
 
 OptionalModel = Annotated[
-    str | None, typer.Argument(metavar="MODEL", help="A .cfg, or a name from the catalogue. Without: the catalogue.")
+    str | None,
+    typer.Argument(
+        metavar="MODEL|DATASET",
+        help="A .cfg, or a name from the catalogue; or a data set: a list, .data, VOC folder, COCO's JSON, folders of"
+        " classes. Without: the catalogue.",
+    ),
 ]
+Split = Annotated[
+    str | None, typer.Option("--split", metavar="NAME", help="Which part of a data set. Default: training's.")
+]
+Decode = Annotated[bool, typer.Option("--decode", help="Of a data set: read every picture, not its labels only.")]
 
 
-def info(model: OptionalModel = None, weights: Weights = None, size: InputSize = None, json: Json = False) -> None:
-    """Show a network's layers and what they cost.
+def info(
+    model: OptionalModel = None,
+    weights: Weights = None,
+    size: InputSize = None,
+    split: Split = None,
+    decode: Decode = False,
+    json: Json = False,
+) -> None:
+    """Show a network's layers and what they cost; or what is in a data set and what is wrong with it.
 
     Shapes, parameters, the byte at which a layer's weights begin, operations; whether a .weights file is exactly the
     one it needs; classes and anchors; what nobody read in the .cfg; what was published about it. Nothing is downloaded.
@@ -27,6 +43,9 @@ def info(model: OptionalModel = None, weights: Weights = None, size: InputSize =
     """
     if model is None:
         _print_catalogue(json)
+        return
+    if data_report.is_dataset(model):
+        data_report.show(model, split, decode, json)
         return
     from darknet_compat.cli import description
 
