@@ -43,9 +43,11 @@ class Log:
         self._draw()
 
     def _draw(self) -> None:
-        """Loss over batches, with the scores (`mAP`) on an axis of their own."""
-        from matplotlib.figure import Figure
-
+        """Loss over batches, with the scores (`mAP`) on an axis of their own; nothing without matplotlib."""
+        try:
+            from matplotlib.figure import Figure
+        except ModuleNotFoundError:
+            return
         if not self.rows:
             return
         figure = Figure(figsize=(9, 5), layout="constrained")

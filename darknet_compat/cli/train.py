@@ -1,0 +1,215 @@
+"""`darknet-compat train`: from labelled pictures to weights."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from darknet_compat.cli import terminal
+from darknet_compat.cli.options import InputSize, Json, Names
+from darknet_compat.cli.progress import TrainingProgress
+
+if TYPE_CHECKING:
+    from darknet_compat.datasets.base import Dataset
+    from darknet_compat.training.start import Start
+    from darknet_compat.training.trainer import Settings, Trainer
+
+
+class TrainingPrecision(str, Enum):
+    """What the layers compute in while training."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+Definition = Annotated[str, typer.Argument(metavar="MODEL", help="A .cfg, or a name from the catalogue.")]
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="What to learn from: a .data, a list of pictures (.txt), a VOC folder, a COCO .json, a folder of class"
+        " folders, or `digits`.",
+    ),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="Start from these: whole, only the first layers (darknet19_448.conv.23), or of other classes. Default: at"
+        " random.",
+    ),
+]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where the results go. Default: runs/MODEL.")]
+Split = Annotated[str | None, typer.Option("--split", metavar="NAME", help="The part of DATA to learn from.")]
+Valid = Annotated[
+    str | None, typer.Option("--valid", metavar="NAME|DATA", help="A part of DATA, or other data, to measure mAP on.")
+]
+ValidEvery = Annotated[
+    int, typer.Option("--valid-every", min=1, metavar="N", help="Measure mAP every N batches, and at the end.")
+]
+CheckpointEvery = Annotated[
+    int, typer.Option("--checkpoint-every", min=1, metavar="N", help="Write a checkpoint every N batches.")
+]
+BatchSize = Annotated[int | None, typer.Option("--batch", min=1, metavar="N", help="Pictures a batch, not the cfg's.")]
+Subdivisions = Annotated[
+    int | None,
+    typer.Option(
+        "--subdivisions", min=1, metavar="N", help="Parts that a batch is computed in; more need less memory."
+    ),
+]
+MaxBatches = Annotated[int | None, typer.Option("--max-batches", min=1, metavar="N", help="Batches, not the cfg's.")]
+Rate = Annotated[float | None, typer.Option("--learning-rate", min=0, metavar="X", help="Not the cfg's.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Another one gives other random numbers throughout.")]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=0, metavar="N", help="Processes that read pictures ahead. Default: one a core."),
+]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1. Default: a GPU if there is one.")]
+Average = Annotated[
+    float | None,
+    typer.Option("--ema", min=0, max=1, metavar="X", help="Keep a running average of the weights too; 0.999, say."),
+]
+
+
+def train(
+    model: Definition,
+    data: Data,
+    weights: Weights = None,
+    out: Out = None,
+    split: Split = None,
+    valid: Valid = None,
+    valid_every: ValidEvery = 500,
+    names: Names = None,
+    size: InputSize = None,
+    batch: BatchSize = None,
+    subdivisions: Subdivisions = None,
+    max_batches: MaxBatches = None,
+    learning_rate: Rate = None,
+    seed: Seed = 0,
+    workers: Workers = None,
+    precision: Annotated[
+        TrainingPrecision, typer.Option("--precision", help="What the layers compute in.")
+    ] = TrainingPrecision.fp32,
+    device: Device = None,
+    compile: Annotated[bool, typer.Option("--compile", help="Have torch compile the network first.")] = False,
+    ema: Average = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write events for TensorBoard as well.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Count images from 0, whatever the weights say.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    checkpoint_every: CheckpointEvery = 100,
+    json: Json = False,
+) -> None:
+    """Train a network by the original's rules.
+
+    In --out: MODEL.cfg as it is trained, MODEL.backup and checkpoint.pt every so often, MODEL_final.weights at the
+    end, log.csv and chart.png. Ctrl-C ends after the batch under way; --resume goes on from there.
+    """
+    from darknet_compat.datasets.open import open_dataset
+    from darknet_compat.formats.metadata import read_names
+    from darknet_compat.inference.model import locate
+    from darknet_compat.training.trainer import Settings
+
+    cfg = locate(model, download=False).cfg
+    folder = out or Path("runs") / cfg.stem
+    dataset = open_dataset(data, names=None if names is None else read_names(names), split=split)
+    given: dict[str, float | None] = {
+        "batch": batch,
+        "subdivisions": subdivisions,
+        "max_batches": max_batches,
+        "learning_rate": learning_rate,
+        "width": size.width if size else None,
+        "height": size.height if size else None,
+    }
+    options = {name: value for name, value in given.items() if value is not None}
+    start = _start(cfg, weights, folder, dataset, options, clear)
+    settings = Settings(precision.value, device, compile, ema, checkpoint_every)
+    trainer = _trainer(start, dataset, folder, seed, workers, settings, resume)
+    score = None if valid is None else _scoring(start, data, valid, dataset.names)
+    with _stopping(trainer), TrainingProgress(trainer, dataset, quiet=json, tensorboard=tensorboard) as progress:
+        for step in trainer.run():
+            progress.show(step)
+            last = step.number == trainer.net.max_batches
+            if score and (last or step.number % valid_every == 0):
+                weights_now = trainer.save_weights(trainer.detecting, f"{trainer.name}_now.weights")
+                progress.scored(step.number, score(weights_now), weights_now)
+    progress.finish(json)
+
+
+def _start(
+    cfg: Path, weights: Path | None, folder: Path, dataset: Dataset, options: dict[str, Any], clear: bool
+) -> Start:
+    """The network to train, in its folder with its definition and the names of its classes."""
+    from darknet_compat.errors import TrainingError
+    from darknet_compat.formats.atomic import atomic_write
+    from darknet_compat.training.start import start_training
+
+    start = start_training(cfg, weights, out=folder, classes=len(dataset.names) or None, options=options, clear=clear)
+    for note in start.notes:
+        terminal.say(note)
+    if dataset.names:
+        with atomic_write(folder / f"{cfg.stem}.names", TrainingError) as file:
+            file.write(("\n".join(dataset.names) + "\n").encode())
+    return start
+
+
+def _trainer(
+    start: Start, dataset: Dataset, folder: Path, seed: int, workers: int | None, settings: Settings, resume: bool
+) -> Trainer:
+    from darknet_compat.training.loader import Loader
+    from darknet_compat.training.trainer import Trainer
+
+    spec = start.network.spec
+
+    def batches(number: int) -> Loader:
+        return Loader(dataset, spec, batch=spec.net.step_rows, seed=seed, workers=workers, start=number)
+
+    made_with = {"seed": seed, "pictures": len(dataset), "classes": ", ".join(dataset.names)[:200]}
+    return Trainer(
+        start.network, batches, folder, name=start.cfg.stem, settings=settings, made_with=made_with, resume=resume
+    )
+
+
+def _scoring(start: Start, data: str, valid: str, names: tuple[str, ...]) -> Callable[[Path], float]:
+    """What measures weights on the data that `valid` stands for, a part of `data` or some of its own: the mean average
+    precision at IoU 0.5, the area under the curve."""
+    from darknet_compat.evaluation.entries import read_entries
+    from darknet_compat.evaluation.metrics import METRICS
+    from darknet_compat.evaluation.run import THRESH, gathered, open_for
+    from darknet_compat.inference.detector import Detector
+
+    own = Path(valid).exists() or valid == "digits"
+    entries = read_entries(open_for(valid if own else data, names, None if own else valid))
+    metric = METRICS["voc"]
+
+    def score(weights: Path) -> float:
+        detector = Detector(start.cfg, weights, names=names, thresh=THRESH)
+        results = gathered(entries, [answer for _, answer in detector.stream(entries.images, 8)])
+        return (
+            metric.score(metric.as_scored(results.found, results.sizes), results.truths, entries.names).headline or 0.0
+        )
+
+    return score
+
+
+@contextmanager
+def _stopping(trainer: Trainer) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end training after the batch under way; a second Ctrl-C ends it at once."""
+
+    def stop(number: int, frame: object) -> None:
+        trainer.stop()
+        terminal.say("stopping after this batch; --resume goes on from there")
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

@@ -1,0 +1,277 @@
+"""The training loop: one batch after another by the original's rules, and files from which it can go on.
+
+As in the original (`train_network`), a batch is the cfg's `batch` images, seen in `subdivisions` parts whose gradients
+are summed; the rate of its update is that of the number of batches then seen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from darknet_compat.errors import ImageError, TrainingError
+from darknet_compat.network.load import save_weights
+from darknet_compat.network.network import Network
+from darknet_compat.training.checkpoint import read_checkpoint, write_checkpoint
+from darknet_compat.training.loader import Batch
+from darknet_compat.training.losses import Losses
+from darknet_compat.training.optimizer import make_optimizer
+from darknet_compat.training.schedule import current_batch, learning_rate
+from darknet_compat.training.truth import Truth
+
+CHECKPOINT = "checkpoint.pt"
+_AVERAGED_OVER = 0.9
+"""How much of the average loss stays from batch to batch (original: `train_detector`)."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train, beside what the cfg says.
+
+    `precision` of the layers; losses are float32 either way. `device` is torch's name for one, by default a GPU if
+    there is one. `compile` has torch compile the network. `ema` keeps a running average of the weights, which detect
+    better than the last ones do: the part that stays from batch to batch, such as 0.999. A checkpoint is written every
+    `checkpoint_every` batches.
+    """
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    device: str | None = None
+    compile: bool = False
+    ema: float | None = None
+    checkpoint_every: int = 100
+
+
+@dataclass(frozen=True)
+class Step:
+    """One batch of `images`: with it `number` batches and `seen` images. `loss` an image, and its running average.
+
+    `figures` are the original's for its heads (Avg IOU, …), the mean over subdivisions. `skipped` pictures could not be
+    read. `width` and `height` are what the images had, `seconds` what the batch took, of which it was `waited` for.
+    """
+
+    number: int
+    seen: int
+    images: int
+    loss: float
+    average_loss: float
+    rate: float
+    width: int
+    height: int
+    seconds: float
+    waited: float
+    figures: Mapping[str, float]
+    skipped: tuple[ImageError, ...]
+
+    def row(self) -> dict[str, float]:
+        """Its numbers by name."""
+        values = {"batch": self.number, **dataclasses.asdict(self)}
+        return {
+            name: float(value) for name, value in {**values, **self.figures}.items() if isinstance(value, int | float)
+        }
+
+
+class Trainer:
+    """Trains `network` on what `batches(start)` gives, batch number `start` first, until the cfg's max_batches.
+
+    Goes on from `checkpoint.pt` in `folder` where `resume` is asked for; else begins where the network's header says
+    that it stopped. Files go into `folder`, called after `name`: `.backup` with each checkpoint (in the original's
+    format, as all of them), `_final.weights`, and `_ema.weights`.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        batches: Callable[[int], Iterable[Batch]],
+        folder: str | Path,
+        *,
+        name: str,
+        settings: Settings = Settings(),
+        made_with: Mapping[str, Any] | None = None,
+        resume: bool = False,
+    ) -> None:
+        self.settings, self.folder, self.name = settings, Path(folder), name
+        self.device = _device(settings.device)
+        network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.train()
+        self.net = network.spec.net
+        self.batches = batches
+        self.losses = Losses(network)
+        self.optimizer = make_optimizer(network)
+        self.forward: Callable[[Tensor], Any] = torch.compile(network) if settings.compile else network
+        self.averaged = _averaged(network, settings.ema)
+        self.seen = network.header.seen
+        self.average_loss: float | None = None
+        self.stopping = False
+        self.made_with = {"batch": self.net.step_rows, "layers": len(network.spec.layers), **(made_with or {})}
+        if resume:
+            self._resume()
+        self.started = self.number
+
+    @property
+    def number(self) -> int:
+        """How many batches are done (original: `get_current_batch`)."""
+        return current_batch(self.net, self.seen)
+
+    @property
+    def detecting(self) -> Network:
+        """The network to detect with: the running average where one is kept."""
+        if self.averaged is None:
+            return self.network
+        assert isinstance(self.averaged.module, Network)
+        return self.averaged.module
+
+    def run(self) -> Iterator[Step]:
+        """Train, one batch at a time, until max_batches or `stop`; writes the files, the last ones at the end.
+
+        Raises TrainingError where the loss is no number: nothing is written then, and the last files stay.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        began = time.perf_counter()
+        if self.number < self.net.max_batches:
+            for batch in self.batches(self.number):
+                arrived = time.perf_counter()
+                loss, rate, figures = self._learn(batch)
+                ended = time.perf_counter()
+                height, width = batch.images.shape[2:]
+                skipped = tuple(failure.error for failure in batch.skipped)
+                yield Step(
+                    self.number, self.seen, len(batch.images), loss, self._average(loss), rate, width, height,
+                    ended - began, arrived - began, figures, skipped,
+                )  # fmt: skip
+                began = time.perf_counter()
+                finished = self.number >= self.net.max_batches
+                if finished or self.stopping or self.number % self.settings.checkpoint_every == 0:
+                    self.save()
+                if finished or self.stopping:
+                    break
+        if self.number >= self.net.max_batches:
+            self.save_weights(self.network, f"{self.name}_final.weights")
+
+    def stop(self) -> None:
+        """End after the batch that is under way, with a checkpoint."""
+        self.stopping = True
+
+    def save(self) -> None:
+        """Write the checkpoint and the weights. Raises TrainingError where weights are no numbers."""
+        if not all(bool(torch.isfinite(values).all()) for values in self.network.state_dict().values()):
+            raise TrainingError(
+                f"batch {self.number}: weights are no longer finite; {self.folder / CHECKPOINT} is the last good state;"
+                " a lower learning_rate or a longer burn_in may help"
+            )
+        state = {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "seen": self.seen,
+            "average_loss": self.average_loss,
+            "random": torch.get_rng_state(),
+        }
+        if self.device.type == "cuda":
+            state["random_cuda"] = torch.cuda.get_rng_state(self.device)
+        if self.averaged is not None:
+            state["averaged"] = self.averaged.state_dict()
+        write_checkpoint(self.folder / CHECKPOINT, state, self.made_with)
+        self.save_weights(self.network, f"{self.name}.backup")
+        if self.averaged is not None:
+            self.save_weights(self.detecting, f"{self.name}_ema.weights")
+
+    def save_weights(self, network: Network, file: str) -> Path:
+        """Write a network's weights into the folder."""
+        network.header = dataclasses.replace(self.network.header, seen=self.seen)
+        save_weights(network, self.folder / file)
+        return self.folder / file
+
+    def _resume(self) -> None:
+        state = read_checkpoint(self.folder / CHECKPOINT, self.made_with)
+        try:
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if self.averaged is not None:
+                self.averaged.load_state_dict(state["averaged"])
+            self.seen, self.average_loss = state["seen"], state["average_loss"]
+            torch.set_rng_state(state["random"])
+            if "random_cuda" in state and self.device.type == "cuda":
+                torch.cuda.set_rng_state(state["random_cuda"], self.device)
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            where = self.folder / CHECKPOINT
+            raise TrainingError(
+                f"{where}: is of another network or other settings: {str(error).splitlines()[0]}"
+            ) from None
+
+    def _learn(self, batch: Batch) -> tuple[float, float, dict[str, float]]:
+        """One batch's gradients and update: the loss an image, the rate, the heads' figures."""
+        parts = self.net.subdivisions
+        cost, figures = 0.0, []
+        for images, truth in _parts(batch, parts):
+            self.seen += len(images)
+            images = images.to(self.device, memory_format=torch.channels_last)
+            truth = Truth(*(values.to(self.device) for values in truth))
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
+                raw = self.forward(images)
+            height, width = images.shape[2:]
+            result = self.losses(raw, truth, self.seen, (width, height))
+            costs = [float(value) for value in result.costs]
+            cost += sum(costs) / len(costs)
+            if not torch.isfinite(torch.tensor(costs)).all():
+                raise TrainingError(self._not_finite(costs))
+            result.loss.backward()
+            figures.append(result.figures)
+        rate = learning_rate(self.net, self.number)
+        self.optimizer.step(rate)
+        self.optimizer.zero_grad()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.network)
+        return cost / len(batch.images), rate, _mean(figures)
+
+    def _not_finite(self, costs: list[float]) -> str:
+        good = self.folder / CHECKPOINT
+        kept = f"the last good state is in {good}" if good.is_file() else "there is no checkpoint yet"
+        return (
+            f"batch {self.number}: the loss is {costs[0]:g}; nothing of this batch is kept, {kept}; a lower"
+            " learning_rate or a longer burn_in may help, --resume goes on"
+        )
+
+    def _average(self, loss: float) -> float:
+        old = loss if self.average_loss is None else self.average_loss
+        self.average_loss = _AVERAGED_OVER * old + (1 - _AVERAGED_OVER) * loss
+        return self.average_loss
+
+
+def _device(name: str | None) -> torch.device:
+    """The device of this name. Raises TrainingError where there is none."""
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise TrainingError(f"device: torch knows no '{name}' on this machine; cpu is always there") from None
+    return device
+
+
+def _averaged(network: Network, ema: float | None) -> AveragedModel | None:
+    if ema is None:
+        return None
+    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
+
+
+def _parts(batch: Batch, subdivisions: int) -> Iterator[tuple[Tensor, Truth]]:
+    """The batch in as many parts, as even as possible."""
+    images = batch.images.tensor_split(subdivisions)
+    boxes, classes = (values.tensor_split(subdivisions) for values in batch.truth)
+    for part in zip(images, boxes, classes, strict=True):
+        if len(part[0]):
+            yield part[0], Truth(*part[1:])
+
+
+def _mean(figures: list[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each figure over those that have it."""
+    names = dict.fromkeys(name for one in figures for name in one)
+    return {
+        name: sum(values) / len(values) for name in names if (values := [one[name] for one in figures if name in one])
+    }
