@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -36,12 +36,18 @@ LOSSES: dict[type[LayerSpec], Callable[[Any, Any], nn.Module]] = {
 class LossResult:
     """`loss` is a scalar, the sum of `costs`, whose `.backward()` gives the original's gradients, summed over images.
 
-    `costs` are what the original reports for each head, and for a [cost], in order; it prints their mean.
+    `heads` are the parts it is made of: those of the network's heads, then those of its [cost] layers; `names` tells
+    them apart where there are several.
     """
 
     loss: Tensor
-    costs: tuple[Tensor, ...]
-    parts: tuple[tuple[str, HeadLoss], ...]
+    heads: tuple[HeadLoss, ...]
+    names: tuple[str, ...]
+
+    @property
+    def costs(self) -> tuple[Tensor, ...]:
+        """What the original computes for each; it prints the mean of them."""
+        return tuple(head.cost for head in self.heads)
 
     @property
     def figures(self) -> dict[str, float]:
@@ -49,7 +55,8 @@ class LossResult:
 
         Means over nothing are left out. Reading them waits for the device.
         """
-        sums = {name + suffix: pair for suffix, part in self.parts for name, pair in part.figures.items()}
+        both = zip(self.names, self.heads, strict=True)
+        sums = {key + name: pair for name, head in both for key, pair in head.figures.items()}
         if not sums:
             return {}
         values = torch.stack([torch.stack([x.double() for x in pair]) for pair in sums.values()]).tolist()
@@ -95,21 +102,20 @@ class Losses(nn.Module):
         network computes in.
         """
         raws = (raw,) if isinstance(raw, Tensor) else raw
+        size = size or self._size(raws)
         device = raws[0].device
         self.to(device)
         parts = []
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            for layer, loss, (number, through) in zip(self.layers, self.losses, self.sources, strict=True):
+            for loss, (number, through) in zip(self.losses, self.sources, strict=True):
                 x = raws[number].detach().float()
-                image = size or self._size(layer, x)
-                parts.append(loss(x if through is None else through(x).view_as(x), truth, seen, image))
+                parts.append(loss(x if through is None else through(x).view_as(x), truth, seen, size))
         pulls = [
             pull(raws[source.number], part.gradient, part.cost)
             for source, part in zip(self.sources, parts, strict=True)
         ]
-        suffixes = [f"_{layer.index}" if len(self.spec.heads) > 1 else "" for layer in self.layers]
-        named = tuple(zip(suffixes, parts, strict=True))
-        return LossResult(torch.stack(pulls).sum(), tuple(part.cost for part in parts), named)
+        names = tuple(f"_{layer.index}" if len(self.spec.heads) > 1 else "" for layer in self.layers)
+        return LossResult(torch.stack(pulls).sum(), tuple(parts), names)
 
     def _source(self, layer: LayerSpec, network: Network) -> Source:
         """Where among the network's raw outputs the layer finds what it reads."""
@@ -125,9 +131,15 @@ class Losses(nn.Module):
             raise TrainingError(f"{self.spec.name}:{layer.line}: [cost] after [{what}] cannot be trained here")
         return Source(0, None)
 
-    def _size(self, layer: LayerSpec, raw: Tensor) -> tuple[int, int]:
-        """The (width, height) of the images that gave a raw output, from the cfg's proportion of input to grid."""
-        net, grid = self.spec.net, layer.input
-        if raw.dim() != 4:
+    def _size(self, raws: Sequence[Tensor]) -> tuple[int, int]:
+        """The (width, height) of the images that gave these, from the cfg's proportion of input to the finest grid."""
+        net = self.spec.net
+        grids = [
+            (raws[source.number].shape[2:], layer.input)
+            for layer, source in zip(self.layers, self.sources, strict=True)
+            if raws[source.number].dim() == 4
+        ]
+        if not grids:
             return net.width, net.height
-        return round(raw.shape[3] * net.width / grid.w), round(raw.shape[2] * net.height / grid.h)
+        found, grid = max(grids, key=lambda pair: pair[0].numel())
+        return round(found[1] * net.width / grid.w), round(found[0] * net.height / grid.h)
