@@ -36,7 +36,7 @@ MOVES = frozenset((
 
 QUANTIZING = frozenset(("QuantizeLinear", "DequantizeLinear"))
 
-_HALF, _SINGLE = TensorProto.FLOAT16, TensorProto.FLOAT
+_HALF, _SINGLE, _EIGHT = TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.FLOAT8E4M3FN
 _ANY = frozenset(("Shape", "Cast", "ConstantOfShape"))
 """Operators that take any type, and give their own."""
 
@@ -52,12 +52,19 @@ def layer_of(name: str) -> str:
 
 def kept_single(node: NodeProto) -> bool:
     """Whether a node computes in float32 in a graph of lower precision."""
-    layer = layer_of(node.name)
+    return keeps_single(layer_of(node.name), node.op_type)
+
+
+def layer_keeps_single(name: str) -> bool:
+    """The same, of the name that a graph of ours gives a node: `30 region/Softmax 2`."""
+    return keeps_single(layer_of(name), name.partition("/")[2].partition(" ")[0])
+
+
+def keeps_single(layer: str, operator: str) -> bool:
+    """Whether an operator of a layer of this type computes in float32."""
     if layer in EXACT:
         return True
-    if layer in HEADS:
-        return node.op_type not in PRODUCTS
-    return node.op_type in LONG_SUMS
+    return operator not in PRODUCTS if layer in HEADS else operator in LONG_SUMS
 
 
 def to_half(model: ModelProto) -> ModelProto:
@@ -74,6 +81,29 @@ def to_half(model: ModelProto) -> ModelProto:
     _Cast(half, _floats(typed)).run()
     onnx.checker.check_model(half)
     return half
+
+
+def to_fp8(model: ModelProto) -> None:
+    """Make the Q/DQ nodes of an int8 graph quantize to float8 (e4m3), in place; opset 19.
+
+    The same largest value is mapped to 448, float8's largest, instead of 127.
+    """
+    raise_opset(model)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    done: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type not in QUANTIZING:
+            continue
+        values, scale, zero = [*node.input, ""][:3]
+        for name in {scale, zero, values} & constants.keys() - done:
+            done.add(name)
+            array = numpy_helper.to_array(constants[name])
+            if name == scale:
+                constants[name].CopyFrom(numpy_helper.from_array((array * (127 / 448)).astype(array.dtype), name))
+            elif array.dtype == np.int8:
+                eighths = array.astype(np.float32) * (448 / 127 if name == values else 1)
+                constants[name].CopyFrom(helper.make_tensor(name, _EIGHT, array.shape, eighths.ravel()))
+    del model.graph.value_info[:]
 
 
 class _Cast:

@@ -30,6 +30,23 @@ def read_artefact(path: str | Path) -> Artefact:
     return from_properties(read_top(path).properties, str(path))
 
 
+def computed_in(artefact: Artefact, where: str, precision: Precision) -> Precision:
+    """What the layers compute in where `precision` is asked for: an int8 file is int8, whether that is said or not.
+
+    Raises BackendError where the file cannot be run so.
+    """
+    if artefact.precision == "int8":
+        if precision not in ("fp32", "int8"):
+            raise BackendError(f"{where}: is an int8 file and runs as that; {precision} takes one exported in fp32")
+        return "int8"
+    if precision == "int8":
+        raise BackendError(
+            f"{where}: holds {artefact.precision}; `darknet-compat export --precision int8 --calibrate PICTURES` makes"
+            " a file for int8"
+        )
+    return precision
+
+
 def describe(artefact: Artefact, where: str, precision: Precision, size: tuple[int, int] | None) -> Description:
     """How pictures are to be prepared, for an input of `size` (width, height).
 
@@ -48,7 +65,7 @@ def describe(artefact: Artefact, where: str, precision: Precision, size: tuple[i
         channels=artefact.channels,
         classes=artefact.classes,
         resize=artefact.resize,
-        precision=precision,
+        precision=computed_in(artefact, where, precision),
         tree=artefact.tree,
         map=artefact.map,
         names=artefact.names,
@@ -58,9 +75,12 @@ def describe(artefact: Artefact, where: str, precision: Precision, size: tuple[i
 class ExportedRuntime(ABC):
     """An exported model on some engine, which only has to `run` it."""
 
-    def __init__(self, path: str | Path, precision: Precision, size: tuple[int, int] | None) -> None:
+    def __init__(
+        self, path: str | Path, precision: Precision, size: tuple[int, int] | None, artefact: Artefact | None = None
+    ) -> None:
+        """`artefact`: what the file says of itself, where it says so elsewhere."""
         self.path = Path(path)
-        self.artefact = read_artefact(path)
+        self.artefact = artefact or read_artefact(path)
         self.description = describe(self.artefact, str(path), precision, size)
 
     @abstractmethod

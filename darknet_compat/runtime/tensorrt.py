@@ -1,0 +1,195 @@
+"""TensorRT, on an NVIDIA GPU."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from darknet_compat.errors import BackendError
+from darknet_compat.export.gpu import Gpu
+from darknet_compat.export.profiles import input_shape
+from darknet_compat.export.trt import load_tensorrt, make_logger, reason
+from darknet_compat.formats.enginefile import EngineRecord, read_plan, read_record
+from darknet_compat.runtime.cuda import Cuda, open_cuda
+from darknet_compat.runtime.devicearray import DeviceArray, device_array
+from darknet_compat.runtime.exported import Array, ExportedRuntime
+from darknet_compat.runtime.lane import Lane, Opened, Pool, Tensor
+
+CONTEXTS = 8
+"""How many execution contexts an engine has at most. Each has memory of its own; a further thread waits."""
+
+
+class TensorRtRuntime(ExportedRuntime):
+    """Runs an `.engine` that `export.engine` built.
+
+    Safe to share between threads, each of which gets an execution context from a pool of `contexts`. `graphs`: start
+    work as recorded CUDA graphs. `gpu`: its number. Beside it torch may use the same GPU: the context is the device's
+    primary one. Give it back with `close`, or leave that to the end of the program.
+
+    Raises BackendError, one line, where there is no GPU or no TensorRT, or where the engine is of another one.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        size: tuple[int, int] | None = None,
+        gpu: int = 0,
+        contexts: int = CONTEXTS,
+        graphs: bool = True,
+    ) -> None:
+        self.record = read_record(path)
+        super().__init__(path, self.record.precision, size, self.record.artefact)  # type: ignore[arg-type]
+        trt, self.gpu = load_tensorrt(gpu)
+        refuse_other_machines(path, self.record, str(trt.__version__), self.gpu)
+        plan = read_plan(path, self.record)
+        self.cuda: Cuda = open_cuda(gpu)
+        held = _Held(self.cuda)
+        # At the program's end too, while the modules that this needs are still whole.
+        self.close = weakref.finalize(self, held.close)
+        with self.cuda:
+            self.opened = _open(trt, plan, self.record, self.cuda, str(path))
+            self.pool = Pool(self.opened, contexts, graphs=graphs)
+        held.pool, held.opened = self.pool, self.opened
+
+    def run(self, images: Array) -> dict[str, Array]:
+        """See `ExportedRuntime.run`. More pictures than a profile takes go through in turn, one part's copies while the
+        other part computes."""
+        most = self._most(self._sides(images.shape))
+        parts = [images[start : start + most] for start in range(0, len(images), most)]
+        found: list[dict[str, Array]] = []
+        under_way: list[tuple[int, Lane]] = []
+        with self.cuda:
+            try:
+                for part in parts:
+                    profile = self._profile(part.shape)
+                    lane = self.pool.take(profile, part.shape, wait=not under_way)
+                    if lane is None or len(under_way) > 1:
+                        found.append(self._finished(under_way))
+                        lane = lane or self.pool.take(profile, part.shape)
+                    assert lane is not None
+                    under_way.append((profile, lane))
+                    lane.start(part)
+                while under_way:
+                    found.append(self._finished(under_way))
+            except BaseException:
+                for _, lane in under_way:
+                    self.pool.drop(lane)
+                raise
+        if len(found) == 1:
+            return found[0]
+        return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+
+    def _finished(self, under_way: list[tuple[int, Lane]]) -> dict[str, Array]:
+        outputs = under_way[0][1].finish()
+        self.pool.give(*under_way.pop(0))
+        return outputs
+
+    @contextmanager
+    def on_device(self, images: Any) -> Iterator[dict[str, DeviceArray]]:
+        """Run on `images` that lie on the GPU, in the graph's own form, without copying them.
+
+        The outputs lie there too, and are valid inside the block.
+
+        Takes anything with `__cuda_array_interface__` or DLPack, in C order. Raises BackendError for another type or
+        shape than the engine's input.
+        """
+        with self.cuda:
+            waiting = self.cuda.stream()
+            given = device_array(images, waiting.handle)
+            waiting.synchronize()
+            (wanted,) = (tensor for tensor in self.opened.tensors if tensor.is_input)
+            if given.dtype != wanted.dtype:
+                raise BackendError(f"{self.path}: reads {wanted.dtype} images, found {given.dtype}")
+            with self.pool.lent(self._profile(given.shape), given.shape) as lane:
+                yield lane.compute(given)
+
+    @contextmanager
+    def lane(self, batch: int = 1, size: tuple[int, int] | None = None) -> Iterator[Lane]:
+        """One way through the engine inside the block, for measuring: `batch` pictures of `size` (width, height)."""
+        width, height = size or (self.description.width, self.description.height)
+        shape = input_shape(self.artefact, (batch, height, width))
+        with self.cuda, self.pool.lent(self._profile(shape), shape) as lane:
+            yield lane
+
+    def _sides(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Height and width in the shape of an input."""
+        expected = input_shape(self.artefact, (-1, -1, -1))
+        if len(shape) != 4 or any(wanted not in (-1, side) for wanted, side in zip(expected, shape, strict=True)):
+            raise BackendError(f"{self.path}: expected images {_form(expected)}, found {_form(shape)}")
+        return (shape[1], shape[2]) if self.artefact.input == "uint8" else (shape[2], shape[3])
+
+    def _profile(self, shape: tuple[int, ...]) -> int:
+        """The first profile for this shape: those of one size come before that of any size."""
+        height, width = self._sides(shape)
+        for number, profile in enumerate(self.record.profiles):
+            if profile.takes(shape[0], height, width):
+                return number
+        raise self._refusal(height, width, shape[0])
+
+    def _most(self, sides: tuple[int, int]) -> int:
+        """How many pictures of this height and width go through at once."""
+        height, width = sides
+        fitting = [p.most[0] for p in self.record.profiles if p.takes(p.most[0], height, width)]
+        if not fitting:
+            raise self._refusal(height, width)
+        return max(fitting)
+
+    def _refusal(self, height: int, width: int, batch: int | None = None) -> BackendError:
+        found = f"{width} x {height}" + (f", {batch} at once" if batch else "")
+        known = "; ".join(dict.fromkeys(str(profile) for profile in self.record.profiles))
+        return BackendError(f"{self.path}: was not built for {found}, but for {known}; build it with --sizes {width}")
+
+
+class _Held:
+    """What has to be given back, in this order: contexts and memory, the engine, the CUDA context."""
+
+    def __init__(self, cuda: Cuda) -> None:
+        self.cuda = cuda
+        self.pool: Pool | None = None
+        self.opened: Opened | None = None
+
+    def close(self) -> None:
+        if self.pool is not None:
+            with self.cuda:
+                self.pool.close()
+        self.pool = self.opened = None
+        self.cuda.close()
+
+
+def refuse_other_machines(path: str | Path, record: EngineRecord, version: str, gpu: Gpu) -> None:
+    """Raise BackendError for an engine of another GPU or version of TensorRT, saying how to build it again."""
+    if problem := record.mismatch(version, gpu.name, gpu.capability):
+        raise BackendError(
+            f"{path}: {problem}; build it again with `darknet-compat engine {path} --rebuild` (from {record.onnx},"
+            f" sha256 {record.onnx_sha256[:12]}…)"
+        )
+
+
+def _open(trt: Any, plan: bytes, record: EngineRecord, cuda: Cuda, where: str) -> Opened:
+    logger = make_logger(trt)
+    runtime = trt.Runtime(logger)
+    if record.version_compatible:
+        runtime.engine_host_code_allowed = True  # such an engine carries its own runtime
+    engine = runtime.deserialize_cuda_engine(plan)
+    if engine is None:
+        raise BackendError(f"{where}: TensorRT cannot load it: {reason(logger)}; build it again")
+    names = [engine.get_tensor_name(number) for number in range(engine.num_io_tensors)]
+    tensors = tuple(
+        Tensor(
+            name,
+            np.dtype(trt.nptype(engine.get_tensor_dtype(name))),
+            engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT,
+        )
+        for name in names
+    )
+    return Opened(trt, engine, logger, cuda, tensors, where)
+
+
+def _form(shape: tuple[int, ...]) -> str:
+    return "[" + ", ".join("any" if side == -1 else str(side) for side in shape) + "]"
