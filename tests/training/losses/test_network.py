@@ -47,21 +47,21 @@ def test_gradients_are_finite(tmp_path: Path, layers: str, size: float, dtype: t
 
 @pytest.mark.parametrize("name", ["yolov2-tiny-voc", "yolov3-tiny", "darknet19"])
 def test_networks_learn_from_one_batch(name: str) -> None:
-    """Four plain steps on the same batch: the loss of what is trained falls."""
+    """Small plain steps on the same batch: each lowers the cost."""
     torch.manual_seed(0)
     network = Network(load_spec(cfg_dir() / f"{name}.cfg")).train()
-    losses, optimizer = Losses(network), torch.optim.SGD(network.parameters(), 1e-4, 0.9)
-    images = torch.rand(2, 3, 96, 96)
+    losses, optimizer = Losses(network), torch.optim.SGD(network.parameters(), 1e-5)
+    images = torch.rand(2, 3, 64, 64)
     boxes = torch.tensor([[[0.5, 0.5, 0.4, 0.6], [0.2, 0.3, 0.2, 0.2]], [[0.6, 0.4, 0.9, 0.3], [0, 0, 0, 0]]])
     truth = Truth(boxes, torch.tensor([[3, 1], [5, -1]]))
     costs = []
-    for _ in range(4):
-        result = losses(network(images), truth, 20_000, (96, 96))
+    for _ in range(3):
+        result = losses(network(images), truth, 20_000, (64, 64))
         optimizer.zero_grad()
         result.loss.backward()
         optimizer.step()
         costs.append(sum(result.costs).item())  # type: ignore[union-attr]
-    assert costs[-1] < costs[0]
+    assert costs == sorted(costs, reverse=True)
 
 
 def test_labels_that_the_head_does_not_have_do_not_count(tmp_path: Path) -> None:
