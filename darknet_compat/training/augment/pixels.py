@@ -53,9 +53,8 @@ def _spread(size: int, new_size: int) -> Axis:
     position = np.arange(new_size, dtype=np.float32) * (np.float32(1) / np.float32(new_size) * np.float32(size))
     first = position.astype(np.intp)
     fraction = position - first.astype(np.float32)
-    first_weight = np.where(first < size, 1 - fraction, 0).astype(np.float32)  # rounding can reach the end
-    second_weight = np.where(first + 1 < size, fraction, 0).astype(np.float32)
-    return Axis(np.minimum(first, size - 1), np.minimum(first + 1, size - 1), first_weight, second_weight)
+    second = np.minimum(first + 1, size - 1)
+    return Axis(np.minimum(first, size - 1), second, 1 - fraction, np.where(second > first, fraction, np.float32(0)))
 
 
 def rotate_crop_image(
@@ -92,21 +91,31 @@ def _interpolate(image: Bytes | Floats, x: Floats, y: Floats) -> Floats:
     """Bilinear samples [h, w, C] at x, y [h, w], 0 outside (original: `bilinear_interpolate`)."""
     cv2 = opencv()
     interleaved = image if image.dtype == np.uint8 else np.ascontiguousarray(image.transpose(1, 2, 0))
-    height, width = interleaved.shape[:2]
+    height, width, channels = interleaved.shape
     left, top = np.floor(x), np.floor(y)
-    right_weight, lower_weight = x - left, y - top
+    right_weight, lower_weight = (cv2.merge([weight] * channels) for weight in (x - left, y - top))
     # Far outside is outside: whole numbers of 16 bits are what OpenCV fetches single pixels by.
-    first = np.stack([np.clip(left, -2, width), np.clip(top, -2, height)], axis=-1).astype(np.int16)
-    total = np.zeros((*x.shape, interleaved.shape[2]), np.float32)
-    for down, row_weight in ((0, 1 - lower_weight), (1, lower_weight)):
-        for right, column_weight in ((0, 1 - right_weight), (1, right_weight)):
-            where = first + np.array([right, down], np.int16)
-            fetched = cv2.remap(interleaved, where, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
-            weight = row_weight * column_weight
-            total += fetched.reshape(total.shape) * weight[..., None]
+    first = cv2.merge([np.clip(left, -2, width).astype(np.int16), np.clip(top, -2, height).astype(np.int16)])
+
+    def fetched(right: int, down: int) -> Floats:
+        where = cv2.add(first, (right, down, 0, 0))
+        found = cv2.remap(interleaved, where, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+        return np.asarray(found, np.float32)
+
+    rows = []
+    for down in (0, 1):
+        row, right = fetched(0, down), fetched(1, down)
+        right -= row
+        right *= right_weight
+        row += right
+        rows.append(row)
+    upper, lower = rows
+    lower -= upper
+    lower *= lower_weight
+    upper += lower
     if image.dtype == np.uint8:
-        total /= 255
-    return total
+        upper /= 255
+    return upper.reshape(*x.shape, channels)
 
 
 def distort_image(planes: Floats, hue: float, saturation: float, exposure: float) -> None:
