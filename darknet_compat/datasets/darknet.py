@@ -14,7 +14,7 @@ from darknet_compat.errors import DatasetError
 from darknet_compat.formats.cfg import Options
 from darknet_compat.formats.metadata import read_data, read_names
 from darknet_compat.formats.packaged import cfg_dir
-from darknet_compat.formats.textfile import MAX_LIST_BYTES, read_lines, shown
+from darknet_compat.formats.textfile import MAX_LIST_BYTES, plain, read_lines, shown
 
 Task = Literal["detection", "classification"]
 
@@ -130,7 +130,9 @@ class PictureList(Dataset):
             where, picture = f"{self.path}:{self._lines[index]}", self._pictures[index]
             if not os.path.isfile(self._root(picture) / picture):
                 raise DatasetError(f"{where}: expected a picture, found no file {shown(picture, 200)}")
-            raise DatasetError(f"{where}: there is no {path}; a picture without objects needs an empty file there")
+            raise DatasetError(
+                f"{where}: there is no {plain(str(path), 400)}; a picture without objects needs an empty file there"
+            )
         return read_labels(path, len(self.names) or None)
 
     def _class_in(self, text: str, index: int) -> Labels:

@@ -8,11 +8,13 @@ from pathlib import Path, PurePosixPath
 
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.metadata import read_names
-from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.textfile import shown
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 """In lower case."""
+
+_MOST_LETTERS = 255
+"""In a file's name, on every usual file system."""
 
 _SAME_SPLIT = ({"train", "training"}, {"valid", "val", "validation"}, {"test", "testing"})
 
@@ -37,7 +39,8 @@ def pick_split(wanted: str | None, there: Collection[str], usual: Iterable[str],
 def inside(folder: Path, name: str, where: str) -> Path:
     """`folder` / `name`, a name from an annotation file. Raises DatasetError where that would leave the folder."""
     path = PurePosixPath(name.replace("\\", "/"))
-    if not name or "\0" in name or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+    leaves = path.is_absolute() or ".." in path.parts or ":" in name.partition("/")[0]
+    if not path.parts or leaves or max(map(len, path.parts)) > _MOST_LETTERS or min(name) < " ":
         raise DatasetError(f"{where}: expected a file inside {folder}, found {shown(name)}")
     return folder / path
 
@@ -52,7 +55,7 @@ def picture_called(stem: Path) -> Path:
 
 
 def names_among(folder: Path, found: Collection[str]) -> tuple[str, ...]:
-    """An order for the classes `found`: a .names file in `folder`, else VOC's if they are VOC's, else the alphabet.
+    """An order for the classes `found`: that of the one .names file in `folder`, else the alphabet, VOC's own order.
 
     Raises DatasetError for a .names file that lacks one of them.
     """
@@ -63,5 +66,4 @@ def names_among(folder: Path, found: Collection[str]) -> tuple[str, ...]:
         if missing:
             raise DatasetError(f"{files[0]}: {shown(missing[0])} is missing, it occurs in the annotations")
         return names
-    voc = read_names(cfg_dir() / "data" / "voc.names")
-    return voc if found and set(found) <= set(voc) else tuple(sorted(found))
+    return tuple(sorted(found))

@@ -108,7 +108,8 @@ class VocFolder(Dataset):
 
     A box from the pixels xmin to xmax, which VOC counts from 1, has its corners at xmin-1 and xmax, as in VOC's own
     measure of overlap; the original's voc_label.py lets it end a pixel earlier. Nothing is clipped. Without `names` the
-    classes are those of the one .names file in the folder, else VOC's if no other occurs, else by the alphabet.
+    classes are those of the one .names file in the folder, else all that occur in its annotations, by the alphabet,
+    which is VOC's own order.
     """
 
     def __init__(self, folder: str | Path, split: str | None = None, names: Sequence[str] | None = None) -> None:
