@@ -52,12 +52,13 @@ def draw(
     image: Bytes,
     boxes: NDArray[np.floating],
     labels: Sequence[str],
-    scores: Iterable[float],
+    scores: Iterable[float] | None,
     class_ids: Iterable[int],
 ) -> Bytes:
     """A copy of the picture, uint8 [H, W, 3] in RGB, with boxes [N, 4], x1 y1 x2 y2 in its pixels, and their labels.
 
-    Line and letters follow the picture's size, a class always has the same colour, and the best-scored is on top.
+    Line and letters follow the picture's size, a class always has the same colour, and the best-scored is on top;
+    without scores, as in what people have labelled, the smallest.
     Labels stay inside the picture and, where there is room, clear of each other; one that is too long ends in `...`
     before the score. OpenCV's fonts know ASCII only: see `ascii_name` for the others. Boxes that are not finite or
     lie outside the picture are left out (original: `draw_detections`). Raises ImageError for another kind of array.
@@ -68,20 +69,22 @@ def draw(
     height, width = canvas.shape[:2]
     half = round(sqrt(width * height) / 380)  # lines are 2 * half + 1 pixels wide
     letter = max(6.5, sqrt(width * height) / 48)
-    found = list(zip(np.asarray(boxes, np.float64).reshape(-1, 4), labels, scores, class_ids, strict=True))
-    found.sort(key=lambda item: -item[2])
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    rated = [-(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in boxes] if scores is None else list(scores)
+    endings = [""] * len(boxes) if scores is None else [f" {score:.0%}" for score in rated]
+    found = sorted(zip(rated, boxes, labels, endings, class_ids, strict=True), key=lambda item: -item[0])
     visible = []
-    for box, name, score, class_id in found:
+    for _, box, name, ending, class_id in found:
         rectangle = _inside(box, width, height, half)
         if rectangle:
-            visible.append((rectangle, name, score, class_id))
+            visible.append((rectangle, name, ending, class_id))
     for rectangle, _, _, class_id in reversed(visible):
         _frame(canvas, rectangle, half, class_colour(class_id))
     taken: list[_Rectangle] = []
     labelled = []
-    for rectangle, name, score, class_id in visible:
+    for rectangle, name, ending, class_id in visible:
         room = min(width, max(rectangle.right - rectangle.left, round(32 * letter)))
-        text = _fitting(ascii_name(name, class_id), f" {score:.0%}", letter, room)
+        text = _fitting(ascii_name(name, class_id), ending, letter, room)
         mask = _letters(text, letter)
         place = _free_place(rectangle, mask.shape[1], mask.shape[0], width, height, half, taken)
         taken.append(place)
