@@ -1,0 +1,65 @@
+"""`info` of a data set: what is in it and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import Command
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Three classes of which one never occurs; a picture listed twice, one without objects, a box without area."""
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    for name, labels in {"a": "0 .5 .5 .1 .1\n1 .5 .5 0 .1\n", "b": ""}.items():
+        (tmp_path / f"images/{name}.jpg").write_bytes(b"")
+        (tmp_path / f"labels/{name}.txt").write_text(labels)
+    (tmp_path / "list.txt").write_text("images/a.jpg\nimages/b.jpg\nimages/a.jpg\n")
+    (tmp_path / "x.names").write_text("cat\ndog\ncow\n")
+    (tmp_path / "x.data").write_text("classes=3\ntrain=list.txt\nnames=x.names\n")
+    return tmp_path / "x.data"
+
+
+def test_for_people(dc: Command, data: Path) -> None:
+    done = dc("info", data)
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert lines[0] == "x (train): 3 pictures, 4 objects, 3 classes"
+    assert lines[2].split() == ["cat", "2", "50.0", "%", "2"]
+    labels = [line.split("  ")[0] for line in lines[4:] if line[0] != " "]
+    assert labels == ["1 repeated", "1 empty", "2 no area", "1 never seen"]
+    assert lines[-1].endswith("classes that do not occur: cow")
+    assert max(len(line) for line in lines if "/" not in line) <= 80
+
+
+def test_json(dc: Command, data: Path) -> None:
+    answer = json.loads(dc("info", data, "--json").out)
+    assert (answer["pictures"], answer["objects"], answer["never_seen"]) == (3, 4, ["cow"])
+    assert answer["findings"]["empty"] == {"count": 1, "examples": ["b"]}
+
+
+def test_what_cannot_be_used_is_an_error(dc: Command, data: Path) -> None:
+    done = dc("info", data, "--decode")
+    assert done.code == 1
+    assert "3 unreadable" in done.out
+    assert done.err == f"darknet-compat: {data}: 3 pictures of 3 cannot be used\n"
+    (data.parent / "labels/b.txt").write_text("0 .5 .5 7 .1\n")
+    done = dc("info", data)
+    assert done.code == 1 and "b.txt:1: expected w as a fraction" in " ".join(done.out.split())
+
+
+def test_bad_input_is_one_line(dc: Command, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    cases = {
+        (tmp_path / "absent.data",): "no such file or folder; expected a list of pictures",
+        (tmp_path / "nothing",): "none of them is in this folder",
+        (data, "--split", "valid"): "there is no split 'valid'; there are 'train'",
+    }
+    for arguments, reason in cases.items():
+        done = dc("info", *arguments)
+        assert (done.code, done.out) == (1, "")
+        assert reason in done.err and done.err.count("\n") == 1
