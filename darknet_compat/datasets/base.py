@@ -68,6 +68,10 @@ class Labels:
         drawn: NDArray[np.bool_] = np.logical_or.reduce(self.boxes != 0, axis=1)
         return drawn
 
+    def chosen(self, rows: NDArray[np.bool_]) -> Labels:
+        """The rows for which `rows` [N] is true."""
+        return Labels(self.boxes[rows], self.classes[rows], self.difficult[rows], self.crowd[rows])
+
     def corners(self, width: int, height: int) -> NDArray[np.float64]:
         """[N, 4] x1 y1 x2 y2 in pixels of a picture of `width` x `height`, x2 and y2 exclusive.
 

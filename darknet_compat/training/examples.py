@@ -90,10 +90,8 @@ class Examples:
         return truths
 
     def _labels(self, sample: Sample) -> Labels:
-        """What is learnt of it: objects that VOC calls difficult and COCO's crowds are left out."""
-        labels = sample.labels
-        kept = ~(labels.difficult | labels.crowd)
-        labels = labels if kept.all() else Labels(*(values[kept] for values in vars(labels).values()))
+        """What is learnt of it. Raises DatasetError for what the network cannot learn."""
+        labels = learnt(sample.labels)
         if len(labels) and not 0 <= labels.classes.min() <= labels.classes.max() < self.classes:
             raise DatasetError(
                 f"{self.dataset.title}: {sample.id} has class {labels.classes.max()}, "
@@ -115,3 +113,8 @@ class Examples:
             raise DatasetError(
                 f"{self.dataset.title}: {_MOST_FAILURES} pictures in a row cannot be read, the last: {last}"
             )
+
+
+def learnt(labels: Labels) -> Labels:
+    """Labels without what VOC calls difficult (as in the original's `voc_label.py`) and without COCO's crowds."""
+    return labels.chosen(~(labels.difficult | labels.crowd))
