@@ -8,20 +8,58 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from darknet_compat.cli import terminal
-from darknet_compat.cli.options import InputSize, Json, Model, Weights, explaining
+from darknet_compat.cli.options import (
+    InputSize,
+    Json,
+    Model,
+    Precision,
+    PrecisionMode,
+    Weights,
+    explaining,
+    parse_fraction,
+)
+from darknet_compat.cli.stages import finite, photographs, print_chain, write_chain
 
 if TYPE_CHECKING:
     from darknet_compat.parity.compare import Difference
     from darknet_compat.parity.layers import LayerParity
+    from darknet_compat.parity.stages import Chain
 
 Image = Annotated[
-    Path | None,
-    typer.Option("--image", metavar="FILE", help="A picture to send through. Default: seeded noise."),
+    list[Path] | None,
+    typer.Option(
+        "--image",
+        metavar="FILE",
+        help="A picture to send through; with --stages repeatable. Default: seeded noise; with --stages the photographs"
+        " that come with the original.",
+    ),
+]
+Stages = Annotated[
+    bool,
+    typer.Option(
+        "--stages", help="The whole chain: original, torch, and the exported file in each runtime, down to detections."
+    ),
+]
+Layers = Annotated[
+    bool, typer.Option("--layers", help="With --stages: also every layer's value inside the exported graph.")
+]
+Thresh = Annotated[
+    float | None,
+    typer.Option(
+        "--thresh",
+        parser=parse_fraction,
+        metavar="0..1",
+        help="With --stages: the least score of a detection. Default: 0.25; of seeded weights what 20 boxes pass.",
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the noise, and of the weights where there are none.")]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", help="Write the table as JSON and a plot of the differences by depth there."),
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Write the tables as JSON there, and a plot of the differences; with --stages a page to send.",
+    ),
 ]
 
 
@@ -31,6 +69,10 @@ def parity(
     image: Image = None,
     seed: Seed = 0,
     size: InputSize = None,
+    stages: Stages = False,
+    layers: Layers = False,
+    thresh: Thresh = None,
+    precision: PrecisionMode = Precision.fp32,
     out: Out = None,
     json: Json = False,
 ) -> None:
@@ -42,17 +84,44 @@ def parity(
     """
     from darknet_compat.inference.model import locate
     from darknet_compat.parity.layers import layer_parity
+    from darknet_compat.parity.reference import require_original
 
+    if not stages and (layers or thresh is not None or precision is not Precision.fp32 or len(image or ()) > 1):
+        raise typer.BadParameter("--layers, --thresh, --precision and several pictures go with --stages")
     sources = locate(model, weights, download=False)
+    require_original()
     with terminal.Transfers(model, quiet=json), explaining(size):
-        result = layer_parity(sources.cfg, sources.weights, image=image, seed=seed, size=size)
-    written = _write(result, out) if out else []
-    if json:
-        terminal.print_json(result.to_dict())
-    else:
-        _print(result, written)
-    if not result.passed:
+        if stages:
+            from darknet_compat.parity.stages import stage_parity
+
+            chain = stage_parity(
+                sources.cfg,
+                sources.weights,
+                image or photographs(),
+                seed=seed,
+                size=size,
+                precision=precision.value,
+                resize=sources.resize,
+                thresh=thresh,
+                layers=layers,
+            )
+        else:
+            result = layer_parity(sources.cfg, sources.weights, image=image[0] if image else None, seed=seed, size=size)
+    passed = _show_chain(chain, out, json) if stages else _show_layers(result, out, json)
+    if not passed:
         raise typer.Exit(1)
+
+
+def _show_chain(chain: Chain, out: Path | None, json: bool) -> bool:
+    written = write_chain(chain, out) if out else []
+    terminal.print_json(finite(chain.to_dict())) if json else print_chain(chain, written)
+    return chain.passed
+
+
+def _show_layers(result: LayerParity, out: Path | None, json: bool) -> bool:
+    written = _write(result, out) if out else []
+    terminal.print_json(result.to_dict()) if json else _print(result, written)
+    return result.passed
 
 
 def _write(result: LayerParity, out: Path) -> list[Path]:

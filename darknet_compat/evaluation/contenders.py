@@ -217,7 +217,9 @@ def usual_threshold(contender: Ours, file: Path, candidates: int) -> float:
     if model.runtime.description.tree is None:
         scores = scores * outputs["classes"][0].max(1, initial=0)
     ranked = np.sort(scores)[::-1]
-    return float(np.clip(ranked[min(candidates, len(ranked) - 1)], 0.0, 1.0))
+    last = min(candidates, len(ranked) - 1)
+    # Between two scores, since rounding would decide on one that is the threshold itself.
+    return float(np.clip((ranked[last - 1] + ranked[last]) / 2, 0.0, 1.0))
 
 
 def cycled(files: Sequence[Path], count: int) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,22 @@ TOLERANCES: dict[tuple[str, str, str], float] = {
 }
 """(stage, next stage, precision) → the largest difference allowed, as a part of the reference's largest value. The only
 table of tolerances; a lower precision gets rows of its own."""
+
+
+class Apart(NamedTuple):
+    """How far an answer may be from the reference's: its score, and each side of its box in pixels of the picture."""
+
+    score: float
+    box: float
+
+
+ANSWERS: dict[tuple[str, str, str], Apart] = {
+    ("original", "torch", "fp32"): Apart(0.002, 0.5),
+    ("definition", "torch", "fp32"): Apart(0.002, 0.5),
+    ("torch", "onnxruntime", "fp32"): Apart(0.002, 0.5),
+    ("torch", "openvino", "fp32"): Apart(0.002, 0.5),
+}
+"""The same for detections and classes, which have to be the same ones."""
 
 Verdict = Literal["same", "differs", "nothing to compare"]
 

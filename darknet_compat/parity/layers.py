@@ -76,9 +76,13 @@ def layer_parity(
         network = load_network(cfg, weights, batchnorm="cpu", size=size)
         images, source = _input(network.spec, image, seed, original)
         outputs = original.layer_outputs(cfg, weights, images, size=size)
-    found = network.layer_outputs(torch.from_numpy(images))
-    rows = [_compare(network, layer, outputs, found[layer.index]) for layer in network.spec.layers]
+    rows = compare_layers(network, outputs, network.layer_outputs(torch.from_numpy(images)))
     return LayerParity(str(cfg), named, source, tuple(rows))
+
+
+def compare_layers(network: Network, outputs: Sequence[LayerOutput], found: Sequence[Tensor]) -> list[Difference]:
+    """Every layer's output of the original's against torch's, for the same images."""
+    return [_compare(network, layer, outputs, found[layer.index]) for layer in network.spec.layers]
 
 
 def _seeded(cfg: str | Path, seed: int, size: tuple[int, int] | None) -> Network:

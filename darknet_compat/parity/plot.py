@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from darknet_compat.errors import BackendError
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.parity.compare import Difference
 from darknet_compat.parity.layers import LayerParity
+from darknet_compat.parity.stages import StageParity
 
 _FLOOR = 1e-9
 """Where a difference of exactly 0 is drawn on the logarithmic axis."""
@@ -20,12 +22,8 @@ def save_plot(parity: LayerParity, path: str | Path) -> None:
 
     Raises BackendError without matplotlib, or if the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise BackendError("matplotlib is not installed: pip install darknet-compat[parity]") from None
+    figure = _figure(9, 4.5)
     rows = [(number, row) for number, row in enumerate(parity.rows) if row.verdict != "nothing to compare"]
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.subplots()
     depth = [number for number, _ in rows]
     axes.step(depth, [row.tolerance for _, row in rows], where="mid", color="#b03030", label="tolerance")
@@ -49,6 +47,45 @@ def save_plot(parity: LayerParity, path: str | Path) -> None:
         raise BackendError(f"{path}: expected a name that ends in .png, .svg or .pdf") from None
     with atomic_write(path, BackendError) as file:
         file.write(picture.getvalue())
+
+
+def stages_plot(stages: Sequence[StageParity]) -> bytes:
+    """A PNG with each stage's largest difference in every value that was compared, in the chain's order.
+
+    Raises BackendError without matplotlib.
+    """
+    figure = _figure(9, 2.4 * len(stages) + 0.6)
+    panels = figure.subplots(len(stages), 1, squeeze=False, sharey=True)[:, 0]
+    for axes, stage in zip(panels, stages, strict=True):
+        rows = [(number, row) for number, row in enumerate(stage.rows) if row.verdict != "nothing to compare"]
+        at = [number for number, _ in rows]
+        axes.step(at, [row.tolerance for _, row in rows], where="mid", color="#b03030", label="tolerance")
+        axes.plot(at, [_shown(row.relative) for _, row in rows], "o", ms=4, color="#1f5fa8", label="largest difference")
+        for number, row in rows:
+            if row.verdict == "differs":
+                axes.plot(number, _shown(row.relative), "X", ms=9, color="#b03030")
+        if stage.first is not None:
+            _name(axes, (stage.rows.index(stage.first), stage.first))
+        few = len(rows) <= 12
+        axes.set_xticks(at if few else [number for number in at if number % 5 == 0])
+        axes.set_xticklabels(
+            [stage.rows[int(number)].name for number in axes.get_xticks()] if few else axes.get_xticks()
+        )
+        axes.set(yscale="log", ylim=(_FLOOR, None), title=f"{stage.reference} → {stage.stage}, {stage.precision}")
+        axes.grid(True, which="major", alpha=0.3)
+    figure.supylabel("difference / largest value")
+    panels[0].legend(loc="lower right", ncols=2)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120)
+    return picture.getvalue()
+
+
+def _figure(width: float, height: float) -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise BackendError("matplotlib is not installed: pip install darknet-compat[parity]") from None
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _shown(value: float) -> float:

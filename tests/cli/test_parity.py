@@ -68,3 +68,31 @@ def test_a_size_the_network_cannot_take_names_one_it_can(dc: Command) -> None:
     done = dc("parity", "yolov2-voc", "--size", "40")
     assert done.code == 1
     assert "--size 40x40" in done.err and done.err.count("\n") == 1
+
+
+@pytest.mark.reference
+def test_stages_go_through_the_chain_and_write_a_page(dc: Command, detector: Toy, tmp_path: Path) -> None:
+    photo = paint(tmp_path / "grey.png")
+    done = dc("parity", detector.cfg, "--stages", "--layers", "--image", photo, "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "passed: 3 stages" in done.out
+    assert max(map(len, done.out.splitlines()[:9])) <= 80
+    page = (tmp_path / "out" / "toy-stages.html").read_text()
+    assert "data:image/png;base64," in page and "http://" not in page and "https://" not in page
+    document = json.loads((tmp_path / "out" / "toy-stages.json").read_text())
+    assert document["passed"] and [one["stage"] for one in document["stages"]] == ["torch", "onnxruntime", "openvino"]
+    assert [one["answers"][0]["matched"] for one in document["stages"]] == [1, 1, 1]
+
+
+@pytest.mark.reference
+def test_stages_without_any_answer_fail(dc: Command, detector: Toy, tmp_path: Path) -> None:
+    done = dc("parity", detector.cfg, "--stages", "--image", paint(tmp_path / "grey.png"), "--thresh", "0.99")
+    assert done.code == 1
+    assert "no answers to compare" in done.out
+    done = dc("parity", detector.cfg, "--stages", "--image", tmp_path / "grey.png", "--thresh", "0.99", "--json")
+    assert done.code == 1 and not json.loads(done.out)["passed"]
+
+
+def test_options_of_stages_are_bad_usage_without_it(dc: Command, detector: Toy) -> None:
+    done = dc("parity", detector.cfg, "--layers")
+    assert done.code == 2 and "--stages" in done.err
