@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -181,11 +182,13 @@ class Transfers:
 
 
 class Counter:
-    """A context in which many things are looked at; called with (done, all) it draws a bar on stderr, on a terminal."""
+    """A context in which many things are looked at; called with (done, all) it draws a bar on stderr, on a terminal,
+    with how many there have been a second since the first call."""
 
     def __init__(self, what: str, *, quiet: bool = False) -> None:
         self.what, self._quiet = printable(what), quiet or not sys.stderr.isatty()
         self._bars: Bars | None = None
+        self._since, self._first = 0.0, 0
 
     def __enter__(self) -> Counter:
         return self
@@ -205,12 +208,16 @@ class Counter:
                 progress.TextColumn("{task.description}"),
                 progress.BarColumn(bar_width=None),
                 progress.MofNCompleteColumn(),
+                progress.TextColumn("{task.fields[rate]}"),
                 progress.TimeRemainingColumn(compact=True),
             )
             self._bars = progress.Progress(*columns, console=console(stderr=True), transient=True, expand=True)
-            self._bars.add_task(self.what, total=total)
+            self._bars.add_task(self.what, total=total, rate="")
             self._bars.start()
-        self._bars.update(self._bars.task_ids[0], completed=done)
+            self._since, self._first = perf_counter(), done
+        seconds = perf_counter() - self._since
+        rate = f"{(done - self._first) / seconds:.1f}/s" if done > self._first and seconds else ""
+        self._bars.update(self._bars.task_ids[0], completed=done, rate=rate)
 
 
 @contextmanager
