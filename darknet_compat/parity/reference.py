@@ -285,6 +285,23 @@ class Original:
         image, truth = self._worker.ask("load_detection", path, path, width, height, boxes, jitter, colours, seed)
         return image, truth
 
+    def load_region(
+        self,
+        picture: PathLike,
+        width: int,
+        height: int,
+        *,
+        side: int,
+        classes: int,
+        jitter: float,
+        colours: tuple[float, float, float],
+        seed: int,
+    ) -> tuple[Array, Array]:
+        """One for YOLO's first detector, and its truth [side, side, 5 + classes] (`load_data_region`)."""
+        path = _file(picture)
+        image, truth = self._worker.ask("load_region", path, path, width, height, side, classes, jitter, colours, seed)
+        return image, truth
+
     def load_classification(
         self,
         picture: PathLike,

@@ -21,6 +21,9 @@ void hierarchy_predictions(float *predictions, int n, tree *hier, int only_leave
 data load_data_detection(
     int n, char **paths, int m, int w, int h, int boxes, int classes,
     float jitter, float hue, float saturation, float exposure);
+data load_data_region(
+    int n, char **paths, int m, int w, int h, int size, int classes,
+    float jitter, float hue, float saturation, float exposure);
 data load_data_augment(
     char **paths, int n, int m, char **labels, int k, tree *hierarchy, int min, int max, int size,
     float angle, float aspect, float hue, float saturation, float exposure, int center);
@@ -99,6 +102,9 @@ void top_k(float *a, int n, int k, int *index);
 
 data load_data_detection(
     int n, char **paths, int m, int w, int h, int boxes, int classes,
+    float jitter, float hue, float saturation, float exposure);
+data load_data_region(
+    int n, char **paths, int m, int w, int h, int size, int classes,
     float jitter, float hue, float saturation, float exposure);
 data load_data_augment(
     char **paths, int n, int m, char **labels, int k, tree *hierarchy, int min, int max, int size,

@@ -34,6 +34,24 @@ def load_detection(
     return _taken(session, loaded, (3, height, width), (boxes, 5))
 
 
+def load_region(
+    session: Session,
+    path: str,
+    width: int,
+    height: int,
+    side: int,
+    classes: int,
+    jitter: float,
+    colours: Sequence[float],
+    seed: int,
+) -> tuple[Array, Array]:
+    paths, name = _paths(session, path)
+    session.lib.srand(seed)
+    loaded = session.lib.load_data_region(1, paths, 1, width, height, side, classes, jitter, *colours)
+    del name
+    return _taken(session, loaded, (3, height, width), (side, side, 5 + classes))
+
+
 def load_classification(
     session: Session,
     path: str,

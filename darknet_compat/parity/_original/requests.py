@@ -166,6 +166,7 @@ REQUESTS: dict[str, Callable[..., Any]] = {
     "rates": training.rates,
     "load_classification": loading.load_classification,
     "load_detection": loading.load_detection,
+    "load_region": loading.load_region,
     "random_numbers": loading.random_numbers,
     "train": training.train,
     "time_train": training.time_train,

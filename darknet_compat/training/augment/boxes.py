@@ -14,6 +14,8 @@ Floats = NDArray[np.float32]
 
 TINY = 0.001
 """Boxes that are narrower or lower than this part of the network's input are left out."""
+TINY_IN_CELLS = 0.005
+"""The same for YOLO's first detector."""
 
 
 class Truths(NamedTuple):
@@ -33,18 +35,28 @@ def shuffled(count: int, draws: Draws) -> list[int]:
     return order
 
 
-def correct_boxes(boxes: Floats, dx: float, dy: float, sx: float, sy: float, flip: bool) -> Floats:
-    """[N, 4] moved: edges times `sx` and `sy`, minus `dx` and `dy`, mirrored with `flip`, cut off at 0 and 1.
+class Move(NamedTuple):
+    """What becomes of a picture on its way to the network's input: edges are multiplied by `sx` and `sy`, `dx` and `dy`
+    are subtracted, all in fractions of the input; then it is mirrored with `flip`."""
 
-    Centre fractions of the picture become those of the network's input. Rows centred on 0, 0 are labels of the whole
-    picture, which become rows of zeros (the original marks them with 999999).
+    dx: np.float32
+    dy: np.float32
+    sx: np.float32
+    sy: np.float32
+    flip: bool
+
+
+def correct_boxes(boxes: Floats, move: Move) -> Floats:
+    """[N, 4] moved, centre fractions of the picture to those of the network's input, cut off at 0 and 1.
+
+    Rows centred on 0, 0 are labels of the whole picture, which become rows of zeros (the original marks them with
+    999999).
     """
-    dx, dy, sx, sy = (np.float32(value) for value in (dx, dy, sx, sy))
     x, y, w, h = np.asarray(boxes, np.float32).reshape(-1, 4).T
     whole = (x == 0) & (y == 0)
-    left, right = (x - w / 2) * sx - dx, (x + w / 2) * sx - dx
-    top, bottom = (y - h / 2) * sy - dy, (y + h / 2) * sy - dy
-    if flip:
+    left, right = (x - w / 2) * move.sx - move.dx, (x + w / 2) * move.sx - move.dx
+    top, bottom = (y - h / 2) * move.sy - move.dy, (y + h / 2) * move.sy - move.dy
+    if move.flip:
         left, right = 1 - right, 1 - left
     left, right, top, bottom = (np.clip(edge, 0, 1) for edge in (left, right, top, bottom))
     moved = np.stack([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top], axis=1)
@@ -52,16 +64,22 @@ def correct_boxes(boxes: Floats, dx: float, dy: float, sx: float, sy: float, fli
     return moved
 
 
-def fill_truth_detection(
-    labels: Labels, most: int, draws: Draws, dx: float, dy: float, sx: float, sy: float, flip: bool
-) -> Truths:
+def fill_truth_detection(labels: Labels, move: Move, most: int, draws: Draws) -> Truths:
     """At most `most` of a picture's boxes in random order, moved as `correct_boxes` does, without the tiny ones.
 
     The limit counts tiny ones too, as the original's does.
     """
-    order = shuffled(len(labels), draws)[:most]
+    return _moved(labels, move, shuffled(len(labels), draws)[:most], TINY)
+
+
+def fill_truth_region(labels: Labels, move: Move, draws: Draws) -> Truths:
+    """All of a picture's boxes in random order, of which a cell learns the first, moved and without the tiny ones."""
+    return _moved(labels, move, shuffled(len(labels), draws), TINY_IN_CELLS)
+
+
+def _moved(labels: Labels, move: Move, order: list[int], tiny: float) -> Truths:
     given = labels.boxes[order].astype(np.float32)
-    moved = correct_boxes(given, dx, dy, sx, sy, flip)
+    moved = correct_boxes(given, move)
     whole = (given[:, 0] == 0) & (given[:, 1] == 0)
-    kept = whole | ~(moved[:, 2:].astype(np.float64) < TINY).any(axis=1)
+    kept = whole | ~(moved[:, 2:].astype(np.float64) < tiny).any(axis=1)
     return Truths(moved[kept], labels.classes[order][kept])

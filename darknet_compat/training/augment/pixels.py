@@ -139,6 +139,14 @@ def flip_image(planes: Floats) -> None:
     planes[:] = planes[..., ::-1].copy()
 
 
+def crop_image(image: Bytes, left: int, top: int, width: int, height: int) -> Bytes:
+    """`width` x `height` pixels of the picture from `left`, `top` on; beyond its edges, the edges' pixels again."""
+    rows = np.arange(top, top + height).clip(0, image.shape[0] - 1)
+    columns = np.arange(left, left + width).clip(0, image.shape[1] - 1)
+    cropped: Bytes = image[rows[:, None], columns]
+    return cropped
+
+
 def center_crop_image(image: Bytes | Floats, width: int, height: int) -> Floats:
     """The largest square in the middle, resized to `width` x `height`."""
     _, image_height, image_width = picture_shape(image)

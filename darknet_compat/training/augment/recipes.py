@@ -1,4 +1,4 @@
-"""A training picture of a labelled one, as the original's two loaders make it (data.c)."""
+"""A training picture of a labelled one, as the original's loaders make it (data.c)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ from numpy.typing import NDArray
 from darknet_compat.datasets.base import Labels
 from darknet_compat.errors import TrainingError
 from darknet_compat.formats.spec import Detection, Net, NetworkSpec, Region, Yolo
-from darknet_compat.training.augment.boxes import Truths, fill_truth_detection
+from darknet_compat.training.augment.boxes import Move, Truths, fill_truth_detection, fill_truth_region
 from darknet_compat.training.augment.draws import Draws
-from darknet_compat.training.augment.pixels import center_crop_image, distort_image, place_image, rotate_crop_image
+from darknet_compat.training.augment.pixels import (
+    center_crop_image,
+    crop_image,
+    distort_image,
+    flip_image,
+    place_image,
+    rotate_crop_image,
+)
+from darknet_compat.vision.resize import resize_into
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -63,9 +71,8 @@ class DetectionRecipe:
             left = width - left - w
         shown = out[:, max(top, 0) : max(top + h, 0), max(left, 0) : max(left + w, 0)]
         distort_image(shown, hue, saturation, exposure)
-        return fill_truth_detection(
-            labels, self.max_boxes, draws, -dx / width, -dy / height, new_width / width, new_height / height, flip
-        )
+        move = Move(-dx / width, -dy / height, new_width / width, new_height / height, flip)
+        return fill_truth_detection(labels, move, self.max_boxes, draws)
 
 
 def _fitted(picture: Bytes, jitter: float, width: int, height: int, draws: Draws) -> tuple[np.float32, np.float32]:
@@ -76,6 +83,36 @@ def _fitted(picture: Bytes, jitter: float, width: int, height: int, draws: Draws
     if aspect < 1:
         return np.float32(height) * aspect, np.float32(height)
     return np.float32(width), np.float32(width) / aspect
+
+
+@dataclass(frozen=True)
+class CropRecipe:
+    """Pictures for YOLO's first detector: each side cut off or extended by up to `jitter`, and then stretched
+    (`load_data_region`)."""
+
+    jitter: float
+    colours: Colours
+    flip: bool
+
+    def __call__(self, picture: Bytes, labels: Labels, out: Floats, draws: Draws) -> Truths:
+        """Fill `out`, float32 [3, H, W], with the picture, uint8 [H, W, 3]; tell what it shows then."""
+        image_height, image_width = picture.shape[:2]
+        left, width = self._side(image_width, draws)
+        top, height = self._side(image_height, draws)
+        flip = draws.coin() if self.flip else False
+        resize_into(out, crop_image(picture, left, top, width, height))
+        if flip:
+            flip_image(out)
+        distort_image(out, *self.colours.draw(draws))
+        sx, sy = np.float32(width) / np.float32(image_width), np.float32(height) / np.float32(image_height)
+        dx, dy = np.float32(left) / np.float32(image_width) / sx, np.float32(top) / np.float32(image_height) / sy
+        return fill_truth_region(labels, Move(dx, dy, 1 / sx, 1 / sy, flip), draws)
+
+    def _side(self, size: int, draws: Draws) -> tuple[int, int]:
+        """Where a crop begins along one side of the picture, and its length."""
+        most = int(np.float32(size) * np.float32(self.jitter))
+        first, last = (int(draws.uniform(-most, most)) for _ in range(2))
+        return first, max(size - first - last, 1)
 
 
 @dataclass(frozen=True)
@@ -125,7 +162,7 @@ class ClassificationRecipe:
         return float(radians), float(scale), width, height, float(dx), float(dy), float(aspect)
 
 
-Recipe = DetectionRecipe | ClassificationRecipe
+Recipe = DetectionRecipe | CropRecipe | ClassificationRecipe
 
 
 def recipe(spec: NetworkSpec) -> Recipe:
@@ -136,6 +173,8 @@ def recipe(spec: NetworkSpec) -> Recipe:
         head = heads[-1]
         if not 0 <= head.jitter < 1:
             raise TrainingError(f"{spec.name}:{head.line}: jitter must be from 0 to below 1, found {head.jitter:g}")
+        if isinstance(head, Detection):
+            return CropRecipe(head.jitter, _colours(net), net.flip)
         return DetectionRecipe(head.jitter, _colours(net), net.flip, head.max_boxes)
     if min(net.min_ratio, net.max_ratio) <= 0:
         raise TrainingError(f"{spec.name}: min_crop and max_crop must be above 0")

@@ -17,14 +17,15 @@ from darknet_compat.formats.cfg import parse_cfg
 from darknet_compat.formats.lower import lower
 from darknet_compat.formats.spec import NetworkSpec
 from darknet_compat.parity.reference import Original
-from darknet_compat.training.augment.boxes import fill_truth_detection, shuffled
+from darknet_compat.training.augment.boxes import Move, fill_truth_detection, shuffled
 from darknet_compat.training.augment.draws import Draws
-from darknet_compat.training.augment.recipes import ClassificationRecipe, Colours, DetectionRecipe, recipe
+from darknet_compat.training.augment.recipes import ClassificationRecipe, Colours, CropRecipe, DetectionRecipe, recipe
 from darknet_compat.vision.image import decode
 
 TOLERANCE = 1e-5
 NO_COLOURS = Colours(0, 1, 1)
 COLOURS = Colours(0.1, 1.5, 1.5)
+STILL = Move(np.float32(0), np.float32(0), np.float32(1), np.float32(1), False)
 
 
 class Rand(Draws):
@@ -46,7 +47,7 @@ def theirs() -> Iterator[Original]:
         yield original
 
 
-def labelled(folder: Path, width: int, height: int, boxes: int, seed: int) -> tuple[Path, Labels]:
+def labelled(folder: Path, width: int, height: int, boxes: int, seed: int, whole: bool = True) -> tuple[Path, Labels]:
     """A picture and its label file, as the original wants them."""
     rng = np.random.default_rng(seed)
     for name in ("images", "labels"):
@@ -55,7 +56,7 @@ def labelled(folder: Path, width: int, height: int, boxes: int, seed: int) -> tu
     cv2.imwrite(str(path), rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
     rows = rng.uniform(0.02, 0.98, (boxes, 4)).astype(np.float32)
     rows[:, 2:] **= 4  # some of them tiny
-    if boxes > 3:
+    if boxes > 3 and whole:
         rows[2] = 0  # a label of the whole picture
     classes = rng.integers(0, 20, boxes)
     lines = [f"{c} {' '.join(f'{v:.9g}' for v in row)}\n" for c, row in zip(classes, rows, strict=True)]
@@ -84,6 +85,30 @@ def test_the_detection_recipe_is_load_data_detection(theirs: Original, tmp_path:
     assert found.boxes.shape == expected.shape
     assert np.abs(found.boxes - expected).max(initial=0) <= 1e-6
     assert found.classes.tolist() == truth[:, 4].astype(int).tolist()
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("seed", range(8))
+def test_the_crop_recipe_is_load_data_region(theirs: Original, tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    width, height = (int(side) for side in rng.integers(20, 300, 2))
+    # Of a label of the whole picture the original makes a cell far outside of its truth, and dies.
+    path, labels = labelled(tmp_path, width, height, [0, 3, 20][seed % 3], seed, whole=False)
+    side, classes, jitter = 7, 20, [0.2, 0.0][seed % 2]
+    image, truth = theirs.load_region(
+        path, 96, 64, side=side, classes=classes, jitter=jitter, colours=COLOURS, seed=seed
+    )
+    out = np.full((3, 64, 96), np.nan, np.float32)
+    make = CropRecipe(jitter, COLOURS, True)
+    found = make(decode(path), labels, out, Rand(iter(theirs.random_numbers(seed, 200)[1:])))
+    assert np.abs(out - image).max() <= TOLERANCE
+    cells = np.zeros_like(truth)
+    for (x, y, w, h), class_id in zip(found.boxes, found.classes, strict=True):
+        column, row = int(x * side), int(y * side)
+        if not cells[row, column, 0]:
+            onehot = np.eye(classes)[class_id]
+            cells[row, column] = 1, *onehot, x * side - column, y * side - row, w, h
+    assert np.abs(cells - truth).max() <= 1e-5
 
 
 @pytest.mark.reference
@@ -148,9 +173,9 @@ def test_nothing_changes_where_nothing_is_asked_for() -> None:
 
 def test_the_limit_counts_boxes_that_are_too_small() -> None:
     labels = Labels.drawn([[0.5, 0.5, 1e-4, 0.5]] * 3 + [[0.5, 0.5, 0.5, 0.5]] * 3, [0, 1, 2, 3, 4, 5])
-    kept = [len(fill_truth_detection(labels, 3, Draws(n), 0, 0, 1, 1, False).classes) for n in range(50)]
+    kept = [len(fill_truth_detection(labels, STILL, 3, Draws(n)).classes) for n in range(50)]
     assert set(kept) == {0, 1, 2, 3}
-    assert len(fill_truth_detection(labels, 0, Draws(0), 0, 0, 1, 1, False).classes) == 0
+    assert len(fill_truth_detection(labels, STILL, 0, Draws(0)).classes) == 0
     assert sorted(shuffled(6, Draws(0))) == [0, 1, 2, 3, 4, 5]
 
 
@@ -172,6 +197,8 @@ def test_a_recipe_is_what_the_cfg_says() -> None:
     net = "hue=.1\nsaturation=1.5\nexposure=0"
     assert recipe(spec(net, region)) == DetectionRecipe(0.3, Colours(0.1, 1.5, 1), True, 7)
     assert recipe(spec("flip=0", region)).flip is False
+    detection = "[connected]\noutput=30\n[detection]\nside=1\nnum=2\ncoords=4\nclasses=20\njitter=.1"
+    assert recipe(spec(net, detection)) == CropRecipe(0.1, Colours(0.1, 1.5, 1), True)
     classifier = recipe(spec("angle=7\naspect=.75\nmin_crop=64\nmax_crop=128", "[avgpool]\n[softmax]"))
     assert classifier == ClassificationRecipe(7, 0.75, 1, 2, False, Colours(0, 1, 1), True)
     with pytest.raises(TrainingError, match=r"x.cfg:\d+: jitter must be from 0 to below 1, found 1"):
