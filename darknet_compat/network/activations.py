@@ -31,6 +31,10 @@ def _leaky(x: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.1)
 
 
+def _leaky_(x: Tensor) -> Tensor:
+    return F.leaky_relu_(x, 0.1)
+
+
 def _plse(x: Tensor) -> Tensor:
     """A piecewise linear sigmoid."""
     outside = torch.where(x < -4, 0.01 * (x + 4), 0.01 * (x - 4) + 1)
@@ -77,3 +81,10 @@ ACTIVATIONS: dict[ActivationName, Callable[[Tensor], Tensor]] = {
     "gelu": _gelu,
 }
 """An activation's name in a cfg → its function; no lambdas, so that the modules that hold one can be pickled."""
+
+IN_PLACE: dict[ActivationName, Callable[[Tensor], Tensor]] = {
+    "linear": _linear,
+    "relu": F.relu_,
+    "leaky": _leaky_,
+}
+"""The same, overwriting their argument, of those whose gradient can be told from their result."""

@@ -65,7 +65,7 @@ class _Instead(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, gives_gradient: Tensor, value: Tensor) -> Tensor:
-        return value.view_as(value)
+        return value.clone()  # what comes next may overwrite it
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from darknet_compat.formats import spec as s
-from darknet_compat.network.activations import ACTIVATIONS
+from darknet_compat.network.activations import ACTIVATIONS, IN_PLACE
 from darknet_compat.network.backward import Build as Build
 from darknet_compat.network.backward import batch_normalize, constrain_gradient, instead
 
@@ -32,8 +32,11 @@ class Biased(nn.Module):
         super().__init__()
         self.biases = nn.Parameter(torch.zeros(filters))
         self.activate = ACTIVATIONS[activation]
+        # What comes before has no use of its result any more: in training that is a third of the memory.
+        self.activate_new = IN_PLACE.get(activation, self.activate)
         self.normalized = normalized
         self.build = build
+        self.batch_normalize = batch_normalize  # by whose statistics in training: this process's batch's
         if normalized:
             self.scales = nn.Parameter(torch.ones(filters))
             self.register_buffer("rolling_mean", torch.zeros(filters))
@@ -42,7 +45,8 @@ class Biased(nn.Module):
 
     def finish(self, x: Tensor) -> Tensor:
         """`x`, [N, filters, H, W] or [N, filters], holds the biases already where `linear_biases` gave them away."""
-        return self.activate(self.normalize(x) if self.normalized else x)
+        x = self.normalize(x) if self.normalized else x
+        return self.activate_new(x) if self.training else self.activate(x)
 
     def linear_biases(self) -> Tensor | None:
         """What the linear operation itself may add: the biases, unless batch normalization comes between."""
@@ -51,7 +55,9 @@ class Biased(nn.Module):
     def normalize(self, x: Tensor) -> Tensor:
         """Batch normalization as the build has it."""
         if self.training:
-            return batch_normalize(x, self.scales, self.biases, (self.rolling_mean, self.rolling_variance), self.build)
+            return self.batch_normalize(
+                x, self.scales, self.biases, (self.rolling_mean, self.rolling_variance), self.build
+            )
         return self._normalized(x, self.rolling_mean, self.rolling_variance)
 
     def _normalized(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
