@@ -127,10 +127,11 @@ class TrainingProgress:
             f"{trainer.number:,} batches in {took}, average loss {step.average_loss:.4g}{scores}", bold=True
         )
         chart, cfg = trainer.folder / CHART, trainer.folder / f"{trainer.name}.cfg"
-        fields = [("weights", str(weights)), ("chart", str(chart))]
         verb = "detect" if isinstance(trainer.network.spec.heads[-1], Region | Yolo | Detection) else "classify"
-        fields.append(("next", f"darknet-compat {verb} {cfg} FILES --weights {weights}"))
-        terminal.print_fields(field for field in fields if field[0] != "chart" or chart.is_file())
+        print(f"weights  {terminal.printable(weights)}")
+        if chart.is_file():
+            print(f"chart    {terminal.printable(chart)}")
+        print(f"next     darknet-compat {verb} {terminal.printable(cfg)} FILES --weights {terminal.printable(weights)}")
 
     def _estimate(self, step: Step) -> None:
         """Once, after a minute: how long the rest will take."""

@@ -17,6 +17,7 @@ from darknet_compat.cli.progress import TrainingProgress
 
 if TYPE_CHECKING:
     from darknet_compat.datasets.base import Dataset
+    from darknet_compat.training.parallel import World
     from darknet_compat.training.start import Start
     from darknet_compat.training.trainer import Settings, Trainer
 
@@ -99,6 +100,9 @@ def train(
     ] = TrainingPrecision.fp32,
     device: Device = None,
     compile: Annotated[bool, typer.Option("--compile", help="Have torch compile the network first.")] = False,
+    sync_batchnorm: Annotated[
+        bool, typer.Option("--sync-batchnorm", help="Under torchrun: normalize by the whole batch's statistics.")
+    ] = False,
     ema: Average = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write events for TensorBoard as well.")] = False,
     clear: Annotated[bool, typer.Option("--clear", help="Count images from 0, whatever the weights say.")] = False,
@@ -109,11 +113,14 @@ def train(
     """Train a network by the original's rules.
 
     In --out: MODEL.cfg as it is trained, MODEL.backup and checkpoint.pt every so often, MODEL_final.weights at the
-    end, log.csv and chart.png. Ctrl-C ends after the batch under way; --resume goes on from there.
+    end, log.csv, chart.png, and first_batch.png with what the network gets to see. Ctrl-C ends after the batch under
+    way; --resume goes on from there. On several GPUs or machines: `torchrun --nproc-per-node N -m darknet_compat train
+    …`; a batch is then spread over all of them.
     """
     from darknet_compat.datasets.open import open_dataset
     from darknet_compat.formats.metadata import read_names
     from darknet_compat.inference.model import locate
+    from darknet_compat.training.parallel import joined_world
     from darknet_compat.training.trainer import Settings
 
     cfg = locate(model, download=False).cfg
@@ -128,22 +135,33 @@ def train(
         "height": size.height if size else None,
     }
     options = {name: value for name, value in given.items() if value is not None}
-    start = _start(cfg, weights, folder, dataset, options, clear)
-    settings = Settings(precision.value, device, compile, ema, checkpoint_every)
-    trainer = _trainer(start, dataset, folder, seed, workers, settings, resume)
-    score = None if valid is None else _scoring(start, data, valid, dataset.names)
-    with _stopping(trainer), TrainingProgress(trainer, dataset, quiet=json, tensorboard=tensorboard) as progress:
-        for step in trainer.run():
-            progress.show(step)
-            last = step.number == trainer.net.max_batches
-            if score and (last or step.number % valid_every == 0):
-                weights_now = trainer.save_weights(trainer.detecting, f"{trainer.name}_now.weights")
-                progress.scored(step.number, score(weights_now), weights_now)
-    progress.finish(json)
+    with joined_world(device) as world:
+        start = _start(cfg, weights, folder, dataset, options, clear, quiet=world.rank > 0)
+        settings = Settings(precision.value, device, compile, sync_batchnorm, ema, checkpoint_every)
+        trainer = _trainer(start, dataset, folder, seed, workers, settings, resume, world)
+        if world.rank:  # the first of several processes speaks and writes for all
+            for _ in trainer.run():
+                pass
+            return
+        score = None if valid is None else _scoring(start, data, valid, dataset.names)
+        with _stopping(trainer), TrainingProgress(trainer, dataset, quiet=json, tensorboard=tensorboard) as progress:
+            for step in trainer.run():
+                progress.show(step)
+                last = step.number == trainer.net.max_batches
+                if score and (last or step.number % valid_every == 0):
+                    weights_now = trainer.save_weights(trainer.detecting, f"{trainer.name}_now.weights")
+                    progress.scored(step.number, score(weights_now), weights_now)
+        progress.finish(json)
 
 
 def _start(
-    cfg: Path, weights: Path | None, folder: Path, dataset: Dataset, options: dict[str, Any], clear: bool
+    cfg: Path,
+    weights: Path | None,
+    folder: Path,
+    dataset: Dataset,
+    options: dict[str, Any],
+    clear: bool,
+    quiet: bool,
 ) -> Start:
     """The network to train, in its folder with its definition and the names of its classes."""
     from darknet_compat.errors import TrainingError
@@ -151,7 +169,7 @@ def _start(
     from darknet_compat.training.start import start_training
 
     start = start_training(cfg, weights, out=folder, classes=len(dataset.names) or None, options=options, clear=clear)
-    for note in start.notes:
+    for note in () if quiet else start.notes:
         terminal.say(note)
     if dataset.names:
         with atomic_write(folder / f"{cfg.stem}.names", TrainingError) as file:
@@ -160,19 +178,39 @@ def _start(
 
 
 def _trainer(
-    start: Start, dataset: Dataset, folder: Path, seed: int, workers: int | None, settings: Settings, resume: bool
+    start: Start,
+    dataset: Dataset,
+    folder: Path,
+    seed: int,
+    workers: int | None,
+    settings: Settings,
+    resume: bool,
+    world: World,
 ) -> Trainer:
-    from darknet_compat.training.loader import Loader
+    from darknet_compat.training.loader import Batch, Loader
+    from darknet_compat.training.sheet import contact_sheet
     from darknet_compat.training.trainer import Trainer
+    from darknet_compat.vision.draw import save
 
     spec = start.network.spec
 
-    def batches(number: int) -> Loader:
-        return Loader(dataset, spec, batch=spec.net.step_rows, seed=seed, workers=workers, start=number)
+    def batches(number: int) -> Iterator[Batch]:
+        rows = spec.net.step_rows
+        for batch in Loader(dataset, spec, batch=rows, seed=seed, workers=workers, start=number, part=world.part):
+            if batch.number == number and not world.rank:
+                save(contact_sheet(batch, dataset.names), folder / "first_batch.png")
+            yield batch
 
     made_with = {"seed": seed, "pictures": len(dataset), "classes": ", ".join(dataset.names)[:200]}
     return Trainer(
-        start.network, batches, folder, name=start.cfg.stem, settings=settings, made_with=made_with, resume=resume
+        start.network,
+        batches,
+        folder,
+        name=start.cfg.stem,
+        settings=settings,
+        made_with=made_with,
+        resume=resume,
+        world=world,
     )
 
 

@@ -7,6 +7,7 @@ are summed; the rate of its update is that of the number of batches then seen.
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from darknet_compat.errors import ImageError, TrainingError
@@ -24,6 +26,7 @@ from darknet_compat.training.checkpoint import read_checkpoint, write_checkpoint
 from darknet_compat.training.loader import Batch
 from darknet_compat.training.losses import Losses
 from darknet_compat.training.optimizer import make_optimizer
+from darknet_compat.training.parallel import World, synchronize_normalization, total
 from darknet_compat.training.schedule import current_batch, learning_rate
 from darknet_compat.training.truth import Truth
 
@@ -37,14 +40,16 @@ class Settings:
     """How to train, beside what the cfg says.
 
     `precision` of the layers; losses are float32 either way. `device` is torch's name for one, by default a GPU if
-    there is one. `compile` has torch compile the network. `ema` keeps a running average of the weights, which detect
-    better than the last ones do: the part that stays from batch to batch, such as 0.999. A checkpoint is written every
-    `checkpoint_every` batches.
+    there is one. `compile` has torch compile the network. With several processes (`training.parallel`), `synchronize`
+    normalizes by the whole batch's statistics instead of those of each one's part. `ema` keeps a running average of
+    the weights, which detect better than the last ones do: the part that stays from batch to batch, such as 0.999. A
+    checkpoint is written every `checkpoint_every` batches.
     """
 
     precision: Literal["fp32", "bf16"] = "fp32"
     device: str | None = None
     compile: bool = False
+    synchronize: bool = False
     ema: float | None = None
     checkpoint_every: int = 100
 
@@ -93,20 +98,22 @@ class Trainer:
         folder: str | Path,
         *,
         name: str,
-        settings: Settings = Settings(),
+        settings: Settings | None = None,
         made_with: Mapping[str, Any] | None = None,
         resume: bool = False,
+        world: World | None = None,
     ) -> None:
-        self.settings, self.folder, self.name = settings, Path(folder), name
-        self.device = _device(settings.device)
+        self.world = world or World()
+        self.settings, self.folder, self.name = settings or Settings(), Path(folder), name
+        self.device = _device(self.world.device or self.settings.device)
         network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.train()
         self.net = network.spec.net
         self.batches = batches
         self.losses = Losses(network)
         self.optimizer = make_optimizer(network)
-        self.forward: Callable[[Tensor], Any] = torch.compile(network) if settings.compile else network
-        self.averaged = _averaged(network, settings.ema)
+        self.forward: Callable[[Tensor], Any] = self._forward()
+        self.averaged = _averaged(network, self.settings.ema)
         self.seen = network.header.seen
         self.average_loss: float | None = None
         self.stopping = False
@@ -114,6 +121,16 @@ class Trainer:
         if resume:
             self._resume()
         self.started = self.number
+
+    def _forward(self) -> Callable[[Tensor], Any]:
+        """What gives raw outputs and sees to it that gradients meet."""
+        network = self.network
+        if self.settings.synchronize:
+            synchronize_normalization(network)
+        forward: Callable[[Tensor], Any] = torch.compile(network) if self.settings.compile else network
+        if self.world.size == 1:
+            return forward
+        return DistributedDataParallel(forward)
 
     @property
     def number(self) -> int:
@@ -143,7 +160,7 @@ class Trainer:
                 height, width = batch.images.shape[2:]
                 skipped = tuple(failure.error for failure in batch.skipped)
                 yield Step(
-                    self.number, self.seen, len(batch.images), loss, self._average(loss), rate, width, height,
+                    self.number, self.seen, self.net.step_rows, loss, self._average(loss), rate, width, height,
                     ended - began, arrived - began, figures, skipped,
                 )  # fmt: skip
                 began = time.perf_counter()
@@ -152,7 +169,7 @@ class Trainer:
                     self.save()
                 if finished or self.stopping:
                     break
-        if self.number >= self.net.max_batches:
+        if self.number >= self.net.max_batches and self.world.rank == 0:
             self.save_weights(self.network, f"{self.name}_final.weights")
 
     def stop(self) -> None:
@@ -160,7 +177,10 @@ class Trainer:
         self.stopping = True
 
     def save(self) -> None:
-        """Write the checkpoint and the weights. Raises TrainingError where weights are no numbers."""
+        """Write the checkpoint and the weights, in the first of several processes; raises TrainingError where weights
+        are no numbers."""
+        if self.world.rank:
+            return
         if not all(bool(torch.isfinite(values).all()) for values in self.network.state_dict().values()):
             raise TrainingError(
                 f"batch {self.number}: weights are no longer finite; {self.folder / CHECKPOINT} is the last good state;"
@@ -207,35 +227,38 @@ class Trainer:
 
     def _learn(self, batch: Batch) -> tuple[float, float, dict[str, float]]:
         """One batch's gradients and update: the loss an image, the rate, the heads' figures."""
-        parts = self.net.subdivisions
-        cost, figures = 0.0, []
-        for images, truth in _parts(batch, parts):
-            self.seen += len(images)
+        seen, done = self.seen, 0
+        cost, figures = torch.zeros((), device=self.device), []
+        for images, truth in _parts(batch, self.net.subdivisions):
+            done += len(images)
             images = images.to(self.device, memory_format=torch.channels_last)
             truth = Truth(*(values.to(self.device) for values in truth))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
                 raw = self.forward(images)
             height, width = images.shape[2:]
-            result = self.losses(raw, truth, self.seen, (width, height))
-            costs = [float(value) for value in result.costs]
-            cost += sum(costs) / len(costs)
-            if not torch.isfinite(torch.tensor(costs)).all():
-                raise TrainingError(self._not_finite(costs))
-            result.loss.backward()
+            result = self.losses(raw, truth, seen + done * self.world.size, (width, height))
+            # DistributedDataParallel makes means of the processes' gradients.
+            (result.loss * self.world.size).backward()
+            cost += torch.stack(result.costs).mean()
             figures.append(result.figures)
+        whole, stops = total([float(cost), float(self.stopping)], self.world, self.device)
+        self.stopping = stops > 0
+        self.seen = seen + self.net.step_rows
+        if not math.isfinite(whole):
+            raise TrainingError(self._not_finite(whole))
         rate = learning_rate(self.net, self.number)
         self.optimizer.step(rate)
         self.optimizer.zero_grad()
         if self.averaged is not None:
             self.averaged.update_parameters(self.network)
-        return cost / len(batch.images), rate, _mean(figures)
+        return whole / self.net.step_rows, rate, _mean(figures)
 
-    def _not_finite(self, costs: list[float]) -> str:
+    def _not_finite(self, loss: float) -> str:
         good = self.folder / CHECKPOINT
         kept = f"the last good state is in {good}" if good.is_file() else "there is no checkpoint yet"
         return (
-            f"batch {self.number}: the loss is {costs[0]:g}; nothing of this batch is kept, {kept}; a lower"
-            " learning_rate or a longer burn_in may help, --resume goes on"
+            f"batch {self.number}: the loss is {loss:g}; nothing of this batch is kept, {kept}; a lower learning_rate"
+            " or a longer burn_in may help, --resume goes on"
         )
 
     def _average(self, loss: float) -> float:
