@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from darknet_compat.formats.spec import ActivationName
-from darknet_compat.network.activations import ACTIVATIONS
+from darknet_compat.network.activations import ACTIVATIONS, IN_PLACE
 
 Array = NDArray[np.float64]
 
@@ -102,6 +102,46 @@ def test_gradient(name: ActivationName) -> None:
     """Away from the kinks, which lie at whole numbers."""
     x = (torch.arange(-9, 9, dtype=torch.float64) + 0.37).requires_grad_()
     assert torch.autograd.gradcheck(ACTIVATIONS[name], [x])
+
+
+GRADIENTS: dict[ActivationName, Callable[[Array], Array]] = {
+    "linear": np.ones_like,
+    "logistic": lambda y: (1 - y) * y,
+    "loggy": lambda y: 2 * (1 - (y + 1) / 2) * ((y + 1) / 2),
+    "relu": lambda y: 1.0 * (y > 0),
+    "elu": lambda y: 1.0 * (y >= 0) + (y < 0) * (y + 1),
+    "selu": lambda y: (y >= 0) * 1.0507 + (y < 0) * (y + 1.0507 * 1.6732),
+    "relie": lambda y: np.where(y > 0, 1, 0.01),
+    "ramp": lambda y: (y > 0) + 0.1,
+    "leaky": lambda y: np.where(y > 0, 1, 0.1),
+    "tanh": lambda y: 1 - y * y,
+    "plse": lambda y: np.where((y < 0) | (y > 1), 0.01, 0.125),
+    "stair": lambda y: 1.0 * (np.floor(y) != y),
+    "hardtan": lambda y: 1.0 * ((y > -1) & (y < 1)),
+    "lhtan": lambda y: np.where((y > 0) & (y < 1), 1, 0.001),
+}
+"""The original's `gradient`, which sees the activation's result only."""
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradient_is_the_originals_at_the_kinks_too(name: ActivationName) -> None:
+    x = torch.arange(-6, 6.01, 0.5, dtype=torch.float64).requires_grad_()
+    y = ACTIVATIONS[name](x)
+    y.sum().backward()
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), GRADIENTS[name](y.detach().numpy()), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_in_place_is_the_same(name: ActivationName) -> None:
+    found = []
+    for activate in (ACTIVATIONS[name], IN_PLACE[name]):
+        x = torch.arange(-3, 3.01, 0.5, dtype=torch.float64).requires_grad_()
+        y = activate(x * 1)
+        y.square().sum().backward()
+        assert x.grad is not None
+        found.append(torch.stack([y.detach(), x.grad]))
+    assert torch.equal(*found)
 
 
 @pytest.mark.parametrize("name", FORMULAS)
