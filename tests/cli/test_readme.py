@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.cli.support import CLASSIFIER, DETECTOR, REPOSITORY, Command, paint, 
 
 README = (REPOSITORY / "README.md").read_text("utf-8")
 COMMANDS = re.findall(r"^\$ darknet-compat (.*)$", README, re.M)
-VERBS = ("info", "detect", "classify", "partial", "fetch", "export")
+VERBS = ("info", "detect", "classify", "partial", "fetch", "export", "anchors")
 
 
 def stand_ins(folder: Path) -> None:
@@ -26,6 +27,20 @@ def stand_ins(folder: Path) -> None:
     write_toy(folder, "darknet19_448", long, [0, 1, 2])
     for name in ("dog.jpg", "photos/a.jpg", "archive/2026/b.png"):
         paint(folder / name)
+    boxes = [(1, 1, 5 + 2 * number, 9 + 3 * number % 20) for number in range(9)]
+    labelled_picture(folder / "VOCdevkit" / "VOC2007", boxes)
+    rows = "".join(f"a,{','.join(map(str, box))},dog\n" for box in boxes)
+    (folder / "boxes.csv").write_text(f"image,xmin,ymin,xmax,ymax,class\n{rows}")
+
+
+def labelled_picture(folder: Path, boxes: Iterable[tuple[int, int, int, int]]) -> None:
+    """A VOC folder of one picture with dogs in these pixels, counted from 1."""
+    keys = ("xmin", "ymin", "xmax", "ymax")
+    corners = ["".join(f"<{key}>{side}</{key}>" for key, side in zip(keys, box, strict=True)) for box in boxes]
+    objects = "".join(f"<object><name>dog</name><bndbox>{box}</bndbox></object>" for box in corners)
+    (folder / "Annotations").mkdir(parents=True)
+    (folder / "Annotations" / "a.xml").write_text(f"<annotation>{objects}</annotation>")
+    paint(folder / "JPEGImages" / "a.png")
 
 
 def weights_of_zeros(cache: Path, name: str) -> None:
@@ -49,7 +64,7 @@ def test_commands_run(dc: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (done.code, "Traceback" in done.err) == (0, False), done.err
     if redirected:
         assert {Path(entry["file"]).suffix for entry in json.loads(done.out)["images"]} == {".jpg", ".png"}
-    if arguments[0] == "export":
+    if arguments[0] in ("export", "anchors") and "--out" in arguments:
         assert Path(arguments[-1]).is_file()
     elif "--out" in arguments:
         assert (tmp_path / "found" / "dog.jpg").is_file()
@@ -72,6 +87,11 @@ def test_the_example_of_info_is_what_info_prints(dc: Command) -> None:
     printed = dc("info", cfg_dir() / "darknet19.cfg", "--size", "224").out.splitlines()
     for line in example.splitlines():
         assert line == " …" or line in printed
+
+
+def test_the_example_of_a_data_set_is_what_info_prints(dc: Command, shared_data: Path) -> None:
+    (example,) = [block for block in examples() if "objects          pictures" in block]
+    assert dc("info", shared_data / "bccd" / "BCCD").out == example
 
 
 @pytest.mark.reference
