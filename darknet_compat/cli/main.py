@@ -14,7 +14,19 @@ from darknet_compat import __version__
 from darknet_compat.cli import terminal
 from darknet_compat.errors import DarknetCompatError
 
-_COMMANDS = ("info", "detect", "classify", "train", "export", "parity", "bench", "anchors", "partial", "fetch")
+_COMMANDS = (
+    "info",
+    "detect",
+    "classify",
+    "train",
+    "export",
+    "parity",
+    "bench",
+    "evaluate",
+    "anchors",
+    "partial",
+    "fetch",
+)
 """The verbs in the order of `--help`: each is the function of this name in the module of this name beside this one,
 which imports what is heavy only inside it."""
 _NOUNS = ("tree",)

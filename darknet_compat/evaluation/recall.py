@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from darknet_compat.datasets.base import Dataset
+from darknet_compat.evaluation.entries import Entries
 from darknet_compat.inference.batch import Failure, Prepared, prepared_batches
 from darknet_compat.inference.detector import Detector
 from darknet_compat.vision.boxes import iou, nms_obj, xywh_to_xyxy
@@ -58,25 +58,24 @@ class Recall:
         }
 
 
-def recalls(detector: Detector, dataset: Dataset, indices: Iterable[int], batch: int = 1) -> Iterator[Recall | Failure]:
+def recalls(detector: Detector, entries: Entries, batch: int = 1) -> Iterator[Recall | Failure]:
     """Each picture's part of the sums, in order.
 
     As the original has it: pictures are stretched whatever the model was made for, boxes above an objectness of 0.001
     are suppressed by objectness at 0.4 across classes, and every label counts.
     """
     description = replace(detector.runtime.description, resize="stretch")
-    chosen = list(indices)
-    samples = (dataset[index] for index in chosen)
-    for prepared in prepared_batches((sample.image for sample in samples), description, batch):
+    labels = (row.labels for row in entries.rows)
+    for prepared in prepared_batches(entries.images, description, batch):
         readable = [item for item in prepared if isinstance(item, Prepared)]
         outputs = detector.runtime.infer(np.stack([item.pixels for item in readable]), THRESH) if readable else {}
         row = 0
         for item in prepared:
-            labels = dataset[chosen.pop(0)].labels
+            drawn = next(labels)
             if isinstance(item, Failure):
                 yield item
                 continue
-            truths = labels.boxes[labels.is_drawn]
+            truths = drawn.boxes[drawn.is_drawn]
             yield _picture(outputs["boxes"][row], outputs["objectness"][row], truths)
             row += 1
 
