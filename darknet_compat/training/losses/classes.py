@@ -26,13 +26,15 @@ class Labels(nn.Module):
     """Each class's way down a tree, from its root; without a tree all classes are siblings and the way is one step.
 
     `nodes` and `groups` [C, depth]: the nodes on the way and the sibling groups they belong to, then -1. `depths` and
-    `group` [C]: a node's steps from the root and its group.
+    `group` [C]: a node's steps from the root and its group. `offsets` and `sizes` [groups]: a group's nodes.
     """
 
     nodes: Tensor
     groups: Tensor
     depths: Tensor
     group: Tensor
+    offsets: Tensor
+    sizes: Tensor
 
     def __init__(self, classes: int, tree: WordTree | None) -> None:
         super().__init__()
@@ -49,12 +51,30 @@ class Labels(nn.Module):
         self.register_buffer("groups", torch.from_numpy(np.where(nodes < 0, -1, group[nodes])), persistent=False)
         self.register_buffer("depths", torch.from_numpy(depths), persistent=False)
         self.register_buffer("group", torch.from_numpy(group), persistent=False)
+        offsets, sizes = np.unique(group, return_index=True, return_counts=True)[1:]
+        self.register_buffer("offsets", torch.from_numpy(offsets), persistent=False)
+        self.register_buffer("sizes", torch.from_numpy(sizes), persistent=False)
 
     def probability(self, probabilities: Tensor, labels: Tensor) -> Tensor:
         """The absolute probability of `labels` [...], from those given the parent [..., C]: [...]."""
         nodes = self.nodes[labels]  # [..., depth]
         steps = probabilities.gather(-1, nodes.clamp_min(0))
         return torch.where(nodes >= 0, steps, 1.0).prod(-1)
+
+    def siblings(self, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """All nodes of the groups on the ways to labels [W], side by side: nodes, their depths, and whether there is
+        one, each [W, L]; and where on that line the nodes of the way itself stand, [W, depth], or -1."""
+        groups = self.groups[labels]  # [W, depth]
+        there = groups >= 0
+        sizes = torch.where(there, self.sizes[groups], 0)
+        ends = sizes.cumsum(1)
+        starts, line = ends - sizes, torch.arange(int(ends[:, -1].max()), device=labels.device)
+        line = line.expand(len(labels), -1).contiguous()  # [W, L]
+        inside = line < ends[:, -1:]
+        depth = torch.searchsorted(ends, line, right=True).clamp_max(groups.shape[1] - 1)
+        offsets = self.offsets[groups]
+        nodes = torch.where(inside, offsets.gather(1, depth) + line - starts.gather(1, depth), 0)
+        return nodes, depth, inside, torch.where(there, starts + self.nodes[labels] - offsets, -1)
 
     def live(self, slots: Slots, labels: Tensor) -> Tensor:
         """[N, T, depth], the groups on each label's way that no later truth at the same slot passes through."""

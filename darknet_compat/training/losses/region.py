@@ -76,7 +76,7 @@ class RegionLoss(nn.Module):
         activated = by_anchor(self.head(raw), self.spec.num)  # [N, A, coords + 1 + classes, H, W]
         classes = activated[:, :, first:]
         located = self.located(activated[:, :, :first])
-        chosen = self.choose(located, truth, lambda label: self._probability(classes, label))
+        chosen = self.choose(located, truth, lambda label, _: self._probability(classes, label))
         rows = self.class_rows(chosen, rows_at(classes, chosen.classes.index))
         delta = torch.zeros_like(activated)
         add_rows(delta[:, :, first:], chosen.classes.index, rows.delta)
@@ -102,8 +102,9 @@ class RegionLoss(nn.Module):
             slope[:, :, -1] = 1
         return slope
 
-    def choose(self, located: Located, truth: Truth, probability: Callable[[Tensor], Tensor]) -> Chosen:
-        """Match truths with slots; `probability` gives that of labels [N] at every slot, [N, D]."""
+    def choose(self, located: Located, truth: Truth, probability: Callable[[Tensor, Tensor], Tensor]) -> Chosen:
+        """Match truths with slots; `probability` gives that of labels [N] at every slot, [N, D], in images [N] that
+        have a label as a whole (in others it does not matter)."""
         truth = truth.first(self.spec.max_boxes)
         in_map, in_head = (
             (truth.classes >= 0) & (truth.classes < count) for count in (len(self.map), self.spec.classes)
@@ -115,7 +116,7 @@ class RegionLoss(nn.Module):
         overlap = iou(located.boxes.gather(1, boxes.index[..., None].expand(-1, -1, 4)), truth.boxes)  # [N, T]
         place = whole_labels.int().argmax(1)[:, None]  # [N, 1], the first such label
         label = truth.classes.gather(1, place)[:, 0]  # [N]
-        likely = located.objectness.flatten(1) * probability(torch.where(whole, label, 0))  # [N, D]
+        likely = located.objectness.flatten(1) * probability(torch.where(whole, label, 0), whole)  # [N, D]
         best = likely.nan_to_num(0.0).argmax(1)
         only = torch.zeros_like(objects).scatter(1, place, whole[:, None])
         classes = Slots.of(torch.where(only, best[:, None], boxes.index), objects | only)
