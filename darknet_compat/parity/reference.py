@@ -205,7 +205,8 @@ class Original:
 
         `images` [steps·batch, …] go in as they are, without augmentation; `truths` [steps·batch, truths] as the last
         layer reads them. A loss is what the original prints: its cost an image (original: `train_network`). The
-        CPU build trains no [region], whose backward pass is commented out in it; here that is the CUDA build's.
+        CPU build trains no [region], whose backward pass is commented out in it, and takes a tree's unknown groups for
+        truth; here both are the CUDA build's.
         """
         rows = batch // subdivisions * time_steps
         setup = _setup(cfg, weights, rows=rows, subdivisions=subdivisions, time_steps=time_steps, seed=seed)

@@ -91,7 +91,7 @@ NETWORKS = {
     "adam, which the CPU build takes for SGD": f"{conv(8)}{HALVE}{conv(8)}{SOFTMAX}",
 }
 TRANSPOSED = f"{conv(6)}{HALVE}[deconvolutional]\nfilters=6\nsize=2\nstride=2\nbatch_normalize=1\n{SOFTMAX}"
-"""What is trained; `yolov2` with the CUDA build's way back from its head, as the CPU build's is commented out."""
+"""What is trained; `yolov2` and `tree` with what the CUDA build does at their heads and the CPU build does not."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,18 @@ class Course:
 
 def one_hot(random: np.random.Generator, rows: int) -> Array:
     return np.eye(9, dtype=np.float32)[random.integers(0, 9, rows)]
+
+
+def paths(random: np.random.Generator, rows: int) -> Array:
+    """Truths on the tree: 1 down to a label, 0 beside it, unknown in groups that its way does not pass."""
+    parents = [int(line.split()[1]) for line in TREE.splitlines()]
+    truths = np.full((rows, len(parents)), -1234, np.float32)
+    for row in truths:
+        node = int(random.integers(len(parents)))
+        while node >= 0:
+            row[[other for other, parent in enumerate(parents) if parent == parents[node]]] = 0
+            row[node], node = 1, parents[node]
+    return truths
 
 
 def objects(random: np.random.Generator, rows: int, limit: int) -> Array:
@@ -146,9 +158,8 @@ def course(name: str, folder: Path) -> Course:
     rows = steps * 8
     images = random.uniform(0, 1, (rows, 3, side, side)).astype(np.float32)
     if "yolo" not in name:
-        return Course(
-            cfg, folder / "start.weights", images, one_hot(random, rows), torch.from_numpy, subdivisions, steps
-        )
+        truths = paths(random, rows) if name == "tree" else one_hot(random, rows)
+        return Course(cfg, folder / "start.weights", images, truths, torch.from_numpy, subdivisions, steps)
     truths = objects(random, rows, 90 if name == "yolov3-tiny" else 30)
     return Course(cfg, folder / "start.weights", images, truths, truth_of, subdivisions, steps)
 

@@ -45,7 +45,7 @@ typedef struct layer layer;
 struct layer {
     LAYER_TYPE type;
     int batch, n, w, h, inputs, outputs, out_w, out_h, out_c, classes, coords, background;
-    float *output, *delta, *cost;
+    float *output, *delta, *cost, *loss;
     tree *softmax_tree;
     layer *input_layer, *self_layer, *output_layer;
     layer *wz, *uz, *wr, *ur, *wh, *uh, *uo, *wo, *uf, *wf, *ui, *wi, *ug, *wg;

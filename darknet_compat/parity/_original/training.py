@@ -12,6 +12,9 @@ from darknet_compat.errors import OriginalError
 from darknet_compat.parity._original.networks import Setup
 from darknet_compat.parity._original.session import Array, Session
 
+_UNKNOWN = -1234
+"""The original's `SECRET_NUM`."""
+
 
 def rates(session: Session, setup: Setup, first: int, count: int, seed: int) -> Array:
     """`get_current_rate` of `count` batches from `first` on; `seed` is for `rand`, which policy=random draws from."""
@@ -72,26 +75,38 @@ def deltas(
 
 
 def step(session: Session, net: Any, images: Array, truths: Array) -> float:
-    """One batch: `train_network`; with a [region], whose way back is commented out in the CPU build, its parts."""
-    regions = [i for i in range(net.n) if net.layers[i].type == session.lib.REGION]
-    if not regions:
-        matrices = [_matrix(session, images), _matrix(session, truths)]
-        return float(
-            session.lib.train_network(net, session.ffi.new("data *", dict(zip("Xy", matrices, strict=True)))[0])
-        )
+    """One batch: `train_network`, or its parts with what the CPU build lacks (a [region], a softmax over a tree)."""
+    lib = session.lib
+    layers = [net.layers[i] for i in range(net.n)]
+    regions = [i for i, layer in enumerate(layers) if layer.type == lib.REGION]
+    trees = [i for i, layer in enumerate(layers) if layer.type == lib.SOFTMAX and layer.softmax_tree]
+    if not regions and not trees:
+        matrices = {"X": _matrix(session, images), "y": _matrix(session, truths)}
+        return float(lib.train_network(net, session.ffi.new("data *", matrices)[0]))
     total = 0.0
     for x, y in zip(np.split(images, net.subdivisions), np.split(truths, net.subdivisions), strict=True):
         session.view(net.input, *x.shape)[:] = x
         session.view(net.truth, *y.shape)[:] = y
         net.seen[0] += net.batch
         net.train = 1
-        session.lib.forward_network(net)
+        lib.forward_network(net)
+        for i in trees:
+            _leave_unknown(session, layers[i], y)
         for i in regions:
-            _hand_back(session, net.layers[i], net.layers[i - 1])
-        session.lib.backward_network(net)
-        total += net.cost[0]
-    session.lib.update_network(net)
+            _hand_back(session, layers[i], layers[i - 1])
+        lib.backward_network(net)
+        costs = [layer.cost[0] for layer in layers if layer.cost]
+        total += sum(costs) / len(costs)
+    lib.update_network(net)
     return total / len(images)
+
+
+def _leave_unknown(session: Session, softmax: Any, truths: Array) -> None:
+    """What `forward_softmax_layer_gpu` does with a tree: groups of which nothing is known have no delta and no loss."""
+    unknown = truths == _UNKNOWN
+    delta, loss = (session.view(pointer, *truths.shape) for pointer in (softmax.delta, softmax.loss))
+    delta[unknown] = loss[unknown] = 0
+    softmax.cost[0] = loss.sum()
 
 
 def _hand_back(session: Session, region: Any, previous: Any) -> None:
