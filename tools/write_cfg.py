@@ -264,15 +264,59 @@ NETWORKS: dict[str, tuple[Section, Rows]] = {
     "yolov3-tiny": (net(416, 64, 2, **DETECTOR, **LONG), yolov3_tiny()),
 }
 
+ILSVRC, VOC_0712 = 1_281_167, 16_551
+"""Pictures in the training parts of ILSVRC 2012, and of PASCAL VOC 2007 and 2012 (trainval) together."""
+
+
+def paper_epochs(epochs: int, pictures: int, batch: int) -> int:
+    """That many times all pictures, in batches."""
+    return -(-epochs * pictures // batch)
+
+
+PAPER_DETECTION = steps(
+    paper_epochs(160, VOC_0712, 64), f"{paper_epochs(60, VOC_0712, 64)},{paper_epochs(90, VOC_0712, 64)}", burn_in=1000
+)
+_SAID = "The paper's training (section 3)"
+RECIPES: dict[str, tuple[str, Section, Rows]] = {
+    "darknet19": (
+        f"{_SAID}: 160 epochs of ILSVRC's {ILSVRC:,} pictures at 224 x 224, a rate of 0.1 that falls with the fourth "
+        "power. Crops and colours as in the original Darknet's darknet19.cfg, which trains at other sizes and shorter.",
+        net(224, 128, 1, min_crop=224, max_crop=320, **CROPS, **poly(paper_epochs(160, ILSVRC, 128))),
+        classifier(DARKNET19),
+    ),
+    "darknet19_448": (
+        f"{_SAID}: 10 epochs more at 448 x 448, at a rate of 0.001, from the weights of darknet19.cfg.",
+        net(448, 128, 4, **AT_448 | {"max_batches": paper_epochs(10, ILSVRC, 128)}),
+        classifier(DARKNET19),
+    ),
+    "yolov2-voc": (
+        f"{_SAID}: 160 epochs of the {VOC_0712:,} pictures of PASCAL VOC 2007 and 2012, a rate of 0.001 that is "
+        "divided by 10 at 60 and 90 epochs, from the first 23 layers of darknet19_448. The original trains for 310.",
+        net(416, 64, 8, **DETECTOR, **PAPER_DETECTION),
+        yolov2(ANCHORS_VOC, 20),
+    ),
+}
+"""The paper's own training where the original's definition has another: what is said of it, `[net]`, the layers."""
+
 # ----------------------------------------------------------------------------------------------------------- writing
 
 
-def write(name: str) -> str:
-    """The text of one definition."""
-    model = MODELS[name]
-    training, layers = NETWORKS[name]
+def write_all() -> dict[str, str]:
+    """The text of every definition, by its path inside cfg/."""
+    written = {f"{name}.cfg": _text(_header(MODELS[name]), *NETWORKS[name]) for name in NETWORKS}
+    for name, (said, training, layers) in RECIPES.items():
+        header = _comment(said, f"Source: {MODELS[name].paper}.", f"Classes: {MODELS[name].names}.", _WRITTEN)
+        written[f"recipes/{name}.cfg"] = _text(header, training, layers)
+    return written
+
+
+_WRITTEN = "Written by tools/write_cfg.py: change that file, not this one."
+
+
+def _text(header: str, training: Section, layers: Rows) -> str:
+    """One definition."""
     comment = "# The input, then the training it was made for, batch pictures a step; prediction takes any number.\n"
-    blocks = [_header(model), comment + _section(training)]
+    blocks = [header, comment + _section(training)]
     index, comment = 0, ""
     for row in layers:
         if isinstance(row, str):
@@ -286,12 +330,15 @@ def write(name: str) -> str:
 def _header(model: Model) -> str:
     weights = model.weights
     length = " or ".join(f"{size:,}" for size in weights.expected.sizes)
-    lines = [
+    return _comment(
         f"{model.title}.",
         f"Source: {model.paper}. Training options and layers as in the original Darknet's {model.cfg}.",
         f"Classes: {model.names}. Weights: {weights.file}, {weights.floats:,} numbers, {length} bytes.",
-        "Written by tools/write_cfg.py: change that file, not this one.",
-    ]
+        _WRITTEN,
+    )
+
+
+def _comment(*lines: str) -> str:
     wrapped = [part for line in lines for part in textwrap.wrap(line, 116)]
     return "".join(f"# {line}\n" for line in wrapped)
 
@@ -306,15 +353,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Write the network definitions in cfg/.")
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a file differs")
     check = parser.parse_args().check
-    stale = []
-    for name in NETWORKS:
-        path = REPOSITORY / "cfg" / f"{name}.cfg"
-        text = write(name).encode()
-        if not path.is_file() or path.read_bytes() != text:
-            stale.append(path.name)
+    stale, written = [], write_all()
+    for name, text in written.items():
+        path = REPOSITORY / "cfg" / name
+        if not path.is_file() or path.read_bytes() != text.encode():
+            stale.append(name)
             if not check:
-                path.write_bytes(text)
-    print(f"{len(NETWORKS)} definitions, {len(stale)} {'stale' if check else 'written'}: {' '.join(stale) or 'none'}")
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(text.encode())
+    print(f"{len(written)} definitions, {len(stale)} {'stale' if check else 'written'}: {' '.join(stale) or 'none'}")
     return int(check and bool(stale))
 
 

@@ -66,6 +66,13 @@ Subdivisions = Annotated[
     ),
 ]
 MaxBatches = Annotated[int | None, typer.Option("--max-batches", min=1, metavar="N", help="Batches, not the cfg's.")]
+Epochs = Annotated[
+    float | None,
+    typer.Option("--epochs", min=0.001, metavar="X", help="Times all pictures; the steps of the rate move along."),
+]
+Recipe = Annotated[
+    bool, typer.Option("--paper", help="Train as the paper of YOLO9000 says, not as the released cfg does.")
+]
 Rate = Annotated[float | None, typer.Option("--learning-rate", min=0, metavar="X", help="Not the cfg's.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Another one gives other random numbers throughout.")]
 Workers = Annotated[
@@ -92,6 +99,8 @@ def train(
     batch: BatchSize = None,
     subdivisions: Subdivisions = None,
     max_batches: MaxBatches = None,
+    epochs: Epochs = None,
+    paper: Recipe = False,
     learning_rate: Rate = None,
     seed: Seed = 0,
     workers: Workers = None,
@@ -118,12 +127,14 @@ def train(
     …`; a batch is then spread over all of them.
     """
     from darknet_compat.datasets.open import open_dataset
+    from darknet_compat.formats.adapt import for_epochs
+    from darknet_compat.formats.lower import load_spec
     from darknet_compat.formats.metadata import read_names
     from darknet_compat.inference.model import locate
     from darknet_compat.training.parallel import joined_world
     from darknet_compat.training.trainer import Settings
 
-    cfg = locate(model, download=False).cfg
+    cfg = _recipe(model) if paper else locate(model, download=False).cfg
     folder = out or Path("runs") / cfg.stem
     dataset = open_dataset(data, names=None if names is None else read_names(names), split=split)
     given: dict[str, float | None] = {
@@ -134,7 +145,9 @@ def train(
         "width": size.width if size else None,
         "height": size.height if size else None,
     }
-    options = {name: value for name, value in given.items() if value is not None}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if epochs is not None:
+        options = for_epochs(load_spec(cfg).net, epochs, len(dataset), options)
     with joined_world(device) as world:
         start = _start(cfg, weights, folder, dataset, options, clear, quiet=world.rank > 0)
         settings = Settings(precision.value, device, compile, sync_batchnorm, ema, checkpoint_every)
@@ -152,6 +165,17 @@ def train(
                     weights_now = trainer.save_weights(trainer.detecting, f"{trainer.name}_now.weights")
                     progress.scored(step.number, score(weights_now), weights_now)
         progress.finish(json)
+
+
+def _recipe(model: str) -> Path:
+    """The definition of this name whose `[net]` is the paper's training. Raises CatalogError where there is none."""
+    from darknet_compat.errors import CatalogError
+    from darknet_compat.formats.packaged import cfg_dir
+
+    known = {path.stem: path for path in sorted((cfg_dir() / "recipes").glob("*.cfg"))}
+    if model not in known:
+        raise CatalogError(f"{model}: the paper's training is known for {', '.join(known)}, by these names")
+    return known[model]
 
 
 def _start(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from darknet_compat.errors import CfgError
 from darknet_compat.formats.cfg import Cfg, Option, Options, Section
+from darknet_compat.formats.spec import Net
 
 _OUTPUTS = {"convolutional": "filters", "conv": "filters", "connected": "output", "conn": "output"}
 """The layers that can give a head its values, and the option that says how many."""
@@ -73,6 +76,17 @@ def with_net_options(cfg: Cfg, options: Mapping[str, int | float | str]) -> Cfg:
     for key, value in options.items():
         net = _with(net, key, value)
     return Cfg((net, *layers), cfg.name)
+
+
+def for_epochs(net: Net, epochs: float, pictures: int, options: Mapping[str, Any]) -> dict[str, Any]:
+    """`options` with the `max_batches` of so many times all pictures, and `steps` moved in proportion."""
+    batch = options.get("batch", net.batch)
+    batches = max(1, math.ceil(epochs * pictures / batch))
+    found = {**options, "max_batches": batches}
+    if net.policy == "steps" and net.max_batches:
+        moved = (step if step < 0 else round(step * batches / net.max_batches) for step in net.steps)
+        found["steps"] = ",".join(map(str, moved))
+    return found
 
 
 def _with(section: Section, key: str, value: float | str) -> Section:

@@ -117,6 +117,7 @@ def test_sigterm_ends_with_a_checkpoint(cfg: Path, tmp_path: Path) -> None:
         (("CFG", "digits", "--weights", "CFG"), 1, "a .cfg, not .weights"),
         (("CFG", "digits", "--device", "tpu"), 1, "device: torch knows no 'tpu'"),
         (("CFG", "digits", "--valid", "nothing"), 1, "nothing"),
+        (("CFG", "digits", "--paper"), 1, "is known for darknet19, darknet19_448, yolov2-voc, by these names"),
     ],
 )
 def test_wrong_input(

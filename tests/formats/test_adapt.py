@@ -8,7 +8,7 @@ import pytest
 
 from darknet_compat.errors import CfgError
 from darknet_compat.formats import spec as s
-from darknet_compat.formats.adapt import with_classes, with_net_options
+from darknet_compat.formats.adapt import for_epochs, with_classes, with_net_options
 from darknet_compat.formats.cfg import format_cfg, parse_cfg, read_cfg
 from darknet_compat.formats.lower import load_spec
 from darknet_compat.formats.packaged import cfg_dir
@@ -62,3 +62,11 @@ def test_options_of_the_net() -> None:
     cfg = parse_cfg("[net]\nbatch=64\nwidth=4\n[softmax]\nbatch=7\n")
     changed = format_cfg(with_net_options(cfg, {"batch": 8, "learning_rate": 0.01}))
     assert changed == "[net]\nbatch=8\nwidth=4\nlearning_rate=0.01\n\n[softmax]\nbatch=7\n"
+
+
+def test_epochs_of_ones_own_pictures() -> None:
+    net = load_spec(cfg_dir() / "yolov2-voc.cfg").net
+    assert for_epochs(net, 10, 1000, {}) == {"max_batches": 157, "steps": "78,117"}
+    assert for_epochs(net, 10, 1000, {"batch": 8})["max_batches"] == 1250
+    poly = load_spec(cfg_dir() / "darknet19.cfg").net
+    assert for_epochs(poly, 0.001, 10, {"width": 3}) == {"width": 3, "max_batches": 1}

@@ -14,6 +14,7 @@ from darknet_compat.formats.lower import load_spec
 from darknet_compat.formats.metadata import read_map, read_names
 from darknet_compat.formats.models import MODELS
 from darknet_compat.formats.packaged import cfg_dir
+from darknet_compat.formats.slots import slots
 from darknet_compat.formats.spec import Region, Softmax
 from darknet_compat.formats.wordtree import read_tree
 
@@ -43,7 +44,7 @@ each_network = pytest.mark.parametrize("name", write_cfg.NETWORKS)
 
 @each_network
 def test_a_definition_is_what_the_script_writes(name: str) -> None:
-    assert (REPOSITORY / "cfg" / f"{name}.cfg").read_bytes() == write_cfg.write(name).encode()
+    assert (REPOSITORY / "cfg" / f"{name}.cfg").read_bytes() == write_cfg.write_all()[f"{name}.cfg"].encode()
 
 
 def test_every_definition_is_in_the_catalogue_and_every_model_has_one() -> None:
@@ -94,7 +95,7 @@ def test_a_definition_says_what_the_original_says(name: str, original: Original)
 
 
 def test_the_comparison_can_fail(tmp_path: Path) -> None:
-    text = write_cfg.write("yolov2")
+    text = write_cfg.write_all()["yolov2.cfg"]
     (tmp_path / "a.cfg").write_text(text.replace("filters=425", "filters=420"))
     assert effective(read_cfg(tmp_path / "a.cfg")) != effective(read_cfg(cfg_dir() / "yolov2.cfg"))
 
@@ -125,7 +126,9 @@ def test_a_list_is_clean(name: str) -> None:
 def test_the_readme_lists_every_file() -> None:
     text = (DATA / "README.md").read_text("utf-8")
     assert import_data.table() in text
-    assert {path.name for path in DATA.iterdir()} == {"README.md", *import_data.LISTS}
+    own = {"digits.tree", "digits.names"}
+    assert all(f"`{name}`" in text for name in own)
+    assert {path.name for path in DATA.iterdir()} == {"README.md", *own, *import_data.LISTS}
 
 
 def test_the_tree_and_its_lists_agree() -> None:
@@ -166,3 +169,15 @@ def test_the_import_notices(tmp_path: Path, text: bytes, reason: str) -> None:
     (tmp_path / "x").write_bytes(text)
     with pytest.raises(ValueError, match=reason):
         import_data.lines_of(tmp_path / "x", import_data.List("x", 2, True, True, ""))
+
+
+@pytest.mark.parametrize("name", write_cfg.RECIPES)
+def test_recipes_train_the_same_network_as_the_paper_says(name: str) -> None:
+    path = REPOSITORY / "cfg" / "recipes" / f"{name}.cfg"
+    assert path.read_bytes() == write_cfg.write_all()[f"recipes/{name}.cfg"].encode()
+    ours, released = load_spec(path), load_spec(REPOSITORY / "cfg" / f"{name}.cfg")
+    assert list(slots(ours)) == list(slots(released))
+    assert not ours.notes
+    net = ours.net
+    epochs = net.max_batches * net.batch / (write_cfg.VOC_0712 if name == "yolov2-voc" else write_cfg.ILSVRC)
+    assert round(epochs, 2) == {"darknet19": 160, "darknet19_448": 10, "yolov2-voc": 160}[name]
