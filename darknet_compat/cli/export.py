@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 import time
 from enum import Enum
 from pathlib import Path
@@ -12,12 +13,25 @@ import typer
 
 from darknet_compat.cli import terminal
 from darknet_compat.cli.detect import Nms, Thresh
-from darknet_compat.cli.options import HierThresh, InputSize, Json, Model, Names, ResizeMode, Weights, explaining
+from darknet_compat.cli.options import (
+    HierThresh,
+    InputSize,
+    Json,
+    Model,
+    Names,
+    Resize,
+    ResizeMode,
+    Size,
+    Weights,
+    explaining,
+)
+from darknet_compat.cli.quantization import Calibrate, MaxDrop, Written, WrittenPrecision, quantize
 from darknet_compat.errors import CatalogError, ExportError
 
 if TYPE_CHECKING:
     from darknet_compat.formats.artefact import Artefact
     from darknet_compat.formats.artefact import Outputs as Kind
+    from darknet_compat.inference.model import Sources
 
 
 class Outputs(str, Enum):
@@ -90,55 +104,87 @@ def export(
     thresh: Thresh = 0.5,
     hier_thresh: HierThresh = 0.5,
     nms: Nms = 0.45,
+    precision: WrittenPrecision = Written.fp32,
+    calibrate: Calibrate = None,
+    max_drop: MaxDrop = 1.0,
     json: Json = False,
 ) -> None:
     """Write a network as one ONNX file that says itself how it is to be used.
 
     Opset 17, only operators that ONNX Runtime, OpenVINO and TensorRT have. `detect` and `classify` take the file as
-    MODEL.
+    MODEL. For int8 MODEL may be a file that was exported before.
     """
-    from darknet_compat.inference.model import class_names, locate
+    from darknet_compat.inference.model import locate
 
+    start = time.perf_counter()
+    int8 = precision is Written.int8
+    if int8 != (calibrate is not None):
+        raise typer.BadParameter("int8 and --calibrate PICTURES go together", param_hint="--precision")
+    arguments = {
+        "outputs": outputs.value if outputs else None,
+        "input": input.value,
+        "sizes": sizes,
+        "batch": batch,
+        "thresh": thresh,
+        "hier_thresh": hier_thresh,
+        "nms": nms,
+    }
     with terminal.Transfers(model, quiet=json) as progress, explaining(size):
         sources = locate(model, weights, progress=progress)
-        if sources.cfg.suffix == ".onnx":
+        exported = sources.cfg.suffix == ".onnx"
+        if exported and not int8:
             raise ExportError(f"{sources.cfg}: is exported already; name the .cfg")
-        if sources.weights is None:
-            beside = sources.cfg.with_suffix(".weights").name
-            raise CatalogError(f"{sources.cfg}: no weights are named, and there is no {beside} beside it")
-        path = _place(out, sources.cfg.stem)
-        try:
-            from darknet_compat.export.onnx import export_onnx
-            from darknet_compat.export.refusals import answers, classes_of, refuse
-            from darknet_compat.formats.lower import load_spec
-            from darknet_compat.network.load import load_network
-        except ModuleNotFoundError as error:
-            raise ExportError(f"{error.name} is not installed: pip install 'darknet-compat[onnx]'") from None
-        start = time.perf_counter()
-        spec = load_spec(sources.cfg, size)
-        kind: Kind = outputs.value if outputs else "boxes" if answers(spec) else "heads"
-        refuse(spec, kind, input.value)
-        network = load_network(sources.cfg, sources.weights, size=size)
-        classes = classes_of(spec)
-        artefact = export_onnx(
-            network,
-            path,
-            outputs=kind,
-            input=input.value,
-            sizes=sizes,  # type: ignore[arg-type]
-            batch=batch,
-            names=class_names(names or sources.names, classes) if classes else None,
-            resize=resize.value if resize else sources.resize,
-            thresh=thresh,
-            hier_thresh=hier_thresh,
-            nms=nms,
-            cfg=sources.cfg,
-        )
+        path = _place(out, f"{sources.cfg.stem}-int8" if int8 else sources.cfg.stem)
+        if not int8:
+            artefact = _export(sources, path, size, names, resize, arguments)
+    if calibrate is not None:
+        with tempfile.TemporaryDirectory(prefix=".fp32-", dir=path.parent) as folder:
+            source = sources.cfg if exported else Path(folder) / f"{sources.cfg.stem}.onnx"
+            if not exported:
+                with explaining(size):
+                    _export(sources, source, size, names, resize, arguments)
+            artefact = quantize(source, path, calibrate, max_drop, quiet=json)
     entry = _entry(path, artefact, time.perf_counter() - start)
     if json:
         terminal.print_json(entry)
         return
-    terminal.print_line(f"{path}: {entry['bytes']:,} bytes, {_sizes(artefact)}, {artefact.outputs}")
+    terminal.print_line(f"{path}: {entry['bytes']:,} bytes, {_sizes(artefact)}, {artefact.outputs}{_loss(artefact)}")
+
+
+def _export(
+    sources: Sources,
+    path: Path,
+    size: Size | None,
+    names: Path | None,
+    resize: Resize | None,
+    arguments: dict[str, Any],
+) -> Artefact:
+    """The network of a `.cfg` to `path`; `arguments` are `export_onnx`'s, "outputs" None for what suits it."""
+    from darknet_compat.inference.model import class_names
+
+    if sources.weights is None:
+        beside = sources.cfg.with_suffix(".weights").name
+        raise CatalogError(f"{sources.cfg}: no weights are named, and there is no {beside} beside it")
+    try:
+        from darknet_compat.export.onnx import export_onnx
+        from darknet_compat.export.refusals import answers, classes_of, refuse
+        from darknet_compat.formats.lower import load_spec
+        from darknet_compat.network.load import load_network
+    except ModuleNotFoundError as error:
+        raise ExportError(f"{error.name} is not installed: pip install 'darknet-compat[onnx]'") from None
+    spec = load_spec(sources.cfg, size)
+    kind: Kind = arguments["outputs"] or ("boxes" if answers(spec) else "heads")
+    refuse(spec, kind, arguments["input"])
+    network = load_network(sources.cfg, sources.weights, size=size)
+    classes = classes_of(spec)
+    return export_onnx(
+        network,
+        path,
+        **arguments | {"outputs": kind},
+        names=class_names(names or sources.names, classes) if classes else None,
+        resize=resize.value if resize else sources.resize,
+        cfg=sources.cfg,
+    )
 
 
 def _place(out: Path | None, stem: str) -> Path:
@@ -164,8 +210,19 @@ def _entry(path: Path, artefact: Artefact, seconds: float) -> dict[str, Any]:
         "step": artefact.step,
         "batch": artefact.batch,
         "classes": artefact.classes,
+        "precision": artefact.precision,
+        "quantization": artefact.quantization,
         "weights_sha256": artefact.weights_sha256,
     }
+
+
+def _loss(artefact: Artefact) -> str:
+    """What int8 has cost."""
+    said = artefact.quantization
+    if said is None:
+        return ""
+    pictures = terminal.count(said["pictures"], "picture")
+    return f", {said['drop']:.1f} points of {said['measure']} below fp32 ({said['int8']:.1f} %, {pictures})"
 
 
 def _sizes(artefact: Artefact) -> str:

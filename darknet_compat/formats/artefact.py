@@ -31,7 +31,8 @@ class Artefact:
     `step` between the two, else only that. `batch`: how many pictures at once, None for any number. `outputs`: raw
     outputs of the heads, decoded boxes, or detections after non-maximum suppression. `input`: float [N, C, H, W],
     0..1, or uint8 [N, H, W, C], 0..255. The thresholds are in force inside the graph only for detections, and elsewhere
-    what the model is meant to be used with.
+    what the model is meant to be used with. `quantization`: of one in int8 what it was calibrated with and what it
+    loses (`export.quantize.Accuracy`).
     """
 
     name: str
@@ -56,6 +57,7 @@ class Artefact:
     cfg_sha256: str | None = None
     weights_sha256: str | None = None
     batchnorm: str = "cuda"
+    quantization: Mapping[str, Any] | None = None
     tools: Mapping[str, str] = field(default_factory=dict)
 
     def size_problem(self, width: int, height: int) -> str | None:

@@ -18,7 +18,8 @@ from darknet_compat.formats.wordtree import WordTree
 Floats = NDArray[np.float32]
 Task = Literal["detect", "classify"]
 Resize = Literal["letterbox", "stretch"]
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+"""What the layers compute in. int8 is a property of the file: those in fp32 do not become it by being asked to."""
 
 
 @dataclass(frozen=True)

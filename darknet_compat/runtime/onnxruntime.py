@@ -26,8 +26,8 @@ class OnnxRuntime(ExportedRuntime):
         size: tuple[int, int] | None = None,
         threads: int | None = None,
     ) -> None:
-        if precision != "fp32":
-            raise BackendError(f"onnxruntime runs in fp32, not in {precision}; openvino has bf16, torch bf16 and fp16")
+        if precision not in ("fp32", "int8"):
+            raise BackendError(f"onnxruntime runs in fp32 and int8, not in {precision}; openvino has bf16, torch fp16")
         super().__init__(path, precision, size)
         options = ort.SessionOptions()
         options.log_severity_level = 4  # what goes wrong comes back as an exception

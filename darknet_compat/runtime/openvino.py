@@ -15,8 +15,9 @@ from darknet_compat.errors import BackendError
 from darknet_compat.runtime.base import Precision
 from darknet_compat.runtime.exported import Array, ExportedRuntime, cores
 
-PRECISIONS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
-"""Always told to OpenVINO: its own default is bf16 on processors that have it."""
+PRECISIONS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+"""What layers that the file does not have in int8 compute in. Always told to OpenVINO: its own default is bf16 on
+processors that have it."""
 
 COMPILED = 8
 """For how many shapes of input the compiled model is kept."""

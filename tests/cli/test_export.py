@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import onnx
+import pytest
 
 from tests.cli.support import Command, Toy
 
@@ -65,3 +66,29 @@ def test_bad_input_is_one_line_and_leaves_nothing(dc: Command, detector: Toy, tm
     assert dc("export", detector.cfg, "--out", tmp_path / "no" / "m.onnx").code == 1
     assert dc("export", detector.cfg, "--sizes", "wide").code == 2
     assert not list(folder.iterdir())
+
+
+def test_int8_is_measured_and_refused_where_it_loses(dc: Command, shared_data: Path, tmp_path: Path) -> None:
+    cfg = shared_data / "models/yolo-lite-coco/yolo-lite-coco.cfg"
+    data = Path("/usr/share/darknet/data")
+    if not data.is_dir():
+        pytest.skip("the original's photographs are absent")
+    done = dc("export", cfg, "--precision", "int8", "--calibrate", data, "--out", tmp_path, "--json")
+    assert (done.code, done.err) == (0, "")
+    entry = json.loads(done.out)
+    file = tmp_path / "yolo-lite-coco-int8.onnx"
+    assert (entry["file"], entry["precision"]) == (str(file), "int8")
+    assert entry["quantization"]["measure"] == "agreement" and entry["quantization"]["drop"] <= 1
+    found = dc("detect", file, data / "dog.jpg", "--precision", "int8", "--verbose", "--thresh", "0.25")
+    assert found.code == 0 and "dog" in found.out
+    assert found.err.startswith("darknet-compat: openvino: it computes an int8 file in int8")
+    labelled = shared_data / "bccd" / "BCCD"
+    for arguments, code, reason in (
+        (("--precision", "int8"), 2, "int8 and --calibrate"),
+        (("--calibrate", data), 2, "int8 and --calibrate"),
+        (("--precision", "int8", "--calibrate", tmp_path / "none"), 1, "no such file or folder"),
+        (("--precision", "int8", "--calibrate", labelled), 1, "is none of the 80 classes"),
+    ):
+        refused = dc("export", cfg, "--out", tmp_path / "n.onnx", *arguments)
+        assert refused.code == code and reason in refused.err, refused.err
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]

@@ -1,0 +1,54 @@
+"""How large a tensor's values are over many pictures, and the scale that rounds them to 8 bits with the least error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEVELS = 127
+"""The largest int8; -128 stays unused, so that zero is in the middle."""
+
+BINS = 4096
+SHARES = np.linspace(0.2, 1.0, 81)
+"""Which parts of the largest value are tried as what becomes 127."""
+
+
+class Observed:
+    """A histogram of magnitudes whose range doubles as larger ones come."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros(BINS, np.int64)
+        self.top = 0.0
+        self.largest = 0.0
+        self.pictures = 0
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Count a picture's values, which are finite."""
+        self.pictures += 1
+        magnitudes = np.abs(values).ravel()
+        largest = float(magnitudes.max(initial=0.0))
+        if largest == 0:
+            self.counts[0] += magnitudes.size
+            return
+        self.largest = max(self.largest, largest)
+        self.top = self.top or largest
+        while largest > self.top:
+            self.counts = np.concatenate([self.counts.reshape(-1, 2).sum(1), np.zeros(BINS // 2, np.int64)])
+            self.top *= 2
+        places = np.minimum((magnitudes * (BINS / self.top)).astype(np.intp), BINS - 1)
+        self.counts += np.bincount(places, minlength=BINS)
+
+    def scale(self) -> float:
+        """What 1 stands for; 1 where all values are zero."""
+        if self.largest == 0:
+            return 1.0
+        return min((float(share) * self.largest / LEVELS for share in SHARES), key=self.noise)
+
+    def noise(self, scale: float) -> float:
+        """The part of the values' power that rounding to `scale` changes."""
+        centres = (np.arange(BINS) + 0.5) * (self.top / BINS)
+        power = float((self.counts * centres**2).sum())
+        error = centres - scale * np.minimum(np.rint(centres / scale), LEVELS)
+        return float((self.counts * error**2).sum()) / power if power else 0.0
