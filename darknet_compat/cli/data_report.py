@@ -18,7 +18,7 @@ _MOST_CLASSES = 100
 
 def is_dataset(name: str) -> bool:
     """Whether this is a data set rather than a model."""
-    return os.path.isdir(name) or Path(name).suffix.lower() in _SUFFIXES
+    return name == "digits" or os.path.isdir(name) or Path(name).suffix.lower() in _SUFFIXES
 
 
 def show(name: str, split: str | None, decode: bool, json: bool) -> None:

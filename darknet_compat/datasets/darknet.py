@@ -99,10 +99,10 @@ class PictureList(Dataset):
         self.names = tuple(names)
         self.strings = None if strings is None else tuple(strings)
         lines = read_lines(path, DatasetError, "a list of pictures", MAX_PICTURE_LIST_BYTES)
-        numbered = [(number, text) for number, line in enumerate(lines, start=1) if (text := line.strip())]
-        if not numbered:
+        self._lines = [number for number, line in enumerate(lines, start=1) if line.strip()]
+        self._pictures = [lines[number - 1].strip() for number in self._lines]
+        if not self._pictures:
             raise DatasetError(f"{path}: expected one picture a line, found an empty file")
-        self._lines, self._pictures = zip(*numbered, strict=True)
         self._roots = (Path.cwd(), self.path.absolute().parent)
 
     def __len__(self) -> int:
@@ -110,7 +110,7 @@ class PictureList(Dataset):
 
     def sample(self, index: int) -> Sample:
         """Picture number `index`. Raises DatasetError for labels that are none, or that are not there."""
-        text: str = self._pictures[index]
+        text = self._pictures[index]
         root = self._root(text)
         picture = root / text
         if self.strings is None:
@@ -119,7 +119,7 @@ class PictureList(Dataset):
 
     def has_label_file(self, index: int) -> bool:
         """Whether there is a file of labels beside picture number `index`."""
-        text: str = self._pictures[index]
+        text = self._pictures[index]
         return os.path.isfile(self._root(text) / label_path(text))
 
     def _root(self, text: str) -> Path:

@@ -40,7 +40,8 @@ def open_dataset(
     if str(source) == "digits" and not path.exists():
         from darknet_compat.datasets.digits import DigitScenes
 
-        chosen = pick_split("test" if split in ("valid", "val") else split, ("train", "test"), ("train",), "digits")
+        held_out = "test" if split in ("valid", "val", "validation") else split
+        chosen = pick_split(held_out, ("train", "test"), ("train",), "digits")
         return DigitScenes("test" if chosen == "test" else "train")
     if os.path.isdir(path):
         return _open_folder(path, names, split)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 from darknet_compat.errors import DarknetCompatError
@@ -21,7 +23,9 @@ def read_text(path: str | Path, error: type[DarknetCompatError], what: str, limi
     """
     try:
         with Path(path).open("rb") as file:
-            data = file.read(limit + 1)
+            # Python sets aside what it is told to read: for a small file no more than that, for a pipe the limit.
+            about = os.fstat(file.fileno())
+            data = file.read((min(limit, about.st_size) if stat.S_ISREG(about.st_mode) else limit) + 1)
     except OSError as cause:
         raise error(f"{path}: cannot be read as {what}: {cause.strerror or cause}") from None
     except ValueError as cause:  # a NUL byte in the path

@@ -94,15 +94,16 @@ def test_corners_come_back(boxes: list[tuple[int, ...]], tmp_path_factory: pytes
     assert np.add(corners, [1, 1, 0, 0]).tolist() == [list(map(float, box)) for box in boxes]
 
 
-def test_imagenet_dets_folders(tmp_path: Path) -> None:
-    (tmp_path / "Annotations/DET/train/n1").mkdir(parents=True)
-    (tmp_path / "ImageSets/DET").mkdir(parents=True)
-    (tmp_path / "Data/DET/train/n1").mkdir(parents=True)
-    (tmp_path / "Annotations/DET/train/n1/x.xml").write_text(annotation(OBJECT.format("n01", "", 1, 1, 20, 20)))
-    (tmp_path / "Data/DET/train/n1/x.JPEG").write_bytes(b"")
-    (tmp_path / "ImageSets/DET/train.txt").write_text("train/n1/x 1\n")
+@pytest.mark.parametrize("part", ["DET", "CLS-LOC"])
+def test_ilsvrcs_folders(part: str, tmp_path: Path) -> None:
+    (tmp_path / f"Annotations/{part}/train/n1").mkdir(parents=True)
+    (tmp_path / f"ImageSets/{part}").mkdir(parents=True)
+    (tmp_path / f"Data/{part}/train/n1").mkdir(parents=True)
+    (tmp_path / f"Annotations/{part}/train/n1/x.xml").write_text(annotation(OBJECT.format("n01", "", 1, 1, 20, 20)))
+    (tmp_path / f"Data/{part}/train/n1/x.JPEG").write_bytes(b"")
+    (tmp_path / f"ImageSets/{part}/train.txt").write_text("train/n1/x 1\n")
     sample = open_dataset(tmp_path)[0]
-    assert (sample.id, sample.image) == ("train/n1/x", tmp_path / "Data/DET/train/n1/x.JPEG")
+    assert (sample.id, sample.image) == ("train/n1/x", tmp_path / f"Data/{part}/train/n1/x.JPEG")
     assert sample.labels.corners(200, 100).tolist() == [[0, 0, 20, 20]]
 
 
