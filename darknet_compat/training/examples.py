@@ -53,17 +53,35 @@ class Examples:
 
     def __call__(self, number: int) -> Batch:
         """Batch `number`. Raises DatasetError for labels that are none, and where pictures cannot be read any more."""
+        images = torch.empty(self.shape(number))
+        truth, skipped = self.fill(number, images.numpy())
+        return Batch(images, truth, number, skipped)
+
+    def shape(self, number: int) -> tuple[int, int, int, int]:
+        """[N, C, H, W] of batch `number`'s images."""
         width, height = self.sizes.at(number)
-        which, parts = self.part
-        items = range(which * self.batch // parts, (which + 1) * self.batch // parts)
+        return len(self._items), self.channels, height, width
+
+    @property
+    def largest(self) -> int:
+        """How many numbers the images of a batch can have."""
+        return len(self._items) * self.channels * max(width * height for width, height in self.sizes.choices)
+
+    def fill(self, number: int, images: Floats) -> tuple[Truth, tuple[Failure, ...]]:
+        """Make batch `number`'s images in `images` of its shape; tell what they show, and what was skipped."""
         indices = picked(self.order, len(self.dataset), self.batch, self.seed, number)
-        images = torch.empty(len(items), self.channels, height, width)
         truths, skipped = [], []
-        for item, image in zip(items, images.numpy(), strict=True):
+        for item, image in zip(self._items, images, strict=True):
             found, failures = self._fill(image, number, item, int(indices[item]))
             truths.append(found)
             skipped += failures
-        return Batch(images, stack(truths), number, tuple(skipped))
+        return stack(truths), tuple(skipped)
+
+    @property
+    def _items(self) -> range:
+        """Which pictures of a batch are made here."""
+        which, parts = self.part
+        return range(which * self.batch // parts, (which + 1) * self.batch // parts)
 
     def _fill(self, image: Floats, number: int, item: int, index: int) -> tuple[Truths, list[Failure]]:
         """Make one picture in `image`; where one cannot be read, the next is drawn."""

@@ -16,7 +16,7 @@ from darknet_compat.training.augment.recipes import recipe
 from darknet_compat.training.examples import Batch, Examples
 from darknet_compat.training.order import ORDERS, Order
 from darknet_compat.training.sizes import training_sizes
-from darknet_compat.training.workers import Workers
+from darknet_compat.training.workers import CAN_FORK, Workers
 
 __all__ = ["Batch", "Loader"]
 
@@ -78,32 +78,38 @@ class Loader:
         )  # fmt: skip
 
     def __iter__(self) -> Iterator[Batch]:
-        if self.workers < 1:
+        if self.workers < 1 or not CAN_FORK:
             return map(self.examples, itertools.count(self.start))
         return self._made_ahead()
 
     def _made_ahead(self) -> Iterator[Batch]:
-        workers = Workers(self.examples, self.workers, self.pin_memory)
+        most = self.workers + _AHEAD
         ahead: deque[Future[Batch]] = deque()
+        workers: Workers | None = None
         number, deaths = self.start, 0
         try:
             while True:
                 try:
-                    while len(ahead) < self.workers + _AHEAD:
+                    if workers is None:
+                        workers = Workers(self.examples, self.workers, most, self.pin_memory)
+                    while len(ahead) < most:
                         ahead.append(workers.submit(number + len(ahead)))
                     batch = ahead[0].result()
                 except BrokenProcessPool:
                     deaths += 1
                     if deaths > _MOST_DEATHS:
                         raise TrainingError(_dead(number)) from None
+                    if workers is not None:
+                        workers.close()
+                    workers = None
                     ahead.clear()
-                    workers.stop()
                     continue
                 ahead.popleft()
                 number, deaths = number + 1, 0
                 yield batch
         finally:
-            workers.close()
+            if workers is not None:
+                workers.close()
 
 
 def _processors() -> int:
@@ -112,8 +118,8 @@ def _processors() -> int:
 
 def _dead(number: int) -> str:
     return (
-        f"processes that load pictures die again and again, making batch {number}: too little memory, or too little "
-        "shared memory (in Docker: --shm-size=8g)? Fewer workers need less, 0 need none"
+        f"processes that load pictures die again and again, making batch {number}: too little memory? "
+        "Fewer workers need less, 0 need none; a picture that crashes OpenCV is in this batch otherwise"
     )
 
 
