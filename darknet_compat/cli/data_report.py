@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,24 @@ def show(name: str, split: str | None, decode: bool, json: bool) -> None:
         print_report(report)
     if report.wrong:
         raise DatasetError(f"{name}: {terminal.count(report.wrong, 'picture')} of {report.pictures:,} cannot be used")
+
+
+def write(name: str, split: str | None, out: Path, json: bool) -> None:
+    """Write a data set as the original reads it: `split` for training or, without one, what there is for validation
+    as well. Raises DatasetError."""
+    from darknet_compat.datasets.open import open_dataset
+    from darknet_compat.datasets.write import write_darknet
+    from darknet_compat.errors import DatasetError
+
+    train = open_dataset(name, split=split)
+    valid = None
+    if split is None:
+        with suppress(DatasetError):  # there is none
+            valid = open_dataset(name, split="valid", names=train.names or None)
+    with terminal.Counter("writing labels", quiet=json) as progress:
+        path = write_darknet(out, train, valid, progress=progress)
+    if not json:
+        terminal.print_line(f"-> {path}")
 
 
 def print_report(report: Report) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,6 +25,10 @@ OptionalModel = Annotated[
 Split = Annotated[
     str | None, typer.Option("--split", metavar="NAME", help="Which part of a data set. Default: training's.")
 ]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Of a data set: write it there as lists, labels and .data for Darknet."),
+]
 Decode = Annotated[bool, typer.Option("--decode", help="Of a data set: read every picture, not its labels only.")]
 
 
@@ -33,6 +38,7 @@ def info(
     size: InputSize = None,
     split: Split = None,
     decode: Decode = False,
+    out: Out = None,
     json: Json = False,
 ) -> None:
     """Show a network's layers and what they cost; or what is in a data set and what is wrong with it.
@@ -46,6 +52,8 @@ def info(
         return
     if data_report.is_dataset(model):
         data_report.show(model, split, decode, json)
+        if out is not None:
+            data_report.write(model, split, out, json)
         return
     from darknet_compat.cli import description
 

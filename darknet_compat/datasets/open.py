@@ -70,11 +70,13 @@ def _open_folder(folder: Path, names: Sequence[str] | None, split: str | None) -
     below = [path for path in sorted(folder.iterdir()) if path.is_dir() and find_layout(path)]
     if below:
         return _join_voc(folder, below, names, split)
-    if is_class_folders(folder):
-        return ClassFolders(folder, split, names)
     lists = sorted([*folder.glob("*.data"), *folder.glob("*.json")])
     if len(lists) == 1:
         return open_dataset(lists[0], names=names, split=split)
+    if os.path.isdir(folder / "labels"):
+        raise DatasetError(f"{folder}: pictures with a folder of labels beside them need a list; give that, or a .data")
+    if is_class_folders(folder):
+        return ClassFolders(folder, split, names)
     raise DatasetError(f"{folder}: expected {_KINDS}; none of them is in this folder")
 
 

@@ -52,6 +52,19 @@ def test_what_cannot_be_used_is_an_error(dc: Command, data: Path) -> None:
     assert done.code == 1 and "b.txt:1: expected w as a fraction" in " ".join(done.out.split())
 
 
+def test_written_for_the_original(dc: Command, data: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    out = tmp_path_factory.mktemp("written") / "set"
+    done = dc("info", data, "--out", out)
+    assert (done.code, done.out.splitlines()[-1]) == (0, f"-> {out}/set.data")
+    again = json.loads(dc("info", out / "set.data", "--json").out)
+    assert [row["objects"] for row in again["classes"]] == [2, 0, 0]  # without the boxes that have no area
+    assert "valid" not in (out / "set.data").read_text()
+    with data.open("a") as file:
+        file.write("valid=list.txt\n")
+    assert json.loads(dc("info", data, "--out", out, "--json").out)["pictures"] == 3
+    assert json.loads(dc("info", out, "--split", "valid", "--json").out)["pictures"] == 3
+
+
 def test_bad_input_is_one_line(dc: Command, data: Path, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     cases = {

@@ -45,6 +45,14 @@ def test_a_folder_with_one_data_file(tmp_path: Path) -> None:
     assert open_dataset(tmp_path).names == ("0", "1", "2")
 
 
+def test_images_and_labels_are_no_classes(tmp_path: Path) -> None:
+    for name in ("images/a.jpg", "labels/a.txt"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("")
+    with pytest.raises(DatasetError, match="pictures with a folder of labels beside them need a list"):
+        open_dataset(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
