@@ -187,9 +187,9 @@ class _Build:
     def _parser_error(self, parser: Any) -> str:
         if not parser.num_errors:
             return reason(self.logger)
-        error = parser.get_error(0)
-        where = f"{error.node_name()}: " if hasattr(error, "node_name") and error.node_name() else ""
-        return f"{where}{error.desc()}"
+        parser_error = parser.get_error(0)
+        node = parser_error.node_name() if hasattr(parser_error, "node_name") else ""
+        return f"{node}: {parser_error.desc()}" if node else str(parser_error.desc())
 
     def _configure(self, config: Any) -> None:
         trt, settings = self.trt, self.settings
@@ -235,10 +235,10 @@ class _Build:
 
     def _add_profiles(self, builder: Any, config: Any) -> None:
         for wanted in self.profiles:
-            profile = builder.create_optimization_profile()
+            optimization_profile = builder.create_optimization_profile()
             shapes = (input_shape(self.artefact, triple) for triple in (wanted.least, wanted.best, wanted.most))
-            profile.set_shape("images", *shapes)
-            if config.add_optimization_profile(profile) < 0:
+            optimization_profile.set_shape("images", *shapes)
+            if config.add_optimization_profile(optimization_profile) < 0:
                 raise ExportError(f"{self.artefact.name}: TensorRT refuses the profile {wanted}: {reason(self.logger)}")
 
     def _timing_cache(self, config: Any, path: str | Path | None) -> Any:

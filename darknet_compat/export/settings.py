@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -52,7 +53,8 @@ class Settings:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; tuples become lists."""
-        return dataclasses.asdict(self)
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return plain
 
 
 def settings_from(values: Mapping[str, Any]) -> Settings:

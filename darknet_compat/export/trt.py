@@ -1,8 +1,8 @@
 """TensorRT as it is installed here: found only where there is a GPU, its messages kept, its features asked by name.
 
-`trt` is the module's name wherever it is used, and what it makes is always called `builder`, `network`, `config`,
-`parser`, `profile`, `runtime`, `engine`, `context`, `refitter`, `inspector` or `cache`: a test reads the sources by
-these names and holds what they use against the real module of each version.
+`trt` is the module's name wherever it is used, and what it makes is always called by one name, `builder`, `network`,
+`config`, `engine`, `context` and so on: a test reads the sources by these names, and holds what they use against the
+real module of each version (tests/runtime/tensorrt_names.py has the list).
 """
 
 from __future__ import annotations

@@ -160,6 +160,10 @@ class Lane:
         return self._host[tensor.name].view(tensor.dtype).reshape(self.shapes[tensor.name])
 
 
+_PATIENCE = 10.0
+"""For how many seconds closing waits for threads that are computing."""
+
+
 class Pool:
     """The lanes of an engine, lent to one caller at a time; never more than `limit` of them."""
 
@@ -197,6 +201,7 @@ class Pool:
         with self._change:
             if self._closed:
                 lane.free()
+                self._made -= 1
             else:
                 self._idle.append((profile, lane))
             self._change.notify_all()
@@ -221,14 +226,16 @@ class Pool:
             raise
         self.give(profile, lane)
 
-    def close(self) -> None:
-        """Free every lane that is not lent, and those that are when they come back."""
+    def close(self) -> bool:
+        """Free every lane, those that are lent once they come back; whether all of them did."""
         with self._change:
             self._closed = True
             for _, lane in self._idle:
                 lane.free()
+            self._made -= len(self._idle)
             self._idle.clear()
             self._change.notify_all()
+            return self._change.wait_for(lambda: not self._made, _PATIENCE)
 
 
 def _sides(shape: tuple[int, ...]) -> str:

@@ -157,7 +157,8 @@ class _Held:
     def close(self) -> None:
         if self.pool is not None:
             with self.cuda:
-                self.pool.close()
+                if not self.pool.close():
+                    return  # threads that ended without giving back; the process's end frees it all
         self.pool = self.opened = None
         self.cuda.close()
 
