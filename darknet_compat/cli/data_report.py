@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from darknet_compat.cli import terminal
 
 if TYPE_CHECKING:
+    from darknet_compat.datasets.base import Dataset
     from darknet_compat.datasets.check import Report
 
 _SUFFIXES = (".data", ".txt", ".list", ".json")
@@ -40,21 +41,31 @@ def show(name: str, split: str | None, decode: bool, json: bool) -> None:
 
 
 def write(name: str, split: str | None, out: Path, json: bool) -> None:
-    """Write a data set as the original reads it: `split` for training or, without one, what there is for validation
-    as well. Raises DatasetError."""
+    """Write a data set as the original reads it: `split` for training or, without one, what is held out as well.
+    Raises DatasetError."""
     from darknet_compat.datasets.open import open_dataset
     from darknet_compat.datasets.write import write_darknet
-    from darknet_compat.errors import DatasetError
 
     train = open_dataset(name, split=split)
-    valid = None
-    if split is None:
-        with suppress(DatasetError):  # there is none
-            valid = open_dataset(name, split="valid", names=train.names or None)
+    valid = None if split else _held_out(name, train)
     with terminal.Counter("writing labels", quiet=json) as progress:
         path = write_darknet(out, train, valid, progress=progress)
     if not json:
         terminal.print_line(f"-> {path}")
+
+
+def _held_out(name: str, train: Dataset) -> Dataset | None:
+    """The validation or test pictures, unless they are among those for training, as VOC's val is in its trainval."""
+    from darknet_compat.datasets.open import open_dataset
+    from darknet_compat.errors import DatasetError
+
+    known = {str(sample.image) for sample in train}
+    for split in ("valid", "test"):
+        with suppress(DatasetError):  # there is none
+            found = open_dataset(name, split=split, names=train.names or None)
+            if known.isdisjoint(str(sample.image) for sample in found):
+                return found
+    return None
 
 
 def print_report(report: Report) -> None:

@@ -59,10 +59,13 @@ def test_written_for_the_original(dc: Command, data: Path, tmp_path_factory: pyt
     again = json.loads(dc("info", out / "set.data", "--json").out)
     assert [row["objects"] for row in again["classes"]] == [2, 0, 0]  # without the boxes that have no area
     assert "valid" not in (out / "set.data").read_text()
-    with data.open("a") as file:
-        file.write("valid=list.txt\n")
-    assert json.loads(dc("info", data, "--out", out, "--json").out)["pictures"] == 3
-    assert json.loads(dc("info", out, "--split", "valid", "--json").out)["pictures"] == 3
+    (data.parent / "train.txt").write_text("images/a.jpg\n")
+    for train, held_out in (("list.txt", False), ("train.txt", True)):  # the first has the second's pictures
+        data.write_text(f"names=x.names\ntrain={train}\nvalid=valid.txt\n")
+        (data.parent / "valid.txt").write_text("images/b.jpg\n")
+        dc("info", data, "--out", out)
+        assert ("valid = " in (out / "set.data").read_text()) == held_out
+    assert json.loads(dc("info", out, "--split", "valid", "--json").out)["pictures"] == 1
 
 
 def test_bad_input_is_one_line(dc: Command, data: Path, tmp_path: Path) -> None:
