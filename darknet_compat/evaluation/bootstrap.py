@@ -51,7 +51,7 @@ class Judged:
                 if levels is None:
                     values.append(float(np.sum(np.diff(recall, prepend=0.0) * precision)))
                 else:
-                    place = np.searchsorted(recall, levels - 1e-12, "left")
+                    place = np.searchsorted(recall, levels, "left")
                     values.append(float(np.mean(np.append(precision, 0.0)[place])))
         return float(np.mean(values)) if values else None
 
