@@ -65,6 +65,10 @@ def detect(job: Job, results_from: Path | None) -> None:
         return
     results = _results(job, job.subject, detector, entries)
     score = metric.score(metric.as_scored(results.found, results.sizes), results.truths, entries.names)
+    if results.dropped:
+        terminal.say(
+            f"{job.subject.label}: had no room for {results.dropped:,} candidates; a higher --thresh leaves fewer"
+        )
     written = []
     if job.out:
         from darknet_compat.evaluation.report import write_report
@@ -341,7 +345,7 @@ def _print(job: Job, entries: Entries, score: Score, detections: int) -> None:
     without = len(score.rows) - len(rows)
     print()
     terminal.print_fields([(name, _percent(value)) for name, value in score.figures.items()])
-    note = f"; {terminal.count(without, 'class').replace('classs', 'classes')} without objects" if without else ""
+    note = f"; {without:,} of {len(score.rows):,} classes without objects" if without else ""
     pictures = terminal.count(len(entries), "picture")
     terminal.print_line(f"{pictures}, {terminal.count(detections, 'detection')}{note}")
 

@@ -51,7 +51,11 @@ class Problem:
 @dataclass(frozen=True, eq=False)
 class Entry:
     """A picture to be scored: what files call it, its number in the data set and in COCO's files, where it is, what is
-    in it, its size (width, height) and its objects' areas where the annotations state them."""
+    in it, its size (width, height) and its objects' areas where the annotations state them.
+
+    Outside of COCO the `image_id` is the one that the original takes from the picture's name. Where these are not all
+    different, since it is 0 for names without a number, it is the picture's place counted from 1.
+    """
 
     id: str
     number: int
@@ -127,6 +131,8 @@ def read_entries(dataset: Dataset) -> Entries:
     if not rows:
         first = f"; the first: {problems[0]}" if problems else ""
         raise DatasetError(f"{dataset.title}: no picture is left to be scored{first}")
+    if len({row.image_id for row in rows}) < len(rows):
+        rows = [replace(row, image_id=place) for place, row in enumerate(rows, start=1)]
     category_ids = None
     if isinstance(dataset, CocoInstances):
         rows.sort(key=lambda row: row.image_id)

@@ -48,6 +48,11 @@ class Results:
         return Found.from_detections(self.answers)
 
     @property
+    def dropped(self) -> int:
+        """Candidates above the threshold for which a head with many classes had no room (`Detections.dropped`)."""
+        return sum(answer.dropped for answer in self.answers if answer is not None)
+
+    @property
     def truths(self) -> Truths:
         """All objects."""
         return self.entries.truths(self.sizes)
