@@ -230,6 +230,14 @@ def test_a_damaged_picture_is_named_and_replaced(pictures: Pictures, workers: in
             assert torch.equal(one, other) == (index != 5)
 
 
+def test_one_damaged_picture_after_another(pictures: Pictures) -> None:
+    for n in range(4):
+        (pictures.folder / f"{n}.jpg").write_bytes(b"")
+    batches = first(Loader(pictures, network(), seed=4, workers=0), 20)
+    assert {failure.source for batch in batches for failure in batch.skipped} == {"0", "1", "2", "3"}
+    assert max(len(batch.skipped) for batch in batches) > 4  # more than pictures: some stand-ins were damaged as well
+
+
 def test_nothing_but_damaged_pictures_is_an_error(pictures: Pictures) -> None:
     for path in pictures.folder.iterdir():
         path.write_bytes(b"")
