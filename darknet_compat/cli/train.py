@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from darknet_compat.cli import terminal
-from darknet_compat.cli.options import InputSize, Json, Names
-from darknet_compat.cli.progress import TrainingProgress
+from darknet_compat.cli.options import InputSize, Json, Names, Size
 
 if TYPE_CHECKING:
     from darknet_compat.datasets.base import Dataset
@@ -102,6 +101,7 @@ def train(
     epochs: Epochs = None,
     paper: Recipe = False,
     learning_rate: Rate = None,
+    check: Annotated[bool, typer.Option(help="Look at all labels first, and show what is in them.")] = True,
     seed: Seed = 0,
     workers: Workers = None,
     precision: Annotated[
@@ -127,8 +127,6 @@ def train(
     …`; a batch is then spread over all of them.
     """
     from darknet_compat.datasets.open import open_dataset
-    from darknet_compat.formats.adapt import for_epochs
-    from darknet_compat.formats.lower import load_spec
     from darknet_compat.formats.metadata import read_names
     from darknet_compat.inference.model import locate
     from darknet_compat.training.parallel import joined_world
@@ -137,34 +135,68 @@ def train(
     cfg = _recipe(model) if paper else locate(model, download=False).cfg
     folder = out or Path("runs") / cfg.stem
     dataset = open_dataset(data, names=None if names is None else read_names(names), split=split)
-    given: dict[str, float | None] = {
-        "batch": batch,
-        "subdivisions": subdivisions,
-        "max_batches": max_batches,
-        "learning_rate": learning_rate,
-        "width": size.width if size else None,
-        "height": size.height if size else None,
-    }
-    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if epochs is not None:
-        options = for_epochs(load_spec(cfg).net, epochs, len(dataset), options)
+    given = {"batch": batch, "subdivisions": subdivisions, "max_batches": max_batches, "learning_rate": learning_rate}
+    options = _net_options(cfg, given, size, epochs, len(dataset))
     with joined_world(device) as world:
+        if check and not (world.rank or resume or json or data == "digits"):
+            _check(dataset)
         start = _start(cfg, weights, folder, dataset, options, clear, quiet=world.rank > 0)
         settings = Settings(precision.value, device, compile, sync_batchnorm, ema, checkpoint_every)
         trainer = _trainer(start, dataset, folder, seed, workers, settings, resume, world)
-        if world.rank:  # the first of several processes speaks and writes for all
-            for _ in trainer.run():
-                pass
-            return
         score = None if valid is None else _scoring(start, data, valid, dataset.names)
-        with _stopping(trainer), TrainingProgress(trainer, dataset, quiet=json, tensorboard=tensorboard) as progress:
-            for step in trainer.run():
-                progress.show(step)
-                last = step.number == trainer.net.max_batches
-                if score and (last or step.number % valid_every == 0):
-                    weights_now = trainer.save_weights(trainer.detecting, f"{trainer.name}_now.weights")
-                    progress.scored(step.number, score(weights_now), weights_now)
-        progress.finish(json)
+        _run(trainer, dataset, score, valid_every, json, tensorboard)
+
+
+def _run(
+    trainer: Trainer,
+    dataset: Dataset,
+    score: Callable[[Path], float] | None,
+    valid_every: int,
+    json: bool,
+    tensorboard: bool,
+) -> None:
+    """Train to the end or to a signal, and show how it goes."""
+    from darknet_compat.cli.progress import TrainingProgress
+
+    if trainer.world.rank:  # the first of several processes speaks and writes for all
+        for _ in trainer.run():
+            pass
+        return
+    with _stopping(trainer), TrainingProgress(trainer, dataset, quiet=json, tensorboard=tensorboard) as progress:
+        for step in trainer.run():
+            progress.show(step)
+            last = step.number == trainer.net.max_batches
+            if score and (last or step.number % valid_every == 0):
+                weights = trainer.save_weights(trainer.detecting, f"{trainer.name}_now.weights")
+                progress.scored(step.number, score(weights), weights)
+    progress.finish(json)
+
+
+def _net_options(
+    cfg: Path, given: dict[str, float | None], size: Size | None, epochs: float | None, pictures: int
+) -> dict[str, Any]:
+    """What stands in `[net]` instead of the cfg's own."""
+    from darknet_compat.formats.adapt import for_epochs
+    from darknet_compat.formats.lower import load_spec
+
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if size:
+        options |= {"width": size.width, "height": size.height}
+    return options if epochs is None else for_epochs(load_spec(cfg).net, epochs, pictures, options)
+
+
+def _check(dataset: Dataset) -> None:
+    """Look at all labels and say what is in them. Raises DatasetError where some cannot be used."""
+    from darknet_compat.cli.data_report import print_report
+    from darknet_compat.datasets.check import check_dataset
+    from darknet_compat.errors import DatasetError
+
+    with terminal.Counter("reading labels") as progress:
+        report = check_dataset(dataset, progress=progress)
+    print_report(report)
+    if report.wrong:
+        wrong = terminal.count(report.wrong, "picture")
+        raise DatasetError(f"{dataset.title}: {wrong} of {report.pictures:,} cannot be used, as said above")
 
 
 def _recipe(model: str) -> Path:

@@ -55,11 +55,11 @@ class DigitScenes(Dataset):
         self, split: Split = "train", count: int = 4000, *, seed: int = 0, digits: Sequence[int] = range(10)
     ) -> None:
         self.title = f"digits ({split})"
-        self.split, self.count, self.seed = split, count, seed
+        self.split, self.scenes, self.seed = split, count, seed
         self._samples = _samples(split, tuple(digits))
 
     def __len__(self) -> int:
-        return self.count
+        return self.scenes
 
     def sample(self, index: int) -> Sample:
         """Scene number `index`: uint8 [SIZE, SIZE, 3], BGR."""
@@ -90,11 +90,11 @@ class DigitPictures(Dataset):
         self, split: Split = "train", count: int = 4000, *, seed: int = 0, digits: Sequence[int] = range(10)
     ) -> None:
         self.title = f"digit pictures ({split})"
-        self.split, self.count, self.seed = split, count, seed
+        self.split, self.scenes, self.seed = split, count, seed
         self._samples = _samples(split, tuple(digits))
 
     def __len__(self) -> int:
-        return self.count
+        return self.scenes
 
     def sample(self, index: int) -> Sample:
         """Picture number `index`: uint8 [S, S, 3], BGR."""
@@ -119,7 +119,7 @@ def _samples(split: str, digits: tuple[int, ...]) -> tuple[tuple[Floats, int], .
     if split not in _SPLITS:
         raise DatasetError(f"digits: expected the split train or test, found '{split}'")
     try:
-        from sklearn.datasets import load_digits
+        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
     except ModuleNotFoundError:
         raise DatasetError("digits: scikit-learn is not installed: pip install 'darknet-compat[digits]'") from None
     data = load_digits()
@@ -160,7 +160,7 @@ def _slanted(image: Floats, height: int, random: np.random.RandomState) -> Float
     return cover[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _bilinear(image: Floats, y: Floats, x: Floats) -> Floats:
+def _bilinear(image: Floats, y: NDArray[Any], x: NDArray[Any]) -> Floats:
     """Brightness at places given in pixels, centres at integers; 0 outside."""
     y, x = np.clip(y, 0, image.shape[0] - 1.001), np.clip(x, 0, image.shape[1] - 1.001)
     top, left = y.astype(np.int64), x.astype(np.int64)
