@@ -116,6 +116,8 @@ def _groups(network: Network, net: Net) -> dict[tuple[bool, float, float], list[
         scale = _rate_scale(layer)
         if scale is None:
             continue
+        if isinstance(layer, s.Convolutional) and layer.smooth and network.batchnorm == "cuda":
+            raise TrainingError(f"{network.spec.name}:{layer.line}: [{layer.type}] smooth= cannot be trained with")
         for name, parameter in _learning(module):
             weights = name.rpartition(".")[2] == "weights"
             clipped = weights and isinstance(layer, s.Convolutional) and network.batchnorm == "cuda"
