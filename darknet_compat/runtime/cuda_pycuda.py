@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import threading
 from typing import Any
 
 import numpy as np
 import pycuda.driver as driver
 
 from darknet_compat.errors import BackendError
+from darknet_compat.export.gpu import LIBRARY
 from darknet_compat.runtime.cuda import Bytes, Stream, no_memory
 
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING, for which PyCUDA has no name
@@ -21,6 +24,7 @@ class PyCuda:
     def __init__(self, number: int) -> None:
         driver.init()
         self._context: Any = driver.Device(number).retain_primary_context()
+        self._number, self._thread = number, threading.get_ident()
 
     def __enter__(self) -> PyCuda:
         if self._context is None:
@@ -65,9 +69,16 @@ class PyCuda:
 
     def close(self) -> None:
         """See `Cuda`."""
-        if self._context is not None:
-            self._context.detach()
-            self._context = None
+        if self._context is None:
+            return
+        context, self._context = self._context, None
+        context.detach()
+        # Which leaves a primary context on this thread's stack, or in another thread than the first does nothing.
+        library: Any = ctypes.CDLL(LIBRARY)
+        if threading.get_ident() == self._thread:
+            library.cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
+        else:
+            library.cuDevicePrimaryCtxRelease_v2(ctypes.c_int(self._number))
 
 
 class _Memory:

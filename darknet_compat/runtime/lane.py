@@ -134,6 +134,7 @@ class Lane:
             memory.free()
         self._memory.clear()
         self._host.clear()
+        del self.stream  # now, and not when a traceback that holds this lane goes
 
     def _record(self) -> None:
         self.stream.synchronize()

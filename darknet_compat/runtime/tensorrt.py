@@ -103,6 +103,7 @@ class TensorRtRuntime(ExportedRuntime):
             waiting = self.cuda.stream()
             given = device_array(images, waiting.handle)
             waiting.synchronize()
+            del waiting
             (wanted,) = (tensor for tensor in self.opened.tensors if tensor.is_input)
             if given.dtype != wanted.dtype:
                 raise BackendError(f"{self.path}: reads {wanted.dtype} images, found {given.dtype}")
