@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 
+import torch
+
 from darknet_compat.datasets.base import Dataset
 from darknet_compat.errors import DatasetError, TrainingError
 from darknet_compat.formats.spec import Detection, NetworkSpec, Region, Yolo
@@ -30,13 +32,13 @@ class Loader:
     """Iterates over Batch, from number `start` on, without end.
 
     Which pictures a batch shows and what is done to them follows from `seed` and its number alone, however many
-    `workers` there are (by default as many as there are processors; 0 does without processes), so that going on from
+    `workers` there are (by default as many as there are processors; 0 does without, as Windows always does), so that going on from
     any number costs nothing. `batch` is the cfg's by default. `sizes` are sides of squares to train at in turn,
     in place of what `random` in the cfg stands for.
 
     `order` is `darknet`, which draws every picture from all of them as the original does, or `epochs`. The first is the
     default because recipes were made with it. `part` (which, of how many) is for several machines: each makes its part
-    of the same batch. `pin_memory` gives tensors that a GPU fetches fastest.
+    of the same batch. With `pin_memory` workers' images come where a GPU, if there is one, fetches them fastest.
 
     A picture that cannot be read is skipped and another drawn; a worker that dies is replaced and its batch
     made again. Raises TrainingError for options that train nothing, and when workers die again and again; DatasetError
@@ -71,7 +73,7 @@ class Loader:
             raise TrainingError(f"{spec.name}: pictures have 3 channels (or 1), the network reads {spec.net.channels}")
         self.start = start
         self.workers = _processors() if workers is None else workers
-        self.pin_memory = pin_memory
+        self.pin_memory = pin_memory and torch.cuda.is_available()
         self.examples = Examples(
             dataset, recipe(spec), order, training_sizes(spec, seed, sizes), batch, seed, spec.net.channels,
             _classes(spec), part,
