@@ -33,8 +33,8 @@ class Loader:
 
     Which pictures a batch shows and what is done to them follows from `seed` and its number alone, however many
     `workers` there are, so that going on from any number costs nothing. By default there are as many as processors; 0
-    does without, as Windows always does. `batch` is the cfg's by default. `sizes` are sides of squares to train at in turn,
-    in place of what `random` in the cfg stands for.
+    does without, as Windows always does. `batch` is the cfg's by default. `sizes` are sides of squares to train at in
+    turn, in place of what `random` in the cfg stands for.
 
     `order` is `darknet`, which draws every picture from all of them as the original does, or `epochs`. The first is the
     default because recipes were made with it. `part` (which, of how many) is for several machines: each makes its part
