@@ -31,7 +31,7 @@ pytestmark = pytest.mark.reference
 Array = NDArray[np.float32]
 STEPS = 20
 
-RECIPE = "momentum=0.9\ndecay=0.0005\npolicy=steps\nsteps=8,15\nscales=.5,.1\nburn_in=4\n"
+RECIPE = "momentum=0.9\ndecay=0.02\npolicy=steps\nsteps=8,15\nscales=.5,.1\nburn_in=4\n"
 """Burn-in and two steps within the twenty batches."""
 RATES = {"yolov3-tiny": 0.001, "yolov2": 0.003, "binary": 0.003, "tree": 0.01}
 """The rate, where it is not 0.03: with larger steps these soon amplify rounding."""
