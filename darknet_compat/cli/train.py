@@ -252,13 +252,22 @@ def _trainer(
 
     def batches(number: int) -> Iterator[Batch]:
         rows = spec.net.step_rows
-        for batch in Loader(dataset, spec, batch=rows, seed=seed, workers=workers, start=number, part=world.part):
+        for batch in Loader(
+            dataset,
+            spec,
+            batch=rows,
+            seed=seed,
+            workers=workers,
+            start=number,
+            part=world.part,
+            pin_memory=trainer.device.type == "cuda",
+        ):
             if batch.number == number and not world.rank:
                 save(contact_sheet(batch, dataset.names), folder / "first_batch.png")
             yield batch
 
     made_with = {"seed": seed, "pictures": len(dataset), "classes": ", ".join(dataset.names)[:200]}
-    return Trainer(
+    trainer = Trainer(
         start.network,
         batches,
         folder,
@@ -268,6 +277,7 @@ def _trainer(
         resume=resume,
         world=world,
     )
+    return trainer
 
 
 def _scoring(start: Start, data: str, valid: str, names: tuple[str, ...]) -> Callable[[Path], float]:
