@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from darknet_compat.cli import evaluation, terminal
+from darknet_compat.cli import evaluation
 from darknet_compat.cli.options import (
     Backend,
     BackendName,
@@ -107,6 +107,9 @@ Nms = Annotated[
     float,
     typer.Option("--nms", parser=parse_fraction, metavar="0..1", help="The overlap from which the weaker box goes."),
 ]
+Flip = Annotated[
+    bool, typer.Option("--flip", help="Average over each picture and its mirror image (the original's valid2).")
+]
 ResultsFrom = Annotated[
     Path | None,
     typer.Option(
@@ -149,6 +152,7 @@ def evaluate(
     view: ViewName = View.crop,
     thresh: Thresh = 0.005,
     nms: Nms = 0.45,
+    flip: Flip = False,
     hier_thresh: HierThresh = 0.5,
     hierarchy: Hierarchy = Rule.darknet,
     level: Level = None,
@@ -174,41 +178,24 @@ def evaluate(
     An interrupted run is taken up where it was, and what was detected once is not detected again. Whatever is wrong
     with a picture is said in a line; if any could not be used, the exit code is 1.
     """
-    from darknet_compat.evaluation.contenders import task_of
     from darknet_compat.evaluation.subject import Subject
-    from darknet_compat.inference.model import locate
 
     _expect_one_job({"--against": against, "--sizes": sizes, "--results-from": results_from})
     if backends and not sizes:
         raise typer.BadParameter("needs --sizes; --backend names the one that runs MODEL", param_hint="--backends")
-    with terminal.Transfers(model, quiet=json) as progress:
-        task = task_of(locate(model, weights, progress=progress).cfg)
-    subject = Subject(
-        model,
-        weights,
-        names,
-        backend.value,
-        precision.value,
-        size,
-        resize.value if resize else None,
-        thresh,
-        nms,
-        hier_thresh,
-        hierarchy.value,
-        level,
-        map,
-    )
+    fitting = resize.value if resize else None
+    made: Any = (model, weights, names, backend.value, precision.value, size, fitting, thresh, nms)
+    subject = Subject(*made, hier_thresh, hierarchy.value, level, map, flip)
     job = evaluation.Job(subject, data, split, metric.value, batch, out, json, verbose)
-    if task == "classify":
+    if evaluation.task(job) == "classify":
         if against or sizes or results_from or metric is not Metric.auto:
             raise typer.BadParameter(f"{model} classifies; --metric and comparisons are for detectors")
         evaluation.classify(job, view.value)
     elif sizes:
         evaluation.sizes(job, sizes.sizes, [one.value for one in (backends.backends if backends else (backend,))])
     elif against:
-        same = against == model and against_weights is None
-        other = evaluation.other(subject, against, weights if same else against_weights)
-        evaluation.compare(job, evaluation.running(other, against_backend.value, against_precision.value))
+        files = weights if against == model and against_weights is None else against_weights
+        evaluation.compare(job, against, files, against_backend.value, against_precision.value)
     elif metric is Metric.recall:
         evaluation.recall(job)
     else:

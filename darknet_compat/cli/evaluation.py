@@ -41,14 +41,13 @@ class Job:
     verbose: bool
 
 
-def other(subject: Subject, model: str, weights: Path | None) -> Subject:
-    """The model to compare with; what is not said of it is as for the first."""
-    return replace(subject, model=model, weights=weights, backend="auto", precision="fp32")
+def task(job: Job) -> str:
+    """What the model does, "detect" or "classify"; its weights are fetched if need be."""
+    from darknet_compat.evaluation.contenders import task_of
+    from darknet_compat.inference.model import locate
 
-
-def running(subject: Subject, backend: str, precision: str) -> Subject:
-    """The same on another backend."""
-    return replace(subject, backend=backend, precision=cast("Precision", precision))
+    with terminal.Transfers(job.subject.model, quiet=job.json) as progress:
+        return task_of(locate(job.subject.model, job.subject.weights, progress=progress).cfg)
 
 
 def detect(job: Job, results_from: Path | None) -> None:
@@ -90,12 +89,16 @@ def _score_files(job: Job, entries: Entries, name: str, path: Path) -> None:
     _finish(job, entries, score, problems, len(found), [])
 
 
-def compare(job: Job, subject: Subject) -> None:
-    """Score two models on the same pictures, and show where they part."""
+def compare(job: Job, model: str, weights: Path | None, backend: str, precision: str) -> None:
+    """Score another model on the same pictures, and show where the two part; what is not said of it is as for the
+    first."""
     from darknet_compat.evaluation import against
     from darknet_compat.evaluation.metrics import METRICS, usual_metric
     from darknet_compat.evaluation.subject import entries_for
 
+    subject = replace(
+        job.subject, model=model, weights=weights, backend=backend, precision=cast("Precision", precision)
+    )
     first, second = _detector(job, job.subject), _detector(job, subject)
     if first.names != second.names:
         raise DatasetError(f"{subject.label}: has other classes than {job.subject.label}; name them with --names")

@@ -9,6 +9,7 @@ from typing import Any
 from darknet_compat.errors import BackendError
 from darknet_compat.evaluation import imagenet
 from darknet_compat.evaluation.entries import Entries, read_entries
+from darknet_compat.evaluation.flip import flip_averaged
 from darknet_compat.evaluation.run import (
     THRESH,
     Progress,
@@ -43,18 +44,23 @@ class Subject:
     hierarchy: HierarchyRule = "darknet"
     level: int | None = None
     map: str | None = None
+    flip: bool = False
 
     @property
     def label(self) -> str:
         """What tables call it: the model's name, and what is not as usual."""
         size = f"{self.size[0]}x{self.size[1]}" if self.size else ""
         parts = [self.backend if self.backend != "auto" else "", self.precision if self.precision != "fp32" else ""]
-        return " ".join([Path(self.model).name, *filter(None, [*parts, size])])
+        parts += [size, "flip" if self.flip else ""]
+        return " ".join([Path(self.model).name, *filter(None, parts)])
 
     def detector(self, progress: Transfer | None = None) -> Detector:
         """Raises DarknetCompatError where it cannot be had."""
         shared = self._shared()
-        return Detector(self.model, thresh=self.thresh, nms=self.nms, map=self.map, progress=progress, **shared)
+        made = Detector(self.model, thresh=self.thresh, nms=self.nms, map=self.map, progress=progress, **shared)
+        if self.flip:
+            made.runtime = flip_averaged(made.runtime)
+        return made
 
     def classifier(self, progress: Transfer | None = None) -> Classifier:
         """Raises DarknetCompatError where it cannot be had."""
@@ -85,5 +91,5 @@ def results_of(
     subject: Subject, detector: Detector, entries: Entries, batch: int = 1, progress: Progress | None = None
 ) -> Results:
     """What the subject, of which `detector` was made, finds in the entries."""
-    settings = model_key(subject.model, subject.weights, detector, batch)
+    settings = model_key(subject.model, subject.weights, detector, batch) | {"flip": subject.flip}
     return detect_all(detector, entries, settings, batch=batch, progress=progress)

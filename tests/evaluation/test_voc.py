@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,9 @@ from darknet_compat.errors import DatasetError
 from darknet_compat.evaluation import voc
 from darknet_compat.evaluation.average_precision import Curve, average_precision
 from darknet_compat.evaluation.tables import Found, Truths, to_corners
+from darknet_compat.inference.detector import Detector
 from tests.evaluation.making import random_results
+from tests.evaluation.test_coco import official
 
 NAMES = ["a", "b", "c", "d", "e"]
 
@@ -76,13 +80,11 @@ def test_equal_to_the_definition(seed: int, form: str) -> None:
     assert scores.mean == pytest.approx(np.mean(known)) and max(known) > 0.05
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_area_equal_to_pycocotools(seed: int) -> None:
-    """With one threshold, no limit on detections, IoU also with what counts neither way, and every recall a level."""
-    cocotools = pytest.importorskip("pycocotools.coco")
+def official_areas(found: Found, truths: Truths, scores: voc.Scores, pictures: int) -> list[float]:
+    """pycocotools with VOC's settings, for each class that has objects: one threshold, any number of detections, IoU
+    of the plain kind also with what counts neither way, and every recall that can occur as a level."""
     evaluation = pytest.importorskip("pycocotools.cocoeval")
     mask = pytest.importorskip("pycocotools.mask")
-    from tests.evaluation.test_coco import official
 
     class Voc(evaluation.COCOeval):  # type: ignore[misc]
         def computeIoU(self, image: int, category: int) -> object:
@@ -92,10 +94,9 @@ def test_area_equal_to_pycocotools(seed: int) -> None:
             found = [found[i] for i in np.argsort([-one["score"] for one in found], kind="mergesort")]
             return mask.iou([one["bbox"] for one in found], [one["bbox"] for one in truths], [0] * len(truths))
 
-    assert cocotools
-    found, truths = random_results(seed)
-    scores = voc.score(found, truths, NAMES, rule="free")
-    base = official(found, truths)  # whose annotations mark what counts neither way as crowds
+    names = [one.name for one in scores.classes]
+    base = official(found, truths, pictures, names)  # whose annotations mark what counts neither way as crowds
+    areas = []
     for kind, one in enumerate(scores.classes):
         if not one.positives:
             continue
@@ -104,9 +105,41 @@ def test_area_equal_to_pycocotools(seed: int) -> None:
         evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0, 1e10]], ["all"]
         evaluator.params.catIds = [kind + 1]
         evaluator.params.recThrs = np.arange(1, one.positives + 1) / one.positives
-        evaluator.evaluate()
-        evaluator.accumulate()
-        assert one.average_precision == pytest.approx(evaluator.eval["precision"].mean(), abs=1e-9)
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluator.evaluate()
+            evaluator.accumulate()
+        areas.append(float(evaluator.eval["precision"].mean()))
+    return areas
+
+
+def areas_of(scores: voc.Scores) -> list[float | None]:
+    return [one.average_precision for one in scores.classes if one.positives]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_area_equal_to_pycocotools(seed: int) -> None:
+    found, truths = random_results(seed)
+    scores = voc.score(found, truths, NAMES, rule="free")
+    assert areas_of(scores) == pytest.approx(official_areas(found, truths, scores, 12), abs=1e-9)
+
+
+def test_real_detections(photos: list[Path], shared_data: Path) -> None:
+    """One trained detector's answers to photographs, scored by another's as if they were annotated: by both rules."""
+    found, objects = (
+        [Detector(f"{shared_data}/models/{model}/{model}.cfg", thresh=thresh)(photo) for photo in photos]
+        for model, thresh in (("yolo-lite-coco", 0.005), ("yolo-fastest-1.1", 0.2))
+    )
+    detections = Found.from_detections(found)
+    other = Found.from_detections(objects)
+    truths = Truths.of(other.images, other.classes, other.boxes, None, other.scores < 0.25)
+    names = [str(number) for number in range(80)]
+    free = voc.score(detections, truths, names, rule="free")
+    assert len(detections) > 500 and len(areas_of(free)) > 5 and 0.2 < (free.mean or 0) < 0.9
+    assert areas_of(free) == pytest.approx(official_areas(detections, truths, free, len(photos)), abs=1e-9)
+    for form in ("area", "11-point"):
+        scores = voc.score(detections, truths, names, form=form)  # type: ignore[arg-type]
+        expected = [plain(detections, truths, kind, form == "11-point") for kind in range(80)]
+        assert areas_of(scores) == pytest.approx([value for value in expected if value is not None], abs=1e-9)
 
 
 def test_the_rules_differ_only_where_a_detection_overlaps_two_objects() -> None:
