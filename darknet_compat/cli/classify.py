@@ -26,11 +26,11 @@ from darknet_compat.cli.options import (
     Rule,
     Verbose,
     Weights,
-    explaining,
 )
-from darknet_compat.cli.pictures import Answers, announce, find_pictures, timed
+from darknet_compat.cli.pictures import Answers, answer_all, find_pictures
 
 if TYPE_CHECKING:
+    from darknet_compat.inference.classifier import Classifier
     from darknet_compat.inference.results import Classification
 
 Leaves = Annotated[
@@ -70,11 +70,10 @@ def classify(
         answers.finish()
         return
 
-    with terminal.Transfers(model, quiet=json) as progress, explaining(size):
-        from darknet_compat.inference.batch import Failure
+    def ready(progress: terminal.Transfers) -> Classifier:
         from darknet_compat.inference.classifier import Classifier
 
-        classifier = Classifier(
+        return Classifier(
             model,
             weights,
             names=names,
@@ -88,19 +87,16 @@ def classify(
             leaves=leaves,
             progress=progress,
         )
-    announce(classifier.choice, verbose)
-    with terminal.counted(timed(classifier.stream(pictures, batch), batch), len(pictures), quiet=json) as results:
-        for (picture, answer), seconds in results:
-            if isinstance(answer, Failure):
-                answers.fail(picture, str(answer.error))
-                continue
-            if not answer.top(1):
-                answers.fail(picture, f"{picture}: probabilities that are no numbers; are the weights this model's?")
-                continue
-            answers.add(picture, {**answer.to_dict(top), "seconds": round(seconds, 4)})
-            if not json:
-                _print(picture, answer, top, seconds)
-    answers.finish()
+
+    def show(_: object, picture: Path, answer: Classification, seconds: float) -> None:
+        if not answer.top(1):
+            answers.fail(picture, f"{picture}: probabilities that are no numbers; are the weights this model's?")
+            return
+        answers.add(picture, {**answer.to_dict(top), "seconds": round(seconds, 4)})
+        if not json:
+            _print(picture, answer, top, seconds)
+
+    answer_all(ready, pictures, answers, show, model=model, size=size, batch=batch, verbose=verbose)
 
 
 def _print(picture: Path, answer: Classification, top: int, seconds: float) -> None:

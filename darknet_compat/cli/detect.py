@@ -27,12 +27,12 @@ from darknet_compat.cli.options import (
     Rule,
     Verbose,
     Weights,
-    explaining,
     parse_fraction,
 )
-from darknet_compat.cli.pictures import Answers, announce, find_pictures, output_paths, timed
+from darknet_compat.cli.pictures import Answers, answer_all, find_pictures, output_paths
 
 if TYPE_CHECKING:
+    from darknet_compat.inference.answering import Answering
     from darknet_compat.inference.detector import Detector
     from darknet_compat.inference.results import Detections
 
@@ -91,13 +91,10 @@ def detect(
         return
     places = output_paths(pictures, out) if out else {}
 
-    with terminal.Transfers(model, quiet=json) as progress, explaining(size):
-        from numpy import isfinite
-
-        from darknet_compat.inference.batch import Failure
+    def ready(progress: terminal.Transfers) -> Detector:
         from darknet_compat.inference.detector import Detector
 
-        detector = Detector(
+        return Detector(
             model,
             weights,
             names=names,
@@ -113,18 +110,18 @@ def detect(
             resize=resize.value if resize else None,
             progress=progress,
         )
-    announce(detector.choice, verbose)
-    with terminal.counted(timed(detector.stream(pictures, batch), batch), len(pictures), quiet=json) as results:
-        for (picture, found), seconds in results:
-            if isinstance(found, Failure):
-                answers.fail(picture, str(found.error))
-            elif not isfinite(found.boxes).all():
-                answers.fail(picture, f"{picture}: boxes that are not finite; are the weights this model's?")
-            else:
-                _answer(picture, found, seconds, places.get(picture), answers)
-                if not (json or found):
-                    terminal.print_line(f"  {_hint(detector, picture if len(pictures) == 1 else None)}")
-    answers.finish()
+
+    def show(detector: Answering[Detections], picture: Path, found: Detections, seconds: float) -> None:
+        from numpy import isfinite
+
+        if not isfinite(found.boxes).all():
+            answers.fail(picture, f"{picture}: boxes that are not finite; are the weights this model's?")
+            return
+        _answer(picture, found, seconds, places.get(picture), answers)
+        if not (json or found):
+            terminal.print_line(f"  {_hint(detector, picture if len(pictures) == 1 else None)}")
+
+    answer_all(ready, pictures, answers, show, model=model, size=size, batch=batch, verbose=verbose)
 
 
 def _answer(picture: Path, found: Detections, seconds: float, place: Path | None, answers: Answers) -> None:
@@ -161,8 +158,11 @@ def _print(picture: Path, found: Detections, seconds: float, place: Path | None)
         terminal.print_table(headers, rows, left=("class", "path"), indent=2)
 
 
-def _hint(detector: Detector, picture: Path | None) -> str:
+def _hint(detector: Answering[Detections], picture: Path | None) -> str:
     """What to do where nothing was found; given the only `picture`, after a second, closer look at it."""
+    from darknet_compat.inference.detector import Detector
+
+    assert isinstance(detector, Detector)
     thresh, least = detector.thresh, 0.05
     text = f"nothing scores above {thresh:g}"
     if thresh <= least:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from darknet_compat.cli import terminal
+from darknet_compat.cli.options import Size, explaining
 from darknet_compat.errors import ImageError
 
 if TYPE_CHECKING:
+    from darknet_compat.inference.answering import Answering
     from darknet_compat.inference.backends import Choice
 
 _Answer = TypeVar("_Answer")
@@ -144,6 +146,34 @@ def announce(choice: Choice, verbose: bool) -> None:
     """Say which backend runs the model and why, where that is wanted."""
     if verbose:
         terminal.say(f"{choice.backend}: {choice.why}")
+
+
+def answer_all(
+    make: Callable[[terminal.Transfers], Answering[_Answer]],
+    pictures: Sequence[Path],
+    answers: Answers,
+    show: Callable[[Answering[_Answer], Path, _Answer, float], None],
+    *,
+    model: str,
+    size: Size | None,
+    batch: int,
+    verbose: bool,
+) -> None:
+    """Make a model ready and put all pictures to it, with progress on a terminal; those that cannot be read fail in
+    `answers`, the others are `show`n with the seconds that they took."""
+    with terminal.Transfers(model, quiet=answers.json) as progress, explaining(size):
+        from darknet_compat.inference.batch import Failure
+
+        ready = make(progress)
+    announce(ready.choice, verbose)
+    results = timed(ready.stream(pictures, batch), batch)
+    with terminal.counted(results, len(pictures), quiet=answers.json) as counted:
+        for (picture, answer), seconds in counted:
+            if isinstance(answer, Failure):
+                answers.fail(picture, str(answer.error))
+            else:
+                show(ready, picture, answer, seconds)
+    answers.finish()
 
 
 def timed(answers: Iterator[_Answer], batch: int) -> Iterator[tuple[_Answer, float]]:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import overload
-
-import numpy as np
 
 from darknet_compat.errors import MetadataError
 from darknet_compat.formats.fetch.transfer import Progress
 from darknet_compat.formats.tree.named import read_leaves
-from darknet_compat.inference.batch import Failure, Prepared, prepared_batches
-from darknet_compat.inference.detector import Source
+from darknet_compat.inference.answering import Answering
+from darknet_compat.inference.batch import Prepared
 from darknet_compat.inference.hierarchy import HierarchyRule, path_steps, top_nodes
 from darknet_compat.inference.model import expect_way_down, load_model
 from darknet_compat.inference.results import Classification
-from darknet_compat.runtime.base import Floats, Precision, Resize, Runtime
+from darknet_compat.runtime.base import Floats, Precision, Resize
 
 
-class Classifier:
+class Classifier(Answering[Classification]):
     """A classifying network with its names (original: `predict_classifier` in classifier.c, which letterboxes).
 
     The arguments are Detector's. With a WordTree every answer has a path down to where confidence ends, and the classes
@@ -55,43 +52,15 @@ class Classifier:
             resize=resize,
             progress=progress,
         )
-        self.runtime: Runtime = loaded.runtime
-        self.choice = loaded.choice
-        self.names = loaded.names
+        super().__init__(loaded)
         self.hier_thresh, self.hierarchy, self.level = hier_thresh, hierarchy, level
         tree = loaded.runtime.description.tree
         if leaves is not None and tree is None:
             raise MetadataError(f"leaves: {loaded.runtime.description.name} has no WordTree")
         self.leaves = None if tree is None else tree.leaves if leaves is None else read_leaves(leaves, tree)
 
-    @overload
-    def __call__(self, source: list[Source]) -> list[Classification]: ...
-    @overload
-    def __call__(self, source: Source) -> Classification: ...
-    def __call__(self, source: Source | list[Source]) -> Classification | list[Classification]:
-        """The classes of one picture, or a list of answers for a list. Raises ImageError for one it cannot read."""
-        answers: list[Classification] = []
-        for _, result in self.stream(source if isinstance(source, list) else [source]):
-            if isinstance(result, Failure):
-                raise result.error
-            answers.append(result)
-        return answers if isinstance(source, list) else answers[0]
-
-    def stream(self, sources: Iterable[Source], batch: int = 1) -> Iterator[tuple[Source, Classification | Failure]]:
-        """Each picture with its answer, or with the Failure that says why it could not be read; in order."""
-        for prepared in prepared_batches(sources, self.runtime.description, batch):
-            readable = [item for item in prepared if isinstance(item, Prepared)]
-            probabilities = iter(self._probabilities(readable))
-            for item in prepared:
-                yield item.source, item if isinstance(item, Failure) else self._answer(next(probabilities))
-
-    def _probabilities(self, readable: list[Prepared]) -> Floats:
-        """[N, classes]."""
-        if not readable:
-            return np.empty((0, len(self.names)), np.float32)
-        return self.runtime.infer(np.stack([item.pixels for item in readable]))["classes"]
-
-    def _answer(self, probabilities: Floats) -> Classification:
+    def _answer(self, item: Prepared, outputs: Mapping[str, Floats]) -> Classification:
+        probabilities = outputs["classes"]
         tree = self.runtime.description.tree
         if tree is None:
             return Classification(probabilities, self.names)

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.formats.fetch.transfer import Progress
-from darknet_compat.inference.batch import Failure, Prepared, prepared_batches
+from darknet_compat.inference.answering import Answering, Source
+from darknet_compat.inference.batch import Prepared
 from darknet_compat.inference.hierarchy import HierarchyRule, PathStep, path_steps
 from darknet_compat.inference.model import class_map, expect_fraction, expect_way_down, load_model
 from darknet_compat.inference.results import Detections
 from darknet_compat.inference.select import Criteria, select
-from darknet_compat.runtime.base import Precision, Resize, Runtime
+from darknet_compat.runtime.base import Floats, Precision, Resize
 from darknet_compat.vision.boxes import nms
 
-Source = Any
-"""A picture: a path, encoded bytes, a PIL image, or an ndarray uint8 [H, W, 3] in BGR as OpenCV gives it."""
+__all__ = ["Detector", "Source"]
 
 
-class Detector:
+class Detector(Answering[Detections]):
     """A detecting network with its names and thresholds (original: `test_detector` in detector.c).
 
     `model` is a catalogue name or a `.cfg`, `weights` the file that belongs to it (for a catalogue name found or
@@ -70,53 +68,19 @@ class Detector:
             resize=resize,
             progress=progress,
         )
-        self.runtime: Runtime = loaded.runtime
-        self.choice = loaded.choice
-        self.names = self.node_names = loaded.names
+        super().__init__(loaded)
+        self.node_names = self.names
         self.map: tuple[int, ...] | None = None
         if map is not None:
             self.map, self.names = class_map(map, loaded)
         self.thresh, self.hier_thresh, self.nms = thresh, hier_thresh, nms
         self.hierarchy, self.level = hierarchy, level
 
-    @overload
-    def __call__(self, source: list[Source]) -> list[Detections]: ...
-    @overload
-    def __call__(self, source: Source) -> Detections: ...
-    def __call__(self, source: Source | list[Source]) -> Detections | list[Detections]:
-        """Detections of one picture, or a list of them for a list.
+    @property
+    def _least(self) -> float:
+        return self.thresh
 
-        Raises ImageError for a picture that cannot be read; `stream` goes on instead.
-        """
-        found: list[Detections] = []
-        for _, result in self.stream(source if isinstance(source, list) else [source]):
-            if isinstance(result, Failure):
-                raise result.error
-            found.append(result)
-        return found if isinstance(source, list) else found[0]
-
-    def stream(self, sources: Iterable[Source], batch: int = 1) -> Iterator[tuple[Source, Detections | Failure]]:
-        """Each picture with its detections, or with the Failure that says why it could not be read; in order.
-
-        `batch` of them go through the network at once, while the next ones are read: up to twice `batch` sources are
-        taken ahead of the picture that is answered.
-        """
-        for prepared in prepared_batches(sources, self.runtime.description, batch):
-            yield from self._batch(prepared)
-
-    def _batch(self, batch: list[Prepared | Failure]) -> Iterator[tuple[Source, Detections | Failure]]:
-        readable = [item for item in batch if isinstance(item, Prepared)]
-        outputs = self.runtime.infer(np.stack([item.pixels for item in readable]), self.thresh) if readable else {}
-        rows = iter(range(len(readable)))
-        for item in batch:
-            if isinstance(item, Failure):
-                yield item.source, item
-            else:
-                row = next(rows)
-                yield item.source, self._detections(item, {name: array[row] for name, array in outputs.items()})
-
-    def _detections(self, item: Prepared, outputs: dict[str, NDArray[np.float32]]) -> Detections:
-        """From one picture's outputs (`Runtime.infer`, without N) to what is found in it."""
+    def _answer(self, item: Prepared, outputs: Mapping[str, Floats]) -> Detections:
         tree = self.runtime.description.tree
         criteria = Criteria(self.thresh, self.hier_thresh, self.hierarchy, self.level, self.map)
         kept, scores, columns = select(outputs, criteria, tree)

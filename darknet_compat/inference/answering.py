@@ -1,0 +1,75 @@
+"""What Detector and Classifier share: pictures in, one answer each out, in order."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Generic, TypeVar, overload
+
+import numpy as np
+
+from darknet_compat.inference.batch import Failure, Prepared, prepared_batches
+from darknet_compat.inference.model import Model
+from darknet_compat.runtime.base import Floats
+
+Source = Any
+"""A picture: a path, encoded bytes, a PIL image, or an ndarray uint8 [H, W, 3] in BGR as OpenCV gives it."""
+
+Answer = TypeVar("Answer")
+
+
+class Answering(ABC, Generic[Answer]):
+    """A network on some runtime, with names for its classes, that answers pictures. Can be shared between threads."""
+
+    def __init__(self, loaded: Model) -> None:
+        self.runtime = loaded.runtime
+        self.choice = loaded.choice
+        self.names = loaded.names
+
+    @property
+    def _least(self) -> float:
+        """The threshold that candidates have to pass."""
+        return 0.0
+
+    @abstractmethod
+    def _answer(self, item: Prepared, outputs: Mapping[str, Floats]) -> Answer:
+        """From one picture's outputs (`Runtime.infer`, without N)."""
+
+    @overload
+    def __call__(self, source: list[Source]) -> list[Answer]: ...
+    @overload
+    def __call__(self, source: Source) -> Answer: ...
+    def __call__(self, source: Source | list[Source]) -> Answer | list[Answer]:
+        """The answer to one picture, or a list of them for a list.
+
+        Raises ImageError for a picture that cannot be read; `stream` goes on instead.
+        """
+        answers: list[Answer] = []
+        for _, result in self.stream(source if isinstance(source, list) else [source]):
+            if isinstance(result, Failure):
+                raise result.error
+            answers.append(result)
+        return answers if isinstance(source, list) else answers[0]
+
+    def stream(self, sources: Iterable[Source], batch: int = 1) -> Iterator[tuple[Source, Answer | Failure]]:
+        """Each picture with its answer, or with the Failure that says why it could not be read; in order.
+
+        `batch` of them go through the network at once, while the next ones are read: up to twice `batch` sources are
+        taken ahead of the picture that is answered.
+        """
+        for prepared in prepared_batches(sources, self.runtime.description, batch):
+            yield from self._answers(prepared)
+
+    def _answers(self, batch: list[Prepared | Failure]) -> list[tuple[Source, Answer | Failure]]:
+        readable = [item for item in batch if isinstance(item, Prepared)]
+        images = np.stack([item.pixels for item in readable]) if readable else None
+        outputs = {} if images is None else self.runtime.infer(images, self._least)
+        rows = iter(range(len(readable)))
+        return [
+            (item.source, item if isinstance(item, Failure) else self._answer(item, _row(outputs, next(rows))))
+            for item in batch
+        ]
+
+
+def _row(outputs: Mapping[str, Floats], row: int) -> dict[str, Floats]:
+    return {name: array[row] for name, array in outputs.items()}
