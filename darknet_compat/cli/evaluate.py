@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -183,9 +183,9 @@ def evaluate(
     _expect_one_job({"--against": against, "--sizes": sizes, "--results-from": results_from})
     if backends and not sizes:
         raise typer.BadParameter("needs --sizes; --backend names the one that runs MODEL", param_hint="--backends")
-    fitting = resize.value if resize else None
-    made: Any = (model, weights, names, backend.value, precision.value, size, fitting, thresh, nms)
-    subject = Subject(*made, hier_thresh, hierarchy.value, level, map, flip)
+    subject = Subject(model, weights, names, backend.value, precision.value, size, resize.value if resize else None)
+    way: dict[str, Any] = {"hier_thresh": hier_thresh, "hierarchy": hierarchy.value, "level": level, "map": map}
+    subject = replace(subject, thresh=thresh, nms=nms, flip=flip, **way)
     job = evaluation.Job(subject, data, split, metric.value, batch, out, json, verbose)
     if evaluation.task(job) == "classify":
         if against or sizes or results_from or metric is not Metric.auto:
