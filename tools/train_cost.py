@@ -30,7 +30,7 @@ from darknet_compat.network.network import Network
 from darknet_compat.parity.seeded import seed_weights
 from darknet_compat.training.losses import Losses
 from darknet_compat.training.optimizer import make_optimizer
-from darknet_compat.training.sparse import SparseHead, SparseSGD
+from darknet_compat.training.sparse import Features, SparseHead, SparseSGD
 from darknet_compat.training.truth import Truth
 
 HEADS = ("20 classes", "sparse", "full")
@@ -51,7 +51,7 @@ def step(head: str, size: int, batch: int, device: str) -> Callable[[], None]:
     optimizer: Any
     if head == "sparse":
         losses = SparseHead(network)
-        forward, optimizer = (lambda images: losses.features(network, images)), SparseSGD(network, losses)
+        forward, optimizer = Features(network), SparseSGD(network, losses)
     else:
         forward, losses, optimizer = network, Losses(network), make_optimizer(network)
     images = torch.rand(batch, 3, size, size, generator=generator).to(device, memory_format=torch.channels_last)

@@ -29,6 +29,9 @@ from darknet_compat.training.optimizer import DarknetSGD, make_optimizer
 from darknet_compat.training.rows import RowSGD
 from darknet_compat.training.truth import Truth
 
+MANY_CLASSES = 200
+"""From how many classes on a sparse head is worth its bookkeeping."""
+
 
 def sparsely_trainable(spec: NetworkSpec) -> bool:
     """Whether the network ends in a plain 1x1 convolution and a [region] with a softmax, flat or over a tree."""
@@ -36,10 +39,29 @@ def sparsely_trainable(spec: NetworkSpec) -> bool:
     return splittable(spec) and isinstance(region, Region) and (region.softmax or region.tree is not None)
 
 
-class SparseHead(nn.Module):
-    """The last convolution and its [region], in training: `head(features(images), truth, seen)`.
+def worth_sparse(network: Network) -> bool:
+    """Whether a sparse head can and should train the network: many classes, and updates that are linear."""
+    spec, region = network.spec, network.spec.layers[-1] if network.spec.layers else None
+    linear = network.batchnorm == "cpu" or not (spec.net.adam or spec.net.clip)
+    return linear and sparsely_trainable(spec) and isinstance(region, Region) and region.classes >= MANY_CLASSES
 
-    Takes the place of `Losses` on what `features` gives instead of the network's own output. The convolution's weights
+
+class Features(nn.Module):
+    """What the last convolution of `network` reads."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network, self.source = network, network.spec.layers[-2].sources[0]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[N, C, H, W] → [N, channels, H', W']."""
+        return self.network.outputs_of(images, [self.source])[0]
+
+
+class SparseHead(nn.Module):
+    """The last convolution and its [region], in training: `head(Features(network)(images), truth, seen)`.
+
+    Takes the place of `Losses`, with `Features` in that of the network. The convolution's weights
     then belong to `rows`, which gathers their gradients; see `SparseSGD`. Not for several processes, whose gradients
     nobody would add up. Raises TrainingError for a network that it cannot stand for.
     """
@@ -54,10 +76,9 @@ class SparseHead(nn.Module):
                 "cannot be trained by a sparse head"
             )
         net = net or network.spec.net
-        convolution, spec = network.spec.layers[-2], network.spec.layers[-1]
+        spec = network.spec.layers[-1]
         layer, region = network.layers[-2:]
         assert isinstance(layer, Convolutional) and isinstance(spec, Region)
-        self.source = convolution.sources[0]
         self.convolution, self.region = layer, region
         self.loss = RegionLoss(spec, region, rule)  # type: ignore[arg-type]
         self.first = spec.coords + 1
@@ -70,10 +91,6 @@ class SparseHead(nn.Module):
         self.rows = RowSGD(layer.weights, net.momentum, net.decay * net.step_rows)
         for hook in (layer.register_forward_pre_hook, layer.register_state_dict_pre_hook):
             hook(lambda *_: self.rows.flush())
-
-    def features(self, network: Network, images: Tensor) -> Tensor:
-        """What the convolution reads, [N, channels, H, W]."""
-        return network.outputs_of(images, [self.source])[0]
 
     def forward(self, features: Tensor, truth: Truth, seen: int, size: tuple[int, int] | None = None) -> LossResult:
         """As `Losses` has it; the deltas in the result are those of boxes and objectness."""

@@ -17,7 +17,7 @@ from darknet_compat.training.losses import Losses
 from darknet_compat.training.losses.region import Rule
 from darknet_compat.training.optimizer import make_optimizer
 from darknet_compat.training.rows import RowSGD
-from darknet_compat.training.sparse import SparseHead, SparseSGD, sparsely_trainable
+from darknet_compat.training.sparse import Features, SparseHead, SparseSGD, sparsely_trainable, worth_sparse
 from darknet_compat.training.truth import Truth
 from tests.training.losses.making import random_tree
 
@@ -76,7 +76,7 @@ def test_gradients_are_the_full_heads(tmp_path: Path, nodes: int, options: str) 
         seen = 100 if seed % 2 else 20_000
         expected = losses(full(images), truth, seen)
         expected.loss.backward()
-        found = head(head.features(sparse, images), truth, seen)
+        found = head(Features(sparse)(images), truth, seen)
         found.loss.backward()
         rows, gradient = head.rows.gathered()
         dense = torch.zeros(3 * (5 + nodes), CHANNELS).index_add_(0, rows, gradient)
@@ -97,7 +97,7 @@ def test_without_a_tree_all_classes_of_a_cell_are_siblings(tmp_path: Path) -> No
     head, losses = SparseHead(sparse), Losses(full)
     images, truth = batch(0, 50)
     losses(full(images), truth, 0).loss.backward()
-    head(head.features(sparse, images), truth, 0).loss.backward()
+    head(Features(sparse)(images), truth, 0).loss.backward()
     rows, gradient = head.rows.gathered()
     dense = torch.zeros(3 * 55, CHANNELS).index_add_(0, rows, gradient)
     assert off(dense, full.layers[1].weights.grad.flatten(1)) < 1e-6
@@ -107,7 +107,7 @@ def test_nothing_to_be_seen(tmp_path: Path) -> None:
     _, sparse = twins(tmp_path, 100)
     head = SparseHead(sparse)
     truth = Truth(torch.zeros(2, 1, 4), torch.full((2, 1), -1))
-    result = head(head.features(sparse, torch.rand(2, 3, GRID, GRID)), truth, 0)
+    result = head(Features(sparse)(torch.rand(2, 3, GRID, GRID)), truth, 0)
     result.loss.backward()
     assert result.loss.isfinite()
     assert result.figures["count"] == 0
@@ -124,7 +124,7 @@ def test_updates_are_those_of_the_dense_optimizer(tmp_path: Path) -> None:
         for part in range(2):
             images, truth = batch(2 * step + part, 300)
             losses(full(images), truth, 20_000).loss.backward()
-            head(head.features(sparse, images), truth, 20_000).loss.backward()
+            head(Features(sparse)(images), truth, 20_000).loss.backward()
         for optimizer in (dense, rows):
             optimizer.step(rate)
             optimizer.zero_grad()
@@ -176,9 +176,13 @@ def test_whoever_reads_the_weights_elsewhere_gets_them_up_to_date(tmp_path: Path
 def test_what_cannot_be_trained_so_is_refused(tmp_path: Path) -> None:
     flat = Network(load_spec(cfg_dir() / "yolov3-tiny.cfg"))
     assert not sparsely_trainable(flat.spec)
+    assert not worth_sparse(flat)
+    assert not worth_sparse(network_of(tmp_path, 100))
+    assert worth_sparse(network_of(tmp_path, 300))
     with pytest.raises(TrainingError, match=r"no \[region\] with a softmax"):
         SparseHead(flat)
     for option in ("clip", "adam"):
-        network = network_of(tmp_path, 10, net=f"{option}=1")
+        network = network_of(tmp_path, 300, net=f"{option}=1")
+        assert not worth_sparse(network)
         with pytest.raises(TrainingError, match=option):
             SparseSGD(network, SparseHead(network))
