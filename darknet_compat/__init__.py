@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from darknet_compat.errors import DarknetCompatError
 
 if TYPE_CHECKING:
+    from darknet_compat.export.engine import build_engine
     from darknet_compat.export.onnx import export_onnx
     from darknet_compat.inference.classifier import Classifier
     from darknet_compat.inference.detector import Detector
@@ -34,6 +35,7 @@ __all__ = [
     "Detector",
     "Network",
     "__version__",
+    "build_engine",
     "export_onnx",
     "load_network",
     "save_weights",
@@ -44,6 +46,7 @@ _ROOMS = {
     "Detections": "darknet_compat.inference.results",
     "Detector": "darknet_compat.inference.detector",
     "Network": "darknet_compat.network.network",
+    "build_engine": "darknet_compat.export.engine",
     "export_onnx": "darknet_compat.export.onnx",
     "load_network": "darknet_compat.network.load",
     "save_weights": "darknet_compat.network.load",

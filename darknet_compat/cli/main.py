@@ -20,6 +20,7 @@ _COMMANDS = (
     "classify",
     "train",
     "export",
+    "engine",
     "parity",
     "bench",
     "evaluate",

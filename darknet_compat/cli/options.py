@@ -54,6 +54,14 @@ class Backend(str, Enum):
     torch = "torch"
     onnxruntime = "onnxruntime"
     openvino = "openvino"
+    tensorrt = "tensorrt"
+
+
+class Mode(str, Enum):
+    """Whether one picture is to be ready soon or many in all (`runtime.base.Mode`)."""
+
+    latency = "latency"
+    throughput = "throughput"
 
 
 def parse_size(text: str | Size) -> Size:
@@ -150,6 +158,17 @@ Hierarchy = Annotated[
 Level = Annotated[
     int | None,
     typer.Option("--level", min=0, metavar="N", help="With a WordTree: go no deeper than this, 0 being the roots."),
+]
+RunMode = Annotated[
+    Mode | None,
+    typer.Option(
+        "--mode",
+        help="latency: one picture at a time, by all cores. throughput: several at a time, and a .cfg is exported into"
+        " the cache first. Default: throughput from 32 pictures on.",
+    ),
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, max=1024, metavar="N", help="How many cores to use. Default: all.")
 ]
 Batch = Annotated[int, typer.Option("--batch", min=1, max=1024, metavar="N", help="Pictures a pass of the network.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Say on stderr which backend runs the model, and why.")]

@@ -65,7 +65,7 @@ def used_names(sources: list[Path] = SOURCES) -> Used:
     optional: set[Name] = set()
     for source in sources:
         text = source.read_text(encoding="utf-8")
-        if not re.search(r"\btrt\b", text):
+        if not re.search(r"\btrt\.(?!_)", text):  # those that ask for its version at most use nothing of it
             continue
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Attribute) and (name := _name(node)):

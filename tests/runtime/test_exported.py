@@ -16,13 +16,16 @@ from darknet_compat.export.onnx import export_onnx
 from darknet_compat.formats.artefact import PREFIX
 from darknet_compat.inference import backends
 from darknet_compat.inference.backends import cached_export, choose
+from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.network.load import save_weights
-from darknet_compat.runtime.exported import ExportedRuntime, unpacked
+from darknet_compat.runtime.base import Mode
+from darknet_compat.runtime.exported import ExportedRuntime, cores, layout, unpacked
 from darknet_compat.runtime.onnxruntime import OnnxRuntime
 from darknet_compat.runtime.openvino import OpenVinoRuntime
 from tests.export.support import SHIPPED, pictures, seeded
+from tests.inference.support import noise
 
 DETECTOR = """[net]
 width=96
@@ -118,6 +121,36 @@ def test_threads_get_what_one_gets(kind: type[ExportedRuntime], exported: Path) 
             for expected, found in zip(alone, pool.map(runtime.infer, work), strict=True):
                 for name, array in expected.items():
                     np.testing.assert_allclose(found[name], array, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_many_pictures_at_once_get_what_one_gets(backend: str, batch: int, exported: Path, tmp_path: Path) -> None:
+    sources: list[object] = [noise(40 + 9 * number, 70, number) for number in range(11)]
+    sources[4] = tmp_path / "none.png"
+    one, many = (
+        Detector(exported, backend=backend, thresh=0.1, mode=mode, threads=3) for mode in ("latency", "throughput")
+    )  # type: ignore[arg-type]
+    assert (one.runtime.streams, many.runtime.streams) == (1, 3)
+    found = list(many.stream(sources, batch))
+    assert [source is given for (source, _), given in zip(found, sources, strict=True)] == [True] * 11
+    for (_, answer), (_, expected) in zip(found, one.stream(sources), strict=True):
+        if isinstance(expected, Failure):
+            assert isinstance(answer, Failure)
+            continue
+        assert not isinstance(answer, Failure)
+        assert answer.names == expected.names
+        np.testing.assert_allclose(answer.boxes, expected.boxes, atol=1e-3)
+        np.testing.assert_allclose(answer.scores, expected.scores, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("mode", "threads", "expected"),
+    [("latency", 5, (1, 5)), ("throughput", 5, (5, 1)), ("throughput", 40, (16, 2)), ("throughput", 1, (1, 1))],
+)
+def test_how_threads_are_shared_out(mode: Mode, threads: int, expected: tuple[int, int]) -> None:
+    assert layout(mode, threads) == expected
+    assert layout("latency", None) == (1, cores())
 
 
 def test_openvino_computes_in_fp32_unless_asked(cfg: Path, tmp_path: Path) -> None:
@@ -271,12 +304,19 @@ def test_auto_takes_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose(True, "auto", "bf16").backend == "openvino"
     assert choose(True, "openvino", "fp32").backend == "openvino"
     assert choose(False, "auto", "fp32").backend == "torch"
+    many = choose(False, "auto", "fp32", "throughput")
+    assert many.backend == "torch" and "darknet-compat[onnx]" in many.why
+    there("openvino", "onnxruntime", "onnx", "onnxslim")
+    many = choose(False, "auto", "fp32", "throughput")
+    assert many.backend in ("onnxruntime", "torch") and ("exported into" in many.why or "GPU" in many.why)
+    assert choose(False, "auto", "fp16", "throughput").backend == "torch"
+    assert choose(True, "auto", "int8").backend == "openvino"
     there("openvino")
     assert choose(True, "auto", "fp32").backend == "openvino"
     with pytest.raises(BackendError, match="fp16 needs torch"):
         choose(True, "auto", "fp16")
     there("onnxruntime")
-    assert choose(True, "auto", "fp32").backend == "onnxruntime"
+    assert choose(True, "auto", "fp32").backend == choose(True, "auto", "int8").backend == "onnxruntime"
     with pytest.raises(BackendError, match="bf16 needs openvino"):
         choose(True, "auto", "bf16")
     there()
