@@ -13,13 +13,14 @@ from typing import Any
 
 from darknet_compat import __version__
 from darknet_compat.errors import BackendError, CatalogError, ExportError
+from darknet_compat.formats.artefact import Input
 from darknet_compat.formats.catalog import cache_dir
 from darknet_compat.formats.fetch.checksum import file_checksums
 from darknet_compat.formats.lower import load_spec
 from darknet_compat.runtime.base import Precision, Resize, Runtime
 from darknet_compat.runtime.exported import computed_in, read_artefact
 
-BACKENDS = ("auto", "torch", "onnxruntime", "openvino")
+BACKENDS = ("auto", "torch", "onnxruntime", "openvino", "tensorrt")
 
 Size = tuple[int, int] | None
 
@@ -35,10 +36,14 @@ class Choice:
 def open_runtime(
     model: Path, weights: Path | None, backend: str, precision: Precision, size: Size, resize: Resize | None
 ) -> tuple[Runtime, Choice]:
-    """Make `model`, a `.cfg` or an `.onnx`, ready to run.
+    """Make `model`, a `.cfg`, an `.onnx` or an `.engine`, ready to run.
 
     Raises BackendError for a backend that is not installed or cannot run it, CatalogError for missing weights.
     """
+    if model.suffix.lower() == ".engine":
+        return _run_engine(model, backend, size, resize)
+    if backend == "tensorrt":
+        _need_gpu()
     exported = model.suffix.lower() == ".onnx"
     if exported:
         precision = computed_in(read_artefact(model), str(model), precision)
@@ -51,7 +56,10 @@ def open_runtime(
     if choice.backend == "torch":
         return _run_torch(model, weights, precision, size, resize), choice
     _need(choice.backend)
-    return _run_exported(cached_export(model, weights, size), choice.backend, precision, size, resize), choice
+    # Where the layers are rounded anyway, so may pixels be, and travel to the GPU as bytes.
+    pixels: Input = "uint8" if choice.backend == "tensorrt" and precision != "fp32" else "float"
+    path = cached_export(model, weights, size, pixels)
+    return _run_exported(path, choice.backend, precision, size, resize), choice
 
 
 def choose(exported: bool, backend: str, precision: Precision) -> Choice:
@@ -90,7 +98,7 @@ _BEST: dict[Precision, tuple[tuple[str, str], ...]] = {
 which costs 3 to 15 points of agreement) and 38."""
 
 
-def cached_export(cfg: Path, weights: Path, size: Size) -> Path:
+def cached_export(cfg: Path, weights: Path, size: Size, input: Input = "float") -> Path:
     """The model as an `.onnx` in the cache folder, exported now unless that has been done.
 
     Its name holds a checksum of everything that its content depends on: the definition with the files that it names,
@@ -100,6 +108,7 @@ def cached_export(cfg: Path, weights: Path, size: Size) -> Path:
     parts = {
         "version": __version__,
         "size": size,
+        "input": input,
         "files": {name: _sha256(Path(path)) for name, path in sorted(spec.files.items())},
         "cfg": _sha256(cfg),
         "weights": _sha256(weights),
@@ -121,7 +130,7 @@ def cached_export(cfg: Path, weights: Path, size: Size) -> Path:
         raise BackendError(f"{path.parent}: cannot be made: {error.strerror or error}") from None
     network = load_network(cfg, weights, size=size)
     try:
-        export_onnx(network, path, cfg=cfg, outputs="boxes")
+        export_onnx(network, path, cfg=cfg, outputs="boxes", input=input)
     except ExportError as error:
         raise BackendError(f"{error}; backend torch runs it as it is") from None
     return path
@@ -146,7 +155,20 @@ def _run_torch(cfg: Path, weights: Path, precision: Precision, size: Size, resiz
 
 def _run_exported(model: Path, backend: str, precision: Precision, size: Size, resize: Resize | None) -> Runtime:
     _need(backend)
-    runtime = _RUNTIMES[backend](model, precision, size)
+    return _resized(_RUNTIMES[backend](model, precision, size), resize)
+
+
+def _run_engine(model: Path, backend: str, size: Size, resize: Resize | None) -> tuple[Runtime, Choice]:
+    """An engine runs in the precision that it was built in."""
+    if backend not in ("auto", "tensorrt"):
+        raise BackendError(f"backend: {backend} does not run an .engine; tensorrt does")
+    _need_gpu()
+    from darknet_compat.runtime.tensorrt import TensorRtRuntime
+
+    return _resized(TensorRtRuntime(model, size=size), resize), Choice("tensorrt", "it alone runs an .engine")
+
+
+def _resized(runtime: Runtime, resize: Resize | None) -> Runtime:
     if resize is not None:
         runtime.description = dataclasses.replace(runtime.description, resize=resize)
     return runtime
@@ -164,11 +186,31 @@ def _openvino(model: Path, precision: Precision, size: Size) -> Runtime:
     return OpenVinoRuntime(model, precision=precision, size=size)
 
 
-_RUNTIMES: dict[str, Callable[[Path, Precision, Any], Runtime]] = {"onnxruntime": _onnxruntime, "openvino": _openvino}
+def _tensorrt(model: Path, precision: Precision, size: Size) -> Runtime:
+    try:
+        from darknet_compat.inference.engines import cached_engine
+        from darknet_compat.runtime.tensorrt import TensorRtRuntime
+    except ModuleNotFoundError as error:
+        raise BackendError(f"{error.name} is not installed: pip install 'darknet-compat[tensorrt]'") from None
+    return TensorRtRuntime(cached_engine(model, precision, size), size=size)  # type: ignore[arg-type]
+
+
+_RUNTIMES: dict[str, Callable[[Path, Precision, Any], Runtime]] = {
+    "onnxruntime": _onnxruntime,
+    "openvino": _openvino,
+    "tensorrt": _tensorrt,
+}
+
+
+def _need_gpu() -> None:
+    """Raise BackendError where there is no GPU or no TensorRT, before any work."""
+    from darknet_compat.export.trt import load_tensorrt
+
+    load_tensorrt()
 
 
 def _need(backend: str) -> None:
-    if not _installed(backend):
+    if backend != "tensorrt" and not _installed(backend):
         raise BackendError(f"{backend} is not installed: pip install 'darknet-compat[{backend}]'")
 
 

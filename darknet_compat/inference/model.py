@@ -64,7 +64,8 @@ def locate(
     if path.suffix or len(path.parts) > 1 or folder:
         found = "a folder" if folder else "no such file"
         hint = f"; `{path.stem}` alone is in the catalogue" if path.stem in catalog.MODELS else ""
-        raise CatalogError(f"{path}: expected a .cfg, an .onnx or a name of the catalogue, found {found}{hint}")
+        wanted = "a .cfg, an .onnx, an .engine or a name of the catalogue"
+        raise CatalogError(f"{path}: expected {wanted}, found {found}{hint}")
     known = catalog.find(str(model))
     if weights is None:
         weights = catalog.fetch(known, progress=progress) if download else catalog.local_weights(known)

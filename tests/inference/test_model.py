@@ -60,7 +60,7 @@ def test_a_catalogue_name_brings_everything(monkeypatch: pytest.MonkeyPatch, tmp
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("no/such.cfg", "no/such.cfg: expected a .cfg, an .onnx or a name of the catalogue, found no such file"),
+        ("no/such.cfg", "no/such.cfg: expected a .cfg, an .onnx, an .engine or a name of the catalogue, found no such"),
         ("cfg/yolov2.cfg.bak/yolov2.cfg", "found no such file; `yolov2` alone is in the catalogue"),
         (".", "found a folder"),
         ("", "found a folder"),
