@@ -11,7 +11,7 @@ The rules, so that a damaged data set never scores better than a whole one:
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -48,6 +48,21 @@ class Problem:
         return f"entry {self.entry}: {self.message}; {RULES[self.kind]}"
 
 
+@dataclass(frozen=True)
+class Composed:
+    """A picture that is no file: its data set makes it anew whenever it is looked at, so that nobody holds them all."""
+
+    dataset: Dataset
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.dataset.title}, picture {self.number + 1}"
+
+    def pixels(self) -> Any:
+        """What `decode` reads."""
+        return self.dataset[self.number].image
+
+
 @dataclass(frozen=True, eq=False)
 class Entry:
     """A picture to be scored: what files call it, its number in the data set and in COCO's files, where it is, what is
@@ -60,10 +75,15 @@ class Entry:
     id: str
     number: int
     image_id: int
-    image: Any
+    source: Path | Composed
     labels: Labels
     size: tuple[int, int] | None
     areas: Floats | None
+
+    @property
+    def image(self) -> Any:
+        """What `decode` reads: a path, or the pixels of a picture that is none."""
+        return self.source.pixels() if isinstance(self.source, Composed) else self.source
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +99,9 @@ class Entries:
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
-    def images(self) -> list[Any]:
-        """What `decode` reads, one a picture."""
-        return [row.image for row in self.rows]
+    def images(self, start: int = 0) -> Iterator[Any]:
+        """What `decode` reads, one a picture, from row `start` on."""
+        return (row.image for row in self.rows[start:])
 
     @property
     def ids(self) -> list[str]:
@@ -117,17 +136,20 @@ def read_entries(dataset: Dataset) -> Entries:
         except (DatasetError, ImageError) as error:
             problems.append(Problem(index + 1, "labels", str(error)))
             continue
-        image: Any = sample.image
-        if isinstance(image, Path):
-            image, problem = _existing(image, index + 1)
+        source: Path | Composed = Composed(dataset, index)
+        if isinstance(sample.image, Path):
+            source, problem = _existing(sample.image, index + 1)
             problems += [problem] if problem else []
-            key = os.path.realpath(image)
+            key = os.path.realpath(source)
             if key in seen:
-                problems.append(Problem(index + 1, "duplicate", f"{image} is entry {seen[key]}, too"))
+                problems.append(Problem(index + 1, "duplicate", f"{source} is entry {seen[key]}, too"))
                 continue
             seen[key] = index + 1
+        else:
+            height, width = sample.image.shape[:2]
+            size = width, height
         number, areas = _as_coco(dataset, index, sample.image)
-        rows.append(Entry(sample.id, index, number, image, sample.labels, size, areas))
+        rows.append(Entry(sample.id, index, number, source, sample.labels, size, areas))
     if not rows:
         first = f"; the first: {problems[0]}" if problems else ""
         raise DatasetError(f"{dataset.title}: no picture is left to be scored{first}")

@@ -29,6 +29,7 @@ class FlipAveraged:
 
     def __post_init__(self) -> None:
         self.description: Description = self.inner.description
+        self.streams = 1
 
     def infer(self, images: Floats, thresh: float = 0.0) -> Mapping[str, Floats]:
         """As `Runtime.infer`: means of centres, objectness and classes, and of the sides' logarithms, since the mean

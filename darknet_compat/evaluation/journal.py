@@ -20,6 +20,7 @@ import numpy as np
 
 from darknet_compat import __version__
 from darknet_compat.errors import DatasetError, ImageError
+from darknet_compat.evaluation.entries import Composed, Entries
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.results import Detections
 
@@ -31,25 +32,26 @@ _ROW = 4 * 4 + 4 + 4  # box, score, class
 Answer = Detections | Failure
 
 
-def pictures_key(images: Iterable[Any]) -> str:
-    """A checksum of pictures: paths with lengths and times of change, arrays with their bytes."""
+def pictures_key(sources: Iterable[Path | Composed]) -> str:
+    """A checksum of pictures: paths with lengths and times of change; what a data set composes by its title and number,
+    since it composes the same everywhere."""
     digest = hashlib.sha256()
-    for image in images:
-        if isinstance(image, np.ndarray):
-            digest.update(repr(image.shape).encode() + image.tobytes())
-            continue
-        try:
-            state = os.stat(image)
-            text = f"{os.path.realpath(image)}\0{state.st_size}\0{state.st_mtime_ns}\n"
-        except (OSError, ValueError):
-            text = f"{image}\0missing\n"
+    for source in sources:
+        text = f"{source}\0missing\n"
+        if isinstance(source, Composed):
+            text = f"{type(source.dataset).__qualname__}\0{len(source.dataset)}\0{source}\n"
+        else:
+            with contextlib.suppress(OSError, ValueError):
+                state = os.stat(source)
+                text = f"{os.path.realpath(source)}\0{state.st_size}\0{state.st_mtime_ns}\n"
         digest.update(text.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-def key(model: Mapping[str, Any], images: Sequence[Any]) -> str:
+def key(model: Mapping[str, Any], entries: Entries) -> str:
     """A checksum of the model with all its settings, the pictures, and this version."""
-    parts = {"version": __version__, "format": _MAGIC.decode(), "model": model, "pictures": pictures_key(images)}
+    pictures = pictures_key(row.source for row in entries.rows)
+    parts = {"version": __version__, "format": _MAGIC.decode(), "model": model, "pictures": pictures}
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 

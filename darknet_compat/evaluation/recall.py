@@ -66,7 +66,7 @@ def recalls(detector: Detector, entries: Entries, batch: int = 1) -> Iterator[Re
     """
     description = replace(detector.runtime.description, resize="stretch")
     labels = (row.labels for row in entries.rows)
-    for prepared in prepared_batches(entries.images, description, batch):
+    for prepared in prepared_batches(entries.images(), description, batch):
         readable = [item for item in prepared if isinstance(item, Prepared)]
         outputs = detector.runtime.infer(np.stack([item.pixels for item in readable]), THRESH) if readable else {}
         row = 0

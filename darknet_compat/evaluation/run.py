@@ -156,18 +156,17 @@ def detect_all(
     `settings` are `model_key`'s. An interrupted run is taken up at the beginning of a batch, so that every picture
     meets the network in the same company as in one that was not.
     """
-    images = entries.images
-    path = (folder or cache_dir() / "evaluations") / f"{key(settings, images)[:32]}.found"
-    with Journal(path, detector.names, len(images)) as journal:
-        if len(journal.answers) < len(images):
+    path = (folder or cache_dir() / "evaluations") / f"{key(settings, entries)[:32]}.found"
+    with Journal(path, detector.names, len(entries)) as journal:
+        if len(journal.answers) < len(entries):
             journal.keep(len(journal.answers) // batch * batch)
         done = len(journal.answers)
         if progress:
-            progress(done, len(images))
-        for _, answer in detector.stream(images[done:], batch) if done < len(images) else ():
+            progress(done, len(entries))
+        for _, answer in detector.stream(entries.images(done), batch) if done < len(entries) else ():
             journal.append(answer)
             if progress:
-                progress(len(journal.answers), len(images))
+                progress(len(journal.answers), len(entries))
         return gathered(entries, journal.answers)
 
 

@@ -81,9 +81,9 @@ def _time(ready: Sequence[tuple[int, Detector]], entries: Entries) -> Iterator[t
     from darknet_compat.vision.image import decode
 
     pictures = []
-    for source in itertools.islice(itertools.cycle(entries.images), 4 * TIMED):
+    for row in itertools.islice(itertools.cycle(entries.rows), 4 * TIMED):
         try:
-            pictures.append(decode(source)[..., ::-1].copy())
+            pictures.append(decode(row.image)[..., ::-1].copy())
         except ImageError:
             continue
         if len(pictures) == TIMED:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from darknet_compat.datasets.base import Dataset, Labels, Sample
 from darknet_compat.errors import DatasetError
 from darknet_compat.evaluation import journal, run
 from darknet_compat.evaluation.entries import read_entries
@@ -232,3 +233,25 @@ def test_cocos_annotations_keep_their_areas_ids_and_boxes(tmp_path: Path) -> Non
     assert truths.boxes.tolist() == [boxes[2], boxes[0], boxes[1]]
     assert truths.areas.tolist() == pytest.approx([7.5, 5, 0.21]) and truths.crowd.tolist() == [False, True, False]
     assert truths.classes.tolist() == [0, 1, 0] and usual_metric("a.json", entries) == "coco"
+
+
+def test_composed_pictures_are_made_when_they_are_looked_at(detector: Detector, tmp_path: Path) -> None:
+    class Squares(Dataset):
+        title, names = "squares", NAMES
+        made = 0
+
+        def __len__(self) -> int:
+            return 3
+
+        def sample(self, index: int) -> Sample:
+            self.made += 1
+            labels = Labels.drawn([[0.5, 0.5, 1, 1]], [0])
+            return Sample(f"s{index}", np.full((40, 50 + index, 3), 9, np.uint8), labels)
+
+    squares = Squares()
+    entries = read_entries(squares)
+    assert not any(isinstance(row.source, np.ndarray) for row in entries.rows) and squares.made == 3
+    first = run.detect_all(detector, entries, {}, folder=tmp_path / "cache")
+    assert squares.made == 6 and first.sizes.tolist() == [[50, 40], [51, 40], [52, 40]]
+    run.detect_all(Stopping(detector, 0), entries, {}, folder=tmp_path / "cache")  # type: ignore[arg-type]
+    assert squares.made == 6
