@@ -214,12 +214,19 @@ class Original:
         return np.array(self._worker.ask("train", setup.cfg, setup, *arrays, str(Path(out).absolute())), np.float32)
 
     def time_train(
-        self, cfg: PathLike, weights: PathLike | None, images: Array, truths: Array, repeats: int = 1
+        self,
+        cfg: PathLike,
+        weights: PathLike | None,
+        images: Array,
+        truths: Array,
+        repeats: int = 1,
+        *,
+        processor: bool = False,
     ) -> list[float]:
-        """Seconds of each of `repeats` updates, as `train`, on a batch of these rows."""
+        """Seconds of each of `repeats` updates, as `train`, on a batch of these rows; with `processor` of its time."""
         setup = _setup(cfg, weights, rows=len(images), time_steps=1)
         arrays = (np.ascontiguousarray(values, np.float32) for values in (images, truths))
-        return list(self._worker.ask("time_train", setup.cfg, setup, *arrays, repeats))
+        return list(self._worker.ask("time_train", setup.cfg, setup, *arrays, repeats, processor))
 
     def detections(
         self,
