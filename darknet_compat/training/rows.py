@@ -97,7 +97,7 @@ class RowSGD:
         self._begin(state["ratio"])
 
     def _matrix(self) -> Tensor:
-        return self.weights.detach().flatten(1)
+        return self.weights.detach().view(len(self.weights), -1)
 
     def _begin(self, ratio: float) -> None:
         """From here on all rows are up to date; those without a velocity of their own have `ratio` times their weights.

@@ -61,9 +61,9 @@ class Features(nn.Module):
 class SparseHead(nn.Module):
     """The last convolution and its [region], in training: `head(Features(network)(images), truth, seen)`.
 
-    Takes the place of `Losses`, with `Features` in that of the network. The convolution's weights
-    then belong to `rows`, which gathers their gradients; see `SparseSGD`. Not for several processes, whose gradients
-    nobody would add up. Raises TrainingError for a network that it cannot stand for.
+    Takes the place of `Losses`, with `Features` in that of the network, which has to be on its device by then. The
+    convolution's weights now belong to `rows`, which gathers their gradients; see `SparseSGD`. Not for several
+    processes, whose gradients nobody would add up. Raises TrainingError for a network that it cannot stand for.
     """
 
     box_rows: Tensor
@@ -227,7 +227,8 @@ class SparseSGD:
     """`DarknetSGD` of a network whose last convolution belongs to a sparse head: the same updates.
 
     Weights that nobody reads meanwhile are brought up to date by `flush`; so they are before the network computes or
-    gives its state. Raises TrainingError where the cfg asks for `adam` or `clip`, which are not linear.
+    gives its state. When that happens changes how their steps are rounded, and nothing else. Raises TrainingError where
+    the cfg asks for `adam` or `clip`, which are not linear.
     """
 
     def __init__(self, network: Network, head: SparseHead, net: Net | None = None) -> None:

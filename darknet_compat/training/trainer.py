@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -28,6 +28,7 @@ from darknet_compat.training.losses import Losses
 from darknet_compat.training.optimizer import make_optimizer
 from darknet_compat.training.parallel import World, synchronize_normalization, total
 from darknet_compat.training.schedule import current_batch, learning_rate
+from darknet_compat.training.sparse import Features, SparseHead, SparseSGD, worth_sparse
 from darknet_compat.training.truth import Truth
 
 CHECKPOINT = "checkpoint.pt"
@@ -110,9 +111,12 @@ class Trainer:
         self.network = network.train()
         self.net = network.spec.net
         self.batches = batches
-        self.losses = Losses(network)
-        self.optimizer = make_optimizer(network)
-        self.forward: Callable[[Tensor], Any] = self._forward()
+        # The running average reads all weights after every step, and processes would have to exchange rows.
+        sparse = self.world.size == 1 and self.settings.ema is None and worth_sparse(network)
+        head = SparseHead(network) if sparse else None
+        self.losses = head or Losses(network)
+        self.optimizer = SparseSGD(network, head) if head else make_optimizer(network)
+        self.forward: Callable[[Tensor], Any] = self._forward(Features(network) if head else network)
         self.averaged = _averaged(network, self.settings.ema)
         self.seen = network.header.seen
         self.average_loss: float | None = None
@@ -122,12 +126,11 @@ class Trainer:
             self._resume()
         self.started = self.number
 
-    def _forward(self) -> Callable[[Tensor], Any]:
-        """What gives raw outputs and sees to it that gradients meet."""
-        network = self.network
+    def _forward(self, module: nn.Module) -> Callable[[Tensor], Any]:
+        """What gives `module`'s outputs and sees to it that gradients meet."""
         if self.settings.synchronize:
-            synchronize_normalization(network)
-        forward: Callable[[Tensor], Any] = torch.compile(network) if self.settings.compile else network
+            synchronize_normalization(self.network)
+        forward: Callable[[Tensor], Any] = torch.compile(module) if self.settings.compile else module
         if self.world.size == 1:
             return forward
         return DistributedDataParallel(forward)

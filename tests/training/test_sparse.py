@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,15 @@ from torch import Tensor
 from darknet_compat.errors import TrainingError
 from darknet_compat.formats.lower import load_spec
 from darknet_compat.formats.packaged import cfg_dir
+from darknet_compat.network.load import load_network
 from darknet_compat.network.network import Network
+from darknet_compat.training.loader import Batch
 from darknet_compat.training.losses import Losses
 from darknet_compat.training.losses.region import Rule
 from darknet_compat.training.optimizer import make_optimizer
 from darknet_compat.training.rows import RowSGD
 from darknet_compat.training.sparse import Features, SparseHead, SparseSGD, sparsely_trainable, worth_sparse
+from darknet_compat.training.trainer import Settings, Trainer
 from darknet_compat.training.truth import Truth
 from tests.training.losses.making import random_tree
 
@@ -186,3 +190,22 @@ def test_what_cannot_be_trained_so_is_refused(tmp_path: Path) -> None:
         assert not worth_sparse(network)
         with pytest.raises(TrainingError, match=option):
             SparseSGD(network, SparseHead(network))
+
+
+def test_the_trainer_takes_it_and_comes_to_the_same(tmp_path: Path) -> None:
+    """With a running average, which reads all weights after every step, it trains the full head."""
+    trained = {}
+    for name, ema in (("sparse", None), ("full", 0.9)):
+        network = network_of(tmp_path, 300, net="max_batches=6\nburn_in=2")
+        network.load_state_dict({key: torch.full_like(value, 0.02) for key, value in network.state_dict().items()})
+
+        def batches(start: int) -> Iterator[Batch]:
+            return (Batch(*batch(number, 300), number, ()) for number in range(start, 100))
+
+        settings = Settings(device="cpu", ema=ema, checkpoint_every=4)
+        trainer = Trainer(network, batches, tmp_path / name, name="tree", settings=settings)
+        assert isinstance(trainer.losses, SparseHead if name == "sparse" else Losses)
+        assert len(list(trainer.run())) == 6
+        trained[name] = load_network(tmp_path / "small.cfg", tmp_path / name / "tree_final.weights").state_dict()
+    for name, found in trained["sparse"].items():
+        assert off(found, trained["full"][name]) < 1e-5, name
