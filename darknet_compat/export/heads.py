@@ -111,6 +111,13 @@ def splits(spec: NetworkSpec) -> bool:
     return isinstance(head, s.Region) and head.classes >= SPLIT_FROM and splittable(spec)
 
 
+def whole_parts(spec: NetworkSpec, candidates: int) -> int:
+    """As many candidates, rounded up so that each anchor has an equal part (`SplitRegion.static`)."""
+    region = spec.layers[-1]
+    assert isinstance(region, s.Region)
+    return region.num * -(-candidates // region.num)
+
+
 def trace(
     graph: Graph, module: nn.Module, shapes: Sequence[tuple[int, ...]], inputs: Sequence[str], dynamic: bool
 ) -> list[str]:

@@ -63,10 +63,13 @@ class SplitRegion(nn.Module):
         box_weights = weights[:, : self.box_entries].flatten(0, 1)[:, :, None, None]
         self.register_buffer("box_weights", box_weights, persistent=False)  # [num·(coords + 1), channels, 1, 1]
         self.register_buffer("box_biases", biases[:, : self.box_entries].flatten(), persistent=False)
+        class_weights, class_biases = weights[:, self.box_entries :], biases[:, self.box_entries :]
+        if region.tree is not None:  # so that its softmax need not rearrange every candidate's classes
+            class_weights, class_biases = class_weights[:, region.tree.order], class_biases[:, region.tree.order]
         # Lying this way, they are read once from end to end for a few candidates; the other way takes twice the time.
-        class_weights = weights[:, self.box_entries :].transpose(1, 2).contiguous()
+        class_weights = class_weights.transpose(1, 2).contiguous()
         self.register_buffer("class_weights", class_weights, persistent=False)  # [num, channels, C]
-        self.register_buffer("class_biases", biases[:, self.box_entries :], persistent=False)  # [num, C]
+        self.register_buffer("class_biases", class_biases, persistent=False)  # [num, C]
 
     def forward(self, features: Tensor, thresh: float = 0.0) -> Candidates:
         """What the last convolution reads, [N, channels, H, W] → the candidates with objectness above `thresh`."""
@@ -84,27 +87,30 @@ class SplitRegion(nn.Module):
             if len(image):
                 there = cells[image, chosen[image, rank] % area]  # [M, channels]
                 classes[image, rank] = self._class_logits(there, anchor).float()  # [M, C]
-        return Candidates(xywh, objectness, self.region.activate_classes(classes, -1), (counts - kept).clamp_min(0))
+        return Candidates(xywh, objectness, self._activate(classes), (counts - kept).clamp_min(0))
 
     def static(self, features: Tensor) -> Candidates:
-        """The same for an exported graph: always `limit` candidates, and no shape that depends on data.
+        """The same for an exported graph: always as many candidates, and no shape that depends on data.
 
-        Each anchor's rows meet every candidate, and the candidate's own anchor's answer is taken.
+        Each anchor has an equal part of `limit`, rounded up, for its own best; anchor by anchor, each best first. So
+        every row of features meets its own anchor's weights only.
         """
         xywh, objectness = self.objects(features)
+        num, area = self.region.spec.num, features.shape[2] * features.shape[3]
+        each = -(-self.limit // num)
         # In an export a size is no number; who exports makes `limit` small enough for every size.
-        limit = self.limit if torch.onnx.is_in_onnx_export() else min(self.limit, objectness.shape[1])
-        objectness, chosen = objectness.topk(limit)  # [N, K]
-        area = features.shape[2] * features.shape[3]
-        anchor, cell = chosen // area, chosen % area  # [N, K]
+        each = each if torch.onnx.is_in_onnx_export() else min(each, area)
+        objectness, cell = objectness.reshape(features.shape[0], num, -1).topk(each)  # [N, num, K/num]
         cells = features.flatten(2).transpose(1, 2)  # [N, H·W, channels]
-        there = cells.gather(1, cell[..., None].expand(-1, -1, features.shape[1]))  # [N, K, channels]
-        logits = torch.zeros((), dtype=features.dtype, device=features.device)
-        for number in range(self.region.spec.num):
-            logits = torch.where((anchor == number)[..., None], self._class_logits(there, number), logits)
-        classes = self.region.activate_classes(logits.float(), -1)  # [N, K, C]
-        dropped = torch.zeros_like(anchor[:, 0])
-        return Candidates(xywh.gather(1, chosen[..., None].expand(-1, -1, 4)), objectness, classes, dropped)
+        chosen = cell.flatten(1)[..., None]  # [N, K, 1]
+        there = cells.gather(1, chosen.expand(-1, -1, features.shape[1]))  # [N, K, channels]
+        # Not one product of all anchors' weights: runtimes lay out matrices beforehand, but not stacks of them.
+        logits = torch.cat([self._class_logits(part, anchor) for anchor, part in enumerate(there.split(each, 1))], 1)
+        classes = self._activate(logits.float())  # [N, K, C]
+        boxes = xywh.reshape(features.shape[0], num, -1, 4)  # [N, num, H·W, 4]
+        boxes = boxes.gather(2, cell[..., None].expand(-1, -1, -1, 4)).flatten(1, 2)  # [N, K, 4]
+        dropped = torch.zeros_like(chosen[:, 0, 0])
+        return Candidates(boxes, objectness.flatten(1), classes, dropped)
 
     def objects(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes [N, D, 4] and objectness [N, D] of every candidate, in float32."""
@@ -114,3 +120,9 @@ class SplitRegion(nn.Module):
     def _class_logits(self, there: Tensor, anchor: int) -> Tensor:
         """Features [..., channels] → the logits of one anchor's classes, [..., C]."""
         return there @ self.get_buffer("class_weights")[anchor] + self.get_buffer("class_biases")[anchor]
+
+    def _activate(self, logits: Tensor) -> Tensor:
+        """Logits [N, K, C] as the weights lie here → probabilities in the classes' own order."""
+        if self.region.tree is not None:
+            return self.region.tree.ordered(logits)
+        return self.region.activate_classes(logits, -1)

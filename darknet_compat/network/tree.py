@@ -16,37 +16,43 @@ from darknet_compat.formats.wordtree import WordTree
 class TreeSoftmax(nn.Module):
     """A softmax over each group of siblings (paper section 4; original, CUDA build: `softmax_tree`).
 
-    Groups of up to 1, 2, 4, 8, … siblings are laid out side by side as columns of that length, so that one softmax does
-    all groups of about a size and padding never more than doubles the work.
+    Groups of the same size lie side by side once the nodes are in `order`, so that one softmax does all of them.
     """
+
+    order: Tensor
+    place: Tensor
 
     def __init__(self, tree: WordTree, temperature: float = 1.0) -> None:
         super().__init__()
         self.temperature = temperature
-        lengths = 2 ** np.ceil(np.log2(tree.group_sizes)).astype(np.int64)
-        place = np.empty(len(tree), np.int64)  # where each node stands once all rows are flattened
-        used = 0
-        for number, length in enumerate(np.unique(lengths)):
-            groups = np.flatnonzero(lengths == length)
-            column = np.arange(length)
-            inside = column < tree.group_sizes[groups, None]
-            nodes = np.where(inside, tree.group_offsets[groups, None] + column, len(tree)).T  # [length, groups]
-            place[nodes[inside.T]] = used + np.flatnonzero(inside.T)
-            used += nodes.size
-            self.register_buffer(f"nodes{number}", torch.from_numpy(nodes.reshape(-1)), persistent=False)
-        self.lengths = [int(length) for length in np.unique(lengths)]
-        self.register_buffer("place", torch.from_numpy(place), persistent=False)
+        sizes = tree.group_sizes[tree.groups]  # [nodes], each node's group's
+        order = np.argsort(sizes, kind="stable")
+        place = np.empty_like(order)
+        place[order] = np.arange(len(tree))
+        self.register_buffer("order", torch.from_numpy(order), persistent=False)  # [nodes]
+        self.register_buffer("place", torch.from_numpy(place), persistent=False)  # where each node stands in it
+        found, counts = np.unique(sizes, return_counts=True)
+        self.sizes, self.counts = found.tolist(), counts.tolist()
 
     def forward(self, x: Tensor, dim: int = -1) -> Tensor:
         """Logits with the nodes along `dim` → each node's probability given its parent, the same shape."""
+        return self.ordered(x.index_select(dim, self.order), dim)
+
+    def ordered(self, x: Tensor, dim: int = -1) -> Tensor:
+        """The same of logits whose nodes are in `order`; the result is in the tree's own order."""
         dim %= x.dim()
         x = x if self.temperature == 1 else x / self.temperature
-        x = torch.cat([x, torch.full_like(x.narrow(dim, 0, 1), -torch.inf)], dim)  # nodes + 1
+        before, after = x.shape[:dim], x.shape[dim + 1 :]
         parts = []
-        for number, length in enumerate(self.lengths):
-            columns = x.index_select(dim, self.get_buffer(f"nodes{number}")).unflatten(dim, (length, -1))
-            parts.append(columns.softmax(dim).flatten(dim, dim + 1))  # length·groups
-        return torch.cat(parts, dim).index_select(dim, self.get_buffer("place"))  # nodes
+        for size, nodes, part in zip(self.sizes, self.counts, x.split(self.counts, dim), strict=True):
+            # By reshape, since after unflatten and flatten a traced height and width would be constants.
+            groups = part.reshape(*before, nodes // size, size, *after)  # [..., groups, size, ...]
+            parts.append(groups.softmax(dim + 1).reshape(*before, nodes, *after))
+        x = torch.cat(parts, dim)
+        if dim and dim == x.dim() - 1 and torch.onnx.is_in_onnx_export():
+            # Runtimes move rows of many values faster than single ones, even with turning them there and back.
+            return x.transpose(dim - 1, dim).index_select(dim - 1, self.place).transpose(dim - 1, dim)
+        return x.index_select(dim, self.place)
 
 
 class TreeProbabilities(nn.Module):

@@ -117,7 +117,7 @@ def test_a_split_head_has_its_products_in_float16(tmp_path: Path) -> None:
     cfg = tmp_path / "many.cfg"
     cfg.write_text(region(300, "softmax=1"))
     network = like_trained(seeded(cfg))
-    path, model = halved(network, tmp_path, candidates=60)
+    path, model = halved(network, tmp_path, candidates=72)  # all there are
     types = kinds(model)
     products = [node for node in model.graph.node if layer_of(node.name) == "region" and node.op_type in PRODUCTS]
     assert len(products) > 1
@@ -129,7 +129,7 @@ def test_a_split_head_has_its_products_in_float16(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_yolo9000(tmp_path: Path) -> None:
     network = like_trained(seeded(SHIPPED / "yolo9000.cfg", (320, 320)))
-    path, _ = halved(network, tmp_path)
+    path, _ = halved(network, tmp_path, candidates=300)  # all there are
     candidates_near(network, path, pictures(3, 320, 320))
 
 

@@ -66,8 +66,28 @@ def test_candidates_are_the_full_heads(network: Network, thresh: float) -> None:
         x = images(seed)
         full = network.layers[-1].boxes(network.layers[-1](network(x)), (96, 64))
         (features,) = network.outputs_of(x, [0])
-        for found in (split_of(network, 999)(features, thresh), split_of(network, 999).static(features)):
+        for found in (split_of(network, 999)(features, thresh), best_first(split_of(network, 999).static(features))):
             check(found, full, thresh)
+
+
+def best_first(found: Candidates) -> Candidates:
+    """Of those that come anchor by anchor."""
+    order = torch.argsort(found.objectness, dim=1, descending=True, stable=True)
+    parts = [part.take_along_dim(order.reshape(*order.shape, *[1] * (part.dim() - 2)), 1) for part in found[:3]]
+    return Candidates(*parts, found.dropped)
+
+
+@torch.no_grad()
+def test_in_an_export_each_anchor_has_a_part_of_the_limit(network: Network) -> None:
+    (features,) = network.outputs_of(images(0), [0])
+    everything = split_of(network, 999).static(features)
+    cells = everything.objectness.shape[1] // 3
+    few = split_of(network, 7).static(features)  # 3 each: the next whole part
+    assert few.classes.shape == (2, 9, everything.classes.shape[2])
+    for anchor in range(3):
+        theirs, ours = slice(anchor * cells, anchor * cells + 3), slice(3 * anchor, 3 * anchor + 3)
+        for name in ("xywh", "objectness", "classes"):
+            torch.testing.assert_close(getattr(few, name)[:, ours], getattr(everything, name)[:, theirs])
 
 
 def check(found: Candidates, full: Candidates, thresh: float) -> None:
