@@ -16,6 +16,8 @@ from darknet_compat.errors import BackendError
 from darknet_compat.export.heads import splits
 from darknet_compat.export.onnx import export_onnx
 from darknet_compat.export.probe import probe
+from darknet_compat.export.trt import load_tensorrt
+from darknet_compat.formats.spec import Detection
 from darknet_compat.inference.backends import open_runtime
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
@@ -28,7 +30,7 @@ from darknet_compat.parity.seeded import seed_weights
 from darknet_compat.runtime.base import Floats, Precision, Resize
 from darknet_compat.runtime.exported import ExportedRuntime
 
-ENGINES = ("onnxruntime", "openvino")
+ENGINES = ("onnxruntime", "openvino", "tensorrt")
 """What runs the exported file, in the order of the chain."""
 
 
@@ -136,6 +138,7 @@ def stage_parity(
         if weights is None:
             fresh = load_network(cfg, batchnorm="cpu", size=size)
             seed_weights(fresh, seed)
+            _calm(fresh)
             weights = folder / "seeded.weights"
             save_weights(fresh, weights)
         network = load_network(cfg, weights, batchnorm="cpu", size=size)
@@ -153,15 +156,35 @@ def stage_parity(
     return Chain(str(cfg), named, pixels, tuple(map(str, pictures)), answering.thresh, tuple(stages), tuple(not_run))
 
 
+@torch.no_grad()
+def _calm(network: Network) -> None:
+    """Bring the raw values of a [detection] head near 0..1, where training leaves them: nothing else bounds them, and
+    a box many times as large as the picture would be compared in pixels."""
+    if network.spec.heads and isinstance(network.spec.heads[-1], Detection):
+        last = [slot for slot, _ in network.slots() if slot.name == "weights"][-1]
+        network.parameter(last).mul_(0.25)
+
+
 def _engines(precision: str) -> Iterator[tuple[str, str]]:
     """Each engine, and why it is not run, if it is not."""
     for engine in ENGINES:
-        if find_spec(engine) is None:
-            yield engine, f"not installed: pip install 'darknet-compat[{engine}]'"
+        if why := _unable(engine):
+            yield engine, why
         elif ("torch", engine, precision) not in TOLERANCES or ("torch", engine, precision) not in ANSWERS:
             yield engine, f"no tolerance stands for it in {precision}"
         else:
             yield engine, ""
+
+
+def _unable(engine: str) -> str:
+    """Why an engine cannot run here at all; empty where it can."""
+    if engine == "tensorrt":
+        try:
+            load_tensorrt()
+        except BackendError as error:
+            return str(error)
+        return ""
+    return "" if find_spec(engine) else f"not installed: pip install 'darknet-compat[{engine}]'"
 
 
 @dataclass
