@@ -20,11 +20,11 @@ the threshold and found no room."""
 def limit_candidates(model: ModelProto, limit: int, least: tuple[int, ...]) -> bool:
     """Make a graph give only the `limit` best boxes by objectness, in place, and `every_objectness` beside them.
 
-    Returns whether it was changed: not where the graph does so already, gives no boxes, or has no more than `limit` of
-    them for an input of the shape `least`.
+    Returns whether it was changed: not where the graph does so already, gives anything but boxes (a probe's layers,
+    say), or has no more than `limit` of them for an input of the shape `least`.
     """
     outputs = {output.name: output for output in model.graph.output}
-    if EVERY in outputs or not outputs.keys() >= set(BOXES) or box_count(model, least) <= limit:
+    if outputs.keys() != set(BOXES) or box_count(model, least) <= limit:
         return False
     graph = model.graph
     head = next(node.name for node in graph.node if "objectness" in node.output).partition("/")[0]

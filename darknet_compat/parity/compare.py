@@ -38,6 +38,8 @@ ANSWERS: dict[tuple[str, str, str], Apart] = {
     ("definition", "torch", "fp32"): Apart(0.002, 0.5),
     ("torch", "onnxruntime", "fp32"): Apart(0.002, 0.5),
     ("torch", "openvino", "fp32"): Apart(0.002, 0.5),
+    ("torch", "tensorrt", "fp32"): Apart(0.005, 1.0),
+    ("torch", "tensorrt", "fp16"): Apart(0.03, 5.0),
 }
 """The same for detections and classes, which have to be the same ones."""
 

@@ -198,3 +198,32 @@ def test_layers_and_memory_can_be_asked_for_in_python(cfg: Path, tmp_path: Path)
     assert engine_layers(runtime)[0].name == "0 convolutional/Conv"
     assert context_memory(runtime) == [1 << 20] * 2
     runtime.close()
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("layers", [False, True])
+def test_the_chain_reaches_tensorrt(layers: bool, cfg: Path, photos: list[Path]) -> None:
+    from darknet_compat.parity.stages import stage_parity
+
+    chain = stage_parity(cfg, None, photos[:1], layers=layers)
+    assert [stage.stage for stage in chain.stages] == ["torch", "onnxruntime", "openvino", "tensorrt"]
+    assert chain.passed and not chain.not_run
+    assert len(chain.stages[-1].rows) == len(chain.stages[1].rows)
+
+
+def test_the_first_layer_that_departs_is_found_in_an_engine(cfg: Path, tmp_path: Path) -> None:
+    import onnx
+
+    from darknet_compat.parity.bisect import first_departing
+
+    network = load_network(cfg, cfg.with_suffix(".weights")).eval()
+    export_onnx(network, tmp_path / "m.onnx")
+    images = np.random.default_rng(0).random((1, 3, 64, 96), np.float32)
+    assert first_departing(network, tmp_path / "m.onnx", images, "tensorrt") is None
+    model = onnx.load(tmp_path / "m.onnx")
+    for tensor in model.graph.initializer:
+        if tensor.name == "1 convolutional/weights":
+            tensor.CopyFrom(onnx.numpy_helper.from_array(2 * onnx.numpy_helper.to_array(tensor), tensor.name))
+    onnx.save(model, tmp_path / "m.onnx")
+    found = first_departing(network, tmp_path / "m.onnx", images, "tensorrt")
+    assert found is not None and found.name == "1 convolutional"
