@@ -17,7 +17,6 @@ from darknet_compat.export.heads import splits
 from darknet_compat.export.onnx import export_onnx
 from darknet_compat.export.probe import probe
 from darknet_compat.export.trt import load_tensorrt
-from darknet_compat.export.trt import load_tensorrt
 from darknet_compat.formats.spec import Detection
 from darknet_compat.inference.backends import open_runtime
 from darknet_compat.network.load import load_network, save_weights
@@ -175,17 +174,6 @@ def _engines(precision: str) -> Iterator[tuple[str, str]]:
             yield engine, f"no tolerance stands for it in {precision}"
         else:
             yield engine, ""
-
-
-def _unable(engine: str) -> str:
-    """Why an engine cannot run here at all; empty where it can."""
-    if engine == "tensorrt":
-        try:
-            load_tensorrt()
-        except BackendError as error:
-            return str(error)
-        return ""
-    return "" if find_spec(engine) else f"not installed: pip install 'darknet-compat[{engine}]'"
 
 
 def _unable(engine: str) -> str:
