@@ -24,10 +24,12 @@ from darknet_compat.cli.options import (
     PrecisionMode,
     ResizeMode,
     Rule,
+    RunMode,
+    Threads,
     Verbose,
     Weights,
 )
-from darknet_compat.cli.pictures import Answers, answer_all, find_pictures
+from darknet_compat.cli.pictures import Answers, answer_all, find_pictures, mode_for
 
 if TYPE_CHECKING:
     from darknet_compat.inference.classifier import Classifier
@@ -57,6 +59,8 @@ def classify(
     precision: PrecisionMode = Precision.fp32,
     backend: BackendName = Backend.auto,
     batch: Batch = 1,
+    mode: RunMode = None,
+    threads: Threads = None,
     verbose: Verbose = False,
     json: Json = False,
 ) -> None:
@@ -81,6 +85,8 @@ def classify(
             precision=precision.value,
             size=size,
             resize=resize.value if resize else None,
+            mode=mode_for(pictures, mode),
+            threads=threads,
             hier_thresh=hier_thresh,
             hierarchy=hierarchy.value,
             level=level,

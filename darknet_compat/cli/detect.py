@@ -25,11 +25,13 @@ from darknet_compat.cli.options import (
     PrecisionMode,
     ResizeMode,
     Rule,
+    RunMode,
+    Threads,
     Verbose,
     Weights,
     parse_fraction,
 )
-from darknet_compat.cli.pictures import Answers, answer_all, find_pictures, output_paths
+from darknet_compat.cli.pictures import Answers, answer_all, find_pictures, mode_for, output_paths
 
 if TYPE_CHECKING:
     from darknet_compat.inference.answering import Answering
@@ -75,6 +77,8 @@ def detect(
     precision: PrecisionMode = Precision.fp32,
     backend: BackendName = Backend.auto,
     batch: Batch = 1,
+    mode: RunMode = None,
+    threads: Threads = None,
     out: Out = None,
     verbose: Verbose = False,
     json: Json = False,
@@ -108,6 +112,8 @@ def detect(
             nms=nms,
             size=size,
             resize=resize.value if resize else None,
+            mode=mode_for(pictures, mode),
+            threads=threads,
             progress=progress,
         )
 

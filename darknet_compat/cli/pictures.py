@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import typer
 
 from darknet_compat.cli import terminal
-from darknet_compat.cli.options import Size, explaining
+from darknet_compat.cli.options import Mode, Size, explaining
 from darknet_compat.errors import ImageError
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ SUFFIXES = frozenset(
 
 WRITTEN = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """Suffixes that annotated copies keep; all others become .jpg."""
+
+MANY = 32
+"""From how many pictures on several are worked on at a time."""
 
 _NOT_PICTURES = {".weights": "--weights", ".names": "--names"}
 
@@ -174,6 +177,11 @@ def answer_all(
             else:
                 show(ready, picture, answer, seconds)
     answers.finish()
+
+
+def mode_for(pictures: Sequence[Path], asked: Mode | None) -> Literal["latency", "throughput"]:
+    """The mode that was asked for, else what suits so many pictures."""
+    return asked.value if asked else "throughput" if len(pictures) >= MANY else "latency"
 
 
 def timed(answers: Iterator[_Answer], batch: int) -> Iterator[tuple[_Answer, float]]:

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 
-from darknet_compat.inference.batch import Failure, Prepared, prepared_batches
+from darknet_compat.inference.batch import Failure, Prepared, attempt, prepared_batches, worked_off
 from darknet_compat.inference.model import Model
 from darknet_compat.runtime.base import Floats
 
@@ -55,10 +55,20 @@ class Answering(ABC, Generic[Answer]):
         """Each picture with its answer, or with the Failure that says why it could not be read; in order.
 
         `batch` of them go through the network at once, while the next ones are read: up to twice `batch` sources are
-        taken ahead of the picture that is answered.
+        taken ahead of the picture that is answered. In mode "throughput" several threads (`Runtime.streams`) each read
+        a batch, run the network and make answers of what it gives, and two batches more than that are taken ahead.
         """
-        for prepared in prepared_batches(sources, self.runtime.description, batch):
-            yield from self._answers(prepared)
+        description, streams = self.runtime.description, self.runtime.streams
+        if streams == 1:
+            for prepared in prepared_batches(sources, description, batch):
+                yield from self._answers(prepared)
+            return
+
+        def work(group: list[Source]) -> list[tuple[Source, Answer | Failure]]:
+            return self._answers([attempt(source, description) for source in group])
+
+        for answers in worked_off(sources, work, batch, streams):
+            yield from answers
 
     def _answers(self, batch: list[Prepared | Failure]) -> list[tuple[Source, Answer | Failure]]:
         readable = [item for item in batch if isinstance(item, Prepared)]

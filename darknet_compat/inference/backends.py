@@ -17,7 +17,7 @@ from darknet_compat.formats.artefact import Input
 from darknet_compat.formats.catalog import cache_dir
 from darknet_compat.formats.fetch.checksum import file_checksums
 from darknet_compat.formats.lower import load_spec
-from darknet_compat.runtime.base import Precision, Resize, Runtime
+from darknet_compat.runtime.base import Mode, Precision, Resize, Runtime
 from darknet_compat.runtime.exported import computed_in, read_artefact
 
 BACKENDS = ("auto", "torch", "onnxruntime", "openvino", "tensorrt")
@@ -33,8 +33,22 @@ class Choice:
     why: str
 
 
+@dataclass(frozen=True)
+class Use:
+    """How a model is going to be used: many pictures or one at a time, on how many cores (None: all)."""
+
+    mode: Mode = "latency"
+    threads: int | None = None
+
+
 def open_runtime(
-    model: Path, weights: Path | None, backend: str, precision: Precision, size: Size, resize: Resize | None
+    model: Path,
+    weights: Path | None,
+    backend: str,
+    precision: Precision,
+    size: Size,
+    resize: Resize | None,
+    use: Use = Use(),
 ) -> tuple[Runtime, Choice]:
     """Make `model`, a `.cfg`, an `.onnx` or an `.engine`, ready to run.
 
@@ -47,38 +61,64 @@ def open_runtime(
     exported = model.suffix.lower() == ".onnx"
     if exported:
         precision = computed_in(read_artefact(model), str(model), precision)
-    choice = choose(exported, backend, precision)
+    elif precision == "int8":
+        raise BackendError(
+            f"{model}: int8 takes a file made for it: `darknet-compat export {model.name} --precision int8 --calibrate"
+            " PICTURES`"
+        )
+    choice = choose(exported, backend, precision, use.mode)
     if exported:
-        return _run_exported(model, choice.backend, precision, size, resize), choice
+        return _run_exported(model, choice.backend, precision, size, resize, use), choice
     if weights is None:
         beside = model.with_suffix(".weights").name
         raise CatalogError(f"{model}: no weights are named, and there is no {beside} beside it")
     if choice.backend == "torch":
-        return _run_torch(model, weights, precision, size, resize), choice
+        return _run_torch(model, weights, precision, size, resize, use), choice
     _need(choice.backend)
     # Where the layers are rounded anyway, so may pixels be, and travel to the GPU as bytes.
     pixels: Input = "uint8" if choice.backend == "tensorrt" and precision != "fp32" else "float"
-    path = cached_export(model, weights, size, pixels)
-    return _run_exported(path, choice.backend, precision, size, resize), choice
+    try:
+        path = cached_export(model, weights, size, pixels)
+    except BackendError as error:
+        if backend != "auto":
+            raise
+        return _run_torch(model, weights, precision, size, resize, use), Choice("torch", str(error))
+    return _run_exported(path, choice.backend, precision, size, resize, use), choice
 
 
-def choose(exported: bool, backend: str, precision: Precision) -> Choice:
-    """What `backend` means for a model: itself, or with "auto" the best that is installed and can do it."""
+def choose(exported: bool, backend: str, precision: Precision, mode: Mode = "latency") -> Choice:
+    """What `backend` means for a model: itself, or with "auto" the best that is installed and can do it.
+
+    For many pictures (mode "throughput") a `.cfg` is worth being exported into the cache, unless there is a GPU.
+    """
     if backend == "torch" and exported:
         raise BackendError("backend: torch runs a .cfg and its .weights, not an .onnx; onnxruntime and openvino do")
     if backend != "auto":
         return Choice(backend, "as asked for")
-    if not exported:
-        return Choice(
-            "torch", "a .cfg runs without being exported first; --backend onnxruntime is faster for many pictures"
-        )
+    if not exported and mode == "latency":
+        return Choice("torch", "a .cfg runs without being exported first, which pays for many pictures")
+    if not exported and (why_not := _stays_with_torch(precision)):
+        return Choice("torch", why_not)
     for name, why in _BEST.get(precision, ()):
         if _installed(name):
-            return Choice(name, why)
+            return Choice(
+                name, why if exported else f"exported into {cache_dir()}, which pays for many pictures; {why}"
+            )
     if _installed("onnxruntime") or _installed("openvino"):
         able = "openvino: pip install 'darknet-compat[openvino]'" if precision == "bf16" else "torch and the .cfg"
         raise BackendError(f"precision: an .onnx in {precision} needs {able}")
     raise BackendError("neither onnxruntime nor openvino is installed: pip install 'darknet-compat[onnxruntime]'")
+
+
+def _stays_with_torch(precision: Precision) -> str | None:
+    """Why a `.cfg` is run by torch although there are many pictures; None where exporting it is better."""
+    if not all(map(_installed, ("onnx", "onnxslim"))):
+        return "to export a .cfg for another runtime, 'darknet-compat[onnx]' has to be installed"
+    if not any(_installed(name) for name, _ in _BEST.get(precision, ())):
+        return f"no other runtime for {precision} is installed"
+    import torch
+
+    return "there is a GPU, which it uses" if torch.cuda.is_available() else None
 
 
 _LEFT = "of what is installed it is what runs an .onnx in {}"
@@ -144,18 +184,22 @@ def _usable(path: Path) -> bool:
         return False
 
 
-def _run_torch(cfg: Path, weights: Path, precision: Precision, size: Size, resize: Resize | None) -> Runtime:
+def _run_torch(cfg: Path, weights: Path, precision: Precision, size: Size, resize: Resize | None, use: Use) -> Runtime:
     try:
         from darknet_compat.network.load import load_network
-        from darknet_compat.runtime.torch import TorchRuntime
+        from darknet_compat.runtime.torch import TorchRuntime, set_threads
     except ModuleNotFoundError as error:
         raise BackendError(f"{error.name} is not installed: pip install 'darknet-compat[torch]'") from None
+    if use.threads is not None:
+        set_threads(use.threads)
     return TorchRuntime(load_network(cfg, weights, size=size), precision=precision, resize=resize)
 
 
-def _run_exported(model: Path, backend: str, precision: Precision, size: Size, resize: Resize | None) -> Runtime:
+def _run_exported(
+    model: Path, backend: str, precision: Precision, size: Size, resize: Resize | None, use: Use
+) -> Runtime:
     _need(backend)
-    return _resized(_RUNTIMES[backend](model, precision, size), resize)
+    return _resized(_RUNTIMES[backend](model, precision, size, use), resize)
 
 
 def _run_engine(model: Path, backend: str, size: Size, resize: Resize | None) -> tuple[Runtime, Choice]:
@@ -174,19 +218,19 @@ def _resized(runtime: Runtime, resize: Resize | None) -> Runtime:
     return runtime
 
 
-def _onnxruntime(model: Path, precision: Precision, size: Size) -> Runtime:
+def _onnxruntime(model: Path, precision: Precision, size: Size, use: Use) -> Runtime:
     from darknet_compat.runtime.onnxruntime import OnnxRuntime
 
-    return OnnxRuntime(model, precision=precision, size=size)
+    return OnnxRuntime(model, precision=precision, size=size, threads=use.threads, mode=use.mode)
 
 
-def _openvino(model: Path, precision: Precision, size: Size) -> Runtime:
+def _openvino(model: Path, precision: Precision, size: Size, use: Use) -> Runtime:
     from darknet_compat.runtime.openvino import OpenVinoRuntime
 
-    return OpenVinoRuntime(model, precision=precision, size=size)
+    return OpenVinoRuntime(model, precision=precision, size=size, threads=use.threads, mode=use.mode)
 
 
-def _tensorrt(model: Path, precision: Precision, size: Size) -> Runtime:
+def _tensorrt(model: Path, precision: Precision, size: Size, use: Use) -> Runtime:
     try:
         from darknet_compat.inference.engines import cached_engine
         from darknet_compat.runtime.tensorrt import TensorRtRuntime
@@ -195,7 +239,7 @@ def _tensorrt(model: Path, precision: Precision, size: Size) -> Runtime:
     return TensorRtRuntime(cached_engine(model, precision, size), size=size)  # type: ignore[arg-type]
 
 
-_RUNTIMES: dict[str, Callable[[Path, Precision, Any], Runtime]] = {
+_RUNTIMES: dict[str, Callable[[Path, Precision, Any, Use], Runtime]] = {
     "onnxruntime": _onnxruntime,
     "openvino": _openvino,
     "tensorrt": _tensorrt,

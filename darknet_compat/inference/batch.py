@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from darknet_compat.runtime.base import Description
 from darknet_compat.vision.image import Placement, decode, letterbox, stretch
 from darknet_compat.vision.opencv import opencv
 
+_Result = TypeVar("_Result")
 _FITTINGS = {"letterbox": letterbox, "stretch": stretch}
 
 
@@ -52,6 +53,15 @@ def prepare(source: Any, description: Description) -> Prepared:
     return Prepared(source, pixels, placement)
 
 
+def attempt(source: Any, description: Description) -> Prepared | Failure:
+    """The same, or why it failed."""
+    try:
+        return prepare(source, description)
+    except ImageError as error:
+        # Without its traceback, which would keep what was read of the file.
+        return Failure(source, ImageError(str(error)))
+
+
 def prepared_batches(
     sources: Iterable[Any], description: Description, batch: int = 1
 ) -> Iterator[list[Prepared | Failure]]:
@@ -60,20 +70,11 @@ def prepared_batches(
     Up to twice `batch` sources are taken ahead of the picture that is being used. Raises BackendError for a batch of
     none.
     """
-    if batch < 1:
-        raise BackendError(f"batch: expected 1 or more pictures, found {batch}")
-
-    def attempt(source: Any) -> Prepared | Failure:
-        try:
-            return prepare(source, description)
-        except ImageError as error:
-            # Without its traceback, which would keep what was read of the file.
-            return Failure(source, ImageError(str(error)))
-
+    _expect_some(batch)
     remaining = iter(sources)
     first = list(itertools.islice(remaining, 2))
     if len(first) < 2:  # one picture needs no threads
-        yield from ([attempt(source)] for source in first)
+        yield from ([attempt(source, description)] for source in first)
         return
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         ahead: deque[Future[Prepared | Failure]] = deque()
@@ -81,10 +82,39 @@ def prepared_batches(
         try:
             while True:
                 wanted = 2 * batch - len(ahead)
-                ahead.extend(pool.submit(attempt, source) for source in itertools.islice(chained, wanted))
+                ahead.extend(pool.submit(attempt, source, description) for source in itertools.islice(chained, wanted))
                 if not ahead:
                     return
                 yield [ahead.popleft().result() for _ in range(min(batch, len(ahead)))]
         finally:
             for future in ahead:  # of whoever stops listening
                 future.cancel()
+
+
+def worked_off(
+    sources: Iterable[Any], work: Callable[[list[Any]], _Result], batch: int, workers: int
+) -> Iterator[_Result]:
+    """What `work` makes of groups of `batch` sources, by so many threads at once; in order, the last group smaller.
+
+    At most one group more than there are threads is taken ahead of the one that is being used. Raises BackendError for
+    a batch of none.
+    """
+    _expect_some(batch)
+    remaining = iter(sources)
+    with ThreadPoolExecutor(workers) as pool:
+        ahead: deque[Future[_Result]] = deque()
+        try:
+            while True:
+                while len(ahead) <= workers and (group := list(itertools.islice(remaining, batch))):
+                    ahead.append(pool.submit(work, group))
+                if not ahead:
+                    return
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:  # of whoever stops listening
+                future.cancel()
+
+
+def _expect_some(batch: int) -> None:
+    if batch < 1:
+        raise BackendError(f"batch: expected 1 or more pictures, found {batch}")

@@ -13,7 +13,7 @@ from darknet_compat.inference.batch import Prepared
 from darknet_compat.inference.hierarchy import HierarchyRule, path_steps, top_nodes
 from darknet_compat.inference.model import expect_way_down, load_model
 from darknet_compat.inference.results import Classification
-from darknet_compat.runtime.base import Floats, Precision, Resize
+from darknet_compat.runtime.base import Floats, Mode, Precision, Resize
 
 
 class Classifier(Answering[Classification]):
@@ -38,6 +38,8 @@ class Classifier(Answering[Classification]):
         hierarchy: HierarchyRule = "darknet",
         level: int | None = None,
         leaves: str | Path | None = None,
+        mode: Mode = "latency",
+        threads: int | None = None,
         progress: Progress | None = None,
     ) -> None:
         expect_way_down(hier_thresh, hierarchy, level)
@@ -50,6 +52,8 @@ class Classifier(Answering[Classification]):
             precision=precision,
             size=size,
             resize=resize,
+            mode=mode,
+            threads=threads,
             progress=progress,
         )
         super().__init__(loaded)

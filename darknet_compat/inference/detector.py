@@ -14,7 +14,7 @@ from darknet_compat.inference.hierarchy import HierarchyRule, PathStep, path_ste
 from darknet_compat.inference.model import class_map, expect_fraction, expect_way_down, load_model
 from darknet_compat.inference.results import Detections
 from darknet_compat.inference.select import Criteria, select
-from darknet_compat.runtime.base import Floats, Precision, Resize
+from darknet_compat.runtime.base import Floats, Mode, Precision, Resize
 from darknet_compat.vision.boxes import nms
 
 __all__ = ["Detector", "Source"]
@@ -32,6 +32,9 @@ class Detector(Answering[Detections]):
     With a WordTree a detection names the node at which the way down from the root stops; `hierarchy` says by which rule
     (`HierarchyRule`), `level` how deep at most, 0 being the roots. A `map` names other classes that are nodes of the
     tree: "coco", "imagenet-det", a file with a node's number a line, or such numbers.
+
+    `mode` "throughput" is for `stream`s of many pictures: several at a time, each on few cores, where the backend can
+    share them out (onnxruntime, openvino). `threads` is how many cores to use, by default all.
 
     Can be shared between threads. Raises DarknetCompatError, one line, for whatever is missing or wrong.
     """
@@ -52,6 +55,8 @@ class Detector(Answering[Detections]):
         hierarchy: HierarchyRule = "darknet",
         level: int | None = None,
         map: str | Path | Sequence[int] | None = None,
+        mode: Mode = "latency",
+        threads: int | None = None,
         progress: Progress | None = None,
     ) -> None:
         expect_fraction("thresh", thresh)
@@ -66,6 +71,8 @@ class Detector(Answering[Detections]):
             precision=precision,
             size=size,
             resize=resize,
+            mode=mode,
+            threads=threads,
             progress=progress,
         )
         super().__init__(loaded)

@@ -16,12 +16,15 @@ from darknet_compat.formats.fetch.transfer import Progress
 from darknet_compat.formats.metadata import read_map, read_names
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.textfile import shown
-from darknet_compat.inference.backends import BACKENDS, Choice, open_runtime
+from darknet_compat.inference.backends import BACKENDS, Choice, Use, open_runtime
 from darknet_compat.inference.hierarchy import HierarchyRule
-from darknet_compat.runtime.base import Precision, Resize, Runtime, Task
+from darknet_compat.runtime.base import Mode, Precision, Resize, Runtime, Task
 
 _NAMES_BY_COUNT = {20: "voc.names", 80: "coco.names", 1000: "imagenet1k.names", 9418: "9k.names"}
 """Class lists so widely used that their length tells them; only asked where nothing else names the classes."""
+
+
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -83,16 +86,21 @@ def load_model(
     precision: Precision = "fp32",
     size: int | tuple[int, int] | None = None,
     resize: Resize | None = None,
+    mode: Mode = "latency",
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> Model:
     """What a Detector or Classifier needs. Raises DarknetCompatError, one line, for whatever is missing or wrong."""
     expect_one_of("backend", backend, BACKENDS)
     expect_one_of("precision", precision, get_args(Precision))
+    expect_one_of("mode", mode, get_args(Mode))
     if resize is not None:
         expect_one_of("resize", resize, get_args(Resize))
+    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MOST_THREADS):
+        raise BackendError(f"threads: expected 1 to {MOST_THREADS}, found {threads}")
     sources = locate(model, weights, progress=progress)
     runtime, choice = open_runtime(
-        sources.cfg, sources.weights, backend, precision, _pair(size), resize or sources.resize
+        sources.cfg, sources.weights, backend, precision, _pair(size), resize or sources.resize, Use(mode, threads)
     )
     if runtime.description.task != task:
         other = {"detect": "classify it with Classifier or `classify`", "classify": "use Detector or `detect`"}[task]

@@ -35,6 +35,8 @@ TOP = 5
 class PlainTorch:
     """A network as it is, nothing folded or split: the stage `torch` of the chain. A Runtime."""
 
+    streams = 1
+
     def __init__(self, network: Network, description: Description) -> None:
         self.network, self.description = network, description
 
@@ -75,6 +77,8 @@ def torch_answers(network: Network) -> PlainTorch:
 
 class Fixed:
     """A runtime that gives what it was given, whatever it is asked."""
+
+    streams = 1
 
     def __init__(self, outputs: Mapping[str, Floats], description: Description) -> None:
         self.outputs, self.description = outputs, description

@@ -21,6 +21,10 @@ Resize = Literal["letterbox", "stretch"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 """What the layers compute in. int8 is a property of the file: those in fp32 do not become it by being asked to."""
 
+Mode = Literal["latency", "throughput"]
+"""latency: one picture at a time, as soon as possible, by all cores. throughput: as many pictures a second as possible,
+several at a time, each by few cores, which then seldom wait for one another."""
+
 
 @dataclass(frozen=True)
 class Description:
@@ -41,9 +45,13 @@ class Description:
 
 
 class Runtime(Protocol):
-    """A network ready to run. Safe to share between threads."""
+    """A network ready to run. Safe to share between threads.
+
+    `streams` is how many calls of `infer` at once use the machine best: 1 in mode "latency".
+    """
 
     description: Description
+    streams: int
 
     def infer(self, images: Floats, thresh: float = 0.0) -> Mapping[str, Floats]:
         """Run the network on float32 [N, C, H, W], RGB, 0..1.

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.artefact import Artefact, from_properties
 from darknet_compat.formats.onnxfile import read_top
-from darknet_compat.runtime.base import Description, Floats, Precision
+from darknet_compat.runtime.base import Description, Floats, Mode, Precision
 
 Array = NDArray[Any]
+
+STREAMS = 16
+"""How many inferences at once at most: each holds activations of its own."""
 
 
 def cores() -> int:
@@ -72,8 +75,17 @@ def describe(artefact: Artefact, where: str, precision: Precision, size: tuple[i
     )
 
 
+def layout(mode: Mode, threads: int | None) -> tuple[int, int]:
+    """How many inferences run at once, and how many threads each has, of `threads` in all (None: one a core)."""
+    threads = threads or cores()
+    streams = min(threads, STREAMS) if mode == "throughput" else 1
+    return streams, threads // streams
+
+
 class ExportedRuntime(ABC):
     """An exported model on some engine, which only has to `run` it."""
+
+    streams = 1
 
     def __init__(
         self, path: str | Path, precision: Precision, size: tuple[int, int] | None, artefact: Artefact | None = None

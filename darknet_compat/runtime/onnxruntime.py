@@ -8,12 +8,14 @@ from typing import Any
 import onnxruntime as ort
 
 from darknet_compat.errors import BackendError
-from darknet_compat.runtime.base import Precision
-from darknet_compat.runtime.exported import Array, ExportedRuntime, cores
+from darknet_compat.runtime.base import Mode, Precision
+from darknet_compat.runtime.exported import Array, ExportedRuntime, layout
 
 
 class OnnxRuntime(ExportedRuntime):
     """Runs an exported `.onnx` in float32. Safe to share between threads; `threads` is how many cores it uses (all).
+
+    An int8 file gives its answers, in float32 arithmetic.
 
     Raises BackendError, one line, for what ONNX Runtime cannot load or run.
     """
@@ -25,13 +27,14 @@ class OnnxRuntime(ExportedRuntime):
         precision: Precision = "fp32",
         size: tuple[int, int] | None = None,
         threads: int | None = None,
+        mode: Mode = "latency",
     ) -> None:
         if precision not in ("fp32", "int8"):
             raise BackendError(f"onnxruntime runs in fp32 and int8, not in {precision}; openvino has bf16, torch fp16")
         super().__init__(path, precision, size)
         options = ort.SessionOptions()
         options.log_severity_level = 4  # what goes wrong comes back as an exception
-        options.intra_op_num_threads = threads or cores()
+        self.streams, options.intra_op_num_threads = layout(mode, threads)
         try:
             self.session: Any = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own

@@ -12,8 +12,8 @@ import numpy as np
 import openvino as ov
 
 from darknet_compat.errors import BackendError
-from darknet_compat.runtime.base import Precision
-from darknet_compat.runtime.exported import Array, ExportedRuntime, cores
+from darknet_compat.runtime.base import Mode, Precision
+from darknet_compat.runtime.exported import Array, ExportedRuntime, layout
 
 PRECISIONS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """What layers that the file does not have in int8 compute in. Always told to OpenVINO: its own default is bf16 on
@@ -26,7 +26,7 @@ COMPILED = 8
 class OpenVinoRuntime(ExportedRuntime):
     """Runs an exported `.onnx`, compiled for each shape of input that comes, which is faster than once for all.
 
-    Safe to share between threads; `threads` is how many cores one inference uses (default all). Raises BackendError,
+    Safe to share between threads; `threads` is how many cores it uses (default all). Raises BackendError,
     one line, for what OpenVINO cannot load or run.
     """
 
@@ -37,14 +37,17 @@ class OpenVinoRuntime(ExportedRuntime):
         precision: Precision = "fp32",
         size: tuple[int, int] | None = None,
         threads: int | None = None,
+        mode: Mode = "latency",
     ) -> None:
         if precision not in PRECISIONS:
             raise BackendError(f"openvino runs in {', '.join(PRECISIONS)}, not in {precision}")
         super().__init__(path, precision, size)
+        self.streams, each = layout(mode, threads)
         self.config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads or cores(),
+            "PERFORMANCE_HINT": mode.upper(),
+            "NUM_STREAMS": self.streams,
+            "INFERENCE_NUM_THREADS": self.streams * each,
         }
         self._core = ov.Core()
         self._lock = threading.Lock()

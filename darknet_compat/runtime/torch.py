@@ -43,8 +43,11 @@ class TorchRuntime:
     """Runs a Network, batch normalization folded; the heads in float32 whatever the precision of the layers below.
 
     `network` is copied, and may be trained on. `device` is torch's name for one; by default a GPU if there is one.
+    `streams` is 1: torch's threads are the process's own, and not shared out.
     With many classes, only `candidates` cells and anchors an image get class probabilities (`network.split`).
     """
+
+    streams = 1
 
     def __init__(
         self,
@@ -109,6 +112,11 @@ class TorchRuntime:
         together = {name: torch.cat([getattr(part, name) for part in parts], 1) for name in heads.Boxes._fields}
         dropped = np.zeros(len(images), np.float32)
         return {_NAMES[name]: _array(value) for name, value in together.items()} | {"dropped": dropped}
+
+
+def set_threads(threads: int) -> None:
+    """How many cores torch uses, in the whole process."""
+    torch.set_num_threads(threads)
 
 
 def describe(spec: NetworkSpec, *, precision: Precision = "fp32", resize: Resize | None = None) -> Description:

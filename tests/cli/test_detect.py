@@ -282,3 +282,20 @@ def test_a_real_detector_finds_the_dog(dc: Command, shared_data: Path, photos: l
     assert sorted(found) == sorted([("dog", 62), ("car", 36), ("car", 33), ("car", 32), ("car", 26), ("bicycle", 77)])
     boxes = np.array([one["box"] for one in entry["detections"]])
     assert (boxes[:, :2] < boxes[:, 2:]).all()
+
+
+def test_many_pictures_are_worked_on_several_at_a_time(dc: Command, detector: Toy, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    for number in range(33):
+        paint(folder / f"{number:02}.png")
+    few = json.loads(dc("detect", detector.cfg, folder / "00.png", "--thresh", "0.1", "--json").out)
+    done = dc("detect", detector.cfg, folder, "--thresh", "0.1", "--json", "--verbose", "--threads", 2)
+    assert done.code == 0
+    assert done.err.startswith("darknet-compat: onnxruntime: exported into ") or "GPU" in done.err
+    images = json.loads(done.out)["images"]
+    assert [Path(image["file"]).stem for image in images] == [f"{number:02}" for number in range(33)]
+    for image in images:
+        assert [one["class"] for one in image["detections"]] == [one["class"] for one in few["images"][0]["detections"]]
+    torch = dc("detect", detector.cfg, folder, "--mode", "latency", "--json", "--verbose")
+    assert torch.err.startswith("darknet-compat: torch: ")
+    assert dc("detect", detector.cfg, folder, "--threads", 0).code == 2

@@ -16,10 +16,11 @@ from darknet_compat.errors import BackendError, ExportError
 from darknet_compat.export.onnx import export_onnx
 from darknet_compat.export.quantize import Accuracy, quantizable, quantize_onnx, weight_scales
 from darknet_compat.export.ranges import LEVELS, Observed
+from darknet_compat.inference.backends import open_runtime
 from darknet_compat.runtime.exported import ExportedRuntime, read_artefact
 from darknet_compat.runtime.onnxruntime import OnnxRuntime
 from darknet_compat.runtime.openvino import OpenVinoRuntime
-from tests.export.support import assert_well_made, pictures, small
+from tests.export.support import SHIPPED, assert_well_made, pictures, small
 
 CONV = "[convolutional]\nfilters={}\nsize={}\nstride=1\npad=1\nbatch_normalize=1\nactivation=leaky\n"
 LAYERS = (
@@ -215,3 +216,8 @@ def test_precision_is_the_files(kind: type[ExportedRuntime], exported: Path, int
     with pytest.raises(BackendError, match=r"bf16"):
         kind(int8, precision="bf16")  # type: ignore[call-arg]
     assert kind(int8, precision="int8").description.precision == "int8"  # type: ignore[call-arg]
+
+
+def test_a_cfg_is_not_int8_by_being_asked_to(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match="export yolov2-tiny.cfg --precision int8 --calibrate PICTURES`"):
+        open_runtime(SHIPPED / "yolov2-tiny.cfg", tmp_path / "absent.weights", "auto", "int8", None, None)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from darknet_compat.errors import BackendError
-from darknet_compat.inference.batch import Failure, Prepared, prepare, prepared_batches
+from darknet_compat.inference.batch import Failure, Prepared, prepare, prepared_batches, worked_off
 from darknet_compat.runtime.base import Description
 from darknet_compat.vision.image import letterbox, stretch
 from tests.inference.conftest import Library
@@ -145,3 +145,57 @@ def test_a_failure_keeps_no_more_than_its_message() -> None:
     assert isinstance(failure, Failure)
     assert str(failure.error).startswith("picture of 10 bytes: not a picture")
     assert failure.error.__traceback__ is failure.error.__context__ is None
+
+
+# ------------------------------------------------------------------------------------------------- whole and at once
+
+
+def total(group: list[int]) -> int:
+    return sum(group)
+
+
+@pytest.mark.parametrize(("batch", "workers"), [(1, 1), (1, 3), (2, 3), (9, 2)])
+def test_what_threads_make_of_groups_comes_in_order(batch: int, workers: int) -> None:
+    def work(group: list[int]) -> list[int]:
+        time.sleep(0.002 * (group[0] % 3))
+        return group
+
+    groups = list(worked_off(range(20), work, batch, workers))
+    assert [number for group in groups for number in group] == list(range(20))
+    assert {len(group) for group in groups[:-1]} <= {batch}
+    assert list(worked_off([], work, batch, workers)) == []
+
+
+def test_as_many_threads_work_as_are_asked_for() -> None:
+    barrier = threading.Barrier(3, timeout=20)  # broken, and an error, if fewer than three are in there at once
+    assert list(worked_off(range(6), lambda group: barrier.wait() < 3, 1, 3)) == [True] * 6
+
+
+def test_groups_are_not_taken_far_ahead_either() -> None:
+    taken = 0
+
+    def camera() -> Iterator[int]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield taken
+
+    before = threads()
+    results = worked_off(camera(), total, 2, 3)
+    for number in range(1, 6):
+        next(results)
+        assert taken <= 2 * (number + 3)
+    results.close()
+    assert threads() == before
+
+
+def test_an_error_of_the_work_arrives_and_leaves_no_threads() -> None:
+    def work(group: list[int]) -> int:
+        raise BackendError("no memory")
+
+    before = threads()
+    with pytest.raises(BackendError, match="no memory"):
+        list(worked_off(range(9), work, 1, 2))
+    assert threads() == before
+    with pytest.raises(BackendError, match="batch: expected 1 or more"):
+        list(worked_off([1], total, 0, 1))
