@@ -27,7 +27,7 @@ def listed(tmp_path: Path) -> Path:
     return tmp_path / "list.txt"
 
 
-def document(done: Any) -> dict[str, Any]:
+def document_of(done: Any) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(done.out)
     return found
 
@@ -37,18 +37,18 @@ def test_a_score(dc: Command, detector: Toy, listed: Path) -> None:
     assert done.code == 0 and "mAP  50.00 %" in done.out and "4 pictures" in done.out
     assert re.search(r"cat +100\.00 % +4 +4\n", done.out) and re.search(r"dog +0\.00 % +1", done.out)
     assert max(map(len, done.out.splitlines())) <= 80
-    found = document(dc("evaluate", detector.cfg, listed, "--json", "--metric", "coco"))
+    found = document_of(dc("evaluate", detector.cfg, listed, "--json", "--metric", "coco"))
     assert found["figures"]["AP50"] == pytest.approx(0.5) and found["problems"] == [] and found["metric"] == "coco"
 
 
 def test_results_written_and_read_again(dc: Command, detector: Toy, listed: Path, tmp_path: Path) -> None:
     for metric in ("voc", "voc07", "coco", "det"):
         out = tmp_path / metric
-        first = document(dc("evaluate", detector.cfg, listed, "--metric", metric, "--out", out, "--json"))
+        first = document_of(dc("evaluate", detector.cfg, listed, "--metric", metric, "--out", out, "--json"))
         assert all(Path(path).is_file() for path in first["files"])
         assert json.loads((out / "scores.json").read_text())["figures"] == first["figures"]
         again = dc("evaluate", detector.cfg, listed, "--metric", metric, "--results-from", out, "--json")
-        assert document(again)["figures"] == pytest.approx(first["figures"], abs=1e-9)
+        assert document_of(again)["figures"] == pytest.approx(first["figures"], abs=1e-9)
 
 
 def test_what_is_wrong_is_said_and_the_code_is_1(
@@ -91,7 +91,7 @@ def test_wrong_input_is_one_line(
 
 
 def test_recall(dc: Command, detector: Toy, listed: Path) -> None:
-    found = document(dc("evaluate", detector.cfg, listed, "--metric", "recall", "--json"))["recall"]
+    found = document_of(dc("evaluate", detector.cfg, listed, "--metric", "recall", "--json"))["recall"]
     assert found["recall"] == pytest.approx(4 / 5) and found["objects"] == 5
     done = dc("evaluate", detector.cfg, listed, "--metric", "recall")
     assert done.code == 0 and "80.00 %" in done.out
@@ -103,7 +103,7 @@ def test_classes(dc: Command, tmp_path: Path) -> None:
     for name in ("ant", "bee", "cow"):
         paint(tmp_path / f"data/{name}/1.png", 20, 20)
     for view in ("crop", "letterbox", "stretch", "ten"):
-        found = document(dc("evaluate", toy.cfg, tmp_path / "data", "--view", view, "--json"))
+        found = document_of(dc("evaluate", toy.cfg, tmp_path / "data", "--view", view, "--json"))
         assert (found["top1"], found["top5"], found["pictures"]) == (pytest.approx(1 / 3), 1, 3)
     done = dc("evaluate", toy.cfg, tmp_path / "data")
     assert done.code == 0 and "top-1  33.33 %" in done.out
@@ -119,7 +119,7 @@ def test_one_against_another(dc: Command, detector: Toy, listed: Path, tmp_path:
     assert max(map(len, done.out.splitlines())) <= 80
     page = (tmp_path / "out/against.html").read_text()
     assert page.count("data:image/jpeg") == 8
-    found = document(dc("evaluate", detector.cfg, listed, "--against", detector.cfg, "--json"))
+    found = document_of(dc("evaluate", detector.cfg, listed, "--against", detector.cfg, "--json"))
     assert found["difference"] == 0 and found["interval"] == [0, 0] and found["agreement"]["share"] == 1
 
 
@@ -127,7 +127,7 @@ def test_speed_against_accuracy(dc: Command, detector: Toy, listed: Path, tmp_pa
     out = tmp_path / "out"
     done = dc("evaluate", detector.cfg, listed, "--sizes", "32,64", "--backends", "torch", "--out", out, "--json")
     assert done.code == 0, done.err
-    points = document(done)["points"]
+    points = document_of(done)["points"]
     assert [(one["width"], one["score"]) for one in points] == [(32, pytest.approx(0.5)), (64, points[1]["score"])]
     assert all(one["network_ms"] > 0 and one["picture_ms"] > 0 for one in points)
     assert (out / "sizes.png").read_bytes().startswith(b"\x89PNG") and "sizes" in (out / "sizes.html").read_text()
@@ -175,3 +175,43 @@ def test_the_report_in_a_browser(dc: Command, detector: Toy, listed: Path, tmp_p
     picture = cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR)
     coloured = np.ptp(picture.astype(int), axis=2) > 40
     assert coloured.mean() > 0.005 and picture.std() > 10  # charts and boxes were painted
+
+
+def test_cocos_files_score_as_pycocotools_scores_them(dc: Command, detector: Toy, tmp_path: Path) -> None:
+    """Annotations and results with two decimals, ids out of order, areas that are not the boxes', crowds; no picture is
+    needed, and the figures are the same to the last bit."""
+    import numpy as np
+
+    cocotools = pytest.importorskip("pycocotools.coco")
+    evaluation = pytest.importorskip("pycocotools.cocoeval")
+    rng = np.random.default_rng(1)
+    ids = rng.permutation(40)[:20].tolist()
+    boxes = np.round(np.concatenate([rng.uniform(0, 300, (150, 2)), rng.uniform(5, 250, (150, 2))], 1), 2)
+    owners, kinds = rng.choice(ids, 150).tolist(), rng.choice([3, 90], 150).tolist()
+    areas = np.round(boxes[:, 2] * boxes[:, 3] * rng.uniform(0.3, 1, 150), 4).tolist()
+    document = {
+        "images": [{"id": number, "file_name": f"{number}.jpg", "width": 640, "height": 480} for number in ids],
+        "categories": [{"id": 90, "name": "dog"}, {"id": 3, "name": "cat"}],
+        "annotations": [
+            {"id": row + 1, "image_id": owners[row], "category_id": kinds[row], "bbox": boxes[row].tolist()}
+            | {"area": areas[row], "iscrowd": int(row % 9 == 0)}
+            for row in range(150)
+        ],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    source = rng.integers(0, 150, 900)
+    near = np.round(boxes[source] + rng.choice([0, 0, 2.5, 7], (900, 4)), 2).tolist()
+    scores = np.round(rng.random(900), 2).tolist()
+    results = [
+        {"image_id": owners[row], "category_id": kinds[row], "bbox": box, "score": score}
+        for row, box, score in zip(source.tolist(), near, scores, strict=True)
+    ]
+    (tmp_path / "coco_results.json").write_text(json.dumps(results))
+    done = dc("evaluate", detector.cfg, tmp_path / "a.json", "--results-from", tmp_path, "--json")
+    assert done.code == 1 and len(done.err.splitlines()) == 20  # a line for each picture that is missing
+    truth = cocotools.COCO(str(tmp_path / "a.json"))
+    evaluator = evaluation.COCOeval(truth, truth.loadRes(str(tmp_path / "coco_results.json")), "bbox")
+    evaluator.evaluate()
+    evaluator.accumulate()
+    evaluator.summarize()
+    assert list(document_of(done)["figures"].values()) == evaluator.stats.tolist()
