@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class OnnxRuntime(ExportedRuntime):
         options = ort.SessionOptions()
         options.log_severity_level = 4  # what goes wrong comes back as an exception
         self.streams, options.intra_op_num_threads = layout(mode, threads)
+        self._free = threading.BoundedSemaphore(self.streams)
         try:
             self.session: Any = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
@@ -45,7 +47,10 @@ class OnnxRuntime(ExportedRuntime):
     def run(self, images: Array) -> dict[str, Array]:
         """See `ExportedRuntime.run`."""
         try:
-            return dict(zip(self.names, self.session.run(None, {self.input: images}), strict=True))
+            # No more at once than there are cores for: they would be no faster, and each takes memory of its own, so
+            # that it would depend on chance how much there is of it.
+            with self._free:
+                return dict(zip(self.names, self.session.run(None, {self.input: images}), strict=True))
         except Exception as error:
             raise BackendError(f"{self.path}: ONNX Runtime failed: {_first_line(error)}") from None
 

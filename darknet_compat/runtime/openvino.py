@@ -51,6 +51,7 @@ class OpenVinoRuntime(ExportedRuntime):
         }
         self._core = ov.Core()
         self._lock = threading.Lock()
+        self._free = threading.BoundedSemaphore(self.streams)  # more at once would wait, each with memory of its own
         self._compiled: OrderedDict[tuple[int, ...], _Compiled] = OrderedDict()
         try:
             self._model = self._core.read_model(str(path))
@@ -60,7 +61,9 @@ class OpenVinoRuntime(ExportedRuntime):
     def run(self, images: Array) -> dict[str, Array]:
         """See `ExportedRuntime.run`."""
         try:
-            return self._for(images.shape).run(images)
+            compiled = self._for(images.shape)
+            with self._free:
+                return compiled.run(images)
         except Exception as error:
             raise BackendError(f"{self.path}: OpenVINO failed: {_reason(error)}") from None
 

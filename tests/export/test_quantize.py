@@ -219,5 +219,5 @@ def test_precision_is_the_files(kind: type[ExportedRuntime], exported: Path, int
 
 
 def test_a_cfg_is_not_int8_by_being_asked_to(tmp_path: Path) -> None:
-    with pytest.raises(BackendError, match="export yolov2-tiny.cfg --precision int8 --calibrate PICTURES`"):
+    with pytest.raises(BackendError, match=r"export yolov2-tiny\.cfg --precision int8 --calibrate PICTURES`"):
         open_runtime(SHIPPED / "yolov2-tiny.cfg", tmp_path / "absent.weights", "auto", "int8", None, None)
