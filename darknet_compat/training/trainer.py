@@ -25,6 +25,7 @@ from darknet_compat.network.network import Network
 from darknet_compat.training.checkpoint import read_checkpoint, write_checkpoint
 from darknet_compat.training.loader import Batch
 from darknet_compat.training.losses import Losses
+from darknet_compat.training.losses.region import Rule
 from darknet_compat.training.optimizer import make_optimizer
 from darknet_compat.training.parallel import World, synchronize_normalization, total
 from darknet_compat.training.schedule import current_batch, learning_rate
@@ -44,7 +45,8 @@ class Settings:
     there is one. `compile` has torch compile the network. With several processes (`training.parallel`), `synchronize`
     normalizes by the whole batch's statistics instead of those of each one's part. `ema` keeps a running average of
     the weights, which detect better than the last ones do: the part that stays from batch to batch, such as 0.999. A
-    checkpoint is written every `checkpoint_every` batches.
+    checkpoint is written every `checkpoint_every` batches. `objectness` is the rule for the box that a whole picture's
+    label is given to (`losses.region.Rule`).
     """
 
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -53,6 +55,7 @@ class Settings:
     synchronize: bool = False
     ema: float | None = None
     checkpoint_every: int = 100
+    objectness: Rule = "darknet"
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,9 @@ class Trainer:
         self.batches = batches
         # The running average reads all weights after every step, and processes would have to exchange rows.
         sparse = self.world.size == 1 and self.settings.ema is None and worth_sparse(network)
-        head = SparseHead(network) if sparse else None
-        self.losses = head or Losses(network)
+        rule = self.settings.objectness
+        head = SparseHead(network, rule=rule) if sparse else None
+        self.losses = head or Losses(network, rule=rule)
         self.optimizer = SparseSGD(network, head) if head else make_optimizer(network)
         self.forward: Callable[[Tensor], Any] = self._forward(Features(network) if head else network)
         self.averaged = _averaged(network, self.settings.ema)

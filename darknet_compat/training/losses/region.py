@@ -17,7 +17,8 @@ from darknet_compat.training.truth import Truth
 
 Rule = Literal["darknet", "paper"]
 """What happens to the objectness of the box that a whole picture's label is given to. `darknet`: nothing; the released
-code computes the paper's rule and overwrites it with 0. `paper`: it is pulled up to at least 0.3."""
+code computes the paper's rule and overwrites it with 0. `paper`: it is pulled up to at least 0.3. `darknet` is the
+default everywhere, because a cfg should train as it does in the original."""
 
 PRIOR_IMAGES = 12_800
 _PRIOR_SCALE = 0.01
