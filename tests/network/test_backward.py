@@ -39,7 +39,7 @@ def test_gradients_pass_an_l2norm_as_they_are(make: Make) -> None:
 
 
 def test_normalization_takes_its_factor_for_a_constant(make: Make) -> None:
-    network = make("[normalization]\nsize=3\nalpha=2", (5, 2, 2)).double()
+    network = make("[normalization]\nsize=3\nalpha=.5", (5, 2, 2)).double()
     x, gradient = torch.rand(2, 5, 2, 2, dtype=torch.float64) + 0.1, torch.randn(2, 5, 2, 2, dtype=torch.float64)
     factor = network.eval()(x) / x
     torch.testing.assert_close(backward(network, x, gradient), gradient * factor)
