@@ -104,6 +104,7 @@ def candidates_near(network: Network, path: Path, images: Floats) -> None:
         found = kind(path).infer(images, 0.5)
         for image in range(len(images)):
             count = int((expected["objectness"][image] > 0.52).sum())  # what is nearer to the limit may fall out
+            count = min(count, found["objectness"].shape[1] // 3)  # which have room even if all are one anchor's
             boxes = expected["boxes"][image, :count]
             distance = np.abs(found["boxes"][image][None] - boxes[:, None]).sum(2)  # [expected, found]
             where = distance.argmin(1)
@@ -117,7 +118,7 @@ def test_a_split_head_has_its_products_in_float16(tmp_path: Path) -> None:
     cfg = tmp_path / "many.cfg"
     cfg.write_text(region(300, "softmax=1"))
     network = like_trained(seeded(cfg))
-    path, model = halved(network, tmp_path, candidates=72)  # all there are
+    path, model = halved(network, tmp_path, candidates=60)
     types = kinds(model)
     products = [node for node in model.graph.node if layer_of(node.name) == "region" and node.op_type in PRODUCTS]
     assert len(products) > 1
