@@ -91,7 +91,7 @@ class Lane:
         if self._graph is not None:
             self._graph.launch(self.stream)
         else:
-            self._queue()
+            self.queue()
 
     def finish(self) -> dict[str, Array]:
         """The outputs, once they are there."""
@@ -139,11 +139,12 @@ class Lane:
     def _record(self) -> None:
         self.stream.synchronize()
         try:
-            self._graph = Graph(self.stream, self._queue)
+            self._graph = Graph(self.stream, self.queue)
         except BackendError:  # some layers cannot be; they run as before
             self._graphs = False
 
-    def _queue(self) -> None:
+    def queue(self) -> None:
+        """Queue copies and computation one by one, as where there is no graph; for measuring too."""
         cuda = self.opened.cuda
         cuda.upload(self._memory[self.input.name].pointer, self._host[self.input.name], self.stream)
         self._execute()
