@@ -61,11 +61,16 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
 
     Original: `box_iou`; 0 where that is no number.
     """
-    low = torch.maximum(a[..., :2] - a[..., 2:] / 2, b[..., :2] - b[..., 2:] / 2)
-    high = torch.minimum(a[..., :2] + a[..., 2:] / 2, b[..., :2] + b[..., 2:] / 2)
-    shared = (high - low).clamp_min(0).prod(-1)
-    union = a[..., 2] * a[..., 3] + b[..., 2] * b[..., 3] - shared
-    return (shared / union).nan_to_num(0.0, 0.0, 0.0)
+    shared = _shared(a, b, 0).mul_(_shared(a, b, 1))
+    union = (a[..., 2] * a[..., 3] + b[..., 2] * b[..., 3]).sub_(shared)
+    return shared.div_(union).nan_to_num_(0.0, 0.0, 0.0)
+
+
+def _shared(a: Tensor, b: Tensor, axis: int) -> Tensor:
+    """How much of an axis boxes share, [...]; few arrays of this size are held at once, as there may be many pairs."""
+    low = torch.maximum(a[..., axis] - a[..., axis + 2] / 2, b[..., axis] - b[..., axis + 2] / 2)
+    high = torch.minimum(a[..., axis] + a[..., axis + 2] / 2, b[..., axis] + b[..., axis + 2] / 2)
+    return high.sub_(low).clamp_min_(0)
 
 
 def shape_iou(a: Tensor, b: Tensor) -> Tensor:
