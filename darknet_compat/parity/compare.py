@@ -15,6 +15,9 @@ TOLERANCES: dict[tuple[str, str, str], float] = {
     ("torch", "folded", "fp32"): 1e-4,
     ("torch", "onnxruntime", "fp32"): 1e-4,
     ("torch", "openvino", "fp32"): 1e-4,
+    ("torch", "openvino", "bf16"): 0.25,
+    ("torch", "onnxruntime", "int8"): 0.5,
+    ("torch", "openvino", "int8"): 0.5,
     ("torch", "onnxruntime", "fp16"): 2e-2,
     ("torch", "openvino", "fp16"): 2e-2,
     ("onnxruntime", "tensorrt", "fp32"): 1e-3,
@@ -23,7 +26,12 @@ TOLERANCES: dict[tuple[str, str, str], float] = {
     ("torch", "tensorrt", "fp16"): 2e-2,
 }
 """(stage, next stage, precision) → the largest difference allowed, as a part of the reference's largest value. The only
-table of tolerances; a lower precision gets rows of its own."""
+table of tolerances; a lower precision gets rows of its own.
+
+bf16 and int8 are for outputs of trained networks: of four, on seven photographs, the largest differences were 0.19 and
+0.48, both in class probabilities of cells without an object; the detections agree (`evaluation.agreement`). Random
+weights are no measure of them: each of yolov2-voc's layers, seeded, makes bf16's relative error 1.11 times as large
+(0.9 % after the first, 22 % after the last), where trained ones keep it at 1 to 6 %."""
 
 
 class Apart(NamedTuple):
