@@ -76,3 +76,12 @@ def test_agreement_box_by_box() -> None:
     assert agreed.parted == pytest.approx([0.8, 0.6, 0])
     nothing = Found.of([], [], [], [])
     assert against.agreement(nothing, nothing, 2).share is None
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_whatever_is_drawn_a_perfect_one_is_perfect(metric: str) -> None:
+    _, truths = random_results(3, objects=200)
+    truths = truths.rows(~(truths.difficult | truths.crowd))
+    perfect = Found.of(truths.images, truths.classes, truths.boxes, np.ones(len(truths)))
+    luck = bootstrap.interval(metric, perfect, Found.of([], [], [], []), truths, 12, 5)
+    assert luck is not None and (luck.difference, luck.low, luck.high) == pytest.approx((-1, -1, -1), abs=1e-9)
