@@ -204,11 +204,17 @@ def recall(job: Job) -> None:
                 one = Recall(1, int(row.labels.is_drawn.sum()))
             total += one
             progress(done, len(entries))
-    for line in [*map(str, entries.problems), *failed]:
+    lines = [*map(str, entries.problems), *failed]
+    for line in lines:
         terminal.say(line)
-    document = total.to_dict() | {"problems": [*map(str, entries.problems), *failed]}
+    document: dict[str, Any] = {
+        "model": job.subject.label,
+        "data": entries.title,
+        "recall": total.to_dict() | {"problems": lines},
+    }
+    written = _write_scores(job, document)
     if job.json:
-        terminal.print_json({"model": job.subject.label, "data": entries.title, "recall": document})
+        terminal.print_json(document | {"files": written})
     else:
         plain = total.to_dict()
         terminal.print_line(f"{job.subject.label} on {entries.title}, IoU above 0.5", bold=True)
@@ -256,9 +262,10 @@ def classify(job: Job, view: str) -> None:
     scores = classification.score(given, [int(row.labels.classes[0]) for row in rows], tree)
     for line in lines:
         terminal.say(line)
+    document: dict[str, Any] = {"model": job.subject.label, "data": entries.title, "view": view} | scores.to_dict()
+    written = _write_scores(job, document | {"problems": lines})
     if job.json:
-        about = {"model": job.subject.label, "data": entries.title, "view": view, "problems": lines}
-        terminal.print_json(about | scores.to_dict())
+        terminal.print_json(document | {"problems": lines, "files": written})
     else:
         _print_classes(job, entries, view, scores)
     if losing:
@@ -294,6 +301,21 @@ def _results(job: Job, subject: Subject, detector: Detector, entries: Entries) -
         return results_of(subject, detector, entries, job.batch, progress)
 
 
+def _write_scores(job: Job, document: dict[str, Any]) -> list[str]:
+    """Write the document into --out, if that was asked for; the paths written."""
+    if job.out is None:
+        return []
+    import json
+
+    from darknet_compat.formats.atomic import atomic_write
+
+    _make(job.out)
+    path = job.out / "scores.json"
+    with atomic_write(path, DatasetError) as file:
+        file.write(json.dumps(document, indent=1).encode())
+    return [str(path)]
+
+
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -318,15 +340,7 @@ def _finish(
         "scores": score.document,
         "problems": [{"entry": one.entry, "kind": one.kind, "message": str(one)} for one in problems],
     }
-    if job.out:
-        import json
-
-        from darknet_compat.formats.atomic import atomic_write
-
-        _make(job.out)
-        with atomic_write(job.out / "scores.json", DatasetError) as file:
-            file.write(json.dumps(document, indent=1).encode())
-        written.append(job.out / "scores.json")
+    written += map(Path, _write_scores(job, document))
     if job.json:
         terminal.print_json(document | {"files": [str(path) for path in written]})
     else:

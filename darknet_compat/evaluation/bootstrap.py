@@ -93,6 +93,12 @@ def interval(
 
 def _sorted(found: Found, true: Bools, counted: Bools) -> Judged:
     order = np.lexsort((-found.scores, found.classes))
+    # What comes after a class's last true detection changes no precision that counts.
+    hits = np.logical_or.reduce(true[:, order], axis=0)
+    kinds = found.classes[order]
+    last = np.full(int(kinds.max(initial=-1)) + 1, -1)
+    np.maximum.at(last, kinds[hits], np.flatnonzero(hits))
+    order = order[np.arange(len(order)) <= last[kinds]]
     return Judged(found.images[order], found.classes[order], true[:, order], counted[:, order])
 
 

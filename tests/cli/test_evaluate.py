@@ -105,7 +105,8 @@ def test_classes(dc: Command, tmp_path: Path) -> None:
     for view in ("crop", "letterbox", "stretch", "ten"):
         found = document_of(dc("evaluate", toy.cfg, tmp_path / "data", "--view", view, "--json"))
         assert (found["top1"], found["top5"], found["pictures"]) == (pytest.approx(1 / 3), 1, 3)
-    done = dc("evaluate", toy.cfg, tmp_path / "data")
+    done = dc("evaluate", toy.cfg, tmp_path / "data", "--out", tmp_path / "out")
+    assert json.loads((tmp_path / "out/scores.json").read_text())["top5"] == 1
     assert done.code == 0 and "top-1  33.33 %" in done.out
     assert dc("evaluate", toy.cfg, tmp_path / "data", "--metric", "voc").code == 2
 
