@@ -121,7 +121,9 @@ class Wanted:
         return runtime if self.artefact is None else f"{runtime} {self.artefact.stem}"
 
 
-NEEDS_ARTEFACT = {"int8": "is made from calibration pictures: export it first, then name the file with --artefact"}
+NEEDS_ARTEFACT = {
+    "int8": "is made by `darknet-compat export --precision int8 --calibrate PICTURES`; then name the file with --artefact"
+}
 """Precisions that no runtime turns a network into by itself."""
 
 PRECISIONS = tuple(dict.fromkeys((*get_args(Precision), *NEEDS_ARTEFACT)))
