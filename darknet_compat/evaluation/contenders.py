@@ -122,7 +122,7 @@ class Wanted:
 
 
 NEEDS_ARTEFACT = {
-    "int8": "is made by `darknet-compat export --precision int8 --calibrate PICTURES`; then name the file with --artefact"
+    "int8": "is made by `darknet-compat export --precision int8 --calibrate PICTURES`; name its file with --artefact"
 }
 """Precisions that no runtime turns a network into by itself."""
 
