@@ -168,9 +168,12 @@ class _Build:
         if self.artefact.batch is None or self.artefact.sizes is not None:
             self._add_profiles(builder, config)
         cache = self._timing_cache(config, timing_cache)
+        monitor = None
         if self.progress is not None and hasattr(trt, "IProgressMonitor"):
-            config.progress_monitor = make_monitor(trt, self.progress)
+            monitor = config.progress_monitor = make_monitor(trt, self.progress)
         plan = builder.build_serialized_network(network, config)
+        if monitor is not None and monitor.interrupted:
+            raise KeyboardInterrupt
         if plan is None:
             raise ExportError(f"{self.artefact.name}: TensorRT cannot build it: {reason(self.logger)}")
         if timing_cache is not None and cache is not None:
@@ -257,12 +260,13 @@ class _Build:
 
 
 def make_monitor(trt: Any, progress: BuildProgress) -> Any:
-    """TensorRT's progress monitor, which calls `progress` for the outermost phase that has steps."""
+    """TensorRT's progress monitor, which calls `progress`. Ctrl-C in it ends the build, and is remembered."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.steps: dict[str, int] = {}
+            self.interrupted = False
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self.steps[phase_name] = num_steps
@@ -273,8 +277,11 @@ def make_monitor(trt: Any, progress: BuildProgress) -> Any:
             progress(phase_name, steps, steps)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            progress(phase_name, step + 1, self.steps.get(phase_name, 0))
-            return True  # go on
+            try:
+                progress(phase_name, step + 1, self.steps.get(phase_name, 0))
+            except KeyboardInterrupt:  # which must not pass through TensorRT
+                self.interrupted = True
+            return not self.interrupted
 
     return Monitor()
 

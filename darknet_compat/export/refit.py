@@ -55,7 +55,8 @@ def _refitted(trt: Any, plan: bytes, graph: bytes, engine_name: str, model: str)
         parser_refitter = trt.OnnxParserRefitter(refitter, logger)
         good = parser_refitter.refit_from_bytes(graph)
     else:
-        good = _set_weights(trt, refitter, graph)
+        weights = _weights(trt, refitter, graph)  # held until they have been copied
+        good = all(refitter.set_named_weights(name, values) for name, values in weights.items())
     if not good or not refitter.refit_cuda_engine():
         raise ExportError(f"{model}: its weights do not fit {engine_name}: {reason(logger)}")
     if not hasattr(engine, "create_serialization_config"):
@@ -67,15 +68,10 @@ def _refitted(trt: Any, plan: bytes, graph: bytes, engine_name: str, model: str)
     return engine.serialize_with_config(serialization)
 
 
-def _set_weights(trt: Any, refitter: Any, graph: bytes) -> bool:
-    """By name, where there is no refitter of the parser's (TensorRT 8)."""
+def _weights(trt: Any, refitter: Any, graph: bytes) -> dict[str, Any]:
+    """What the engine asks for, by name, where there is no refitter of the parser's (TensorRT 8)."""
     import onnx
 
     tensors: Mapping[str, Any] = {t.name: t for t in onnx.load_from_string(graph).graph.initializer}
-    for name in refitter.get_all_weights():
-        if name not in tensors:
-            return False
-        values = onnx.numpy_helper.to_array(tensors[name])
-        if not refitter.set_named_weights(name, trt.Weights(values)):
-            return False
-    return True
+    wanted = [name for name in refitter.get_all_weights() if name in tensors]
+    return {name: trt.Weights(onnx.numpy_helper.to_array(tensors[name])) for name in wanted}

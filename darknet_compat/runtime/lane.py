@@ -37,6 +37,7 @@ class Opened:
     """An engine that is ready to make contexts, and what they need."""
 
     trt: Any
+    runtime: Any  # which has to outlive its engine
     engine: Any
     logger: Any
     cuda: Cuda

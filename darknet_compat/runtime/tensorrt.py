@@ -190,7 +190,7 @@ def _open(trt: Any, plan: bytes, record: EngineRecord, cuda: Cuda, where: str) -
         )
         for name in names
     )
-    return Opened(trt, engine, logger, cuda, tensors, where)
+    return Opened(trt, runtime, engine, logger, cuda, tensors, where)
 
 
 def _form(shape: tuple[int, ...]) -> str:

@@ -20,6 +20,7 @@ import pytest
 from darknet_compat.errors import BackendError, DarknetCompatError, ExportError
 from darknet_compat.export.engine import build_engine
 from darknet_compat.export.onnx import export_onnx
+from darknet_compat.export.quantize import Accuracy, quantize_onnx
 from darknet_compat.export.refit import refit_engine
 from darknet_compat.export.settings import Settings
 from darknet_compat.formats.enginefile import Profile, read_plan, read_record, record_path
@@ -163,6 +164,58 @@ def test_progress_is_told(gpu: Driver, model: Path, tmp_path: Path) -> None:
     seen: list[tuple[str, int, int]] = []
     build_engine(model, tmp_path / "m.engine", progress=lambda *step: seen.append(step))
     assert seen == [("Building", 0, 2), ("Building", 1, 2), ("Building", 2, 2)]
+
+
+def test_an_interrupted_build_leaves_nothing(gpu: Driver, model: Path, tmp_path: Path) -> None:
+    def interrupt(phase: str, done: int, steps: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_engine(model, tmp_path / "m.engine", progress=interrupt)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector of four convolutions in int8."""
+    folder = tmp_path_factory.mktemp("int8")
+    inner = "[convolutional]\nfilters=8\nsize=3\npad=1\nactivation=leaky\n"
+    (folder / "q.cfg").write_text(
+        DETECTOR.replace("[convolutional]\nfilters=21", f"{inner}{inner}[convolutional]\nfilters=21")
+    )
+    export_onnx(seeded(folder / "q.cfg"), folder / "float.onnx", sizes=(32, 128))
+    judged = Accuracy("agreement", 100, 100, 1, 1)
+    quantize_onnx(folder / "float.onnx", folder / "q.onnx", [pictures(3, 96, 64)], lambda _: judged)
+    return folder / "q.onnx"
+
+
+@pytest.mark.parametrize(
+    ("version", "precision"),
+    [("8.6.1", "int8"), ("10.0.1", "int8"), ("11.4.0", "int8"), ("10.16.1", "fp8"), ("11.4.0", "fp8")],
+)
+def test_quantized_files_become_quantized_engines(
+    version: str, precision: str, gpu: Driver, quantized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_version(monkeypatch, version)
+    path = tmp_path / "m.engine"
+    record = build_engine(quantized, path, precision=precision)  # type: ignore[arg-type]
+    flags = header(path)["flags"]
+    assert record.precision == precision
+    assert flags == (["FP16", "INT8", "PREFER_PRECISION_CONSTRAINTS"] if version == "8.6.1" else [])
+    ours, images = TensorRtRuntime(path), pictures(3, 96, 64)
+    expected, found = OnnxRuntime(quantized.with_name("float.onnx")).infer(images), ours.infer(images)
+    ours.close()
+    for name in ("boxes", "objectness", "classes"):
+        assert 0 < np.abs(found[name] - expected[name]).mean() < 0.05 * np.abs(expected[name]).max(), name
+    with pytest.raises(ExportError, match="is quantized; build it with precision int8 or fp8"):
+        build_engine(quantized, path)
+
+
+def test_version_8_has_no_fp8(gpu: Driver, quantized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_version(monkeypatch, "8.6.1")
+    with pytest.raises(ExportError, match="fp8 takes TensorRT 10 or later"):
+        build_engine(quantized, tmp_path / "m.engine", precision="fp8")
 
 
 def test_only_the_best_candidates_leave_the_gpu(gpu: Driver, model: Path, tmp_path: Path) -> None:

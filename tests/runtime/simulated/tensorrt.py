@@ -128,7 +128,8 @@ class Builder(_Recorded):
         monitor = getattr(config, "_values", {}).get("progress_monitor")
         if monitor is not None:
             monitor.phase_start("Building", None, 2)
-            assert monitor.step_complete("Building", 0) is True
+            if not monitor.step_complete("Building", 0):
+                return None
             monitor.phase_finish("Building")
         if config._cache is not None:
             config._cache._content = b"times"
