@@ -294,10 +294,9 @@ def _scoring(start: Start, data: str, valid: str, names: tuple[str, ...]) -> Cal
 
     def score(weights: Path) -> float:
         detector = Detector(start.cfg, weights, names=names, thresh=THRESH)
-        results = gathered(entries, [answer for _, answer in detector.stream(entries.images, 8)])
-        return (
-            metric.score(metric.as_scored(results.found, results.sizes), results.truths, entries.names).headline or 0.0
-        )
+        results = gathered(entries, [answer for _, answer in detector.stream(entries.images(0), 8)])
+        found = metric.as_scored(results.found, results.sizes)
+        return metric.score(found, results.truths, entries.names).headline or 0.0
 
     return score
 
