@@ -122,7 +122,7 @@ def write_results(
     for text in ids:
         if not re.fullmatch(r"\S+", text):
             raise DatasetError(f"{shown(text)}: a picture's id in VOC's result files has no blanks; rename the picture")
-    paths = [_result_path(Path(folder), name, prefix) for name in names]
+    paths = _result_paths(Path(folder), names, prefix)
     x1, y1, x2, y2 = (to_corners(found.boxes) + 1).T
     width, height = sizes[found.images].T if len(found) else (x1, x1)
     corners = np.stack([np.maximum(x1, 1), np.maximum(y1, 1), np.minimum(x2, width), np.minimum(y2, height)], 1)
@@ -145,8 +145,7 @@ def read_results(folder: str | Path, ids: Sequence[str], names: Sequence[str], p
     images: list[int] = []
     values: list[Sequence[float]] = []
     classes: list[int] = []
-    for class_id, name in enumerate(names):
-        path = _result_path(Path(folder), name, prefix)
+    for class_id, path in enumerate(_result_paths(Path(folder), names, prefix)):
         for line_number, line in enumerate(read_lines(path, DatasetError, "a VOC result file", 1 << 31), start=1):
             fields = line.split()
             numbers = _numbers(fields[1:]) if len(fields) == 6 else None
@@ -173,8 +172,13 @@ def _numbers(fields: Iterable[str]) -> list[float] | None:
     return numbers if np.isfinite(numbers).all() else None
 
 
-def _result_path(folder: Path, name: str, prefix: str) -> Path:
-    """Where a class's results lie; never outside the folder."""
-    if not name or "/" in name or "\\" in name or "\0" in name:
-        raise DatasetError(f"{shown(name)}: a class of this name cannot have a result file; give other --names")
-    return folder / f"{prefix}{name}.txt"
+def _result_paths(folder: Path, names: Sequence[str], prefix: str) -> list[Path]:
+    """Where each class's results lie; never outside the folder. Of several classes with one name, as a WordTree has
+    them, all but the first have their number after it; the original writes them over each other."""
+    paths: dict[str, Path] = {}
+    for number, name in enumerate(names):
+        if not name or "/" in name or "\\" in name or "\0" in name:
+            raise DatasetError(f"{shown(name)}: a class of this name cannot have a result file; give other --names")
+        own = f"{name}-{number}" if name in paths else name
+        paths[own] = folder / f"{prefix}{own}.txt"
+    return list(paths.values())

@@ -193,6 +193,15 @@ def test_files_that_are_none(tmp_path: Path, line: str, message: str) -> None:
         voc.read_results(tmp_path, ["one"], ["b"])
 
 
+def test_classes_of_one_name_have_files_of_their_own(tmp_path: Path) -> None:
+    found = Found.of([0, 0], [0, 2], [[1, 2, 3, 4]] * 2, [0.5, 0.25])
+    names = ["crane", "dog", "crane"]
+    paths = voc.write_results(tmp_path, found, ["x"], np.array([[50, 50]]), names)
+    assert [path.name for path in paths] == [f"comp4_det_test_{name}.txt" for name in ("crane", "dog", "crane-2")]
+    again = voc.read_results(tmp_path, ["x"], names)
+    assert again.classes.tolist() == [0, 2] and again.scores.tolist() == [0.5, 0.25]
+
+
 def test_no_file_leaves_the_folder_and_no_id_breaks_a_line(tmp_path: Path) -> None:
     nothing = Found.of([], [], [], [])
     with pytest.raises(DatasetError, match="result file"):
