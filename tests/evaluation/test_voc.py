@@ -126,7 +126,7 @@ def test_area_equal_to_pycocotools(seed: int) -> None:
 def test_real_detections(photos: list[Path], shared_data: Path) -> None:
     """One trained detector's answers to photographs, scored by another's as if they were annotated: by both rules."""
     found, objects = (
-        [Detector(f"{shared_data}/models/{model}/{model}.cfg", thresh=thresh)(photo) for photo in photos]
+        Detector(f"{shared_data}/models/{model}/{model}.cfg", thresh=thresh)(list(photos))
         for model, thresh in (("yolo-lite-coco", 0.005), ("yolo-fastest-1.1", 0.2))
     )
     detections = Found.from_detections(found)
