@@ -206,8 +206,8 @@ def candidates_found(
 ) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """Outputs of a graph beside those of torch for the same places: (torch's, the graph's).
 
-    A graph with many classes gives the best candidates only. Each is looked up among all by its box and objectness,
-    since those of about the same objectness may come in another order; one that is not among them differs.
+    A graph with many classes gives each anchor's best candidates only. Each is looked up among all by its box and
+    objectness, since those of about the same objectness may come in another order; one that is not among them differs.
     """
     names = [name for name in ("boxes", "objectness", "classes") if name in every]
     if not splits(network.spec):
@@ -218,12 +218,12 @@ def candidates_found(
         apart += np.abs(every["objectness"][image] - found["objectness"][image][:, None])
         places.append(apart.argmin(1))
     index = np.stack(places)  # [N, K]
+    count, num = len(index), network.spec.heads[-1].num  # type: ignore[union-attr]
+    by_anchor = -np.sort(-every["objectness"].reshape(count, num, -1))  # each anchor's, best first
     expected = {
         "boxes": np.take_along_axis(every["boxes"], index[..., None], 1),
-        "objectness": -np.sort(-every["objectness"], 1)[:, : index.shape[1]],
+        "objectness": by_anchor[:, :, : index.shape[1] // num].reshape(count, -1),
         "classes": np.take_along_axis(every["classes"], index[..., None], 1),
         "every_objectness": every["objectness"],
     }
-    ours = {name: found[name] for name in expected}
-    ours["objectness"] = -np.sort(-found["objectness"], 1)
-    return expected, ours
+    return expected, {name: found[name] for name in expected}

@@ -150,6 +150,14 @@ def test_a_tree_is_held_against_its_definition(tmp_path: Path, photos: list[Path
     hold(stage_parity(tmp_path / "tree.cfg", None, photos[:2], original=running))
 
 
+def test_candidates_of_many_classes_are_looked_up(tmp_path: Path, photos: list[Path], running: Original) -> None:
+    text = SMALL.replace("filters=27", "filters=915").replace("classes=4", "classes=300")
+    (tmp_path / "many.cfg").write_text(text)
+    chain = stage_parity(tmp_path / "many.cfg", None, photos[:1], original=running)
+    assert all(one.first is None for one in chain.stages)
+    assert [row.name for row in chain.stages[1].rows][-2:] == ["classes", "every_objectness"]
+
+
 def test_a_probe_gives_the_same_answers_and_the_layers_beside_them(small: Path, tmp_path: Path) -> None:
     import onnxruntime as ort
 
