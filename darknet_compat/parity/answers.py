@@ -218,7 +218,9 @@ def candidates_found(
         apart += np.abs(every["objectness"][image] - found["objectness"][image][:, None])
         places.append(apart.argmin(1))
     index = np.stack(places)  # [N, K]
-    count, num = len(index), network.spec.heads[-1].num  # type: ignore[union-attr]
+    region = network.spec.heads[-1]
+    assert isinstance(region, Region)
+    count, num = len(index), region.num
     by_anchor = -np.sort(-every["objectness"].reshape(count, num, -1))  # each anchor's, best first
     expected = {
         "boxes": np.take_along_axis(every["boxes"], index[..., None], 1),
