@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,9 @@ def chart(draw: Callable[[Any], None], width: float = 6.4, height: float = 4.4) 
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)  # of names in other scripts: a box
+        figure.savefig(picture, format="png", dpi=110)
     return picture.getvalue()
 
 
@@ -116,7 +119,8 @@ def trade_off(series: Mapping[str, Sequence[tuple[float, float, str]]]) -> bytes
         axes.set(xlabel="pictures a second", ylabel="mean average precision, %")
         axes.set_xlim(left=0)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+        if series:
+            axes.legend(fontsize=8)
 
     return chart(draw)
 

@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 _Table = TypeVar("_Table", bound="_Columns")
+_FAR = 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +50,15 @@ class Found(_Columns):
 
     @classmethod
     def from_detections(cls, answers: Sequence[Detections | None]) -> Found:
-        """From a detector's answers, one a picture, None where it could not be read."""
+        """From a detector's answers, one a picture, None where it could not be read.
+
+        Sides that are not finite, as wrong weights give them, become very long or 0, so that every score can go on.
+        """
         parts = [(number, answer) for number, answer in enumerate(answers) if answer is not None]
         if not parts:
             return cls.of([], [], [], [])
-        corners = np.concatenate([answer.boxes for _, answer in parts])
+        corners = np.concatenate([answer.boxes for _, answer in parts]).astype(np.float64)
+        corners = np.nan_to_num(corners, nan=0.0, posinf=_FAR, neginf=-_FAR)
         return cls.of(
             np.repeat([number for number, _ in parts], [len(answer) for _, answer in parts]),
             np.concatenate([answer.class_ids for _, answer in parts]),
