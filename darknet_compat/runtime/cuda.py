@@ -63,6 +63,8 @@ class Cuda(Protocol):
     make the context this thread's and put back the one that was; any thread may."""
 
     name: str
+    errors: tuple[type[Exception], ...]
+    """What the package raises of its own where CUDA fails."""
 
     def __enter__(self) -> Cuda: ...
 
@@ -104,17 +106,30 @@ class Cuda(Protocol):
 def open_cuda(number: int = 0) -> Cuda:
     """The device's primary context, by PyCUDA if that is installed, else by cuda-bindings.
 
-    To be called once `find_gpu` has found the device. Raises BackendError where neither is installed.
+    To be called once `find_gpu` has found the device. Raises BackendError where neither is installed and can be loaded.
     """
-    if _installed("pycuda"):
-        from darknet_compat.runtime.cuda_pycuda import PyCuda
-
-        return PyCuda(number)
-    if _installed("cuda.bindings"):
-        from darknet_compat.runtime.cuda_bindings import CudaBindings
-
-        return CudaBindings(number)
+    failed = []
+    for package, make in (("pycuda", _pycuda), ("cuda.bindings", _cuda_bindings)):
+        if _installed(package):
+            try:
+                return make(number)
+            except (ImportError, OSError) as error:
+                failed.append(f"{package} cannot be loaded: {str(error).splitlines()[0]}")
+    if failed:
+        raise BackendError("; ".join(failed))
     raise BackendError("neither pycuda nor cuda-bindings is installed: pip install 'darknet-compat[tensorrt]'")
+
+
+def _pycuda(number: int) -> Cuda:
+    from darknet_compat.runtime.cuda_pycuda import PyCuda
+
+    return PyCuda(number)
+
+
+def _cuda_bindings(number: int) -> Cuda:
+    from darknet_compat.runtime.cuda_bindings import CudaBindings
+
+    return CudaBindings(number)
 
 
 def _installed(package: str) -> bool:

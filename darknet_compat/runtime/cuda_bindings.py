@@ -17,6 +17,7 @@ class CudaBindings:
     """See `runtime.cuda.Cuda`."""
 
     name = "cuda-bindings"
+    errors: tuple[type[Exception], ...] = ()  # its functions return them, and we raise BackendError
 
     def __init__(self, number: int) -> None:
         _ask(driver.cuInit(0))

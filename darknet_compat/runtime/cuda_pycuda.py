@@ -20,6 +20,7 @@ class PyCuda:
     """See `runtime.cuda.Cuda`."""
 
     name = "pycuda"
+    errors: tuple[type[Exception], ...] = (driver.Error,)
 
     def __init__(self, number: int) -> None:
         driver.init()

@@ -77,9 +77,11 @@ class TensorRtRuntime(ExportedRuntime):
                     lane.start(part)
                 while under_way:
                     found.append(self._finished(under_way))
-            except BaseException:
+            except BaseException as error:
                 for _, lane in under_way:
                     self.pool.drop(lane)
+                if isinstance(error, self.cuda.errors):
+                    raise BackendError(f"{self.path}: CUDA: {error}".splitlines()[0]) from None
                 raise
         if len(found) == 1:
             return found[0]

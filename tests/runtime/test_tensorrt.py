@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -534,6 +535,18 @@ def test_refitting_refuses_what_does_not_fit(engine: Path, gpu: Driver, model: P
     with pytest.raises(ExportError, match="its weights do not fit"):
         refit_engine(tmp_path / "m.engine", tmp_path / "other.onnx")
     assert (tmp_path / "m.engine").read_bytes() == plan
+
+
+def test_packages_that_cannot_be_loaded_are_named(gpu: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    from darknet_compat.runtime import cuda as module
+
+    monkeypatch.setitem(sys.modules, "darknet_compat.runtime.cuda_bindings", None)
+    monkeypatch.setitem(sys.modules, "darknet_compat.runtime.cuda_pycuda", None)
+    with pytest.raises(BackendError, match=r"cuda\.bindings cannot be loaded: import of .* halted"):
+        open_cuda()
+    monkeypatch.setattr(module, "_installed", lambda package: False)
+    with pytest.raises(BackendError, match="neither pycuda nor cuda-bindings is installed: pip install"):
+        open_cuda()
 
 
 def test_the_primary_context_is_entered_and_left(gpu: Driver) -> None:
