@@ -29,7 +29,8 @@ def refuse(spec: NetworkSpec, outputs: Outputs, input: Input) -> None:
         raise ExportError(f"{spec.name}: classifies, and has no detections; export boxes, which are its classes")
     if outputs == "detections" and spec.tree is not None:
         raise ExportError(
-            f"{spec.name}: the way down a tree is not in the graph; export boxes, with which Detector goes it"
+            f"{spec.name}: how far down its tree a box goes is decided when it is used (--hier-thresh, --level, --map),"
+            " not in the graph; export boxes, with which Detector goes that way"
         )
 
 

@@ -9,7 +9,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from darknet_compat.export.graph import OPERATORS, operators
+from darknet_compat.export.graph import CONSTANT_INPUTS, OPERATORS, operators
 from darknet_compat.formats.cfg import parse_cfg
 from darknet_compat.formats.lower import load_spec, lower
 from darknet_compat.network.layers import Build
@@ -101,9 +101,25 @@ def assert_well_made(path: Path, layers: int) -> onnx.ModelProto:
     model = onnx.load(path)
     assert (model.ir_version, [(o.domain, o.version) for o in model.opset_import]) == (8, [("", 17)])
     assert operators(model.graph.node) <= OPERATORS
+    assert_parsable(model)
     inner = [node.name for node in model.graph.node if node.op_type != "Identity"]
     assert len(set(inner)) == len(inner)
     for name in inner:
         number = name.split(" ")[0]
         assert name.startswith("input/") or 0 <= int(number) < layers, name
     return model
+
+
+def assert_parsable(model: onnx.ModelProto) -> None:
+    """What TensorRT's parser asks of the operators, beyond their names."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        for index in CONSTANT_INPUTS.get(node.op_type, ()):
+            assert index >= len(node.input) or node.input[index] in constants, (node.name, index)
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            assert not onnx.numpy_helper.to_array(constants[node.input[2]]).any(), node.name
+        if node.op_type == "MaxPool":
+            assert len(node.output) == 1 and len(node.input) == 1, node.name
+        if node.op_type == "Resize":
+            asked = {attribute.name: attribute.s for attribute in node.attribute if attribute.s}
+            assert asked.get("mode", b"nearest") in (b"nearest", b"linear"), node.name
