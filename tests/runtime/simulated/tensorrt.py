@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import enum
 import json
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -37,6 +38,7 @@ def make(version: str) -> ModuleType:
     names = recorded()[version]
     trt = ModuleType("tensorrt")
     trt.__version__ = f"{version}.0"  # type: ignore[attr-defined]
+    trt.__spec__ = ModuleSpec("tensorrt", None)  # torch asks for it
     for name, members in names.items():
         if {"name", "value"} <= members.keys():  # an enumeration
             kinds = [member for member in members if member.isupper()]
