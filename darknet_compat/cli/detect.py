@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -117,17 +118,29 @@ def detect(
             progress=progress,
         )
 
-    def show(detector: Answering[Detections], picture: Path, found: Detections, seconds: float) -> None:
-        from numpy import isfinite
-
-        if not isfinite(found.boxes).all():
-            answers.fail(picture, f"{picture}: boxes that are not finite; are the weights this model's?")
-            return
-        _answer(picture, found, seconds, places.get(picture), answers)
-        if not (json or found):
-            terminal.print_line(f"  {_hint(detector, picture if len(pictures) == 1 else None)}")
-
+    show = partial(_show, answers, places, alone=len(pictures) == 1)
     answer_all(ready, pictures, answers, show, model=model, size=size, batch=batch, verbose=verbose)
+
+
+def _show(
+    answers: Answers,
+    places: dict[Path, Path],
+    detector: Answering[Detections],
+    picture: Path,
+    found: Detections,
+    seconds: float,
+    *,
+    alone: bool,
+) -> None:
+    """Keep, draw or print what was found, with a hint where that is nothing."""
+    from numpy import isfinite
+
+    if not isfinite(found.boxes).all():
+        answers.fail(picture, f"{picture}: boxes that are not finite; are the weights this model's?")
+        return
+    _answer(picture, found, seconds, places.get(picture), answers)
+    if not (answers.json or found):
+        terminal.print_line(f"  {_hint(detector, picture if alone else None)}")
 
 
 def _answer(picture: Path, found: Detections, seconds: float, place: Path | None, answers: Answers) -> None:
