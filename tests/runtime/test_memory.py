@@ -13,7 +13,7 @@ from darknet_compat.network.load import load_network
 from tests.export.support import SHIPPED
 
 _CHILD = """
-import resource, statistics, sys, threading
+import resource, sys, threading
 import numpy as np
 import darknet_compat as dc
 
@@ -47,7 +47,7 @@ for thread in threads:
 for thread in threads:
     thread.join()
 assert not wrong, wrong[:5]
-print(100 * (statistics.median(used[15:]) / statistics.median(used[10:15]) - 1))
+print(100 * (min(used[15:]) / min(used[10:15]) - 1))
 """
 
 
@@ -64,7 +64,8 @@ print(100 * (statistics.median(used[15:]) / statistics.median(used[10:15]) - 1))
     ],
 )
 def test_memory_stays_flat(backend: str, mode: str, shared_data: Path, tmp_path: Path) -> None:
-    """At most 1 % more in the last quarter than in the one before.
+    """At most 1 % more in the last quarter than in the one before; the least of each, since what is under way at a
+    moment, pictures of several megabytes, comes and goes.
 
     Until then it may rise by chance: ONNX Runtime's arena grows by a tenth while two inferences at once come to ask for
     its pieces in every order that there is, and stays there; with one at a time it is flat from the beginning.
