@@ -20,7 +20,9 @@ _MOST_CLASSES = 100
 
 def is_dataset(name: str) -> bool:
     """Whether this is a data set rather than a model."""
-    return name == "digits" or os.path.isdir(name) or Path(name).suffix.lower() in _SUFFIXES
+    from darknet_compat.datasets.digits import is_digits
+
+    return is_digits(name) or os.path.isdir(name) or Path(name).suffix.lower() in _SUFFIXES
 
 
 def show(name: str, split: str | None, decode: bool, json: bool) -> None:

@@ -97,8 +97,8 @@ class TrainingProgress:
         if not self.quiet:
             terminal.print_line(f"{number}: mAP {100 * score:.2f} %" + (", the best so far" if best else ""))
 
-    def finish(self, json: bool) -> None:
-        """The last words."""
+    def finish(self, json: bool, facts: dict[str, Any]) -> None:
+        """The last words; `facts` are of the data, for JSON."""
         trainer, step = self.trainer, self.last
         final = trainer.folder / f"{trainer.name}_final.weights"
         weights = final if final.is_file() else trainer.folder / f"{trainer.name}.backup"
@@ -112,6 +112,7 @@ class TrainingProgress:
             "skipped": self.skipped,
             "mAP": self.score,
             "best": None if self.best is None else {"mAP": self.best[0], "batch": self.best[1]},
+            **facts,
         }
         if json:
             terminal.print_json(report)

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from darknet_compat.cli import joint as joining
 from darknet_compat.cli import terminal
+from darknet_compat.cli.joint import Joint, JointMap, Map, Objectness, ObjectnessRule, Ratio
 from darknet_compat.cli.options import InputSize, Json, Names, Size
 
 if TYPE_CHECKING:
+    from darknet_compat.cli.joint import Material
     from darknet_compat.datasets.base import Dataset
     from darknet_compat.training.parallel import World
     from darknet_compat.training.start import Start
@@ -79,6 +82,15 @@ Workers = Annotated[
     typer.Option("--workers", min=0, metavar="N", help="Processes that read pictures ahead. Default: one a core."),
 ]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1. Default: a GPU if there is one.")]
+Check = Annotated[bool, typer.Option(help="Look at all labels first, and show what is in them.")]
+Layers = Annotated[TrainingPrecision, typer.Option("--precision", help="What the layers compute in.")]
+Compile = Annotated[bool, typer.Option("--compile", help="Have torch compile the network first.")]
+Synchronize = Annotated[
+    bool, typer.Option("--sync-batchnorm", help="Under torchrun: normalize by the whole batch's statistics.")
+]
+TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Write events for TensorBoard as well.")]
+Clear = Annotated[bool, typer.Option("--clear", help="Count images from 0, whatever the weights say.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")]
 Average = Annotated[
     float | None,
     typer.Option("--ema", min=0, max=1, metavar="X", help="Keep a running average of the weights too; 0.999, say."),
@@ -101,21 +113,22 @@ def train(
     epochs: Epochs = None,
     paper: Recipe = False,
     learning_rate: Rate = None,
-    check: Annotated[bool, typer.Option(help="Look at all labels first, and show what is in them.")] = True,
+    check: Check = True,
+    joint: Joint = None,
+    ratio: Ratio = None,
+    map: Map = None,
+    joint_map: JointMap = None,
+    objectness: Objectness = ObjectnessRule.darknet,
     seed: Seed = 0,
     workers: Workers = None,
-    precision: Annotated[
-        TrainingPrecision, typer.Option("--precision", help="What the layers compute in.")
-    ] = TrainingPrecision.fp32,
+    precision: Layers = TrainingPrecision.fp32,
     device: Device = None,
-    compile: Annotated[bool, typer.Option("--compile", help="Have torch compile the network first.")] = False,
-    sync_batchnorm: Annotated[
-        bool, typer.Option("--sync-batchnorm", help="Under torchrun: normalize by the whole batch's statistics.")
-    ] = False,
+    compile: Compile = False,
+    sync_batchnorm: Synchronize = False,
     ema: Average = None,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write events for TensorBoard as well.")] = False,
-    clear: Annotated[bool, typer.Option("--clear", help="Count images from 0, whatever the weights say.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    tensorboard: TensorBoard = False,
+    clear: Clear = False,
+    resume: Resume = False,
     checkpoint_every: CheckpointEvery = 100,
     json: Json = False,
 ) -> None:
@@ -126,25 +139,25 @@ def train(
     way; --resume goes on from there. On several GPUs or machines: `torchrun --nproc-per-node N -m darknet_compat train
     …`; a batch is then spread over all of them.
     """
-    from darknet_compat.datasets.open import open_dataset
-    from darknet_compat.formats.metadata import read_names
     from darknet_compat.inference.model import locate
     from darknet_compat.training.parallel import joined_world
     from darknet_compat.training.trainer import Settings
 
     cfg = _recipe(model) if paper else locate(model, download=False).cfg
     folder = out or Path("runs") / cfg.stem
-    dataset = open_dataset(data, names=None if names is None else read_names(names), split=split)
+    material = joining.material(cfg, data, split, names, map, joint, joint_map, ratio)
+    dataset = material.dataset
     given = {"batch": batch, "subdivisions": subdivisions, "max_batches": max_batches, "learning_rate": learning_rate}
     options = _net_options(cfg, given, size, epochs, len(dataset))
     with joined_world(device) as world:
-        if check and not (world.rank or resume or json or data == "digits"):
-            _check(dataset)
+        facts = _look_at(material, quiet=json) if check and not (world.rank or resume) else {}
         start = _start(cfg, weights, folder, dataset, options, clear, quiet=world.rank > 0)
-        settings = Settings(precision.value, device, compile, sync_batchnorm, ema, checkpoint_every)
+        settings = Settings(
+            precision.value, device, compile, sync_batchnorm, ema, checkpoint_every, objectness.value
+        )  # fmt: skip
         trainer = _trainer(start, dataset, folder, seed, workers, settings, resume, world)
         score = None if valid is None else _scoring(start, data, valid, dataset.names)
-        _run(trainer, dataset, score, valid_every, json, tensorboard)
+        _run(trainer, dataset, score, valid_every, json, tensorboard, facts)
 
 
 def _run(
@@ -154,6 +167,7 @@ def _run(
     valid_every: int,
     json: bool,
     tensorboard: bool,
+    facts: dict[str, Any],
 ) -> None:
     """Train to the end or to a signal, and show how it goes."""
     from darknet_compat.cli.progress import TrainingProgress
@@ -169,7 +183,7 @@ def _run(
             if score and (last or step.number % valid_every == 0):
                 weights = trainer.save_weights(trainer.detecting, f"{trainer.name}_now.weights")
                 progress.scored(step.number, score(weights), weights)
-    progress.finish(json)
+    progress.finish(json, facts)
 
 
 def _net_options(
@@ -183,6 +197,14 @@ def _net_options(
     if size:
         options |= {"width": size.width, "height": size.height}
     return options if epochs is None else for_epochs(load_spec(cfg).net, epochs, pictures, options)
+
+
+def _look_at(material: Material, quiet: bool) -> dict[str, Any]:
+    """Say what there is to learn from, and give it back for `--json`. Raises DatasetError where some cannot be used."""
+    for dataset in material.parts if not quiet else ():
+        if not dataset.is_composed:
+            _check(dataset)
+    return joining.show_coverage(material, quiet=quiet)
 
 
 def _check(dataset: Dataset) -> None:
@@ -283,13 +305,14 @@ def _trainer(
 def _scoring(start: Start, data: str, valid: str, names: tuple[str, ...]) -> Callable[[Path], float]:
     """What measures weights on the data that `valid` stands for, a part of `data` or some of its own: the mean average
     precision at IoU 0.5, the area under the curve."""
+    from darknet_compat.datasets.digits import is_digits
     from darknet_compat.evaluation.entries import read_entries
     from darknet_compat.evaluation.metrics import METRICS
-    from darknet_compat.evaluation.run import THRESH, gathered, open_for
+    from darknet_compat.evaluation.run import THRESH, gathered, matched_classes, open_for
     from darknet_compat.inference.detector import Detector
 
-    own = Path(valid).exists() or valid == "digits"
-    entries = read_entries(open_for(valid if own else data, names, None if own else valid))
+    own = Path(valid).exists() or is_digits(valid)
+    entries = matched_classes(read_entries(open_for(valid if own else data, names, None if own else valid)), names)
     metric = METRICS["voc"]
 
     def score(weights: Path) -> float:

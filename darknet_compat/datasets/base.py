@@ -99,6 +99,8 @@ class Dataset(Sequence[Sample], ABC):
 
     title: str
     names: tuple[str, ...]
+    is_composed = False
+    """Whether pictures and labels are made on the fly, right by construction and slower than labels are read."""
 
     @abstractmethod
     def __len__(self) -> int: ...

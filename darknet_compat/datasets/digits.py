@@ -10,15 +10,20 @@ additions, multiplications and divisions only, which IEEE 754 fixes; no resize o
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darknet_compat.datasets.base import Dataset, Labels, Sample
+from darknet_compat.datasets.files import pick_split
 from darknet_compat.errors import DatasetError
+from darknet_compat.formats.textfile import shown
 
 Split = Literal["train", "test"]
 Pixels = NDArray[np.uint8]
@@ -50,11 +55,12 @@ class DigitScenes(Dataset):
     """
 
     names = NAMES
+    is_composed = True
 
     def __init__(
         self, split: Split = "train", count: int = 4000, *, seed: int = 0, digits: Sequence[int] = range(10)
     ) -> None:
-        self.title = f"digits ({split})"
+        self.title = _title("digits", split, digits)
         self.split, self.scenes, self.seed = split, count, seed
         self._samples = _samples(split, tuple(digits))
 
@@ -85,11 +91,12 @@ class DigitPictures(Dataset):
     """
 
     names = NAMES
+    is_composed = True
 
     def __init__(
         self, split: Split = "train", count: int = 4000, *, seed: int = 0, digits: Sequence[int] = range(10)
     ) -> None:
-        self.title = f"digit pictures ({split})"
+        self.title = _title("digit-pictures", split, digits)
         self.split, self.scenes, self.seed = split, count, seed
         self._samples = _samples(split, tuple(digits))
 
@@ -108,6 +115,33 @@ class DigitPictures(Dataset):
         return Sample(
             f"{self.split}-picture-{self.seed}-{index:05d}", _noisy(scene, random), Labels.whole_picture(digit)
         )
+
+
+_KINDS: dict[str, type[DigitScenes] | type[DigitPictures]] = {"digits": DigitScenes, "digit-pictures": DigitPictures}
+
+
+def is_digits(source: str | Path) -> bool:
+    """Whether this names one of the data sets made here, and no file."""
+    return str(source).partition(":")[0] in _KINDS and not os.path.lexists(source)
+
+
+def open_digits(source: str, split: str | None = None) -> DigitScenes | DigitPictures:
+    """`digits` (scenes with boxes) or `digit-pictures` (labels of the whole picture); `digits:01234` has these only.
+
+    Raises DatasetError.
+    """
+    kind, colon, wanted = source.partition(":")
+    if colon and not re.fullmatch("[0-9]+", wanted):
+        raise DatasetError(f"{kind}: expected which digits, such as {kind}:01234, found {shown(wanted)}")
+    held_out = "test" if split in ("valid", "val", "validation") else split
+    chosen: Split = "test" if pick_split(held_out, ("train", "test"), ("train",), kind) == "test" else "train"
+    return _KINDS[kind](chosen, digits=sorted({int(digit) for digit in wanted}) if wanted else range(10))
+
+
+def _title(kind: str, split: str, digits: Sequence[int]) -> str:
+    """As `open_digits` spells it."""
+    wanted = "" if set(digits) == set(range(10)) else ":" + "".join(map(str, digits))
+    return f"{kind}{wanted} ({split})"
 
 
 # ------------------------------------------------------------------------------------------------------ ink

@@ -9,6 +9,7 @@ from pathlib import Path
 from darknet_compat.datasets.base import Dataset, Joined
 from darknet_compat.datasets.coco import CocoInstances
 from darknet_compat.datasets.darknet import PictureList, Task, read_data_file
+from darknet_compat.datasets.digits import is_digits, open_digits
 from darknet_compat.datasets.files import pick_split
 from darknet_compat.datasets.imagenet import ClassFolders, is_class_folders
 from darknet_compat.datasets.voc import VocFolder, find_layout
@@ -30,19 +31,16 @@ def open_dataset(
       folder of several of them (VOCdevkit): all that have this list.
     - COCO's `instances_val2017.json`, or the folder above `annotations`, `split` being val2017.
     - a folder with a folder of pictures for each class, or with such in `split`.
-    - "digits": scenes made of handwritten digits, nothing to download.
+    - "digits": scenes made of handwritten digits, nothing to download; "digit-pictures": pictures of one digit each,
+      with a label and no box; "digits:01234", "digit-pictures:567": with these digits only.
 
     `names` are the classes to use, as the network has them: what is annotated is found among them by its name. `split`
     None is what one trains on; val, valid and validation are the same. Raises DatasetError or MetadataError, naming
     what was expected.
     """
     path = Path(source)
-    if str(source) == "digits" and not path.exists():
-        from darknet_compat.datasets.digits import DigitScenes
-
-        held_out = "test" if split in ("valid", "val", "validation") else split
-        chosen = pick_split(held_out, ("train", "test"), ("train",), "digits")
-        return DigitScenes("test" if chosen == "test" else "train")
+    if is_digits(source):
+        return open_digits(str(source), split)
     if os.path.isdir(path):
         return _open_folder(path, names, split)
     if not os.path.isfile(path):

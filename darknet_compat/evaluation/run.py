@@ -11,6 +11,7 @@ import numpy as np
 
 from darknet_compat.datasets.base import Dataset
 from darknet_compat.datasets.darknet import Task
+from darknet_compat.datasets.digits import is_digits
 from darknet_compat.datasets.open import open_dataset
 from darknet_compat.errors import DatasetError, ImageError
 from darknet_compat.evaluation.entries import Entries, Problem
@@ -65,7 +66,7 @@ def open_for(source: str | Path, names: Sequence[str], split: str | None = None,
     as the model does. Raises DatasetError where the classes are others, or have another order.
     """
     path = Path(source)
-    own_names = path.suffix.lower() == ".data" or (str(source) == "digits" and not path.exists())
+    own_names = path.suffix.lower() == ".data" or is_digits(source)
     wanted = None if own_names else names
     if split is not None:
         dataset = open_dataset(source, names=wanted, split=split, task=task)

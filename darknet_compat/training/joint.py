@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, isfinite
 
@@ -27,6 +27,7 @@ class OnTree(Dataset):
 
     def __init__(self, dataset: Dataset, tree: WordTree, nodes: Sequence[int] | None = None) -> None:
         self.dataset, self.title, self.names = dataset, dataset.title, tree.names
+        self.is_composed = dataset.is_composed
         self.nodes = np.array(_named(dataset, tree) if nodes is None else nodes, np.int64)
         if dataset.names and len(dataset.names) != len(self.nodes):
             raise DatasetError(
@@ -123,14 +124,28 @@ class Coverage:
         )
 
 
-def coverage(tree: WordTree, datasets: Sequence[Dataset]) -> Coverage:
-    """Count what data sets on this tree have for each node; reads all labels, no pictures. Raises DatasetError."""
+_ENOUGH = 200
+"""Composed pictures that tell what the others show."""
+
+
+def coverage(
+    tree: WordTree, datasets: Sequence[Dataset], *, progress: Callable[[int, int], None] | None = None
+) -> Coverage:
+    """Count what data sets on this tree have for each node; reads all labels, no pictures. Raises DatasetError.
+
+    Of data that is composed on the fly the first 200 pictures count.
+    """
     boxes, images = np.zeros(len(tree), np.int64), np.zeros(len(tree), np.int64)
-    for dataset in datasets:
-        for index in range(len(dataset)):
+    counts = [min(len(dataset), _ENOUGH) if dataset.is_composed else len(dataset) for dataset in datasets]
+    done = 0
+    for dataset, count in zip(datasets, counts, strict=True):
+        for index in range(count):
             labels = learnt(dataset.sample(index).labels)
             np.add.at(boxes, labels.classes[labels.is_drawn], 1)
             np.add.at(images, labels.classes[~labels.is_drawn], 1)
+            done += 1
+            if progress:
+                progress(done, sum(counts))
     total = boxes + images
     for node in range(len(tree) - 1, -1, -1):  # parents come before their children
         if tree.parents[node] >= 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from darknet_compat.datasets import digits
 from darknet_compat.datasets.base import Dataset
 from darknet_compat.datasets.digits import SIZE, DigitPictures, DigitScenes
+from darknet_compat.datasets.open import open_dataset
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.metadata import read_names
 from darknet_compat.formats.packaged import cfg_dir
@@ -105,6 +107,37 @@ def test_what_is_no_such_data_set() -> None:
         DigitScenes("valid")  # type: ignore[arg-type]
     with pytest.raises(DatasetError, match=r"expected some of 0 to 9, found \[12\]"):
         DigitScenes(digits=[12])
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "held", "title"),
+    [
+        ("digits", DigitScenes, set(range(10)), "digits (train)"),
+        ("digits:42", DigitScenes, {2, 4}, "digits:24 (train)"),
+        ("digit-pictures", DigitPictures, set(range(10)), "digit-pictures (train)"),
+        ("digit-pictures:7", DigitPictures, {7}, "digit-pictures:7 (train)"),
+    ],
+)
+def test_all_or_some_by_name(source: str, kind: type[Dataset], held: set[int], title: str) -> None:
+    dataset = open_dataset(source)
+    assert isinstance(dataset, kind) and digits.is_digits(source)
+    assert dataset.names == digits.NAMES and dataset.title == title
+    assert {int(number) for sample in dataset[:60] for number in sample.labels.classes} == held
+    assert open_dataset(source, split="valid").title == title.replace("train", "test")
+
+
+@pytest.mark.parametrize("wanted", ["", "a", "1,2", "-1", "\x1b[31m"])
+def test_digits_that_are_none(wanted: str) -> None:
+    with pytest.raises(DatasetError, match="digits: expected which digits, such as digits:01234") as error:
+        open_dataset(f"digits:{wanted}")
+    assert "\x1b" not in str(error.value)
+
+
+def test_a_file_of_that_name_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    assert not digits.is_digits("digits")
+    assert not digits.is_digits("digits.txt")
 
 
 def test_without_scikit_learn_it_says_what_to_install() -> None:
