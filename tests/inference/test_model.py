@@ -212,7 +212,7 @@ def test_pictures_are_fitted_as_the_model_was_made_for(net: str, head: str, expe
     ("option", "message"),
     [
         ({"backend": "cuda"}, f"backend: expected one of {', '.join(BACKENDS)}, found 'cuda'"),
-        ({"precision": "int8"}, "precision: expected one of fp32, bf16, fp16, found 'int8'"),
+        ({"precision": "int4"}, "precision: expected one of fp32, bf16, fp16, int8, found 'int4'"),
         ({"resize": "crop"}, "resize: expected one of letterbox, stretch, found 'crop'"),
     ],
 )
