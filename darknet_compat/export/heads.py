@@ -112,10 +112,10 @@ def splits(spec: NetworkSpec) -> bool:
 
 
 def whole_parts(spec: NetworkSpec, candidates: int) -> int:
-    """As many candidates, rounded up so that each anchor has an equal part (`SplitRegion.static`)."""
+    """As many candidates, rounded up so that each anchor has an equal part (`SplitRegion.static`); 0, for no limit,
+    where the head is not split."""
     region = spec.layers[-1]
-    assert isinstance(region, s.Region)
-    return region.num * -(-candidates // region.num)
+    return region.num * -(-candidates // region.num) if splits(spec) and isinstance(region, s.Region) else 0
 
 
 def trace(

@@ -67,9 +67,8 @@ def export_onnx(
     outputs = outputs or ("boxes" if answers(spec) else "heads")
     refuse(spec, outputs, input)
     refuse_build(network)
-    if heads.splits(spec):
-        candidates = heads.whole_parts(spec, candidates)
-    least, most, step = free_sizes(spec, sizes, candidates if heads.splits(spec) else 0)
+    candidates = heads.whole_parts(spec, candidates)
+    least, most, step = free_sizes(spec, sizes, candidates)
     artefact = Artefact(
         name=Path(spec.name).stem,
         task=("detect" if heads.detects(spec) else "classify") if answers(spec) else None,
@@ -94,9 +93,7 @@ def export_onnx(
         batchnorm=network.batchnorm,
         tools=_tools(),
     )
-    if heads.splits(spec):
-        candidates = min(candidates, grid_cells(spec, least))
-    graph, proto = build(network, artefact, candidates)
+    graph, proto = build(network, artefact, min(candidates, grid_cells(spec, least)) if candidates else 0)
     model = model_of(proto, heads.OPSET, IR_VERSION, "darknet-compat", artefact.tools["darknet-compat"])
     model = simplified(model, graph.weights)
     helper.set_model_props(model, to_properties(artefact))

@@ -49,6 +49,11 @@ class Detections:
             x1, y1, x2, y2 = box.tolist()
             yield Detection(name, float(score), (x1, y1, x2, y2), int(class_id))
 
+    @property
+    def finite(self) -> bool:
+        """Whether all boxes are numbers, which those of weights that belong to another model may not be."""
+        return bool(np.isfinite(self.boxes).all())
+
     def clipped(self) -> Detections:
         """The same with boxes cut to the picture."""
         limits = np.array([self.width, self.height, self.width, self.height], np.float32)
