@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, get_args
@@ -17,7 +17,7 @@ from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.model import Sources
-from darknet_compat.runtime.base import Floats, Precision
+from darknet_compat.runtime.base import Floats, Mode, Precision
 
 Size = tuple[int, int]
 
@@ -67,15 +67,22 @@ class NotRun:
     why: str
 
 
+Model = Detector | Classifier
+
+
 @dataclass
 class Ours:
-    """One of our runtimes, through Detector or Classifier."""
+    """One of our runtimes, through the Detector or Classifier that `make` makes for a mode."""
 
     label: str
     precision: str
     size: Size
-    model: Detector | Classifier
+    make: Callable[[Mode], Model]
     batches: bool = True
+
+    def __post_init__(self) -> None:
+        self.model = self.make("latency")
+        self._streaming: Model | None = None
 
     @property
     def channels(self) -> int:
@@ -87,8 +94,8 @@ class Ours:
         self.model.runtime.infer(images, self._thresh)
 
     def pictures(self, files: Sequence[Path], batch: int) -> None:
-        """See `Contender.pictures`; the next picture is read while the network runs."""
-        for _, found in self.model.stream(files, batch):
+        """See `Contender.pictures`; more than one batch of them is a stream, in the mode for these."""
+        for _, found in (self.model if len(files) <= batch else self._for_streams()).stream(files, batch):
             if isinstance(found, Failure):
                 raise ImageError(str(found.error))
 
@@ -99,6 +106,13 @@ class Ours:
         """What a detector's scores have to exceed."""
         if isinstance(self.model, Detector):
             self.model.thresh = thresh
+
+    def _for_streams(self) -> Model:
+        if self._streaming is None:
+            self._streaming = self.make("throughput")
+        if isinstance(self._streaming, Detector):
+            self._streaming.thresh = self._thresh
+        return self._streaming
 
     @property
     def _thresh(self) -> float:
@@ -167,9 +181,14 @@ def our_contender(wanted: Wanted, exports: Exports, thresh: float) -> Ours:
     arguments: dict[str, Any] = {"backend": wanted.backend, "size": wanted.size}
     if wanted.precision in get_args(Precision):
         arguments["precision"] = wanted.precision
-    if task_of(sources.cfg) == "detect":
-        return Ours(wanted.label, wanted.precision, wanted.size, Detector(model, weights, thresh=thresh, **arguments))
-    return Ours(wanted.label, wanted.precision, wanted.size, Classifier(model, weights, **arguments))
+    detects = task_of(sources.cfg) == "detect"
+
+    def make(mode: Mode) -> Model:
+        if detects:
+            return Detector(model, weights, thresh=thresh, mode=mode, **arguments)
+        return Classifier(model, weights, mode=mode, **arguments)
+
+    return Ours(wanted.label, wanted.precision, wanted.size, make)
 
 
 def our_contenders(wanted: Sequence[Wanted], exports: Exports, thresh: float) -> Iterator[Ours | NotRun]:
@@ -207,11 +226,9 @@ def own_size(model: Path) -> Size:
     return net.width, net.height
 
 
-def usual_threshold(contender: Ours, file: Path, candidates: int) -> float:
+def usual_threshold(model: Model, file: Path, candidates: int) -> float:
     """The threshold that this many scores of a picture exceed: what a network with seeded weights is asked for, whose
     scores mean nothing, so that choosing and suppressing are as much work as with trained ones."""
-    model = contender.model
-    assert isinstance(model, Detector)
     from darknet_compat.inference.batch import prepare
 
     outputs = model.runtime.infer(prepare(file, model.runtime.description).pixels[None], 0.0)

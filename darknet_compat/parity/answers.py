@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from darknet_compat.evaluation.contenders import Ours, usual_threshold
+from darknet_compat.evaluation.contenders import usual_threshold
 from darknet_compat.export.heads import splits
 from darknet_compat.formats.spec import Region
 from darknet_compat.formats.wordtree import WordTree
@@ -118,8 +118,7 @@ class Answering:
         if isinstance(model, Detector):
             model.thresh = 0.25 if thresh is None else thresh
             if seeded and thresh is None:
-                ours = Ours("torch", "fp32", (0, 0), answering._with(runtime))
-                model.thresh = usual_threshold(ours, pictures[0], CANDIDATES)
+                model.thresh = usual_threshold(answering._with(runtime), pictures[0], CANDIDATES)
         return answering
 
     @property

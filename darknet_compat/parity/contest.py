@@ -69,7 +69,7 @@ def contest(sources: Sources, asked: Asked, file: Path, folder: Path, *, seeded:
     made = list(our_contenders(_wanted(sources, asked), exports, thresh))
     ours = [one for one in made if isinstance(one, Ours)]
     if seeded and detects and ours:
-        thresh = usual_threshold(ours[0], file, CANDIDATES)
+        thresh = usual_threshold(ours[0].model, file, CANDIDATES)
         for one in ours:
             one.set_threshold(thresh)
     letterbox = not ours or ours[0].model.runtime.description.resize == "letterbox"
