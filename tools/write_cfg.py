@@ -95,6 +95,9 @@ ANCHORS_COCO = "0.57273,0.677385, 1.87446,2.06253, 3.33843,5.47434, 7.88282,3.52
 ANCHORS_VOC = "1.3221,1.73145, 3.19275,4.00944, 5.05587,8.09892, 9.47112,4.84053, 11.2364,10.0071"
 ANCHORS_TINY_VOC = "1.08,1.19, 3.42,4.41, 6.63,11.38, 9.42,5.11, 16.62,10.52"
 ANCHORS_9000 = "0.77871,1.14074, 3.00525,4.31277, 9.22725,9.61974"
+ANCHORS_DIGITS = (
+    "0.50,0.88, 0.78,1.27, 1.20,1.94, 1.88,3.03, 3.12,4.77"  # `anchors digits --k 5 --size 192 --stride 16`
+)
 ANCHORS_V3 = "10,13, 16,30, 33,23, 30,61, 62,45, 59,119, 116,90, 156,198, 373,326"
 ANCHORS_V3_TINY = "10,14, 23,27, 37,58, 81,82, 135,169, 344,319"
 
@@ -142,6 +145,25 @@ def yolov2_tiny(anchors: str, classes: int, width: int, rescore: int) -> Rows:
     """Nine convolutions; `width` filters in the last but one."""
     head = [linear(5 * (classes + 5)), region(anchors, classes, 0.2, rescore)]
     return [*plan(f"{TINY} m 1024"), "detection", conv(width), *head]
+
+
+def digits(classes: int, tree: str | None = None) -> Rows:
+    """YOLOv2 at the size of a thumb: small enough to be trained on a processor, cells of 16 pixels, and passthrough."""
+    kind, options = region(ANCHORS_DIGITS, classes, 0.2)
+    options |= {"random": 0, "class_scale": 4} | ({"tree": tree} if tree else {})
+    return [
+        *plan("24/2 32 M 48 1x24 48 M 64 1x32 64"),
+        "cells of 16 pixels",
+        *plan("M 96 1x48 96"),
+        "passthrough: the finer cells of layer 9, four of them in one",
+        route(9),
+        conv(32, 1),
+        ("reorg", {"stride": 2}),
+        route(-1, 13),
+        conv(80),
+        linear(5 * (classes + 5)),
+        (kind, options),
+    ]
 
 
 def yolo9000() -> Rows:
@@ -233,6 +255,7 @@ IMAGENET = {"min_crop": 128, "max_crop": 448, **CROPS, **poly(800_000, burn_in=1
 AT_448 = {"max_crop": 512, **CROPS, **poly(100_000, 0.001)}
 LONG = steps(500_200, "400000,450000", burn_in=1000)
 DETECTOR = {"angle": 0, **COLOURS}
+DIGITS = {"flip": 0, **steps(5500, "4300,4700,5100", "0.3,0.3,0.3", 0.008, burn_in=100)}
 
 NETWORKS: dict[str, tuple[Section, Rows]] = {
     "darknet19": (net(256, 128, 2, **IMAGENET), classifier(DARKNET19)),
@@ -262,7 +285,11 @@ NETWORKS: dict[str, tuple[Section, Rows]] = {
     "yolov3": (net(608, 64, 16, **DETECTOR, **LONG), yolov3()),
     "yolov3-spp": (net(608, 64, 16, **DETECTOR, **LONG), yolov3(spp=True)),
     "yolov3-tiny": (net(416, 64, 2, **DETECTOR, **LONG), yolov3_tiny()),
+    "yolov2-digits": (net(192, 16, 1, **DIGITS), digits(10)),
+    "yolo9000-digits": (net(192, 16, 1, **DIGITS), digits(15, "data/digits.tree")),
 }
+OWN = ("yolov2-digits", "yolo9000-digits")
+"""Definitions of this project, which the original does not have."""
 
 ILSVRC, VOC_0712 = 1_281_167, 16_551
 """Pictures in the training parts of ILSVRC 2012, and of PASCAL VOC 2007 and 2012 (trainval) together."""
@@ -310,6 +337,7 @@ def write_all() -> dict[str, str]:
     return written
 
 
+_TRAINED = "tools/train_digits.py trains it."
 _WRITTEN = "Written by tools/write_cfg.py: change that file, not this one."
 
 
@@ -332,7 +360,8 @@ def _header(model: Model) -> str:
     length = " or ".join(f"{size:,}" for size in weights.expected.sizes)
     return _comment(
         f"{model.title}.",
-        f"Source: {model.paper}. Training options and layers as in the original Darknet's {model.cfg}.",
+        f"Source: {model.paper}. "
+        + (_TRAINED if model.name in OWN else f"Training options and layers as in the original Darknet's {model.cfg}."),
         f"Classes: {model.names}. Weights: {weights.file}, {weights.floats:,} numbers, {length} bytes.",
         _WRITTEN,
     )

@@ -334,10 +334,28 @@ _TABLE = (
         ),
         figures=(Figure("mAP", 33.1, _COCO, 416, _SITE),),
     ),
+    Model(
+        "yolov2-digits",
+        "YOLOv2 in small, on handwritten digits; comes with this package",
+        f"this project, after {_V2}, section 2",
+        "detect",
+        "yolov2-digits.cfg",
+        "data/digits.names",
+        WeightsFile("yolov2-digits.weights", 354_563, 20),
+    ),
+    Model(
+        "yolo9000-digits",
+        "YOLO9000 in small: handwritten digits on a WordTree of 15 nodes",
+        f"this project, after {_V2}, section 4",
+        "detect",
+        "yolo9000-digits.cfg",
+        "data/digit-nodes.names",
+        WeightsFile("yolo9000-digits.weights", 356_588, 20),
+    ),
 )
 
 MODELS: dict[str, Model] = {model.name: model for model in _TABLE}
-"""Every model by name, classifiers first."""
+"""Every model by name: classifiers, detectors, this project's own."""
 
 ALIASES = {
     "tiny-darknet": "tiny",

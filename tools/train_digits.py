@@ -1,0 +1,101 @@
+"""Train the models that come with this package, from nothing and without a download.
+
+    python tools/train_digits.py                        # both; results in runs/, scores on held-out scenes as JSON
+    python tools/train_digits.py yolov2-digits --seed 1
+    python tools/train_digits.py --ship                 # also writes weights/*.weights and weights/manifest.json
+
+It runs `darknet-compat train` and `evaluate` as anyone can, and shows their command lines. The definitions in cfg/ say
+how long and at what rate; the running average of the weights is what is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+WEIGHTS = REPOSITORY / "weights"
+
+DATA = {
+    "yolov2-digits": ("digits",),
+    "yolo9000-digits": ("digits:01234", "--joint", "digit-pictures:56789"),
+}
+"""What each model learns from. The second gets boxes for half of the digits and only labels for the others."""
+SETTINGS = ("--precision", "bf16", "--ema", "0.995")
+
+
+def run(*arguments: str) -> dict[str, Any]:
+    """The report of a command of darknet-compat, which is shown first; SystemExit with its code if it fails."""
+    print(f"$ darknet-compat {' '.join(arguments)}", file=sys.stderr, flush=True)
+    done = subprocess.run([sys.executable, "-m", "darknet_compat", *arguments, "--json"], stdout=subprocess.PIPE)
+    if done.returncode:
+        raise SystemExit(done.returncode)
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def train(name: str, out: Path, more: list[str]) -> tuple[Path, dict[str, Any]]:
+    """Train a model; its weights, and how long that took and what they score."""
+    folder = out / name
+    trained = run("train", name, *DATA[name], "--out", str(folder), *SETTINGS, *more)
+    weights = folder / f"{name}_ema.weights"
+    scored = run("evaluate", name, "digits", "--weights", str(weights))
+    return weights, {
+        "model": name,
+        "data": " ".join(DATA[name]),
+        "weights": str(weights),
+        "images": trained["images"],
+        "seconds": trained["seconds"],
+        "mAP": scored["mean_ap"],
+        "classes": {row["name"]: row["ap"] for row in scored["classes"] if row["ap"] is not None},
+    }
+
+
+def ship(name: str, weights: Path) -> None:
+    """Put weights where they travel with the package, and into the manifest."""
+    place, manifest = WEIGHTS / f"{name}.weights", WEIGHTS / "manifest.json"
+    shutil.copyfile(weights, place)
+    listed = json.loads(manifest.read_text("utf-8"))
+    data = place.read_bytes()
+    listed["files"][place.name] = {
+        "size": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "cfg": f"cfg/{name}.cfg",
+        "source": f"trained by tools/train_digits.py on {' '.join(DATA[name])}",
+        "licence": "as this repository; the digits it learned from are CC BY 4.0 (Alpaydin and Kaynak, UCI, 1998)",
+    }
+    manifest.write_text(json.dumps(listed, indent=1) + "\n", "utf-8")
+
+
+def main() -> None:
+    """Train, score, print one JSON document."""
+    parser = argparse.ArgumentParser(description="Train the models that come with this package.")
+    parser.add_argument("names", nargs="*", metavar="MODEL", help=f"of {', '.join(DATA)}; default: all")
+    parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1, help="processes that compose scenes ahead")
+    parser.add_argument("--max-batches", type=int, help="not the definitions' own: to try out")
+    parser.add_argument("--ship", action="store_true", help="write weights/ as well")
+    given = parser.parse_args()
+    if unknown := set(given.names) - set(DATA):
+        parser.error(f"expected some of {', '.join(DATA)}, found {', '.join(sorted(unknown))}")
+    more = ["--seed", str(given.seed), "--workers", str(given.workers)]
+    if given.max_batches:
+        more += ["--max-batches", str(given.max_batches)]
+    results = []
+    for name in given.names or DATA:
+        weights, result = train(name, given.out, more)
+        results.append(result | {"seed": given.seed})
+        if given.ship:
+            ship(name, weights)
+    print(json.dumps({"models": results}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
