@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from darknet_compat.datasets.base import Dataset, Labels, Sample
+from darknet_compat.datasets.digits import DigitPictures
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.cfg import parse_cfg
 from darknet_compat.formats.lower import lower
-from darknet_compat.formats.wordtree import WordTree, from_parents
+from darknet_compat.formats.packaged import cfg_dir
+from darknet_compat.formats.wordtree import WordTree, from_parents, read_tree
 from darknet_compat.training.joint import Mixed, OnTree, coverage
 from darknet_compat.training.loader import Loader
 
@@ -132,3 +134,13 @@ def test_what_nodes_are_learnt_from(tree: WordTree) -> None:
     assert str(found) == (
         "6 nodes: 2 with boxes, 1 with images only, 1 with neither but above such nodes, 2 with nothing"
     )
+
+
+def test_of_composed_data_the_first_pictures_tell() -> None:
+    tree = read_tree(cfg_dir() / "data" / "digits.tree")
+    pictures = OnTree(DigitPictures(count=100_000, digits=[3, 8]), tree)
+    asked: list[tuple[int, int]] = []
+    found = coverage(tree, [pictures], progress=lambda done, total: asked.append((done, total)))
+    assert asked[-1] == (200, 200)
+    assert found.images.sum() == 200
+    assert found.counts == {"boxes": 0, "only images": 2, "only descendants": 4, "nothing": 9}
