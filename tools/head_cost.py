@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from darknet_compat.evaluation.bench import PAUSE
 from darknet_compat.evaluation.machine import machine
 from darknet_compat.evaluation.speed import interleaved
 from darknet_compat.export import heads
@@ -165,7 +166,7 @@ def main() -> None:
         tasks = {head: in_processor_time(detect(runtimes[head], limits[head])) for head in HEADS}
     elif original := _original(limits["full"]):
         tasks["original"] = original
-    timed = interleaved(tasks, arguments.runs, 1)
+    timed = interleaved(tasks, arguments.runs, 1, pause=PAUSE)
     memory = {head: peak_memory(head, arguments.backend, limits[head]) for head in HEADS}
     base = timed["20 classes"].median
     cores = "one thread's processor time" if arguments.one_thread else f"{torch.get_num_threads()} threads"
