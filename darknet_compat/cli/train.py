@@ -60,6 +60,15 @@ ValidEvery = Annotated[
 CheckpointEvery = Annotated[
     int, typer.Option("--checkpoint-every", min=1, metavar="N", help="Write a checkpoint every N batches.")
 ]
+SizesInTurn = Annotated[
+    str | None,
+    typer.Option(
+        "--sizes",
+        metavar="N,N,…",
+        help="Sides of squares to train at in turn, another one every 10 batches, as random=1 of a cfg does from 320"
+        " to 608.",
+    ),
+]
 BatchSize = Annotated[int | None, typer.Option("--batch", min=1, metavar="N", help="Pictures a batch, not the cfg's.")]
 Subdivisions = Annotated[
     int | None,
@@ -107,6 +116,7 @@ def train(
     valid_every: ValidEvery = 500,
     names: Names = None,
     size: InputSize = None,
+    sizes: SizesInTurn = None,
     batch: BatchSize = None,
     subdivisions: Subdivisions = None,
     max_batches: MaxBatches = None,
@@ -155,7 +165,7 @@ def train(
         settings = Settings(
             precision.value, device, compile, sync_batchnorm, ema, checkpoint_every, objectness.value
         )  # fmt: skip
-        trainer = _trainer(start, dataset, folder, seed, workers, settings, resume, world)
+        trainer = _trainer(start, dataset, folder, seed, workers, settings, resume, world, _sides(sizes))
         score = None if valid is None else _scoring(start, data, valid, dataset.names)
         _run(trainer, dataset, score, valid_every, json, tensorboard, facts)
 
@@ -221,6 +231,16 @@ def _check(dataset: Dataset) -> None:
         raise DatasetError(f"{dataset.title}: {wrong} of {report.pictures:,} cannot be used, as said above")
 
 
+def _sides(text: str | None) -> tuple[int, ...] | None:
+    """The numbers of a list such as 320,352,384. Raises BadParameter."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and 0 < int(part) <= 8192 for part in parts):
+        raise typer.BadParameter(f"expected pixels such as 320,352,384, found '{text}'", param_hint="--sizes")
+    return tuple(map(int, parts))
+
+
 def _recipe(model: str) -> Path:
     """The definition of this name whose `[net]` is the paper's training. Raises CatalogError where there is none."""
     from darknet_compat.errors import CatalogError
@@ -264,6 +284,7 @@ def _trainer(
     settings: Settings,
     resume: bool,
     world: World,
+    sides: tuple[int, ...] | None,
 ) -> Trainer:
     from darknet_compat.training.loader import Batch, Loader
     from darknet_compat.training.sheet import contact_sheet
@@ -281,6 +302,7 @@ def _trainer(
             seed=seed,
             workers=workers,
             start=number,
+            sizes=sides,
             part=world.part,
             pin_memory=trainer.device.type == "cuda",
         ):

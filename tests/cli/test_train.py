@@ -49,6 +49,18 @@ def test_training_and_going_on(dc: Command, cfg: Path, tmp_path: Path) -> None:
     assert "nothing to do: 9 batches are done" in again.out
 
 
+def test_sizes_in_turn(dc: Command, cfg: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    common = ("train", cfg, "digits", "--out", out, "--workers", 0, "--device", "cpu", "--json")
+    done = dc(*common, "--max-batches", 230, "--sizes", "32,64", "--batch", 1)
+    assert done.code == 0, done.err
+    with (out / "log.csv").open() as file:
+        widths = [int(row["width"]) for row in csv.DictReader(file)]
+    assert set(widths) == {32, 64}
+    assert all(len(set(widths[start : start + 10])) == 1 for start in range(0, 230, 10))
+    assert set(widths[40:]) == {64}  # the last 200 batches and what is left of the ten before them
+
+
 def test_map_is_measured_and_the_best_kept(dc: Command, cfg: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
@@ -114,6 +126,7 @@ def test_sigterm_ends_with_a_checkpoint(cfg: Path, tmp_path: Path) -> None:
         (("CFG", "digits", "--resume"), 1, "there is no checkpoint to go on from"),
         (("CFG", "digits", "--batch", "0"), 2, "Invalid value for '--batch'"),
         (("CFG", "digits", "--split", "wrong"), 1, "wrong"),
+        (("CFG", "digits", "--sizes", "64,big"), 2, "expected pixels such as 320,352,384, found '64,big'"),
         (("CFG", "digits", "--weights", "CFG"), 1, "a .cfg, not .weights"),
         (("CFG", "digits", "--device", "tpu"), 1, "device: torch knows no 'tpu'"),
         (("CFG", "digits", "--valid", "nothing"), 1, "nothing"),
