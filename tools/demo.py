@@ -1,9 +1,11 @@
-"""The main job on real input, for `make demo`: what a detector is, what it finds in a photo, and the photo with boxes.
+"""The main job from one end to the other, for `make demo`, with nothing downloaded.
 
-    python tools/demo.py [PICTURE]
+    python tools/demo.py             # a scene of digits → boxes, the same from ONNX Runtime, how they differ
+    python tools/demo.py PICTURE     # a photo of yours, with a detector of photos
 
-The detector is the real one in ../shared/data where that is present, else the smallest of the catalogue that is on this
-machine or can be fetched. The photo is the original's dog.jpg: installed with Debian's `darknet`, else fetched.
+The digits' detector comes with this package, and no scene that it is shown here was used to train it. For a photo it is
+the real detector in ../shared/data where that is present, else the smallest of the catalogue that is on this machine or
+can be fetched.
 """
 
 from __future__ import annotations
@@ -12,23 +14,88 @@ import subprocess
 import sys
 from pathlib import Path
 
+from darknet_compat.cli import terminal
 from darknet_compat.cli.pictures import output_paths
 from darknet_compat.errors import DarknetCompatError, DownloadError
 from darknet_compat.formats import catalog
-from darknet_compat.formats.fetch.checksum import Expected
-from darknet_compat.formats.fetch.download import download
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_MODEL = REPOSITORY.parent / "shared" / "data" / "models" / "yolo-lite-coco" / "yolo-lite-coco.cfg"
-INSTALLED_PHOTO = Path("/usr/share/darknet/data/dog.jpg")
-PHOTO_MIRRORS = (
-    "https://raw.githubusercontent.com/pjreddie/darknet/master/data/dog.jpg",
-    "https://raw.githubusercontent.com/AlexeyAB/darknet/master/data/dog.jpg",
-)
-PHOTO = Expected((163_759,), git_blob="77b0381222eaed50867643f4166092c781e56d5b")
-"""The file that Debian installs."""
-
 OUT = REPOSITORY / "out"
+
+DIGITS = "yolov2-digits"
+SCENE = 0
+"""Which of the held-out scenes: one with six digits, large and small, and clutter."""
+ENLARGED = 3
+"""Times, since boxes and labels are drawn for larger pictures; the network sees the scene at its own size."""
+
+
+def write_scene() -> Path:
+    """A held-out scene as a picture. Raises DarknetCompatError."""
+    import numpy as np
+
+    from darknet_compat.datasets.digits import DigitScenes
+    from darknet_compat.vision.draw import save
+
+    sample = DigitScenes("test")[SCENE]
+    OUT.mkdir(parents=True, exist_ok=True)
+    path = OUT / "scene.png"
+    scene = np.asarray(sample.image)[..., ::-1]  # from BGR, as OpenCV has it
+    save(scene.repeat(ENLARGED, 0).repeat(ENLARGED, 1), path)
+    shown = ", ".join(DigitScenes.names[digit] for digit in sorted(sample.labels.classes))
+    print(f"{path}: a scene composed of the handwritten digits {shown}\n", flush=True)
+    return path
+
+
+def print_parity(onnx: Path, scene: Path) -> None:
+    """What torch and ONNX Runtime find, held against each other. SystemExit where it is not the same."""
+    from darknet_compat.inference.detector import Detector
+    from darknet_compat.parity.compare import ANSWERS
+    from darknet_compat.parity.matching import Answers, match
+
+    found = [detector(scene) for detector in (Detector(DIGITS, backend="torch"), Detector(onnx, backend="onnxruntime"))]
+    answers = [Answers(one.class_ids, one.scores, one.boxes) for one in found]
+    result = match(scene.name, *answers, ANSWERS["torch", "onnxruntime", "fp32"])
+    terminal.print_table(
+        ("stage", "same class", "missing", "extra", "score", "box, px", ""),
+        [
+            (
+                "torch → onnxruntime", str(result.matched), str(result.missing), str(result.extra),
+                f"{result.score:.1e}", f"{result.box:.1e}", result.verdict,
+            )
+        ],
+        left=("stage", ""),
+    )  # fmt: skip
+    if result.verdict != "same":
+        raise SystemExit(f"demo: torch and ONNX Runtime should find the same, found {result.verdict}")
+
+
+def digits() -> None:
+    """A scene in, boxes out; by the converted network as well."""
+    try:
+        scene = write_scene()
+    except DarknetCompatError as error:
+        raise SystemExit(f"demo: {error}") from None
+    onnx = OUT / f"{DIGITS}.onnx"
+    run("info", DIGITS)
+    run("detect", DIGITS, str(scene), "--out", str(OUT / "found"))
+    run("export", DIGITS, "--out", str(onnx))
+    run("detect", str(onnx), str(scene), "--backend", "onnxruntime")
+    print_parity(onnx, scene)
+    print("Against the original too, where it is installed: darknet-compat parity MODEL --stages")
+    print(f"The picture with its boxes: {OUT / 'found' / scene.name}")
+
+
+def photo(picture: Path) -> None:
+    """What a detector of photos is, and what it finds in this one."""
+    try:
+        model = find_model()
+        place = output_paths([picture], OUT)[picture]
+    except DarknetCompatError as error:
+        raise SystemExit(f"demo: {error}") from None
+    run("info", model)
+    run("detect", model, str(picture), "--thresh", "0.25", "--out", str(OUT))
+    print(f"The picture with its boxes: {place}")
 
 
 def find_model() -> str:
@@ -50,21 +117,7 @@ def find_model() -> str:
             return model.name
         except DownloadError as error:
             reasons.append(str(error))
-    raise DownloadError("\n".join(["the demo needs a detector, and none is here or could be fetched:", *reasons]))
-
-
-def find_photo() -> Path:
-    """The original's photograph of the dog. Raises DownloadError."""
-    if INSTALLED_PHOTO.is_file():
-        return INSTALLED_PHOTO
-    print("fetching dog.jpg")
-    try:
-        return download(PHOTO_MIRRORS, catalog.cache_dir() / "dog.jpg", expected=PHOTO)
-    except DownloadError as error:
-        raise DownloadError(
-            f"the demo needs a photo: apt-get install darknet brings its dog.jpg, and any other does as well:"
-            f" .venv/bin/python tools/demo.py PICTURE\n{error}"
-        ) from None
+    raise DownloadError("\n".join(["a photo needs a detector, and none is here or could be fetched:", *reasons]))
 
 
 def run(*arguments: str) -> None:
@@ -77,16 +130,11 @@ def run(*arguments: str) -> None:
 
 
 def main() -> None:
-    """Show the model, detect, and say where the picture with its boxes is."""
-    try:
-        photo = Path(sys.argv[1]) if len(sys.argv) > 1 else find_photo()
-        model = find_model()
-        place = output_paths([photo], OUT)[photo]
-    except DarknetCompatError as error:
-        raise SystemExit(f"demo: {error}") from None
-    run("info", model)
-    run("detect", model, str(photo), "--thresh", "0.25", "--out", str(OUT))
-    print(f"The picture with its boxes: {place}")
+    """Of the digits, or of a picture."""
+    if len(sys.argv) > 1:
+        photo(Path(sys.argv[1]))
+    else:
+        digits()
 
 
 if __name__ == "__main__":

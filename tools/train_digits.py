@@ -52,8 +52,8 @@ def train(name: str, out: Path, more: list[str]) -> tuple[Path, dict[str, Any]]:
         "weights": str(weights),
         "images": trained["images"],
         "seconds": trained["seconds"],
-        "mAP": scored["mean_ap"],
-        "classes": {row["name"]: row["ap"] for row in scored["classes"] if row["ap"] is not None},
+        "mAP": scored["scores"]["mean_ap"],
+        "AP": {row["name"]: row["ap"] for row in scored["scores"]["classes"] if row["objects"]},
     }
 
 
@@ -67,7 +67,7 @@ def ship(name: str, weights: Path) -> None:
         "size": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
         "cfg": f"cfg/{name}.cfg",
-        "source": f"trained by tools/train_digits.py on {' '.join(DATA[name])}",
+        "source": f"trained on {' '.join(DATA[name])} with the commands of tools/train_digits.py",
         "licence": "as this repository; the digits it learned from are CC BY 4.0 (Alpaydin and Kaynak, UCI, 1998)",
     }
     manifest.write_text(json.dumps(listed, indent=1) + "\n", "utf-8")

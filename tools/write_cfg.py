@@ -255,7 +255,7 @@ IMAGENET = {"min_crop": 128, "max_crop": 448, **CROPS, **poly(800_000, burn_in=1
 AT_448 = {"max_crop": 512, **CROPS, **poly(100_000, 0.001)}
 LONG = steps(500_200, "400000,450000", burn_in=1000)
 DETECTOR = {"angle": 0, **COLOURS}
-DIGITS = {"flip": 0, **steps(5500, "4300,4700,5100", "0.3,0.3,0.3", 0.008, burn_in=100)}
+DIGITS = {"flip": 0, **steps(4000, "3000,3400,3700", "0.3,0.3,0.3", 0.008, burn_in=100)}
 
 NETWORKS: dict[str, tuple[Section, Rows]] = {
     "darknet19": (net(256, 128, 2, **IMAGENET), classifier(DARKNET19)),

@@ -1,4 +1,4 @@
-"""`make demo`: tools/demo.py finds a detector and a photo wherever they are, and says what is missing."""
+"""`make demo`: tools/demo.py goes from a scene to boxes without a download, and finds a detector for a photo."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from darknet_compat.errors import DownloadError
 from darknet_compat.formats.catalog import MODELS
+from darknet_compat.formats.packaged import weights_dir
 from tests.cli.support import REPOSITORY
 from tests.formats.fetch.http_server import Server, gives
 
@@ -29,8 +30,36 @@ def demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     return module
 
 
+def test_a_scene_becomes_boxes_here_and_in_onnx_runtime(
+    demo: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["demo.py"])
+    demo.main()
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0].endswith("scene.png: a scene composed of the handwritten digits 1, 3, 4, 5, 7, 9")
+    assert lines[-1] == f"The picture with its boxes: {tmp_path / 'out' / 'found' / 'scene.png'}"
+    assert (tmp_path / "out" / "found" / "scene.png").stat().st_size > 10_000
+    (row,) = [line.split() for line in lines if line.startswith("torch → onnxruntime")]
+    matched, missing, extra, *_, verdict = row[3:]
+    assert int(matched) >= 4
+    assert (missing, extra, verdict) == ("0", "0", "same")
+    assert any(line.startswith("operations ") for line in lines)
+    assert not (tmp_path / "cache" / MODELS["yolov2-digits"].weights.file).exists()
+
+
+def test_a_difference_ends_the_demo(demo: ModuleType, tmp_path: Path) -> None:
+    scene = demo.write_scene()
+    weights = bytearray((weights_dir() / MODELS[demo.DIGITS].weights.file).read_bytes())
+    weights[-24_000:] = bytes(24_000)  # all weights in front of the head
+    (tmp_path / "other.weights").write_bytes(weights)
+    other = tmp_path / "other.onnx"
+    demo.run("export", demo.DIGITS, "--weights", str(tmp_path / "other.weights"), "--out", str(other))
+    with pytest.raises(SystemExit, match="torch and ONNX Runtime should find the same, found differs"):
+        demo.print_parity(other, scene)
+
+
 @pytest.mark.reference
-def test_ends_with_a_table_and_the_pictures_path(
+def test_a_photo_of_ones_own(
     demo: ModuleType,
     shared_data: Path,
     photos: list[Path],
@@ -38,13 +67,12 @@ def test_ends_with_a_table_and_the_pictures_path(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["demo.py"])
+    monkeypatch.setattr(sys, "argv", ["demo.py", str(photos[0])])
     demo.main()
     lines = capfd.readouterr().out.splitlines()
     assert lines[-1] == f"The picture with its boxes: {tmp_path / 'out' / 'dog.jpg'}"
     assert (tmp_path / "out" / "dog.jpg").stat().st_size > 10_000
     assert any(line.split()[:3] == ["dog", "62", "%"] for line in lines)
-    assert any(line.startswith("operations ") for line in lines)
 
 
 def without_shared_data(demo: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,27 +103,13 @@ def test_fetches_the_smallest_detector(
     assert (tmp_path / "cache" / "yolov3-tiny.weights").read_bytes() == data
 
 
-@pytest.mark.reference
-def test_fetches_the_photo_from_the_second_mirror_if_need_be(
-    demo: ModuleType, server: Server, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server.routes |= {"/cat.jpg": gives(b"another"), "/dog.jpg": gives(photos[0].read_bytes())}
-    monkeypatch.setattr(demo, "INSTALLED_PHOTO", Path("/absent/dog.jpg"))
-    monkeypatch.setattr(demo, "PHOTO_MIRRORS", (server.url("/cat.jpg"), server.url("/dog.jpg")))
-    assert demo.find_photo() == tmp_path / "cache" / "dog.jpg"
-
-
-def test_says_what_is_missing(
-    demo: ModuleType, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(demo, "INSTALLED_PHOTO", Path("/absent/dog.jpg"))
-    monkeypatch.setattr(demo, "PHOTO_MIRRORS", (server.url("/absent.jpg"),))
-    monkeypatch.setattr(sys, "argv", ["demo.py"])
-    with pytest.raises(SystemExit, match=r"apt-get install darknet brings its dog\.jpg.*\n.*HTTP 404"):
-        demo.main()
+def test_says_what_is_missing(demo: ModuleType, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     without_shared_data(demo, monkeypatch)
     for name, model in MODELS.items():
-        weights = replace(model.weights, mirrors=(server.url(f"/absent/{name}"),))
-        monkeypatch.setitem(MODELS, name, replace(model, weights=weights))
-    with pytest.raises(DownloadError, match="the demo needs a detector"):
+        mirrors = (server.url(f"/absent/{name}"),) if model.weights.mirrors else ()
+        monkeypatch.setitem(MODELS, name, replace(model, weights=replace(model.weights, mirrors=mirrors)))
+    monkeypatch.setattr(sys, "argv", ["demo.py", "photo.jpg"])
+    with pytest.raises(SystemExit, match="a photo needs a detector, and none is here or could be fetched"):
+        demo.main()
+    with pytest.raises(DownloadError, match="HTTP 404"):
         demo.find_model()

@@ -1,0 +1,55 @@
+"""The detectors that come with the package: the command that made them, and what they find."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from darknet_compat.datasets.digits import DigitScenes
+from darknet_compat.evaluation.entries import read_entries
+from darknet_compat.evaluation.metrics import METRICS
+from darknet_compat.evaluation.run import THRESH, gathered
+from darknet_compat.formats.catalog import MODELS
+from darknet_compat.formats.packaged import weights_dir
+from darknet_compat.inference.detector import Detector
+from tests.cli.support import REPOSITORY
+
+
+def test_the_shipped_weights_are_small_and_in_the_manifest() -> None:
+    listed = json.loads((weights_dir() / "manifest.json").read_text("utf-8"))["files"]
+    assert MODELS["yolov2-digits"].weights.file in listed
+    for name, entry in listed.items():
+        assert entry["size"] <= 1_500_000
+        assert entry["size"] == MODELS[Path(name).stem].weights.size
+
+
+def test_digits_are_found_in_scenes_by_others_hands() -> None:
+    """The score of a few of the scenes; weights/README.md has that of all."""
+    detector = Detector("yolov2-digits", thresh=THRESH, backend="torch")
+    entries = read_entries(DigitScenes("test", 200))
+    results = gathered(entries, [answer for _, answer in detector.stream(entries.images(), 8)])
+    score = METRICS["voc"].score(METRICS["voc"].as_scored(results.found, results.sizes), results.truths, entries.names)
+    assert score.headline is not None and score.headline > 0.72
+    assert np.isfinite(results.found.scores).all()
+
+
+@pytest.mark.slow
+def test_anyone_can_train_them(tmp_path: Path) -> None:
+    command = [sys.executable, REPOSITORY / "tools" / "train_digits.py", "--out", tmp_path, "--max-batches", "2"]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    models = json.loads(done.stdout)["models"]
+    assert [model["model"] for model in models] == ["yolov2-digits", "yolo9000-digits"]
+    assert all(0 <= model["mAP"] <= 1 and model["images"] == 32 for model in models)
+    assert "$ darknet-compat train yolo9000-digits digits:01234 --joint digit-pictures:56789" in done.stderr
+
+
+def test_a_model_that_the_script_does_not_know() -> None:
+    command = [sys.executable, str(REPOSITORY / "tools" / "train_digits.py"), "yolov3"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "expected some of yolov2-digits, yolo9000-digits, found yolov3" in done.stderr
