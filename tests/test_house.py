@@ -95,11 +95,14 @@ def test_a_missing_packaged_folder_is_one_clear_line(tmp_path: Path, monkeypatch
 
 def test_the_wheel_carries_cfg_and_weights_but_no_downloads(tmp_path: Path) -> None:
     tree, dist, site = tmp_path / "tree", tmp_path / "dist", tmp_path / "site"
+    left_out = shutil.ignore_patterns("__pycache__", "*.weights", "*.weights.json")
     for folder in ("darknet_compat", "cfg", "weights"):
-        shutil.copytree(REPOSITORY / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__", "*.weights"))
+        shutil.copytree(REPOSITORY / folder, tree / folder, ignore=left_out)
+    shutil.copy(REPOSITORY / "weights" / "yolov2-digits.weights", tree / "weights")
     for file in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
         shutil.copy(REPOSITORY / file, tree)
-    (tree / "weights" / "yolov3.weights").write_bytes(b"a download")
+    for download in ("yolov3.weights", "yolov2-digits.weights.json"):
+        (tree / "weights" / download).write_bytes(b"a download, or the record of a use")
     (tree / "weights" / "shipped.json").write_text("{}")
 
     done = run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", dist, cwd=tree)
@@ -113,7 +116,7 @@ def test_the_wheel_carries_cfg_and_weights_but_no_downloads(tmp_path: Path) -> N
     for folder in ("cfg", "weights"):
         expected = {path.relative_to(tree / folder) for path in (tree / folder).rglob("*") if path.is_file()}
         carried = {path.relative_to(data / folder) for path in (data / folder).rglob("*") if path.is_file()}
-        assert carried == expected - {Path("yolov3.weights")}
+        assert carried == expected - {Path("yolov3.weights"), Path("yolov2-digits.weights.json")}
     assert (data / "cfg" / "yolov2-voc.cfg").is_file()
 
     ask = "from darknet_compat.formats import packaged as p; print(p.cfg_dir()); print(p.weights_dir())"
