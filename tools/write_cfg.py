@@ -98,6 +98,7 @@ ANCHORS_9000 = "0.77871,1.14074, 3.00525,4.31277, 9.22725,9.61974"
 ANCHORS_DIGITS = (
     "0.50,0.88, 0.78,1.27, 1.20,1.94, 1.88,3.03, 3.12,4.77"  # `anchors digits --k 5 --size 192 --stride 16`
 )
+ANCHORS_CELLS = "1.28,1.21, 3.12,2.58, 2.99,3.28, 3.76,3.47, 6.7,6.1"  # `anchors BCCD --size 320x240 --stride 16`
 ANCHORS_V3 = "10,13, 16,30, 33,23, 30,61, 62,45, 59,119, 116,90, 156,198, 373,326"
 ANCHORS_V3_TINY = "10,14, 23,27, 37,58, 81,82, 135,169, 344,319"
 
@@ -163,6 +164,24 @@ def digits(classes: int, tree: str | None = None) -> Rows:
         conv(80),
         linear(5 * (classes + 5)),
         (kind, options),
+    ]
+
+
+def cells() -> Rows:
+    """YOLOv2 for three kinds of blood cells: cells of 16 pixels, and passthrough."""
+    kind, options = region(ANCHORS_CELLS, 3, 0.2)
+    return [
+        *plan("16 M 32 M 64 1x32 64 M 128 1x64 128"),
+        "cells of 16 pixels",
+        *plan("M 256 1x128 256"),
+        "passthrough: the finer cells of layer 10, four of them in one",
+        route(10),
+        conv(32, 1),
+        ("reorg", {"stride": 2}),
+        route(-1, 14),
+        conv(256),
+        linear(5 * (3 + 5)),
+        (kind, options | {"random": 0}),
     ]
 
 
@@ -325,6 +344,12 @@ RECIPES: dict[str, tuple[str, Section, Rows]] = {
 }
 """The paper's own training where the original's definition has another: what is said of it, `[net]`, the layers."""
 
+CELLS_SAID = (
+    "An example to start from for a few classes: 1.7 million weights, trained from nothing on one processor. On BCCD "
+    "(364 photographs of blood cells; RBC, WBC, Platelets) it came to 84 % mAP at IoU 0.5 on the test split."
+)
+CELLS_NET = net(320, 16, 1, height=240, hue=0.05, saturation=1.5, exposure=1.5, **steps(2000, "1650,1900", burn_in=100))
+
 # ----------------------------------------------------------------------------------------------------------- writing
 
 
@@ -334,6 +359,7 @@ def write_all() -> dict[str, str]:
     for name, (said, training, layers) in RECIPES.items():
         header = _comment(said, f"Source: {MODELS[name].paper}.", f"Classes: {MODELS[name].names}.", _WRITTEN)
         written[f"recipes/{name}.cfg"] = _text(header, training, layers)
+    written["examples/cells.cfg"] = _text(_comment(CELLS_SAID, _WRITTEN), CELLS_NET, cells())
     return written
 
 

@@ -185,3 +185,12 @@ def test_recipes_train_the_same_network_as_the_paper_says(name: str) -> None:
     net = ours.net
     epochs = net.max_batches * net.batch / (write_cfg.VOC_0712 if name == "yolov2-voc" else write_cfg.ILSVRC)
     assert round(epochs, 2) == {"darknet19": 160, "darknet19_448": 10, "yolov2-voc": 160}[name]
+
+
+def test_the_example_of_cells() -> None:
+    path = REPOSITORY / "cfg" / "examples" / "cells.cfg"
+    assert path.read_bytes() == write_cfg.write_all()["examples/cells.cfg"].encode()
+    spec = load_spec(path)
+    assert not spec.notes
+    assert sum(slot.size for slot in slots(spec)) < 3_000_000
+    assert (spec.net.width, spec.net.height, spec.layers[-1].classes) == (320, 240, 3)
