@@ -219,7 +219,8 @@ class _Run:
             with torch.inference_mode():
                 found = self.network.layer_outputs(torch.from_numpy(images))
             rows.append(compare_layers(self.network, outputs, found))
-            originals.append(answering.by_definition(self.network, outputs) if answering.tree else None)
+            by_tree = answering.detects_by_tree
+            originals.append(answering.by_definition(self.network, outputs) if by_tree else None)
         reference = "definition" if answering.detects_by_tree else "original"
         expected = [
             answering.fixed(picture, outputs)
