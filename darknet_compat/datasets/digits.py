@@ -232,7 +232,11 @@ def _background(random: np.random.RandomState, size: int) -> Floats:
     """Soft colours with clutter on them, [size, size, 3], 0..255."""
     coarse = random.random_sample((4, 4, 3)) * random.randint(20, 120) + random.random_sample(3) * 135
     at = np.arange(size) * (3 / size)
-    scene = np.stack([_bilinear(coarse[..., c], at[:, None], at[None, :]) for c in range(3)], -1)
+    first = at.astype(np.int64)
+    rest = (at - first)[:, None]
+    across = coarse[:, first] * (1 - rest) + coarse[:, first + 1] * rest  # a grid: one direction after the other
+    rest = rest[:, None]
+    scene: Floats = across[first] * (1 - rest) + across[first + 1] * rest
     for _ in range(random.randint(0, 6)):
         _CLUTTER[random.randint(len(_CLUTTER))](scene, random)
     return scene
@@ -289,6 +293,6 @@ def _paint(
 
 def _noisy(scene: Floats, random: np.random.RandomState) -> Pixels:
     """The scene as bytes, with noise of up to 20 grey levels."""
-    strength = random.random_sample() * 20 / 128
-    noise = np.frombuffer(random.bytes(scene.size), np.uint8).reshape(scene.shape).astype(np.float64) - 127.5
-    return np.clip(np.rint(scene + strength * noise), 0, 255).astype(np.uint8)
+    levels = random.random_sample() * 20 / 128 * (np.arange(256) - 127.5)
+    scene += levels[np.frombuffer(random.bytes(scene.size), np.uint8).reshape(scene.shape)]
+    return np.clip(np.rint(scene, out=scene), 0, 255, out=scene).astype(np.uint8)
