@@ -45,7 +45,9 @@ Thresh = Annotated[
 Map = Annotated[
     str | None,
     typer.Option(
-        "--map", metavar="NAME|FILE", help="With a WordTree: score these nodes instead; coco, imagenet-det, or a .map."
+        "--map",
+        metavar="NAME|FILE",
+        help="With a WordTree: score these nodes; coco, imagenet-det, digits or a .map.",
     ),
 ]
 Nms = Annotated[

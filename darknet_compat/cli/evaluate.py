@@ -97,7 +97,9 @@ ViewName = Annotated[
 ]
 Map = Annotated[
     str | None,
-    typer.Option("--map", metavar="NAME", help="With a WordTree: score these nodes; coco or imagenet-det."),
+    typer.Option(
+        "--map", metavar="NAME", help="With a WordTree: score these nodes; coco, imagenet-det, digits, a .map."
+    ),
 ]
 Thresh = Annotated[
     float,

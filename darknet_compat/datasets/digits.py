@@ -87,7 +87,7 @@ class DigitScenes(Dataset):
 class DigitPictures(Dataset):
     """`count` pictures of one digit each, somewhere amid clutter, with a label of the whole picture and no box.
 
-    They are of 48 to 128 pixels a side, the digit filling a third to nine tenths. Otherwise as `DigitScenes`.
+    They are of 96 to 192 pixels a side, their digits as large as those of scenes. Otherwise as `DigitScenes`.
     """
 
     names = NAMES
@@ -106,10 +106,10 @@ class DigitPictures(Dataset):
     def sample(self, index: int) -> Sample:
         """Picture number `index`: uint8 [S, S, 3], BGR."""
         random = _random(self.seed, self.split, index, 1)
-        size = random.randint(48, 129)
+        size = random.randint(SIZE // 2, SIZE + 1)
         scene = _background(random, size)
         image, digit = self._samples[random.randint(len(self._samples))]
-        ink = _slanted(image, size * random.randint(33, 91) // 100, random)[:size, :size]
+        ink = _slanted(image, min(_height(random), size * 9 // 10), random)[:size, :size]
         top, left = (random.randint(0, size - side + 1) for side in ink.shape)
         _paint(scene, ink, (top, left), random)
         return Sample(

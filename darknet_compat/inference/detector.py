@@ -31,7 +31,7 @@ class Detector(Answering[Detections]):
 
     With a WordTree a detection names the node at which the way down from the root stops; `hierarchy` says by which rule
     (`HierarchyRule`), `level` how deep at most, 0 being the roots. A `map` names other classes that are nodes of the
-    tree: "coco", "imagenet-det", a file with a node's number a line, or such numbers.
+    tree: "coco", "imagenet-det", "digits", a file with a node's number a line, or such numbers.
 
     `mode` "throughput" is for `stream`s of many pictures: several at a time, each on few cores, where the backend can
     share them out (onnxruntime, openvino). `threads` is how many cores to use, by default all.

@@ -125,8 +125,8 @@ def class_names(names: str | Path | Sequence[str] | None, classes: int) -> tuple
     return found
 
 
-_MAPS = {"coco": ("coco9k.map", "coco.names"), "imagenet-det": ("inet9k.map", None)}
-"""Maps that come with YOLO9000: file, and names where the nodes' own are not meant."""
+_MAPS = {"coco": ("coco9k.map", "coco.names"), "imagenet-det": ("inet9k.map", None), "digits": ("digits.map", None)}
+"""Maps onto the trees of YOLO9000 and of yolo9000-digits: file, and names where the nodes' own are not meant."""
 
 
 def class_map(map: str | Path | Sequence[int], model: Model) -> tuple[tuple[int, ...], tuple[str, ...]]:
