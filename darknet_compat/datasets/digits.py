@@ -34,6 +34,8 @@ _FIRST_OF_TEST = 1415
 """Where the twelfth block begins: 0 1 2 … 9 three times over."""
 _SPLITS = {"train": 0, "test": 1}
 
+COUNTS = {"train": 12_000, "test": 4_000}
+"""How many pictures each split has, unless asked for."""
 SIZE = 192
 """Pixels of a scene's sides."""
 SMALLEST, LARGEST = 12, 100
@@ -58,11 +60,11 @@ class DigitScenes(Dataset):
     is_composed = True
 
     def __init__(
-        self, split: Split = "train", count: int = 4000, *, seed: int = 0, digits: Sequence[int] = range(10)
+        self, split: Split = "train", count: int | None = None, *, seed: int = 0, digits: Sequence[int] = range(10)
     ) -> None:
         self.title = _title("digits", split, digits)
-        self.split, self.scenes, self.seed = split, count, seed
         self._samples = _samples(split, tuple(digits))
+        self.split, self.scenes, self.seed = split, COUNTS[split] if count is None else count, seed
 
     def __len__(self) -> int:
         return self.scenes
@@ -94,11 +96,11 @@ class DigitPictures(Dataset):
     is_composed = True
 
     def __init__(
-        self, split: Split = "train", count: int = 4000, *, seed: int = 0, digits: Sequence[int] = range(10)
+        self, split: Split = "train", count: int | None = None, *, seed: int = 0, digits: Sequence[int] = range(10)
     ) -> None:
         self.title = _title("digit-pictures", split, digits)
-        self.split, self.scenes, self.seed = split, count, seed
         self._samples = _samples(split, tuple(digits))
+        self.split, self.scenes, self.seed = split, COUNTS[split] if count is None else count, seed
 
     def __len__(self) -> int:
         return self.scenes

@@ -33,7 +33,7 @@ def test_boxes_of_some_digits_and_labels_of_the_others(dc: Command, cfg: Path, t
     assert (done.code, done.err) == (0, "")
     report = json.loads(done.out)
     assert report["batches"] == 3
-    assert report["pictures"] == [4000, 4000]
+    assert report["pictures"] == [12_000, 12_000]
     assert report["coverage"] == {"boxes": 5, "only images": 5, "only descendants": 5, "nothing": 0}
     assert (out / "small.names").read_text().split()[:3] == ["symbol", "digit", "round"]
     assert load_network(out / "small.cfg", out / "small_final.weights").spec.tree is not None
@@ -44,7 +44,7 @@ def test_the_report_for_people_and_the_ratio(dc: Command, cfg: Path, tmp_path: P
     done = dc(*common, "--joint", "digit-pictures", "--ratio", 3)
     assert done.code == 0, done.err
     text = " ".join(done.out.split())
-    assert "digits:0 (train) + digit-pictures (train): 16,000 pictures;" in text
+    assert "digits:0 (train) + digit-pictures (train): 48,000 pictures;" in text
     assert "15 nodes: 1 with boxes, 9 with images only, 5 with neither but above such nodes, 0 with nothing" in text
 
 
