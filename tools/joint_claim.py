@@ -17,7 +17,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from train_digits import SETTINGS, run
+from train_digits import DATA, SETTINGS, run
 
 from darknet_compat.datasets.digits import NAMES, DigitScenes
 from darknet_compat.evaluation.entries import read_entries
@@ -30,7 +30,7 @@ MODEL = "yolo9000-digits"
 BOXED, OTHERS = "01234", "56789"
 RECIPES = {
     "boxes of five": (f"digits:{BOXED}",),
-    "joint": (f"digits:{BOXED}", "--joint", f"digit-pictures:{OTHERS}"),
+    "joint": DATA[MODEL],
     "boxes of all": ("digits",),
 }
 SCENES = 1000

@@ -24,7 +24,7 @@ WEIGHTS = REPOSITORY / "weights"
 
 DATA = {
     "yolov2-digits": ("digits",),
-    "yolo9000-digits": ("digits:01234", "--joint", "digit-pictures:56789"),
+    "yolo9000-digits": ("digits:01234", "--joint", "digit-pictures:56789", "--ratio", "3"),
 }
 """What each model learns from. The second gets boxes for half of the digits and only labels for the others."""
 SETTINGS = ("--precision", "bf16", "--ema", "0.995")
@@ -45,7 +45,8 @@ def train(name: str, out: Path, more: list[str]) -> tuple[Path, dict[str, Any]]:
     folder = out / name
     trained = run("train", name, *DATA[name], "--out", str(folder), *SETTINGS, *more)
     weights = folder / f"{name}_ema.weights"
-    scored = run("evaluate", name, "digits", "--weights", str(weights))
+    by_tree = ("--map", "digits") if "--joint" in DATA[name] else ()
+    scored = run("evaluate", name, "digits", "--weights", str(weights), "--backend", "torch", *by_tree)
     return weights, {
         "model": name,
         "data": " ".join(DATA[name]),
@@ -61,6 +62,7 @@ def ship(name: str, weights: Path) -> None:
     """Put weights where they travel with the package, and into the manifest."""
     place, manifest = WEIGHTS / f"{name}.weights", WEIGHTS / "manifest.json"
     shutil.copyfile(weights, place)
+    place.with_name(f"{place.name}.json").unlink(missing_ok=True)  # the former weights' checksum
     listed = json.loads(manifest.read_text("utf-8"))
     data = place.read_bytes()
     listed["files"][place.name] = {

@@ -95,9 +95,7 @@ ANCHORS_COCO = "0.57273,0.677385, 1.87446,2.06253, 3.33843,5.47434, 7.88282,3.52
 ANCHORS_VOC = "1.3221,1.73145, 3.19275,4.00944, 5.05587,8.09892, 9.47112,4.84053, 11.2364,10.0071"
 ANCHORS_TINY_VOC = "1.08,1.19, 3.42,4.41, 6.63,11.38, 9.42,5.11, 16.62,10.52"
 ANCHORS_9000 = "0.77871,1.14074, 3.00525,4.31277, 9.22725,9.61974"
-ANCHORS_DIGITS = (
-    "0.50,0.88, 0.78,1.27, 1.20,1.94, 1.88,3.03, 3.12,4.77"  # `anchors digits --k 5 --size 192 --stride 16`
-)
+ANCHORS_DIGITS = "1.38,2.31, 4.10,6.47"  # `anchors digits --k 2 --size 192 --stride 8`
 ANCHORS_CELLS = "1.28,1.21, 3.12,2.58, 2.99,3.28, 3.76,3.47, 6.7,6.1"  # `anchors BCCD --size 320x240 --stride 16`
 ANCHORS_V3 = "10,13, 16,30, 33,23, 30,61, 62,45, 59,119, 116,90, 156,198, 373,326"
 ANCHORS_V3_TINY = "10,14, 23,27, 37,58, 81,82, 135,169, 344,319"
@@ -149,20 +147,28 @@ def yolov2_tiny(anchors: str, classes: int, width: int, rescore: int) -> Rows:
 
 
 def digits(classes: int, tree: str | None = None) -> Rows:
-    """YOLOv2 at the size of a thumb: small enough to be trained on a processor, cells of 16 pixels, and passthrough."""
-    kind, options = region(ANCHORS_DIGITS, classes, 0.2)
-    options |= {"random": 0, "class_scale": 4} | ({"tree": tree} if tree else {})
+    """YOLOv2 at the size of a thumb, to be trained on a processor: two anchors a cell of 8 pixels, and passthrough.
+
+    A digit of 12 pixels asks for cells as small as that, one of 100 for a look at cells of 16.
+    """
+    kind, options = region(ANCHORS_DIGITS, classes, 0)
+    options |= {"random": 0, "object_scale": 10, "class_scale": 8 if tree else 4, "coord_scale": 4}
+    options |= {"tree": tree} if tree else {}
     return [
-        *plan("24/2 32 M 48 1x24 48 M 64 1x32 64"),
-        "cells of 16 pixels",
+        *plan("16/2 24 M 48 1x24 48"),
+        "cells of 8 pixels",
+        *plan("M 80 1x40 80 1x40 80"),
+        "what lies around, in cells of 16",
         *plan("M 96 1x48 96"),
-        "passthrough: the finer cells of layer 9, four of them in one",
-        route(9),
-        conv(32, 1),
+        ("upsample", {"stride": 2}),
+        "passthrough: the finer cells of layer 5, four of them in one",
+        route(5),
+        conv(12, 1),
         ("reorg", {"stride": 2}),
-        route(-1, 13),
-        conv(80),
-        linear(5 * (classes + 5)),
+        route(-1, 11, 16),
+        conv(96, 1),
+        conv(96),
+        linear(2 * (classes + 5)),
         (kind, options),
     ]
 
@@ -274,7 +280,8 @@ IMAGENET = {"min_crop": 128, "max_crop": 448, **CROPS, **poly(800_000, burn_in=1
 AT_448 = {"max_crop": 512, **CROPS, **poly(100_000, 0.001)}
 LONG = steps(500_200, "400000,450000", burn_in=1000)
 DETECTOR = {"angle": 0, **COLOURS}
-DIGITS = {"flip": 0, **steps(4000, "3000,3400,3700", "0.3,0.3,0.3", 0.008, burn_in=100)}
+DIGITS = {"flip": 0, **poly(3000, 0.008, burn_in=200), "power": 1}
+DIGITS_JOINT = {"flip": 0, **poly(6000, 0.004, burn_in=400), "power": 1}
 
 NETWORKS: dict[str, tuple[Section, Rows]] = {
     "darknet19": (net(256, 128, 2, **IMAGENET), classifier(DARKNET19)),
@@ -305,7 +312,7 @@ NETWORKS: dict[str, tuple[Section, Rows]] = {
     "yolov3-spp": (net(608, 64, 16, **DETECTOR, **LONG), yolov3(spp=True)),
     "yolov3-tiny": (net(416, 64, 2, **DETECTOR, **LONG), yolov3_tiny()),
     "yolov2-digits": (net(192, 16, 1, **DIGITS), digits(10)),
-    "yolo9000-digits": (net(192, 16, 1, **DIGITS), digits(15, "data/digits.tree")),
+    "yolo9000-digits": (net(192, 8, 1, **DIGITS_JOINT), digits(15, "data/digits.tree")),
 }
 OWN = ("yolov2-digits", "yolo9000-digits")
 """Definitions of this project, which the original does not have."""
