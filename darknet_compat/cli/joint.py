@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 
 class ObjectnessRule(str, Enum):
-    """Which box a label of the whole picture makes an object of (`training.losses.region.Rule`)."""
+    """Which box a label of the whole picture is given to, and what becomes of it (`training.losses.region.Rule`)."""
 
     darknet = "darknet"
     paper = "paper"
+    surest = "surest"
 
 
 Joint = Annotated[
@@ -42,7 +43,11 @@ Map = Annotated[
 JointMap = Annotated[Path | None, typer.Option("--joint-map", metavar="FILE", help="The same for --joint's classes.")]
 Objectness = Annotated[
     ObjectnessRule,
-    typer.Option("--objectness", help="For the box a whole picture's label goes to: as the original, or as the paper."),
+    typer.Option(
+        "--objectness",
+        help="Which box a whole picture's label goes to: as the original; as the paper, which pulls it up to 0.3; or"
+        " the box that is surest to be an object, whatever class it has.",
+    ),
 ]
 
 

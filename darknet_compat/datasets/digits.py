@@ -56,13 +56,14 @@ class DigitScenes(Dataset):
     alone. Classes are the digits, "0" to "9". Raises DatasetError without scikit-learn.
     """
 
+    kind = "digits"
     names = NAMES
     is_composed = True
 
     def __init__(
         self, split: Split = "train", count: int | None = None, *, seed: int = 0, digits: Sequence[int] = range(10)
     ) -> None:
-        self.title = _title("digits", split, digits)
+        self.title = _title(self.kind, split, digits)
         self._samples = _samples(split, tuple(digits))
         self.split, self.scenes, self.seed = split, COUNTS[split] if count is None else count, seed
 
@@ -92,13 +93,14 @@ class DigitPictures(Dataset):
     They are of 96 to 192 pixels a side, their digits as large as those of scenes. Otherwise as `DigitScenes`.
     """
 
+    kind = "digit-pictures"
     names = NAMES
     is_composed = True
 
     def __init__(
         self, split: Split = "train", count: int | None = None, *, seed: int = 0, digits: Sequence[int] = range(10)
     ) -> None:
-        self.title = _title("digit-pictures", split, digits)
+        self.title = _title(self.kind, split, digits)
         self._samples = _samples(split, tuple(digits))
         self.split, self.scenes, self.seed = split, COUNTS[split] if count is None else count, seed
 
@@ -108,18 +110,34 @@ class DigitPictures(Dataset):
     def sample(self, index: int) -> Sample:
         """Picture number `index`: uint8 [S, S, 3], BGR."""
         random = _random(self.seed, self.split, index, 1)
-        size = random.randint(SIZE // 2, SIZE + 1)
+        height = _height(random)
+        size = self._size(height, random)
         scene = _background(random, size)
         image, digit = self._samples[random.randint(len(self._samples))]
-        ink = _slanted(image, min(_height(random), size * 9 // 10), random)[:size, :size]
+        ink = _slanted(image, min(height, size * 9 // 10), random)[:size, :size]
         top, left = (random.randint(0, size - side + 1) for side in ink.shape)
         _paint(scene, ink, (top, left), random)
         return Sample(
             f"{self.split}-picture-{self.seed}-{index:05d}", _noisy(scene, random), Labels.whole_picture(digit)
         )
 
+    def _size(self, height: int, random: np.random.RandomState) -> int:
+        """Pixels of the sides of a picture with a digit of this height."""
+        return random.randint(SIZE // 2, SIZE + 1)
 
-_KINDS: dict[str, type[DigitScenes] | type[DigitPictures]] = {"digits": DigitScenes, "digit-pictures": DigitPictures}
+
+class DigitCrops(DigitPictures):
+    """Pictures that their digit fills to half or more: what a classifier starts with. Otherwise as `DigitPictures`."""
+
+    kind = "digit-crops"
+
+    def _size(self, height: int, random: np.random.RandomState) -> int:
+        return max(height * random.randint(11, 21) // 10, 24)
+
+
+_KINDS: dict[str, type[DigitScenes | DigitPictures]] = {
+    made.kind: made for made in (DigitScenes, DigitPictures, DigitCrops)
+}
 
 
 def is_digits(source: str | Path) -> bool:
@@ -128,7 +146,8 @@ def is_digits(source: str | Path) -> bool:
 
 
 def open_digits(source: str, split: str | None = None) -> DigitScenes | DigitPictures:
-    """`digits` (scenes with boxes) or `digit-pictures` (labels of the whole picture); `digits:01234` has these only.
+    """`digits` (scenes with boxes), `digit-pictures` or `digit-crops` (labels of the whole picture); `digits:01234` has
+    these only.
 
     Raises DatasetError.
     """

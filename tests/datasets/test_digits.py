@@ -12,7 +12,7 @@ import pytest
 
 from darknet_compat.datasets import digits
 from darknet_compat.datasets.base import Dataset
-from darknet_compat.datasets.digits import SIZE, DigitPictures, DigitScenes
+from darknet_compat.datasets.digits import SIZE, DigitCrops, DigitPictures, DigitScenes
 from darknet_compat.datasets.open import open_dataset
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.metadata import read_names
@@ -34,8 +34,8 @@ def digest(dataset: Dataset) -> str:
     [
         (DigitScenes("train", 20, seed=7), "d1018beae3c1fd72"),
         (DigitScenes("test", 20, seed=7), "e4b9e5fed618c881"),
-        (DigitPictures("train", 20, seed=7), "e9279ed20fc46244"),
-        (DigitPictures("test", 20, seed=7), "2a5c88fbd11e5ad1"),
+        (DigitPictures("train", 20, seed=7), "460d92757cee9b9c"),
+        (DigitPictures("test", 20, seed=7), "b52e2c08af3af451"),
     ],
 )
 def test_the_same_bytes_on_every_machine(dataset: Dataset, expected: str) -> None:
@@ -92,6 +92,9 @@ def test_pictures_have_a_label_and_no_box() -> None:
         assert len(sample.labels) == 1
         assert not sample.labels.is_drawn.any()
         assert 96 <= sample.image.shape[0] == sample.image.shape[1] <= 192
+    for sample in DigitCrops(count=30):
+        assert not sample.labels.is_drawn.any()
+        assert 24 <= sample.image.shape[0] == sample.image.shape[1] <= 200
 
 
 def test_no_writer_is_on_both_sides() -> None:
@@ -115,6 +118,7 @@ def test_what_is_no_such_data_set() -> None:
         ("digits", DigitScenes, set(range(10)), "digits (train)"),
         ("digits:42", DigitScenes, {2, 4}, "digits:24 (train)"),
         ("digit-pictures", DigitPictures, set(range(10)), "digit-pictures (train)"),
+        ("digit-crops:38", DigitCrops, {3, 8}, "digit-crops:38 (train)"),
         ("digit-pictures:7", DigitPictures, {7}, "digit-pictures:7 (train)"),
     ],
 )

@@ -69,11 +69,12 @@ def off(found: Tensor, expected: Tensor) -> float:
 
 
 @pytest.mark.parametrize("nodes", [10, 100, 1000, 9418])
-@pytest.mark.parametrize("options", ["rescore=1", "bias_match=1"])
-def test_gradients_are_the_full_heads(tmp_path: Path, nodes: int, options: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "rule"), [("rescore=1", "paper"), ("bias_match=1", "darknet"), ("object_scale=2", "surest")]
+)
+def test_gradients_are_the_full_heads(tmp_path: Path, nodes: int, options: str, rule: Rule) -> None:
     """Of the features, of every row of the weights and of the biases, to 1e-6 of the largest."""
     full, sparse = twins(tmp_path, nodes, options)
-    rule: Rule = "paper" if options == "rescore=1" else "darknet"
     head, losses = SparseHead(sparse, rule=rule), Losses(full, rule=rule)
     for seed in range(5 if nodes < 9000 else 2):
         images, truth = batch(seed, nodes)

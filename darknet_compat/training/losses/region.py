@@ -15,10 +15,15 @@ from darknet_compat.training.losses.classes import ClassRows, Labels, many_label
 from darknet_compat.training.losses.slots import Slots, add_rows, box_targets, cells, rows_at, set_rows
 from darknet_compat.training.truth import Truth
 
-Rule = Literal["darknet", "paper"]
-"""What happens to the objectness of the box that a whole picture's label is given to. `darknet`: nothing; the released
-code computes the paper's rule and overwrites it with 0. `paper`: it is pulled up to at least 0.3. `darknet` is the
-default everywhere, because a cfg should train as it does in the original."""
+Rule = Literal["darknet", "paper", "surest"]
+"""Which box a whole picture's label is given to, and what happens to its objectness; that of all others is background.
+
+`darknet`: the box of the highest objectness times probability of the label, and nothing; the released code computes the
+paper's rule and overwrites it with 0. `paper`: the same box, and it is pulled up to at least 0.3. `surest`: the box of
+the highest objectness, and nothing. `darknet` is the default everywhere, because a cfg should train as it does in the
+original. But where classes of the other pictures are sure of themselves, a new label finds its highest product beside
+the object, where no box was ever told a class, and is learned there, in boxes that detection never uses.
+"""
 
 PRIOR_IMAGES = 12_800
 _PRIOR_SCALE = 0.01
@@ -117,7 +122,9 @@ class RegionLoss(nn.Module):
         overlap = iou(located.boxes.gather(1, boxes.index[..., None].expand(-1, -1, 4)), truth.boxes)  # [N, T]
         place = whole_labels.int().argmax(1)[:, None]  # [N, 1], the first such label
         label = truth.classes.gather(1, place)[:, 0]  # [N]
-        likely = located.objectness.flatten(1) * probability(torch.where(whole, label, 0), whole)  # [N, D]
+        likely = located.objectness.flatten(1)  # [N, D]
+        if self.rule != "surest":
+            likely = likely * probability(torch.where(whole, label, 0), whole)
         best = likely.nan_to_num(0.0).argmax(1)
         only = torch.zeros_like(objects).scatter(1, place, whole[:, None])
         classes = Slots.of(torch.where(only, best[:, None], boxes.index), objects | only)

@@ -44,7 +44,7 @@ def learn_picture(spec: Region, output: Doubles, delta: Doubles, node: int, rule
     """An image [slots, values] with a label as a whole."""
     assert spec.tree is not None
     delta[:, 4] = -spec.noobject_scale * output[:, 4]
-    likely = output[:, 4] * output[:, [5 + step for step in spec.tree.path(node)]].prod(1)
+    likely = output[:, 4] * (1 if rule == "surest" else output[:, [5 + step for step in spec.tree.path(node)]].prod(1))
     best = int(likely.argmax())
     learn_class(spec, output[best], delta[best], node)
     delta[best, 4] = spec.object_scale * max(0, 0.3 - output[best, 4]) if rule == "paper" else 0
@@ -72,7 +72,7 @@ def learn_boxes(spec: Region, output: Doubles, delta: Doubles, truths: Doubles, 
         learn_class(spec, output[slot], delta[slot], int(truth[4]))
 
 
-@pytest.mark.parametrize("rule", ["darknet", "paper"])
+@pytest.mark.parametrize("rule", ["darknet", "paper", "surest"])
 def test_pictures_with_boxes_and_with_labels_as_a_whole(tmp_path: Path, rule: Rule) -> None:
     values = 5 + NODES
     for number, batch in enumerate(batches((2 * values, *GRID), NODES)):
