@@ -4,7 +4,8 @@
     python tools/joint_claim.py --seeds 0 --max-batches 50  # to try it out
 
 A detector on the digits' tree learns from boxes of five digits and labels of whole pictures of the other five; from the
-boxes alone; and, as the upper bound, from boxes of all ten. All are scored on held-out scenes with all ten digits, and
+boxes alone; and, as the upper bound, from boxes of all ten. Each starts from the first layers of a classifier of all
+ten digits, as the paper's detectors do from one of ImageNet. All are scored on held-out scenes with all ten digits, and
 on scenes with the other five only one level of the tree after the other, the shape group and `digit`: what is found of
 a class that was never shown. Trainings that are done already are not repeated. Writes joint.json and joint.png.
 """
@@ -17,7 +18,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from train_digits import DATA, SETTINGS, run
+from train_digits import DATA, SETTINGS, first_layers, run
 
 from darknet_compat.datasets.digits import NAMES, DigitScenes
 from darknet_compat.evaluation.entries import read_entries
@@ -42,7 +43,9 @@ def trained(recipe: str, seed: int, out: Path, more: list[str]) -> Path:
     folder = out / f"{recipe.replace(' ', '-')}-{seed}"
     weights = folder / f"{MODEL}_ema.weights"
     if not weights.is_file():
-        run("train", MODEL, *RECIPES[recipe], "--out", str(folder), "--seed", str(seed), *SETTINGS, *more)
+        more = [*more, "--seed", str(seed)]
+        first = str(first_layers(out / f"first-{seed}", more))
+        run("train", MODEL, *RECIPES[recipe], "--weights", first, "--out", str(folder), *SETTINGS, *more)
     return weights
 
 

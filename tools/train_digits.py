@@ -24,9 +24,14 @@ WEIGHTS = REPOSITORY / "weights"
 
 DATA = {
     "yolov2-digits": ("digits",),
-    "yolo9000-digits": ("digits:01234", "--joint", "digit-pictures:56789", "--ratio", "3"),
+    "yolo9000-digits": (
+        *("digits:01234", "--joint", "digit-pictures:56789"),
+        *("--ratio", "3", "--objectness", "surest"),
+    ),
 }
 """What each model learns from. The second gets boxes for half of the digits and only labels for the others."""
+FIRST, FIRST_LAYERS = REPOSITORY / "cfg" / "recipes" / "digits.cfg", 12
+"""The classifier from which the second starts, and how many of its layers."""
 SETTINGS = ("--precision", "bf16", "--ema", "0.995")
 
 
@@ -40,13 +45,35 @@ def run(*arguments: str) -> dict[str, Any]:
     return report
 
 
+def first_layers(out: Path, more: list[str]) -> Path:
+    """The first layers of a classifier of all ten digits, trained unless they are there."""
+    folder = out / "first"
+    cut = folder / f"digits.conv.{FIRST_LAYERS}"
+    if not cut.is_file():
+        names = str(REPOSITORY / "cfg" / "data" / "digits.names")
+        run("train", str(FIRST), "digit-crops", "--names", names, "--out", str(folder), "--precision", "bf16", *more)
+        weights = str(folder / "digits_final.weights")
+        run("partial", str(FIRST), str(cut), str(FIRST_LAYERS), "--weights", weights)
+    return cut
+
+
 def train(name: str, out: Path, more: list[str]) -> tuple[Path, dict[str, Any]]:
     """Train a model; its weights, and how long that took and what they score."""
     folder = out / name
-    trained = run("train", name, *DATA[name], "--out", str(folder), *SETTINGS, *more)
+    on_tree = "--joint" in DATA[name]
+    start = ("--weights", str(first_layers(out, more))) if on_tree else ()
+    trained = run("train", name, *DATA[name], *start, "--out", str(folder), *SETTINGS, *more)
     weights = folder / f"{name}_ema.weights"
-    by_tree = ("--map", "digits") if "--joint" in DATA[name] else ()
-    scored = run("evaluate", name, "digits", "--weights", str(weights), "--backend", "torch", *by_tree)
+    scored = run(
+        "evaluate",
+        name,
+        "digits",
+        "--weights",
+        str(weights),
+        "--backend",
+        "torch",
+        *(("--map", "digits") if on_tree else ()),
+    )
     return weights, {
         "model": name,
         "data": " ".join(DATA[name]),
