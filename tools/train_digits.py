@@ -64,16 +64,8 @@ def train(name: str, out: Path, more: list[str]) -> tuple[Path, dict[str, Any]]:
     start = ("--weights", str(first_layers(out, more))) if on_tree else ()
     trained = run("train", name, *DATA[name], *start, "--out", str(folder), *SETTINGS, *more)
     weights = folder / f"{name}_ema.weights"
-    scored = run(
-        "evaluate",
-        name,
-        "digits",
-        "--weights",
-        str(weights),
-        "--backend",
-        "torch",
-        *(("--map", "digits") if on_tree else ()),
-    )
+    by_tree = ("--map", "digits") if on_tree else ()
+    scored = run("evaluate", name, "digits", "--weights", str(weights), "--backend", "torch", *by_tree)
     return weights, {
         "model": name,
         "data": " ".join(DATA[name]),
