@@ -65,7 +65,11 @@ def precision(weights: Path, digits: str, level: int | None = None) -> dict[str,
 
 
 def scored(weights: Path) -> dict[str, Any]:
-    """All that is said of one training, shares from 0 to 1."""
+    """All that is said of one training, shares from 0 to 1; kept beside the weights."""
+    kept = weights.with_name("scores.json")
+    if kept.is_file():
+        known: dict[str, Any] = json.loads(kept.read_text("utf-8"))
+        return known
     digits = precision(weights, "".join(NAMES))
     found = {
         "the boxed five": statistics.fmean(digits[digit] for digit in BOXED),
@@ -73,7 +77,9 @@ def scored(weights: Path) -> dict[str, Any]:
     }
     for name, level in LEVELS.items():
         found[f"the other five, {name}"] = statistics.fmean(precision(weights, OTHERS, level).values())
-    return {"mAP": found, "AP": digits}
+    scores = {"mAP": found, "AP": digits}
+    kept.write_text(json.dumps(scores), "utf-8")
+    return scores
 
 
 def table(results: dict[str, list[dict[str, Any]]]) -> str:
