@@ -20,6 +20,9 @@ Measure = Literal["network", "picture", "stream"]
 
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 
+FEW = 5
+"""How many pictures of a stream what takes one at a time is shown, the original say: nothing overlaps there, and
+more of them would say no more."""
 PAUSE = 0.02
 """Seconds between two measurements: threads of the runtime before may still be spinning."""
 
@@ -132,7 +135,7 @@ def _task(one: _Pass, plan: Plan) -> Callable[[], float | None]:
         return partial(one.contender.network, images)
     if one.measure == "picture":
         return partial(one.contender.pictures, cycled(plan.files, one.batch), one.batch)
-    files = cycled(plan.files, plan.stream)
+    files = cycled(plan.files, plan.stream if one.contender.batches else min(plan.stream, FEW))
 
     def stream() -> float:
         start = time.perf_counter()

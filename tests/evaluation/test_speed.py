@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from darknet_compat.evaluation import speed
-from darknet_compat.evaluation.bench import Row, with_ratios
+from darknet_compat.evaluation.bench import FEW, Plan, Row, measure, with_ratios
 from darknet_compat.evaluation.machine import describe_machine, machine
 from darknet_compat.evaluation.speed import SELDOM, Timing, interleaved
 
@@ -71,6 +73,32 @@ def test_ratios_are_to_the_baseline_of_the_same_size_and_batch_else_of_one_pictu
     rows = [row("a", 10), row("a", 12, batch=8), row("b", 20), row("b", 36, batch=8), row("b", 50, side=288)]
     assert [one.ratio for one in with_ratios(rows, "a")] == [1, 1, 2, 3, None]
     assert [one.ratio for one in with_ratios(rows[:1] + rows[3:4], "a")] == [1, 3.6]
+
+
+class Counts:
+    """A contender that only counts the files of its passes."""
+
+    precision, size, channels = "fp32", (32, 32), 3
+
+    def __init__(self, label: str, batches: bool) -> None:
+        self.label, self.batches = label, batches
+        self.passes: list[int] = []
+
+    def network(self, images: object) -> float:
+        return 1.0
+
+    def pictures(self, files: Sequence[Path], batch: int) -> None:
+        self.passes.append(len(files))
+
+    def close(self) -> None: ...
+
+
+def test_what_takes_one_picture_at_a_time_has_a_short_stream() -> None:
+    several, one = Counts("several", True), Counts("one", False)
+    rows, _ = measure([several, one], Plan([1], [Path("a.jpg")], runs=1, warmup=1, stream=50))
+    assert set(several.passes) == {1, 50}
+    assert set(one.passes) == {1, FEW}
+    assert [row.label for row in rows if row.measure == "stream"] == ["several", "one"]
 
 
 def test_the_machine_is_described() -> None:
