@@ -28,10 +28,10 @@ IR_VERSION = 8
 
 CANDIDATES = 90
 """How many candidates an image get class probabilities where classes are many, an equal part of them each anchor's own
-(`network.split`). A graph of fixed shapes computes all of them always, so that here each costs: of YOLO9000 at 544
-pixels, in processor time of one thread against a head of 20 classes, 96 take 1.10 times as long in ONNX Runtime and in
-OpenVINO, 120 1.15 and 1.09, 192 1.21 and 1.15, 258 1.3. In pictures of trained detectors 39 of its cells and anchors
-pass a threshold of 0.5, 93 one of 0.24 (`runtime.torch.CANDIDATES`); what finds no room is counted."""
+(`network.split`). A graph of fixed shapes computes all of them always, so that here each costs: YOLO9000 at 544 pixels
+takes 1.24 times as long as with 20 classes in ONNX Runtime, 1.09 times in OpenVINO (`tools/head_cost.py`). In pictures
+of trained detectors 39 of its cells and anchors pass a threshold of 0.5, 93 one of 0.24 (`runtime.torch.CANDIDATES`);
+what finds no room is counted."""
 
 
 def export_onnx(
