@@ -45,8 +45,8 @@ Objectness = Annotated[
     ObjectnessRule,
     typer.Option(
         "--objectness",
-        help="Which box a whole picture's label goes to: as the original; as the paper, which pulls it up to 0.3; or"
-        " the box that is surest to be an object, whatever class it has.",
+        help="Which box a whole picture's label goes to: as the original; as the paper, which pulls its objectness up"
+        " to 0.3; or to the box that is surest to be an object, whatever its class, pulled up too.",
     ),
 ]
 

@@ -20,8 +20,8 @@ Rule = Literal["darknet", "paper", "surest"]
 
 `darknet`: the box of the highest objectness times probability of the label, and nothing; the released code computes the
 paper's rule and overwrites it with 0. `paper`: the same box, and it is pulled up to at least 0.3. `surest`: the box of
-the highest objectness, and nothing. `darknet` is the default everywhere, because a cfg should train as it does in the
-original. But where classes of the other pictures are sure of themselves, a new label finds its highest product beside
+the highest objectness, pulled up as well. `darknet` is the default everywhere, because a cfg should train as it does in
+the original. But where classes of the other pictures are sure of themselves, a new label finds its highest product beside
 the object, where no box was ever told a class, and is learned there, in boxes that detection never uses.
 """
 
@@ -190,7 +190,7 @@ class RegionLoss(nn.Module):
         delta[:, :, -1] = torch.where(best > self.spec.thresh, 0.0, nothing)
         slot = torch.zeros_like(objectness.flatten(1), dtype=torch.bool)
         slot.scatter_(1, chosen.classes.index.gather(1, chosen.classes.matched.int().argmax(1)[:, None]), True)
-        pull = self.spec.object_scale * (_LEAST_OBJECTNESS - objectness).clamp_min(0) if self.rule == "paper" else 0.0
+        pull = self.spec.object_scale * (_LEAST_OBJECTNESS - objectness).clamp_min(0) if self.rule != "darknet" else 0.0
         delta[:, :, -1] = torch.where(slot.view_as(objectness) & whole, pull, delta[:, :, -1])
         return delta
 

@@ -47,7 +47,7 @@ def learn_picture(spec: Region, output: Doubles, delta: Doubles, node: int, rule
     likely = output[:, 4] * (1 if rule == "surest" else output[:, [5 + step for step in spec.tree.path(node)]].prod(1))
     best = int(likely.argmax())
     learn_class(spec, output[best], delta[best], node)
-    delta[best, 4] = spec.object_scale * max(0, 0.3 - output[best, 4]) if rule == "paper" else 0
+    delta[best, 4] = spec.object_scale * max(0, 0.3 - output[best, 4]) if rule != "darknet" else 0
 
 
 def learn_boxes(spec: Region, output: Doubles, delta: Doubles, truths: Doubles, seen: int) -> None:

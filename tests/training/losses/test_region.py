@@ -141,12 +141,14 @@ def test_gradients_pass_the_logistic_of_x_y_and_objectness_only(tmp_path: Path) 
 def test_a_label_can_go_to_the_box_that_is_surest_to_be_an_object(tmp_path: Path) -> None:
     """As below; the second cell has the higher objectness."""
     (tmp_path / "pairs.tree").write_text("a -1\nb -1\nc 0\nd 0\n")
-    network = head_only(tmp_path, "[region]\nclasses=4\nnum=1\nanchors=1,1\nsoftmax=1\ntree=pairs.tree\n", (9, 1, 2))
+    layers = "[region]\nclasses=4\nnum=1\nanchors=1,1\nsoftmax=1\ntree=pairs.tree\nobject_scale=5\n"
+    network = head_only(tmp_path, layers, (9, 1, 2))
     raw = torch.zeros(1, 9, 1, 2)
     raw[0, 4:6, 0] = torch.tensor([[-1.5, -1.0], [2.0, 0.0]])
     truth = Truth(torch.zeros(1, 1, 4), torch.tensor([[2]]))
     delta = Losses(network, rule="surest")(raw, truth, 0).heads[0].delta[0, :, 0]
-    torch.testing.assert_close(delta[4], torch.stack([-torch.sigmoid(raw[0, 4, 0, 0]), torch.tensor(0.0)]))
+    objectness = torch.sigmoid(raw[0, 4, 0])
+    torch.testing.assert_close(delta[4], torch.stack([-objectness[0], 5 * (0.3 - objectness[1])]))
     assert (delta[5:, 0] == 0).all()
     torch.testing.assert_close(delta[5:, 1], torch.tensor([0.5, -0.5, 0.5, -0.5]))
 
