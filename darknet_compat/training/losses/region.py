@@ -21,8 +21,8 @@ Rule = Literal["darknet", "paper", "surest"]
 `darknet`: the box of the highest objectness times probability of the label, and nothing; the released code computes the
 paper's rule and overwrites it with 0. `paper`: the same box, and it is pulled up to at least 0.3. `surest`: the box of
 the highest objectness, pulled up as well. `darknet` is the default everywhere, because a cfg should train as it does in
-the original. But where classes of the other pictures are sure of themselves, a new label finds its highest product beside
-the object, where no box was ever told a class, and is learned there, in boxes that detection never uses.
+the original. But where classes of the other pictures are sure of themselves, a new label finds its highest product
+beside the object, where no box was ever told a class, and is learned there, in boxes that detection never uses.
 """
 
 PRIOR_IMAGES = 12_800
