@@ -31,6 +31,7 @@ def record(tool: Any) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch.compile's, of itself
 def test_all_parts_run(gpu: Driver, tool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARKNET_COMPAT_CACHE", str(tmp_path / "cache"))
     document = tool.record(tool.Check(True, tmp_path), list(tool.PARTS))
