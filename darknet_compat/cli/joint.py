@@ -46,7 +46,7 @@ Objectness = Annotated[
     typer.Option(
         "--objectness",
         help="Which box a whole picture's label goes to: as the original; as the paper, which pulls its objectness up"
-        " to 0.3; or to the box that is surest to be an object, whatever its class, pulled up too.",
+        " to 0.3; or to the box that is surest to be an object, pulled up too, while the others stay.",
     ),
 ]
 

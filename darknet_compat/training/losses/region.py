@@ -16,13 +16,15 @@ from darknet_compat.training.losses.slots import Slots, add_rows, box_targets, c
 from darknet_compat.training.truth import Truth
 
 Rule = Literal["darknet", "paper", "surest"]
-"""Which box a whole picture's label is given to, and what happens to its objectness; that of all others is background.
+"""Which box a whole picture's label is given to, and what happens to objectness.
 
-`darknet`: the box of the highest objectness times probability of the label, and nothing; the released code computes the
-paper's rule and overwrites it with 0. `paper`: the same box, and it is pulled up to at least 0.3. `surest`: the box of
-the highest objectness, pulled up as well. `darknet` is the default everywhere, because a cfg should train as it does in
-the original. But where classes of the other pictures are sure of themselves, a new label finds its highest product
-beside the object, where no box was ever told a class, and is learned there, in boxes that detection never uses.
+`darknet`: the box of the highest objectness times probability of the label, whose objectness stays; the released code
+computes the paper's rule and overwrites it with 0. All other boxes are background. `paper`: the same box, but pulled up
+to an objectness of at least 0.3. `surest`: the box of the highest objectness, pulled up as well, and the others stay.
+
+`darknet` is the default everywhere, because a cfg should train as it does in the original. But where classes of the
+other pictures are sure of themselves, a new label finds its highest product beside the object, where no box was ever
+told a class, and is learned there, in boxes that detection never uses, while the object's own box becomes background.
 """
 
 PRIOR_IMAGES = 12_800
@@ -187,7 +189,7 @@ class RegionLoss(nn.Module):
         best = torch.where(chosen.boxes.matched[:, None], overlaps, 0.0).amax(2).view_as(objectness)
         wanted = torch.where(whole, 0.0, float(self.spec.background))
         nothing = self.spec.noobject_scale * (wanted - objectness)
-        delta[:, :, -1] = torch.where(best > self.spec.thresh, 0.0, nothing)
+        delta[:, :, -1] = torch.where((best > self.spec.thresh) | (whole & (self.rule == "surest")), 0.0, nothing)
         slot = torch.zeros_like(objectness.flatten(1), dtype=torch.bool)
         slot.scatter_(1, chosen.classes.index.gather(1, chosen.classes.matched.int().argmax(1)[:, None]), True)
         pull = self.spec.object_scale * (_LEAST_OBJECTNESS - objectness).clamp_min(0) if self.rule != "darknet" else 0.0

@@ -43,7 +43,7 @@ def learn_class(spec: Region, output: Doubles, delta: Doubles, node: int) -> Non
 def learn_picture(spec: Region, output: Doubles, delta: Doubles, node: int, rule: Rule) -> None:
     """An image [slots, values] with a label as a whole."""
     assert spec.tree is not None
-    delta[:, 4] = -spec.noobject_scale * output[:, 4]
+    delta[:, 4] = 0 if rule == "surest" else -spec.noobject_scale * output[:, 4]
     likely = output[:, 4] * (1 if rule == "surest" else output[:, [5 + step for step in spec.tree.path(node)]].prod(1))
     best = int(likely.argmax())
     learn_class(spec, output[best], delta[best], node)
