@@ -4,11 +4,11 @@
     python tools/joint_claim.py --seeds 0 --max-batches 50  # to try it out
 
 A detector on the digits' tree learns from boxes of five digits and labels of whole pictures of the other five; from the
-boxes alone (with the first seed only, since it is never told of the others); and, as the upper bound, from boxes of all
-ten. Each starts from the first layers of a classifier of all ten digits, as the paper's detectors do from one of
-ImageNet. All are scored on held-out scenes with all ten digits, and on scenes with the other five only one level of the
-tree after the other, the shape group and `digit`: what is found of a class that was never shown. Trainings that are
-done already are not repeated. Writes joint.json and joint.png.
+boxes alone, from where joint training goes on; and, as the upper bound, from boxes of all ten. Both of these start from
+the first layers of a classifier of all ten digits, as the paper's detectors do from one of ImageNet, and are trained
+once; joint training is for every seed. All are scored on held-out scenes with all ten digits, and on scenes with the
+other five only one level of the tree after the other, the shape group and `digit`. Trainings that are done already are
+not repeated. Writes joint.json and joint.png.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from train_digits import DATA, SETTINGS, first_layers, run
+from train_digits import BOXED, DATA, first_layers, trained_detector
 
 from darknet_compat.datasets.digits import NAMES, DigitScenes
 from darknet_compat.evaluation.entries import read_entries
@@ -29,26 +29,23 @@ from darknet_compat.evaluation.subject import Subject
 from darknet_compat.formats.atomic import atomic_write
 
 MODEL = "yolo9000-digits"
-BOXED, OTHERS = "01234", "56789"
-BOXES_ALONE = "boxes of five"
-RECIPES = {
-    BOXES_ALONE: (f"digits:{BOXED}",),
-    "joint": DATA[MODEL],
-    "boxes of all": ("digits",),
-}
+WITH_BOXES, OTHERS = "01234", "56789"
+BOXES_ALONE, JOINT, BOXES_OF_ALL = "boxes of five", "joint", "boxes of all"
+RECIPES = {BOXES_ALONE: BOXED, JOINT: DATA[MODEL], BOXES_OF_ALL: ("digits",)}
 SCENES = 1000
 LEVELS = {"shape group": 2, "digit": 1}
 
 
 def trained(recipe: str, seed: int, out: Path, more: list[str]) -> Path:
-    """The weights of a recipe with a seed, trained unless they are there."""
-    folder = out / f"{recipe.replace(' ', '-')}-{seed}"
-    weights = folder / f"{MODEL}_ema.weights"
-    if not weights.is_file():
-        more = [*more, "--seed", str(seed)]
-        first = str(first_layers(out / f"first-{seed}", more))
-        run("train", MODEL, *RECIPES[recipe], "--weights", first, "--out", str(folder), *SETTINGS, *more)
-    return weights
+    """The weights of a recipe with a seed, trained unless they are there; what it starts from has seed 0."""
+
+    def folder(name: str, number: int) -> Path:
+        return out / f"{name.replace(' ', '-')}-{number}"
+
+    seeded = [*more, "--seed", str(seed)]
+    first = [*more, "--seed", "0"]
+    start = trained(BOXES_ALONE, 0, out, more) if recipe == JOINT else first_layers(out, first)
+    return trained_detector(MODEL, RECIPES[recipe], folder(recipe, seed), seeded, start)
 
 
 def precision(weights: Path, digits: str, level: int | None = None) -> dict[str, float]:
@@ -74,7 +71,7 @@ def scored(weights: Path) -> dict[str, Any]:
         return known
     digits = precision(weights, "".join(NAMES))
     found = {
-        "the boxed five": statistics.fmean(digits[digit] for digit in BOXED),
+        "the boxed five": statistics.fmean(digits[digit] for digit in WITH_BOXES),
         "the other five": statistics.fmean(digits[digit] for digit in OTHERS),
     }
     for name, level in LEVELS.items():
@@ -111,9 +108,9 @@ def draw(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
         axes.bar(at, [statistics.fmean(column) for column in columns], width, label=recipe)
         for x, column in zip(at, columns, strict=True):
             axes.plot([x] * len(column), column, "k.", markersize=3)
-    axes.axvline(len(BOXED) - 0.5, color="grey", linestyle=":")
-    axes.text(len(BOXED) - 0.6, 101, "boxes drawn", ha="right")
-    axes.text(len(BOXED) - 0.4, 101, "boxes drawn by nobody, except for the upper bound", ha="left")
+    axes.axvline(len(WITH_BOXES) - 0.5, color="grey", linestyle=":")
+    axes.text(len(WITH_BOXES) - 0.6, 101, "boxes drawn", ha="right")
+    axes.text(len(WITH_BOXES) - 0.4, 101, "boxes drawn by nobody, but for the upper bound", ha="left")
     axes.set(xticks=range(len(NAMES)), xticklabels=NAMES, ylim=(0, 108), xlabel="digit", ylabel="AP at IoU 0.5, %")
     figure.legend(loc="outside lower center", ncols=len(results), frameon=False)
     figure.savefig(path, dpi=120)
@@ -136,7 +133,7 @@ def main() -> None:
         parser.error(f"expected some of {', '.join(RECIPES)}, found {', '.join(sorted(unknown))}")
     results: dict[str, list[dict[str, Any]]] = {recipe: [] for recipe in recipes}
     for place, seed in enumerate(map(int, given.seeds.split(","))):
-        for recipe in recipes if place == 0 else [one for one in recipes if one != BOXES_ALONE]:
+        for recipe in recipes if place == 0 else [one for one in recipes if one == JOINT]:
             results[recipe].append({"seed": seed, **scored(trained(recipe, seed, given.out, more))})
     text = json.dumps({"scenes": SCENES, "recipes": results}, indent=1) + "\n"
     with atomic_write(given.out / "joint.json") as file:

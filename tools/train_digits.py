@@ -16,22 +16,23 @@ import json
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 WEIGHTS = REPOSITORY / "weights"
 
+BOXED = ("digits:01234",)
 DATA = {
     "yolov2-digits": ("digits",),
-    "yolo9000-digits": (
-        *("digits:01234", "--joint", "digit-pictures:56789"),
-        *("--ratio", "3", "--objectness", "surest"),
-    ),
+    "yolo9000-digits": (*BOXED, "--joint", "digit-pictures:56789", "--ratio", "3", "--objectness", "surest"),
 }
-"""What each model learns from. The second gets boxes for half of the digits and only labels for the others."""
+"""What each model learns from. The second gets boxes for half of the digits and only labels for the others; before, it
+learns from the boxes alone what an object is, and before that, as a classifier of all ten digits, to look."""
 FIRST, FIRST_LAYERS = REPOSITORY / "cfg" / "recipes" / "digits.cfg", 12
-"""The classifier from which the second starts, and how many of its layers."""
+"""That classifier, and how many of its layers the detector starts from."""
 SETTINGS = ("--precision", "bf16", "--ema", "0.995")
 
 
@@ -57,21 +58,29 @@ def first_layers(out: Path, more: list[str]) -> Path:
     return cut
 
 
+def trained_detector(name: str, data: Sequence[str], folder: Path, more: list[str], start: Path | None = None) -> Path:
+    """The weights of a detector, trained from those of `start` on as if it had seen nothing, unless they are there."""
+    weights = folder / f"{name}_ema.weights"
+    if not weights.is_file():
+        begin = ("--weights", str(start), "--clear") if start else ()
+        run("train", name, *data, *begin, "--out", str(folder), *SETTINGS, *more)
+    return weights
+
+
 def train(name: str, out: Path, more: list[str]) -> tuple[Path, dict[str, Any]]:
     """Train a model; its weights, and how long that took and what they score."""
-    folder = out / name
+    began = time.perf_counter()
     on_tree = "--joint" in DATA[name]
-    start = ("--weights", str(first_layers(out, more))) if on_tree else ()
-    trained = run("train", name, *DATA[name], *start, "--out", str(folder), *SETTINGS, *more)
-    weights = folder / f"{name}_ema.weights"
+    start = trained_detector(name, BOXED, out / "boxes", more, first_layers(out, more)) if on_tree else None
+    weights = trained_detector(name, DATA[name], out / name, more, start)
+    seconds = time.perf_counter() - began
     by_tree = ("--map", "digits") if on_tree else ()
     scored = run("evaluate", name, "digits", "--weights", str(weights), "--backend", "torch", *by_tree)
     return weights, {
         "model": name,
         "data": " ".join(DATA[name]),
         "weights": str(weights),
-        "images": trained["images"],
-        "seconds": trained["seconds"],
+        "seconds": round(seconds, 1),
         "mAP": scored["scores"]["mean_ap"],
         "AP": {row["name"]: row["ap"] for row in scored["scores"]["classes"] if row["objects"]},
     }

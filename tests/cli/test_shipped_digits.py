@@ -43,8 +43,8 @@ def test_anyone_can_train_them(tmp_path: Path) -> None:
     command = [sys.executable, REPOSITORY / "tools" / "train_digits.py", "--out", tmp_path, "--max-batches", "2"]
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=REPOSITORY, check=True)
     models = json.loads(done.stdout)["models"]
-    assert {model["model"]: model["images"] for model in models} == {"yolov2-digits": 32, "yolo9000-digits": 16}
-    assert all(0 <= model["mAP"] <= 1 for model in models)
+    assert [model["model"] for model in models] == ["yolov2-digits", "yolo9000-digits"]
+    assert all(0 <= model["mAP"] <= 1 and model["seconds"] > 0 for model in models)
     assert "$ darknet-compat train yolo9000-digits digits:01234 --joint digit-pictures:56789" in done.stderr
 
 
