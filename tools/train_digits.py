@@ -61,7 +61,7 @@ def first_layers(out: Path, more: list[str]) -> Path:
 def trained_detector(name: str, data: Sequence[str], folder: Path, more: list[str], start: Path | None = None) -> Path:
     """The weights of a detector, trained from those of `start` on as if it had seen nothing, unless they are there."""
     weights = folder / f"{name}_ema.weights"
-    if not weights.is_file():
+    if not (folder / f"{name}_final.weights").is_file():  # the other is written on the way, too
         begin = ("--weights", str(start), "--clear") if start else ()
         run("train", name, *data, *begin, "--out", str(folder), *SETTINGS, *more)
     return weights
