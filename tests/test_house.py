@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import shutil
 import subprocess
@@ -98,7 +99,8 @@ def test_the_wheel_carries_cfg_and_weights_but_no_downloads(tmp_path: Path) -> N
     left_out = shutil.ignore_patterns("__pycache__", "*.weights", "*.weights.json")
     for folder in ("darknet_compat", "cfg", "weights"):
         shutil.copytree(REPOSITORY / folder, tree / folder, ignore=left_out)
-    shutil.copy(REPOSITORY / "weights" / "yolov2-digits.weights", tree / "weights")
+    for name in json.loads((REPOSITORY / "weights" / "manifest.json").read_text("utf-8"))["files"]:
+        shutil.copy(REPOSITORY / "weights" / name, tree / "weights")
     for file in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
         shutil.copy(REPOSITORY / file, tree)
     for download in ("yolov3.weights", "yolov2-digits.weights.json"):
