@@ -31,7 +31,7 @@ DATA = {
 }
 """What each model learns from. The second gets boxes for half of the digits and only labels for the others; before, it
 learns from the boxes alone what an object is, and before that, as a classifier of all ten digits, to look."""
-FIRST, FIRST_LAYERS = REPOSITORY / "cfg" / "recipes" / "digits.cfg", 12
+FIRST, FIRST_LAYERS = REPOSITORY / "cfg" / "examples" / "digits.cfg", 12
 """That classifier, and how many of its layers the detector starts from."""
 SETTINGS = ("--precision", "bf16", "--ema", "0.995")
 

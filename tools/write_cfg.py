@@ -375,7 +375,7 @@ def write_all() -> dict[str, str]:
         header = _comment(said, f"Source: {MODELS[name].paper}.", f"Classes: {MODELS[name].names}.", _WRITTEN)
         written[f"recipes/{name}.cfg"] = _text(header, training, layers)
     said = _comment(DIGITS_FIRST_SAID, "Classes: data/digits.names.", _WRITTEN)
-    written["recipes/digits.cfg"] = _text(said, DIGITS_FIRST_NET, classifier(DIGITS_FIRST, classes=10))
+    written["examples/digits.cfg"] = _text(said, DIGITS_FIRST_NET, classifier(DIGITS_FIRST, classes=10))
     written["examples/cells.cfg"] = _text(_comment(CELLS_SAID, _WRITTEN), CELLS_NET, cells())
     return written
 
