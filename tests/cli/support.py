@@ -122,6 +122,7 @@ def on_a_terminal(*arguments: object, interrupt_at: bytes | None = None, before:
     program = f"{before}\nfrom darknet_compat.__main__ import main; main()"
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell has those it runs in the background ignore it
         os.environ.update(COLUMNS="80", TERM="xterm", PYTHONPATH=str(REPOSITORY))
         os.execv(sys.executable, [sys.executable, "-c", program, *map(str, arguments)])
     output, end = b"", time.monotonic() + 60
