@@ -199,12 +199,11 @@ def check_speed(check: Check) -> None:
 
 def _quantized_rate(check: Check, name: str, precision: Any, batch: int) -> float:
     """Images a second of the engine alone; calibrated on noise, since only time is looked at."""
-    from darknet_compat.export.quantize import Accuracy, quantize_onnx
+    from darknet_compat.export.quantize import quantize_onnx
 
     path = check.folder / f"{name}-quantized.onnx"
     if not path.exists():
-        unjudged = Accuracy("agreement", 100, 100, 0, 0)
-        quantize_onnx(check.folder / f"{name}.onnx", path, [seeded_image((3, 416, 416), 0)[None]], lambda _: unjudged)
+        quantize_onnx(check.folder / f"{name}.onnx", path, [seeded_image((3, 416, 416), 0)[None]], None)
     engine = check.folder / f"{name}-{precision}.engine"
     build_engine(path, engine, settings=Settings(precision=precision, batches=(1, batch)))
     runtime = TensorRtRuntime(engine)

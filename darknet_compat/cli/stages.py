@@ -73,6 +73,10 @@ def _verdict(chain: Chain) -> str:
             return f"FAILED: {name} departs at {stage.first.name} ({stage.first.relative:.1e} of its largest value)"
         if stage.worst is None:
             return f"FAILED: {name}: nothing could be compared"
+        if (agreed := stage.agreement) is not None and agreed.objects and not agreed.passed:
+            return (
+                f"FAILED: {name}: {agreed.percent:.1f} % of answers agree in {stage.precision}, {agreed.least:g} asked"
+            )
         differing = next((one for one in stage.answers if one.verdict == "differs"), None)
         if differing is not None:
             return f"FAILED: {name}: other answers to {differing.picture}"

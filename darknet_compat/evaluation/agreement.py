@@ -17,7 +17,7 @@ from darknet_compat.export.quantize import Accuracy
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector, Source
-from darknet_compat.inference.results import Detections
+from darknet_compat.inference.results import Classification, Detections
 from darknet_compat.runtime.exported import read_artefact
 
 CERTAIN = 0.25
@@ -25,6 +25,10 @@ CERTAIN = 0.25
 
 DOUBTFUL = 0.1
 """The score down to which what it finds may or may not be found again."""
+
+LEAD = 0.05
+"""By how much a classifier's best class has to lead the second for the picture to count: what is undecided may come
+out either way."""
 
 LEAST = 0.005
 """From which score on detections are ranked (original: `validate_detector`)."""
@@ -81,6 +85,15 @@ def agreement(before: Sequence[Detections], after: Sequence[Detections]) -> Accu
     return Accuracy("agreement", 100.0, 100 * (value or 0.0), len(before), count)
 
 
+def same_best(before: Sequence[Classification], after: Sequence[Classification]) -> Accuracy:
+    """Of how many pictures, in percent, the most probable class is the same, among those of which `before` is sure."""
+    sure = [one.top(1)[0].probability - sum(second.probability for second in one.top(2)[1:]) > LEAD for one in before]
+    same = [one.top(1)[0].class_id == other.top(1)[0].class_id for one, other in zip(before, after, strict=True)]
+    count = sum(sure)
+    agreeing = sum(a and b for a, b in zip(sure, same, strict=True))
+    return Accuracy("agreement", 100.0, 100 * agreeing / count if count else 0.0, len(before), count)
+
+
 def detections(path: Path, pictures: Sequence[Source]) -> list[Detections]:
     """All that a file finds, down to LEAST."""
     found = []
@@ -113,18 +126,18 @@ def _judge_by_labels(
 def _judge_classes(source: Path, pictures: Sequence[Source]) -> Callable[[Path], Accuracy]:
     """Of how many pictures the most probable class is the same."""
 
-    def best(path: Path) -> list[str]:
+    def classes(path: Path) -> list[Classification]:
         answers = []
         for _, answer in Classifier(path).stream(pictures):
             if isinstance(answer, Failure):
                 raise answer.error
-            answers.append(answer.top(1)[0].name)
+            answers.append(answer)
         return answers
 
-    before = best(source)
-
-    def judge(path: Path) -> Accuracy:
-        same = sum(a == b for a, b in zip(before, best(path), strict=True))
-        return Accuracy("agreement", 100.0, 100 * same / len(before), len(before), len(before))
-
-    return judge
+    before = classes(source)
+    if not same_best(before, before).objects:
+        raise ImageError(
+            f"{source.name} is undecided on each of the {len(pictures)} calibration pictures, so there is nothing to"
+            " compare; give pictures of what it was trained for"
+        )
+    return lambda path: same_best(before, classes(path))

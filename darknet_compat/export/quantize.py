@@ -58,14 +58,15 @@ def quantize_onnx(
     source: str | Path,
     path: str | Path,
     images: Iterable[Floats],
-    judge: Callable[[Path], Accuracy],
+    judge: Callable[[Path], Accuracy] | None,
     *,
     max_drop: float = 1.0,
 ) -> Artefact:
     """Write the exported float32 file `source` as int8 to `path`, and return what that says of itself.
 
     `images`: calibration pictures as the network reads them, float32 [N, C, H, W] each. `judge` is shown a candidate
-    and says what its answers are worth; one that loses more than `max_drop` points is not written.
+    and says what its answers are worth; one that loses more than `max_drop` points is not written. None: whatever it
+    loses, and the file says nothing of it.
     Raises ExportError for that, for a file that is no float32 one with answers, and without pictures.
     """
     source, path = Path(source), Path(path)
@@ -85,16 +86,17 @@ def quantize_onnx(
         artefact, precision="int8", quantization=calibrated, tools={**artefact.tools, "onnxruntime": _version()}
     )
     helper.set_model_props(candidate, to_properties(made))
-    accuracy = _judged(candidate, judge, path)
-    if accuracy.drop > max_drop:
-        raise ExportError(
-            f"{path.name}: int8 loses {accuracy.drop:.1f} points of {accuracy.measure} on {accuracy.pictures} pictures,"
-            f" more than --max-drop {max_drop:g}; nothing was written. More pictures of what the model is for may help"
-        )
-    made = dataclasses.replace(
-        made, quantization=calibrated | dataclasses.asdict(accuracy) | {"drop": accuracy.drop, "max_drop": max_drop}
-    )
-    helper.set_model_props(candidate, to_properties(made))
+    if judge is not None:
+        accuracy = _judged(candidate, judge, path)
+        if accuracy.drop > max_drop:
+            raise ExportError(
+                f"{path.name}: int8 loses {accuracy.drop:.1f} points of {accuracy.measure} on"
+                f" {accuracy.pictures} pictures, more than --max-drop {max_drop:g}; nothing was written. More pictures"
+                " of what the model is for may help"
+            )
+        lost = dataclasses.asdict(accuracy) | {"drop": accuracy.drop, "max_drop": max_drop}
+        made = dataclasses.replace(made, quantization=calibrated | lost)
+        helper.set_model_props(candidate, to_properties(made))
     with atomic_write(path, ExportError) as file:
         file.write(candidate.SerializeToString())
     return made

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from darknet_compat.evaluation.agreement import LEAST, agreement, same_best
 from darknet_compat.evaluation.contenders import usual_threshold
 from darknet_compat.export.heads import splits
 from darknet_compat.formats.spec import Region
@@ -20,7 +21,7 @@ from darknet_compat.network import heads
 from darknet_compat.network.network import Network
 from darknet_compat.parity import definition
 from darknet_compat.parity.compare import Apart
-from darknet_compat.parity.matching import Answers, Matching, match
+from darknet_compat.parity.matching import Agreement, Answers, Matching, match
 from darknet_compat.parity.reference import LayerOutput, Original
 from darknet_compat.runtime.base import Description, Floats, Resize, Runtime
 from darknet_compat.runtime.torch import describe
@@ -181,6 +182,17 @@ class Answering:
             match(picture.name, theirs, ours, tolerance)
             for picture, theirs, ours in zip(pictures, expected, found, strict=True)
         ]
+
+    def agreement(self, runtime: Runtime, reference: Runtime, pictures: Sequence[Path], least: float) -> Agreement:
+        """How far a runtime's answers agree with those of `reference`; down to scores of LEAST, not to `thresh`."""
+        before, after = self._with(reference), self._with(runtime)
+        if isinstance(before, Detector) and isinstance(after, Detector):
+            before.thresh = after.thresh = LEAST
+            found = agreement([before(file) for file in pictures], [after(file) for file in pictures])
+        else:
+            assert isinstance(before, Classifier) and isinstance(after, Classifier)
+            found = same_best([before(file) for file in pictures], [after(file) for file in pictures])
+        return Agreement(found.int8, found.objects, least)
 
     def _with(self, runtime: Runtime) -> Detector | Classifier:
         """The model on another runtime."""

@@ -42,6 +42,20 @@ class Matching:
         return asdict(self) | {"tolerance": self.tolerance._asdict()}
 
 
+class Agreement(NamedTuple):
+    """How far the answers to all pictures together agree with the reference's `objects`, and the least that is asked
+    for, in percent (`compare.AGREEMENT`)."""
+
+    percent: float
+    objects: int
+    least: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether they agree, and there was something to agree on."""
+        return self.objects > 0 and self.percent >= self.least
+
+
 def match(picture: str, expected: Answers, found: Answers, tolerance: Apart) -> Matching:
     """Give each of the reference's answers the nearest one of its class, nearest pairs first."""
     free_left, free_right = np.ones(len(expected.scores), bool), np.ones(len(found.scores), bool)

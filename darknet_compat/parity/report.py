@@ -9,7 +9,7 @@ from darknet_compat.errors import BackendError
 from darknet_compat.evaluation.machine import describe_machine
 from darknet_compat.evaluation.page import Html, image, paragraph, section, table, write_page
 from darknet_compat.parity.compare import Difference
-from darknet_compat.parity.matching import Matching
+from darknet_compat.parity.matching import Agreement, Matching
 from darknet_compat.parity.plot import stages_plot
 from darknet_compat.parity.stages import Chain, StageParity
 
@@ -31,7 +31,7 @@ def write_report(chain: Chain, path: Path) -> None:
             "Differences", image(stages_plot(chain.stages), "The largest difference in each value, of all pictures")
         ),
         *(_values(stage) for stage in chain.stages),
-        section("Pictures", *(_pictures(stage) for stage in chain.stages)),
+        section("Pictures", *(_pictures(stage) for stage in chain.stages if stage.answers)),
         section("Where this was run", paragraph(_machine())),
     ]
     if chain.not_run:
@@ -49,13 +49,25 @@ def stage_cells(stage: StageParity) -> tuple[str, ...]:
     name = f"{stage.reference} → {stage.stage}"
     if (worst := stage.worst) is None:
         return name, stage.precision, "0", "", "", "", "nothing compared"
-    figures = (f"{worst.relative:.1e}", f"{worst.tolerance:.0e}", worst.name)
+    figures = (f"{worst.relative:.1e}", f"{worst.tolerance:.1e}", worst.name)
     return name, stage.precision, str(compared), *figures, "DIFFERS" if stage.first else "same"
 
 
 def answer_rows(stages: Sequence[StageParity]) -> list[tuple[str, ...]]:
     """The second table: each stage's answers, of all pictures together."""
-    return [_answers(f"{stage.reference} → {stage.stage}", stage.answers) for stage in stages]
+    return [
+        _answers(f"{stage.reference} → {stage.stage}", stage.answers)
+        if stage.agreement is None
+        else _agreeing(f"{stage.reference} → {stage.stage}", stage.agreement)
+        for stage in stages
+    ]
+
+
+def _agreeing(name: str, found: Agreement) -> tuple[str, ...]:
+    mark = (
+        f"{'' if found.passed else 'DIFFERS: '}{found.percent:.1f} % agree" if found.objects else "nothing to compare"
+    )
+    return name, str(found.objects), "", "", "", "", mark
 
 
 def _answers(name: str, matchings: Sequence[Matching]) -> tuple[str, ...]:

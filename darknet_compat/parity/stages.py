@@ -16,15 +16,16 @@ from darknet_compat.errors import BackendError
 from darknet_compat.export.heads import splits
 from darknet_compat.export.onnx import export_onnx
 from darknet_compat.export.probe import probe
+from darknet_compat.export.quantize import quantize_onnx
 from darknet_compat.export.trt import load_tensorrt
 from darknet_compat.formats.spec import Detection
 from darknet_compat.inference.backends import open_runtime
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
 from darknet_compat.parity.answers import Answering, candidates_found, torch_answers
-from darknet_compat.parity.compare import ANSWERS, TOLERANCES, Difference, compare, verdict
+from darknet_compat.parity.compare import AGREEMENT, ANSWERS, TOLERANCES, Difference, compare, verdict
 from darknet_compat.parity.layers import compare_layers
-from darknet_compat.parity.matching import Matching
+from darknet_compat.parity.matching import Agreement, Matching
 from darknet_compat.parity.reference import Original
 from darknet_compat.parity.seeded import seed_weights
 from darknet_compat.runtime.base import Floats, Precision, Resize
@@ -37,18 +38,19 @@ ENGINES = ("onnxruntime", "openvino", "tensorrt")
 @dataclass(frozen=True)
 class StageParity:
     """A stage of the chain against one before it: a row for each value that both have, the worst of all pictures; and
-    the final answers to each picture."""
+    the final answers to each picture, or in low precision how far all of them agree."""
 
     reference: str
     stage: str
     precision: str
     rows: tuple[Difference, ...]
     answers: tuple[Matching, ...]
+    agreement: Agreement | None = None
 
     @property
     def passed(self) -> bool:
         """Whether all is the same, and of both something was compared."""
-        return verdict(self.rows) and all_match(self.answers)
+        return verdict(self.rows) and (all_match(self.answers) if self.agreement is None else self.agreement.passed)
 
     @property
     def worst(self) -> Difference | None:
@@ -70,6 +72,7 @@ class StageParity:
             "passed": self.passed,
             "rows": [row.to_dict() for row in self.rows],
             "answers": [one.to_dict() for one in self.answers],
+            "agreement": None if self.agreement is None else self.agreement._asdict(),
         }
 
 
@@ -128,7 +131,8 @@ def stage_parity(
     from it, with `layers` by every layer's value inside the graph. Then the answers of each, from file to detections or
     classes. Batch normalization is the CPU build's, all the way. With a WordTree the original's place is taken, after
     the last convolution, by the definition (see `parity.definition`). Without `weights` they are seeded, and then
-    `thresh` is by default what some twenty boxes pass, else 0.25.
+    `thresh` is by default what some twenty boxes pass, else 0.25. For int8 the exported file is calibrated on the
+    pictures themselves.
     Raises OriginalError where the original is not installed, and ExportError for what cannot be exported.
     """
     with ExitStack() as stack:
@@ -143,10 +147,11 @@ def stage_parity(
             save_weights(fresh, weights)
         network = load_network(cfg, weights, batchnorm="cpu", size=size)
         run = _Run(network, Path(cfg), Path(weights), pictures, size, resize, original, folder)
-        answering = run.answering(thresh, named.startswith("seed "))
+        seeded = named.startswith("seed ")
+        answering = run.answering(thresh, seeded)
         stages = [run.against_original(answering)]
         not_run = []
-        for engine, why in _engines(precision):
+        for engine, why in _engines(precision, seeded):
             if why:
                 not_run.append((engine, why))
             else:
@@ -165,13 +170,16 @@ def _calm(network: Network) -> None:
         network.parameter(last).mul_(0.25)
 
 
-def _engines(precision: str) -> Iterator[tuple[str, str]]:
+def _engines(precision: str, seeded: bool) -> Iterator[tuple[str, str]]:
     """Each engine, and why it is not run, if it is not."""
     for engine in ENGINES:
+        key = ("torch", engine, precision)
         if why := _unable(engine):
             yield engine, why
-        elif ("torch", engine, precision) not in TOLERANCES or ("torch", engine, precision) not in ANSWERS:
+        elif key not in TOLERANCES or key not in ANSWERS.keys() | AGREEMENT.keys():
             yield engine, f"no tolerance stands for it in {precision}"
+        elif seeded and key in AGREEMENT:
+            yield engine, f"{precision} is judged by what trained weights find; name them with --weights"
         else:
             yield engine, ""
 
@@ -233,9 +241,7 @@ class _Run:
 
     def against_torch(self, engine: str, precision: Precision, answering: Answering, layers: bool) -> StageParity:
         """An engine against torch: outputs, or with `layers` every value there is in the graph."""
-        model, probed = self.folder / "model.onnx", self.folder / "probe.onnx"
-        if not model.exists():
-            export_onnx(self.network, model, resize=self.resize, cfg=self.cfg)
+        model, probed = self._exported(precision), self.folder / "probe.onnx"
         spec = self.network.spec
         read = {head.sources[0] for head in spec.heads} if not splits(spec) else set(spec.layers[-2].sources)
         names = probe(model, probed, None if layers else read)
@@ -253,9 +259,24 @@ class _Run:
             expected, ours = candidates_found(self.network, self.torch.infer(images), found)
             rows.append(inner + [compare(name, expected[name], ours[name], tolerance) for name in expected])
         last = self._opened(model, engine, precision)
+        values_of_all = tuple(worst_of(rows))
+        if (least := AGREEMENT.get(("torch", engine, precision))) is not None:
+            agreement = answering.agreement(last, self.torch, self.pictures, least)
+            return StageParity("torch", engine, precision, values_of_all, (), agreement)
         answers = answering.answers(self.torch, self.pictures)
         matchings = answering.matched(last, self.pictures, answers, ANSWERS["torch", engine, precision])
-        return StageParity("torch", engine, precision, tuple(worst_of(rows)), tuple(matchings))
+        return StageParity("torch", engine, precision, values_of_all, tuple(matchings))
+
+    def _exported(self, precision: Precision) -> Path:
+        """The network as an ONNX file, made once."""
+        model, quantized = self.folder / "model.onnx", self.folder / "model-int8.onnx"
+        if not model.exists():
+            export_onnx(self.network, model, resize=self.resize, cfg=self.cfg)
+        if precision != "int8":
+            return model
+        if not quantized.exists():
+            quantize_onnx(model, quantized, self.images, None)
+        return quantized
 
     def _opened(self, path: Path, engine: str, precision: Precision) -> ExportedRuntime:
         runtime, _ = open_runtime(path, None, engine, precision, self.size, self.resize)

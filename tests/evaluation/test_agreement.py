@@ -127,4 +127,4 @@ def test_pictures_of_nothing_are_nothing_to_compare(shared_data: Path, tmp_path:
 def test_classifiers_agree_by_their_best_class(shared_data: Path, photos: list[Path], tmp_path: Path) -> None:
     source = exported(shared_data, tmp_path, "tiny-darknet")
     accuracy = judge_of(source, photos)(source)
-    assert (accuracy.measure, accuracy.int8, accuracy.pictures) == ("agreement", 100, 7)
+    assert (accuracy.measure, accuracy.int8, accuracy.pictures, accuracy.objects) == ("agreement", 100, 7, 6)

@@ -73,6 +73,49 @@ def test_trained_models(name: str, shared_data: Path, photos: list[Path], runnin
     assert sum(one.matched for one in chain.stages[0].answers) >= 30
 
 
+@pytest.mark.parametrize(
+    ("precision", "engines"), [("int8", ["onnxruntime", "openvino"]), ("bf16", ["openvino"])], ids=["int8", "bf16"]
+)
+@pytest.mark.parametrize(
+    "name", [REAL[0], *(pytest.param(name, marks=pytest.mark.slow) for name in (REAL[1], *MORE_REAL))]
+)
+def test_trained_models_in_low_precision(
+    name: str, precision: Any, engines: list[str], shared_data: Path, photos: list[Path], running: Original
+) -> None:
+    cfg = shared_data / "models" / f"{name}.cfg"
+    chain = stage_parity(
+        cfg, cfg.with_suffix(".weights"), photos, precision=precision, layers=name == REAL[0], original=running
+    )
+    assert [one.stage for one in chain.stages] == ["torch", *engines] and chain.passed
+    for one in chain.stages[1:]:
+        assert one.agreement is not None and one.agreement.objects > 5 and not one.answers
+        assert max(row.relative for row in one.rows) > 1e-3, "computed in more bits than asked for"
+
+
+def test_low_precision_that_agrees_too_little_fails(
+    shared_data: Path, photos: list[Path], running: Original, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Ranges from black pictures fit no others."""
+    quantize = stages.quantize_onnx
+    monkeypatch.setattr(
+        stages, "quantize_onnx", lambda a, b, images, judge: quantize(a, b, [0 * one for one in images], judge)
+    )
+    cfg = shared_data / "models" / f"{REAL[0]}.cfg"
+    chain = stage_parity(cfg, cfg.with_suffix(".weights"), photos[:2], precision="int8", original=running)
+    assert not chain.passed and chain.stages[0].passed
+    for one in chain.stages[1:]:
+        assert one.agreement is not None and one.agreement.percent < 90
+    write_report(chain, tmp_path / "page.html")
+    assert "DIFFERS: " in (tmp_path / "page.html").read_text()
+
+
+def test_seeded_weights_are_no_measure_of_low_precision(small: Path, photos: list[Path], running: Original) -> None:
+    chain = stage_parity(small, None, photos[:1], precision="int8", original=running)
+    whys = dict(chain.not_run)
+    assert all("is judged by what trained weights find" in whys[engine] for engine in ("onnxruntime", "openvino"))
+    assert not chain.passed
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SEEDED)
 def test_seeded_models(name: str, photos: list[Path], running: Original) -> None:

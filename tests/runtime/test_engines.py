@@ -211,6 +211,18 @@ def test_the_chain_reaches_tensorrt(layers: bool, cfg: Path, photos: list[Path])
     assert len(chain.stages[-1].rows) == len(chain.stages[1].rows)
 
 
+@pytest.mark.reference
+@pytest.mark.usefixtures("cfg")
+def test_the_chain_reaches_tensorrt_in_int8(shared_data: Path, photos: list[Path]) -> None:
+    from darknet_compat.parity.stages import stage_parity
+
+    model = shared_data / "models" / "yolo-lite-voc3" / "yolo-lite-voc3.cfg"
+    chain = stage_parity(model, model.with_suffix(".weights"), photos[:2], precision="int8")
+    last = chain.stages[-1]
+    assert (last.stage, last.precision) == ("tensorrt", "int8")
+    assert last.agreement is not None and last.agreement.passed and chain.passed
+
+
 def test_the_first_layer_that_departs_is_found_in_an_engine(cfg: Path, tmp_path: Path) -> None:
     import onnx
 
