@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
+
+from darknet_compat.runtime.processor import abilities, cpuinfo
 
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16", "amx_int8", "asimd")
 """The processor's abilities that decide how fast a network can be, as Linux spells them."""
@@ -31,8 +32,7 @@ def machine() -> str:
 def describe_machine() -> dict[str, Any]:
     """Processor, cores this process may use, abilities, memory in bytes, versions, and how busy it is (the load of the
     last minute, in processes; None where the system does not say)."""
-    fields = _cpuinfo()
-    present = set((fields.get("flags") or fields.get("Features") or "").split())
+    present = abilities()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "processor": _processor(),
@@ -52,17 +52,7 @@ def cores() -> int:
 
 
 def _processor() -> str:
-    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
-
-
-def _cpuinfo() -> dict[str, str]:
-    """The first processor's fields; none where there is no such file."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in lines)
-    return {key.strip(): value.strip() for key, _, value in pairs}
+    return cpuinfo().get("model name") or platform.processor() or platform.machine()
 
 
 def _memory() -> int | None:

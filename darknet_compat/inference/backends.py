@@ -19,6 +19,7 @@ from darknet_compat.formats.fetch.checksum import file_checksums
 from darknet_compat.formats.lower import load_spec
 from darknet_compat.runtime.base import Mode, Precision, Resize, Runtime
 from darknet_compat.runtime.exported import computed_in, read_artefact
+from darknet_compat.runtime.processor import bf16_is_slow
 
 BACKENDS = ("auto", "torch", "onnxruntime", "openvino", "tensorrt")
 
@@ -101,6 +102,8 @@ def choose(exported: bool, backend: str, precision: Precision, mode: Mode = "lat
         return Choice("torch", why_not)
     for name, why in _BEST.get(precision, ()):
         if _installed(name):
+            if precision == "bf16" and bf16_is_slow():
+                why += "; this processor computes bf16 more slowly than fp32"
             return Choice(
                 name, why if exported else f"exported into {cache_dir()}, which pays for many pictures; {why}"
             )
@@ -134,8 +137,8 @@ _BEST: dict[Precision, tuple[tuple[str, str], ...]] = {
     ),
 }
 """What runs an .onnx best in a precision, with the reason; the first that is installed. Measured with yolov2-voc at
-416 on two cores with AVX-512: fp32 134 and 133 ms, int8 185 (its kernels want values rounded before the activation too,
-which costs 3 to 15 points of agreement) and 38."""
+416 on two cores, in ms: fp32 134 and 133 (AMD, Zen 4), 100 and 107 (Intel, AVX-512 without AMX); int8 185 (its kernels
+want values rounded before the activation too, which costs 3 to 15 points of agreement) and 38, 184 and 40."""
 
 
 def cached_export(cfg: Path, weights: Path, size: Size, input: Input = "float") -> Path:
