@@ -139,9 +139,13 @@ def _installed(package: str) -> bool:
         return False
 
 
-def no_memory(size: int) -> BackendError:
+class NoMemoryError(BackendError):
+    """The GPU has not as much memory left as is needed."""
+
+
+def no_memory(size: int) -> NoMemoryError:
     """What to say where the GPU has not this many bytes left."""
-    return BackendError(f"not enough memory on the GPU for {size:,} more bytes; a smaller batch needs less")
+    return NoMemoryError(f"not enough memory on the GPU for {size:,} more bytes; a smaller batch needs less")
 
 
 class Graph:

@@ -1,6 +1,7 @@
 """Arrays on the GPU that belong to someone else, taken as they are: torch's, CuPy's, Numba's, JAX's.
 
-By `__cuda_array_interface__` (version 3), else by DLPack, whose capsule is read by ctypes.
+By DLPack, whose capsule is read by ctypes, else by `__cuda_array_interface__`: torch's has no stream, so that whoever
+goes by it reads what may not have been computed yet.
 """
 
 from __future__ import annotations
@@ -52,18 +53,25 @@ def on_device(array: Any) -> bool:
 def device_array(array: Any, stream: int) -> DeviceArray:
     """See it as a DeviceArray; what is still being computed of it is waited for, by us or by `stream`.
 
-    Raises BackendError for one that is not in C order, or of a type that numpy has not.
+    Raises BackendError for one that is not in C order, of a type that numpy has not, or that its owner does not hand
+    out.
     """
     if isinstance(array, DeviceArray):
         return array
-    if hasattr(array, "__cuda_array_interface__"):
-        given = array.__cuda_array_interface__
-        shape, dtype = tuple(given["shape"]), np.dtype(given["typestr"])
-        if (producer := given.get("stream")) is not None:
-            _wait(int(producer))
-        _refuse_strides(given.get("strides"), shape, dtype)
-        return DeviceArray(int(given["data"][0]), shape, dtype, array)
-    return _from_dlpack(array.__dlpack__(stream=stream), array)
+    if hasattr(array, "__dlpack__"):
+        try:
+            capsule = array.__dlpack__(stream=stream)
+        except (BufferError, RuntimeError) as error:  # torch's, of a tensor that requires gradients
+            raise BackendError(f"images on the GPU: {str(error).splitlines()[0]}") from None
+        return _from_dlpack(capsule, array)
+    given = array.__cuda_array_interface__
+    shape, dtype = tuple(given["shape"]), np.dtype(given["typestr"])
+    if "stream" not in given:  # before version 3: nobody says which it is
+        _ask("cuCtxSynchronize")
+    elif given["stream"] is not None:  # 1 and 2 are names of the default ones, which the driver knows too
+        _ask("cuStreamSynchronize", ctypes.c_void_p(int(given["stream"])))
+    _refuse_strides(given.get("strides"), shape, dtype)
+    return DeviceArray(int(given["data"][0]), shape, dtype, array)
 
 
 def _refuse_strides(strides: tuple[int, ...] | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -76,11 +84,12 @@ def _refuse_strides(strides: tuple[int, ...] | None, shape: tuple[int, ...], dty
         expected *= side
 
 
-def _wait(stream: int) -> None:
-    """Wait for the producer's stream; 1 and 2 are names of the default ones, which the driver knows too."""
+def _ask(function: str, *arguments: Any) -> None:
+    """Have the driver wait for what is queued."""
     from darknet_compat.export.gpu import LIBRARY
 
-    ctypes.CDLL(LIBRARY).cuStreamSynchronize(ctypes.c_void_p(stream))
+    if code := getattr(ctypes.CDLL(LIBRARY), function)(*arguments):
+        raise BackendError(f"images on the GPU: CUDA: {function} failed (error {code})")
 
 
 # ----------------------------------------------------------------------------------------------------- DLPack

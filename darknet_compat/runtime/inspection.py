@@ -74,6 +74,11 @@ def _layer(entry: Any) -> EngineLayer:
         return EngineLayer(str(entry), "", "", "")
     outputs = entry.get("Outputs") or [{}]
     tactic = str(entry.get("TacticName") or entry.get("TacticValue") or "")
-    return EngineLayer(
-        str(entry.get("Name", "")), str(entry.get("LayerType", "")), str(outputs[0].get("Format/Datatype", "")), tactic
-    )
+    return EngineLayer(str(entry.get("Name", "")), str(entry.get("LayerType", "")), _format(outputs[0]), tactic)
+
+
+def _format(output: dict[str, Any]) -> str:
+    """Type and layout of a tensor: one field up to TensorRT 10, two since."""
+    one = output.get("Format/Datatype")
+    parts = [one] if one else [output.get(key) for key in ("Format", "DataType", "Datatype")]
+    return " ".join(str(part) for part in parts if part)

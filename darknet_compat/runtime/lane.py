@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from darknet_compat.errors import BackendError
 from darknet_compat.export.trt import reason
-from darknet_compat.runtime.cuda import Cuda, Graph
+from darknet_compat.runtime.cuda import Bytes, Cuda, Graph, Memory, NoMemoryError
 from darknet_compat.runtime.devicearray import DeviceArray
 
 Array = NDArray[Any]
@@ -50,27 +50,51 @@ class Lane:
 
     def __init__(self, opened: Opened, profile: int, shape: tuple[int, ...], *, graphs: bool) -> None:
         self.opened, self.shape = opened, shape
-        self.stream = opened.cuda.stream()
-        context = opened.engine.create_execution_context()
-        if context is None:
-            raise BackendError(f"{opened.where}: no room for another execution context: {reason(opened.logger)}")
-        self.context = context
         (self.input,) = (tensor for tensor in opened.tensors if tensor.is_input)
-        if not context.set_optimization_profile_async(profile, self.stream.handle):
-            raise BackendError(f"{opened.where}: profile {profile} cannot be taken: {reason(opened.logger)}")
-        self.stream.synchronize()
-        if not context.set_input_shape(self.input.name, shape):
-            raise BackendError(f"{opened.where}: does not take {_sides(shape)}: {reason(opened.logger)}")
-        self.shapes = {tensor.name: tuple(context.get_tensor_shape(tensor.name)) for tensor in opened.tensors}
-        if unknown := [name for name, sides in self.shapes.items() if min(sides, default=1) < 0]:
-            raise BackendError(f"{opened.where}: the size of {unknown[0]} depends on the picture; build it from boxes")
-        self._memory = {tensor.name: opened.cuda.device_memory(self.bytes_of(tensor)) for tensor in opened.tensors}
-        self._host = {tensor.name: opened.cuda.host_memory(self.bytes_of(tensor)) for tensor in opened.tensors}
-        for tensor in opened.tensors:
-            context.set_tensor_address(tensor.name, self._memory[tensor.name].pointer)
+        self.context: Any = None
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self._memory: dict[str, Memory] = {}
+        self._host: dict[str, Bytes] = {}
         self._graph: Graph | None = None
         self._graphs = graphs
         self._runs = 0
+        self.stream = opened.cuda.stream()
+        try:
+            self._prepare(profile)
+        except BaseException:
+            self.free()
+            raise
+
+    def _prepare(self, profile: int) -> None:
+        """Make the context and the memory; what of it is there when something fails is `free`'s."""
+        opened, trt = self.opened, self.opened.trt
+        opened.logger.errors.clear()  # of those who went before
+        context = self.context = _new_context(opened)
+        if context is None:
+            raise NoMemoryError(f"{opened.where}: no room for another execution context: {reason(opened.logger)}")
+        try:
+            taken = context.set_optimization_profile_async(profile, self.stream.handle)
+        except RuntimeError:  # which is how the bindings say no
+            taken = False
+        if not taken:
+            raise BackendError(f"{opened.where}: profile {profile} cannot be taken: {reason(opened.logger)}")
+        self.stream.synchronize()
+        # Else the context takes over from the engine, whose layers are told in detail, that each says when it runs.
+        context.nvtx_verbosity = trt.ProfilingVerbosity.NONE
+        if not context.set_input_shape(self.input.name, self.shape):
+            raise BackendError(f"{opened.where}: does not take {_sides(self.shape)}: {reason(opened.logger)}")
+        self.shapes = {tensor.name: tuple(context.get_tensor_shape(tensor.name)) for tensor in opened.tensors}
+        if unknown := [name for name, sides in self.shapes.items() if min(sides, default=1) < 0]:
+            raise BackendError(f"{opened.where}: the size of {unknown[0]} depends on the picture; build it from boxes")
+        for tensor in opened.tensors:
+            self._memory[tensor.name] = opened.cuda.device_memory(self.bytes_of(tensor))
+            self._host[tensor.name] = opened.cuda.host_memory(self.bytes_of(tensor))
+            context.set_tensor_address(tensor.name, self._memory[tensor.name].pointer)
+
+    @property
+    def _failures(self) -> tuple[type[Exception], ...]:
+        """What is raised where CUDA fails."""
+        return (BackendError, *self.opened.cuda.errors)
 
     def bytes_of(self, tensor: Tensor) -> int:
         """How long a tensor is for this lane's shape."""
@@ -125,23 +149,24 @@ class Lane:
         self.stream.synchronize()
 
     def free(self) -> None:
-        """Give everything back."""
-        with suppress(BackendError):
+        """Give everything back, as much of it as a GPU on which something failed still takes."""
+        with suppress(*self._failures):
             self.stream.synchronize()
         if self._graph is not None:
             self._graph.free()
         self.context = None
         for memory in self._memory.values():
-            memory.free()
+            with suppress(*self._failures):
+                memory.free()
         self._memory.clear()
         self._host.clear()
-        del self.stream  # now, and not when a traceback that holds this lane goes
+        del self.stream, self.opened  # now, and not when a traceback that holds this lane goes
 
     def _record(self) -> None:
         self.stream.synchronize()
         try:
             self._graph = Graph(self.stream, self.queue)
-        except BackendError:  # some layers cannot be; they run as before
+        except self._failures:  # some layers cannot be; they run as before
             self._graphs = False
 
     def queue(self) -> None:
@@ -163,8 +188,13 @@ class Lane:
         return self._host[tensor.name].view(tensor.dtype).reshape(self.shapes[tensor.name])
 
 
-_PATIENCE = 10.0
-"""For how many seconds closing waits for threads that are computing."""
+def _new_context(opened: Opened) -> Any:
+    """An execution context with scratch memory for the profile that it will take, and not, as by default, for the
+    largest; versions before 10 know nothing else. None where there is no room."""
+    trt, engine = opened.trt, opened.engine
+    if not hasattr(trt, "ExecutionContextAllocationStrategy"):
+        return engine.create_execution_context()
+    return engine.create_execution_context(trt.ExecutionContextAllocationStrategy.ON_PROFILE_CHANGE)
 
 
 class Pool:
@@ -192,12 +222,23 @@ class Pool:
         raise BackendError(f"{self.opened.where}: is closed")
 
     def _make(self, profile: int, shape: tuple[int, ...]) -> Lane:
-        if self._made >= self.limit:
-            self._idle.pop(0)[1].free()
-            self._made -= 1
-        lane = Lane(self.opened, profile, shape, graphs=self.graphs)
-        self._made += 1
-        return lane
+        """A new lane; idle ones make room for it, in number and in memory."""
+        while True:
+            if self._made >= self.limit:
+                self._drop_oldest()
+            try:
+                lane = Lane(self.opened, profile, shape, graphs=self.graphs)
+            except NoMemoryError:
+                if not self._idle:
+                    raise
+                self._drop_oldest()
+                continue
+            self._made += 1
+            return lane
+
+    def _drop_oldest(self) -> None:
+        self._idle.pop(0)[1].free()
+        self._made -= 1
 
     def give(self, profile: int, lane: Lane) -> None:
         """Hand a lane back."""
@@ -213,8 +254,7 @@ class Pool:
         """Forget a lane on which something failed."""
         with self._change:
             self._made -= 1
-            with suppress(BackendError):
-                lane.free()
+            lane.free()
             self._change.notify_all()
 
     @contextmanager
@@ -229,16 +269,13 @@ class Pool:
             raise
         self.give(profile, lane)
 
-    def close(self) -> bool:
-        """Free every lane, those that are lent once they come back; whether all of them did."""
+    def close(self) -> None:
+        """Free every lane, those that are lent once they come back; who waits for one hears that it is closed."""
         with self._change:
             self._closed = True
-            for _, lane in self._idle:
-                lane.free()
-            self._made -= len(self._idle)
-            self._idle.clear()
+            while self._idle:
+                self._drop_oldest()
             self._change.notify_all()
-            return self._change.wait_for(lambda: not self._made, _PATIENCE)
 
 
 def _sides(shape: tuple[int, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,13 +50,24 @@ class TensorRtRuntime(ExportedRuntime):
         refuse_other_machines(path, self.record, str(trt.__version__), self.gpu)
         plan = read_plan(path, self.record)
         self.cuda: Cuda = open_cuda(gpu)
-        held = _Held(self.cuda)
+        self._held = _Held(self.cuda, str(path))
         # At the program's end too, while the modules that this needs are still whole.
-        self.close = weakref.finalize(self, held.close)
+        self.close = weakref.finalize(self, self._held.close)
         with self.cuda:
-            self.opened = _open(trt, plan, self.record, self.cuda, str(path))
-            self.pool = Pool(self.opened, contexts, graphs=graphs)
-        held.pool, held.opened = self.pool, self.opened
+            opened = _open(trt, plan, self.record, self.cuda, str(path))
+            self._held.pool = Pool(opened, contexts, graphs=graphs)
+
+    @property
+    def pool(self) -> Pool:
+        """Its ways through the engine. Raises BackendError once it is closed."""
+        if self._held.pool is None:
+            raise BackendError(f"{self.path}: is closed")
+        return self._held.pool
+
+    @property
+    def opened(self) -> Opened:
+        """The engine. Only to be held while it is used: it has to go before the CUDA context does."""
+        return self.pool.opened
 
     def run(self, images: Array) -> dict[str, Array]:
         """See `ExportedRuntime.run`. More pictures than a profile takes go through in turn, one part's copies while the
@@ -64,33 +76,31 @@ class TensorRtRuntime(ExportedRuntime):
         parts = [images[start : start + most] for start in range(0, len(images), most)]
         found: list[dict[str, Array]] = []
         under_way: list[tuple[int, Lane]] = []
-        with self.cuda:
+
+        def finish(pool: Pool) -> None:
+            found.append(under_way[0][1].finish())
+            pool.give(*under_way.pop(0))
+
+        with self._held.used() as pool:
             try:
                 for part in parts:
                     profile = self._profile(part.shape)
-                    lane = self.pool.take(profile, part.shape, wait=not under_way)
+                    lane = pool.take(profile, part.shape, wait=not under_way)
                     if lane is None or len(under_way) > 1:
-                        found.append(self._finished(under_way))
-                        lane = lane or self.pool.take(profile, part.shape)
+                        finish(pool)
+                        lane = lane or pool.take(profile, part.shape)
                     assert lane is not None
                     under_way.append((profile, lane))
                     lane.start(part)
                 while under_way:
-                    found.append(self._finished(under_way))
-            except BaseException as error:
+                    finish(pool)
+            except BaseException:
                 for _, lane in under_way:
-                    self.pool.drop(lane)
-                if isinstance(error, self.cuda.errors):
-                    raise BackendError(f"{self.path}: CUDA: {error}".splitlines()[0]) from None
+                    pool.drop(lane)
                 raise
         if len(found) == 1:
             return found[0]
         return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
-
-    def _finished(self, under_way: list[tuple[int, Lane]]) -> dict[str, Array]:
-        outputs = under_way[0][1].finish()
-        self.pool.give(*under_way.pop(0))
-        return outputs
 
     @contextmanager
     def on_device(self, images: Any) -> Iterator[dict[str, DeviceArray]]:
@@ -101,15 +111,15 @@ class TensorRtRuntime(ExportedRuntime):
         Takes anything with `__cuda_array_interface__` or DLPack, in C order. Raises BackendError for another type or
         shape than the engine's input.
         """
-        with self.cuda:
+        with self._held.used() as pool:
             waiting = self.cuda.stream()
             given = device_array(images, waiting.handle)
             waiting.synchronize()
             del waiting
-            (wanted,) = (tensor for tensor in self.opened.tensors if tensor.is_input)
-            if given.dtype != wanted.dtype:
-                raise BackendError(f"{self.path}: reads {wanted.dtype} images, found {given.dtype}")
-            with self.pool.lent(self._profile(given.shape), given.shape) as lane:
+            (wanted,) = (tensor.dtype for tensor in pool.opened.tensors if tensor.is_input)
+            if given.dtype != wanted:
+                raise BackendError(f"{self.path}: reads {wanted} images, found {given.dtype}")
+            with pool.lent(self._profile(given.shape), given.shape) as lane:
                 yield lane.compute(given)
 
     @contextmanager
@@ -117,7 +127,7 @@ class TensorRtRuntime(ExportedRuntime):
         """One way through the engine inside the block, for measuring: `batch` pictures of `size` (width, height)."""
         width, height = size or (self.description.width, self.description.height)
         shape = input_shape(self.artefact, (batch, height, width))
-        with self.cuda, self.pool.lent(self._profile(shape), shape) as lane:
+        with self._held.used() as pool, pool.lent(self._profile(shape), shape) as lane:
             yield lane
 
     def _sides(self, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -149,20 +159,49 @@ class TensorRtRuntime(ExportedRuntime):
         return BackendError(f"{self.path}: was not built for {found}, but for {known}; build it with --sizes {width}")
 
 
-class _Held:
-    """What has to be given back, in this order: contexts and memory, the engine, the CUDA context."""
+_PATIENCE = 10.0
+"""For how many seconds closing waits for threads that are computing."""
 
-    def __init__(self, cuda: Cuda) -> None:
-        self.cuda = cuda
+
+class _Held:
+    """What has to be given back, in this order: contexts and memory, the engine, the CUDA context. Nobody else holds
+    the pool, which holds the engine, but while using it."""
+
+    def __init__(self, cuda: Cuda, where: str) -> None:
+        self.cuda, self.where = cuda, where
         self.pool: Pool | None = None
-        self.opened: Opened | None = None
+        self._users = 0
+        self._change = threading.Condition()
+
+    @contextmanager
+    def used(self) -> Iterator[Pool]:
+        """The pool, with the CUDA context entered; what CUDA's package raises becomes BackendError."""
+        with self._change:
+            if self.pool is None:
+                raise BackendError(f"{self.where}: is closed")
+            self._users += 1
+        try:
+            with self.cuda:
+                yield self.pool
+        except self.cuda.errors as error:
+            raise BackendError(f"{self.where}: CUDA: {error}".splitlines()[0]) from None
+        finally:
+            with self._change:
+                self._users -= 1
+                self._change.notify_all()
 
     def close(self) -> None:
-        if self.pool is not None:
+        """Let who is inside end, refuse who comes, give back."""
+        with self._change:
+            pool, self.pool = self.pool, None
+        if pool is not None:
             with self.cuda:
-                if not self.pool.close():
+                pool.close()
+            with self._change:
+                if not self._change.wait_for(lambda: not self._users, _PATIENCE):
                     return  # threads that ended without giving back; the process's end frees it all
-        self.pool = self.opened = None
+            with self.cuda:
+                del pool  # and the engine with it
         self.cuda.close()
 
 

@@ -33,6 +33,8 @@ _WEAK_ONLY = {
 }
 _SINCE_10 = {
     ("BuilderFlag", "STRIP_PLAN"),
+    ("ExecutionContextAllocationStrategy",),
+    ("ExecutionContextAllocationStrategy", "ON_PROFILE_CHANGE"),
     ("IBuilderConfig", "progress_monitor"),
     ("ICudaEngine", "create_serialization_config"),
     ("ICudaEngine", "serialize_with_config"),

@@ -104,6 +104,8 @@ int cuMemAlloc_v2(void **p, size_t size) { CURRENT; return take(size, p, &left_m
 int cuMemFree_v2(void *p) { CURRENT; return drop(p, &left_memory); }
 int cuMemHostAlloc(void **p, size_t size, unsigned flags) { CURRENT; return take(size, p, &left_host); }
 int cuMemFreeHost(void *p) { CURRENT; return drop(p, &left_host); }
+int sim_waited;
+int cuCtxSynchronize(void) { CURRENT; return sim_waited++, OK; }
 int cuMemGetInfo_v2(size_t *free_, size_t *total) {
     CURRENT;
     return *total = (size_t)limit_mb << 20, *free_ = *total - in_use, OK;
