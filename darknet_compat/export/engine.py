@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from darknet_compat.errors import ExportError
+from darknet_compat.export.gpu import on_gpu
 from darknet_compat.export.profiles import DEFAULT_BATCHES, Size, input_shape, plan_profiles
 from darknet_compat.export.settings import EnginePrecision, Settings
 from darknet_compat.export.trt import load_tensorrt, make_logger, reason, strongly_typed
@@ -52,7 +53,8 @@ def build_engine(
     profiles = planned(artefact, settings, str(model))
     trt, found = load_tensorrt(gpu)
     graph = prepared(model, settings, profiles, typed=strongly_typed(trt))
-    plan = _Build(trt, artefact, settings, profiles, progress).run(graph, timing_cache)
+    with on_gpu(gpu):
+        plan = _Build(trt, artefact, settings, profiles, progress).run(graph, timing_cache)
     record = EngineRecord(
         artefact=dataclasses.replace(artefact, precision=settings.precision, tools=_tools(trt, artefact)),
         precision=settings.precision,
@@ -76,7 +78,7 @@ def planned(artefact: Artefact, settings: Settings, where: str) -> tuple[Profile
             f"{where}: has the suppression inside, so that its outputs' sizes depend on the picture; export it with"
             " --outputs boxes, and Detector suppresses"
         )
-    return plan_profiles(artefact, settings.sizes, settings.batches, settings.any_size)
+    return plan_profiles(artefact, settings.sizes, settings.batches, settings.any_size, fixed=settings.dla is not None)
 
 
 def prepared(model: Path, settings: Settings, profiles: Sequence[Profile], *, typed: bool) -> bytes:
@@ -172,8 +174,8 @@ class _Build:
         if self.progress is not None and hasattr(trt, "IProgressMonitor"):
             monitor = config.progress_monitor = make_monitor(trt, self.progress)
         plan = builder.build_serialized_network(network, config)
-        if monitor is not None and monitor.interrupted:
-            raise KeyboardInterrupt
+        if monitor is not None and monitor.raised is not None:
+            raise monitor.raised
         if plan is None:
             raise ExportError(f"{self.artefact.name}: TensorRT cannot build it: {reason(self.logger)}")
         if timing_cache is not None and cache is not None:
@@ -232,16 +234,26 @@ class _Build:
         config.set_flag(trt.BuilderFlag.PREFER_PRECISION_CONSTRAINTS)
         for index in range(network.num_layers):
             layer = network.get_layer(index)
-            if layer_keeps_single(layer.name) and layer.get_output(0).dtype == trt.float32:
+            if layer_keeps_single(layer.name) and self._all_float(layer):
                 layer.precision = trt.float32
                 layer.set_output_type(0, trt.float32)
+
+    def _all_float(self, layer: Any) -> bool:
+        """Whether a layer reads and gives float32 only: the precision of others is not ours to say."""
+        given = [layer.get_input(index) for index in range(layer.num_inputs)]
+        tensors = [tensor for tensor in given if tensor is not None] + [layer.get_output(0)]
+        return bool(given) and all(tensor.dtype == self.trt.float32 for tensor in tensors)
 
     def _add_profiles(self, builder: Any, config: Any) -> None:
         for wanted in self.profiles:
             optimization_profile = builder.create_optimization_profile()
             shapes = (input_shape(self.artefact, triple) for triple in (wanted.least, wanted.best, wanted.most))
-            optimization_profile.set_shape("images", *shapes)
-            if config.add_optimization_profile(optimization_profile) < 0:
+            try:
+                optimization_profile.set_shape("images", *shapes)
+                taken = config.add_optimization_profile(optimization_profile) >= 0
+            except (RuntimeError, ValueError):  # which is how some bindings say no
+                taken = False
+            if not taken:
                 raise ExportError(f"{self.artefact.name}: TensorRT refuses the profile {wanted}: {reason(self.logger)}")
 
     def _timing_cache(self, config: Any, path: str | Path | None) -> Any:
@@ -260,28 +272,33 @@ class _Build:
 
 
 def make_monitor(trt: Any, progress: BuildProgress) -> Any:
-    """TensorRT's progress monitor, which calls `progress`. Ctrl-C in it ends the build, and is remembered."""
+    """TensorRT's progress monitor, which calls `progress`. What that raises, Ctrl-C too, must not pass through
+    TensorRT, which only prints it: it ends the build at the next step, and is kept in `raised`."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.steps: dict[str, int] = {}
-            self.interrupted = False
+            self.raised: BaseException | None = None
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self.steps[phase_name] = num_steps
-            progress(phase_name, 0, num_steps)
+            self._tell(phase_name, 0, num_steps)
 
         def phase_finish(self, phase_name: str) -> None:
             steps = self.steps.pop(phase_name, 0)
-            progress(phase_name, steps, steps)
+            self._tell(phase_name, steps, steps)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
+            self._tell(phase_name, step + 1, self.steps.get(phase_name, 0))
+            return self.raised is None
+
+        def _tell(self, phase: str, done: int, steps: int) -> None:
             try:
-                progress(phase_name, step + 1, self.steps.get(phase_name, 0))
-            except KeyboardInterrupt:  # which must not pass through TensorRT
-                self.interrupted = True
-            return not self.interrupted
+                if self.raised is None:
+                    progress(phase, done, steps)
+            except BaseException as error:
+                self.raised = error
 
     return Monitor()
 

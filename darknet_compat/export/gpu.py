@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +60,21 @@ def find_gpu(number: int = 0) -> Gpu:
     _ask(driver, "cuDriverGetVersion", ctypes.byref(version))
     cuda = f"{version.value // 1000}.{version.value % 1000 // 10}"
     return Gpu(number, name.value.decode(errors="replace"), (major.value, minor.value), memory.value, cuda)
+
+
+@contextmanager
+def on_gpu(number: int) -> Iterator[None]:
+    """Make the GPU's primary context this thread's inside the block: TensorRT builds for the one that is current."""
+    driver, context, other = ctypes.CDLL(LIBRARY), ctypes.c_void_p(), ctypes.c_void_p()
+    _ask(driver, "cuDevicePrimaryCtxRetain", ctypes.byref(context), number)
+    try:
+        _ask(driver, "cuCtxPushCurrent_v2", context)
+        try:
+            yield
+        finally:
+            driver.cuCtxPopCurrent_v2(ctypes.byref(other))
+    finally:
+        driver.cuDevicePrimaryCtxRelease_v2(number)
 
 
 def _ask(driver: Any, function: str, *arguments: Any) -> None:

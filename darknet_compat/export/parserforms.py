@@ -123,7 +123,11 @@ def _quantize(node: NodeProto, forms: _Forms) -> str | None:
         return "of uint8: it has no zero point to say otherwise"
     if zero.data_type not in (TensorProto.INT8, TensorProto.FLOAT8E4M3FN):
         return f"of {_type(zero.data_type)}"
-    return "whose zero point is not 0" if bytes(zero.raw_data).strip(b"\0") or any(zero.int32_data) else None
+    if bytes(zero.raw_data).strip(b"\0") or any(zero.int32_data):
+        return "whose zero point is not 0"
+    scale = forms.constants.get(node.input[1])
+    too_small = scale is not None and not (numpy_helper.to_array(scale) > 0).all()
+    return "with a scale of 0; export it with --precision int8 again" if too_small else None
 
 
 _CHECKS: dict[str, Callable[[NodeProto, _Forms], str | None]] = {

@@ -13,14 +13,27 @@ Size = tuple[int, int]
 
 
 def plan_profiles(
-    artefact: Artefact, sizes: Sequence[Size] | None, batches: Sequence[int], any_size: bool = False
+    artefact: Artefact,
+    sizes: Sequence[Size] | None,
+    batches: Sequence[int],
+    any_size: bool = False,
+    *,
+    fixed: bool = False,
 ) -> tuple[Profile, ...]:
     """A profile for each of `sizes` (default: the model's own) and each of `batches`.
 
     Profiles of a size share its batches out: with batches 1 and 8 the first takes one picture, the second 2 to 8 and
-    is tuned for 8. With `any_size` one more takes every size that the model does, tuned for its own. Raises
-    ExportError for what the ONNX file does not take.
+    is tuned for 8. With `any_size` one more takes every size that the model does, tuned for its own. `fixed`: what runs
+    it takes no range of batches, and so one picture unless the model has another batch. Raises ExportError for what the
+    ONNX file does not take.
     """
+    if fixed and artefact.batch is None:
+        if tuple(batches) not in (DEFAULT_BATCHES, (1,)):
+            raise ExportError(
+                f"{artefact.name}: a DLA core takes no range of batches, found {_listed(batches)}; for several pictures"
+                " at once export the model with --batch"
+            )
+        batches = (1,)
     wanted = sorted(set(batches))
     if not wanted or not 1 <= wanted[0] <= wanted[-1] <= 1024:
         raise ExportError(f"{artefact.name}: expected batches of 1 to 1024 pictures, found {_listed(batches)}")

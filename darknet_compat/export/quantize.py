@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from darknet_compat.errors import ExportError
-from darknet_compat.export.ranges import LEVELS, Observed
+from darknet_compat.export.ranges import LEAST_SCALE, LEVELS, Observed
 from darknet_compat.formats.artefact import Artefact, from_properties, to_properties
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.onnxfile import read_top
@@ -210,9 +210,9 @@ def _add_weights(graph: onnx.GraphProto, reader: str, name: str, values: Floats)
 
 
 def weight_scales(values: Floats) -> Floats:
-    """[filters], float32: each filter's largest weight becomes 127."""
+    """[filters], float32: each filter's largest weight becomes 127, unless that takes a scale below LEAST_SCALE."""
     largest = np.abs(values).reshape(len(values), -1).max(1)
-    scales: Floats = np.where(largest > 0, largest / LEVELS, 1.0).astype(np.float32)
+    scales: Floats = np.where(largest > 0, np.maximum(largest / LEVELS, LEAST_SCALE), 1.0).astype(np.float32)
     return scales
 
 

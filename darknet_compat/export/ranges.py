@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 LEVELS = 127
 """The largest int8; -128 stays unused, so that zero is in the middle."""
 
+LEAST_SCALE = 2.0**-20 * 448 / 127
+"""The least scale: it stays a number with a few digits where the graph becomes float16, and in fp8, whose scales are
+127/448 of int8's. TensorRT's parser refuses a scale of 0."""
+
 BINS = 4096
 SHARES = np.linspace(0.2, 1.0, 81)
 """Which parts of the largest value are tried as what becomes 127."""
@@ -44,7 +48,7 @@ class Observed:
         """What 1 stands for; 1 where all values are zero."""
         if self.largest == 0:
             return 1.0
-        return min((float(share) * self.largest / LEVELS for share in SHARES), key=self.noise)
+        return max(LEAST_SCALE, min((float(share) * self.largest / LEVELS for share in SHARES), key=self.noise))
 
     def noise(self, scale: float) -> float:
         """The part of the values' power that rounding to `scale` changes."""

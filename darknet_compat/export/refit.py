@@ -9,6 +9,7 @@ from typing import Any
 
 from darknet_compat.errors import BackendError, ExportError
 from darknet_compat.export.engine import prepared, sha256_of
+from darknet_compat.export.gpu import on_gpu
 from darknet_compat.export.settings import settings_from
 from darknet_compat.export.trt import load_tensorrt, make_logger, reason, strongly_typed
 from darknet_compat.formats.artefact import from_properties
@@ -33,7 +34,8 @@ def refit_engine(
     if problem := record.mismatch(str(trt.__version__), found.name, found.capability):
         raise BackendError(f"{engine}: {problem}")
     graph = prepared(model, settings, record.profiles, typed=strongly_typed(trt))
-    plan = _refitted(trt, read_plan(engine, record), graph, str(engine), str(model))
+    with on_gpu(gpu):
+        plan = _refitted(trt, read_plan(engine, record), graph, str(engine), str(model))
     changed = dataclasses.replace(
         record,
         artefact=dataclasses.replace(artefact, precision=record.precision, tools=record.artefact.tools),

@@ -23,7 +23,8 @@ class Settings:
     may use besides. `level`: TensorRT's builder_optimization_level, 0 quick to build, 5 quick to run. `refittable`: its
     weights can be exchanged; `stripped`: written without them, to be refitted before use. `version_compatible`: runs
     in later minor versions; `hardware_compatible`: on all GPUs from Ampere on. `dla`: the number of a Jetson's DLA
-    core; what that cannot run, the GPU does. `outputs`: tensors of the graph to give as well, for comparing layers.
+    core, which takes one picture at a time unless the model has another fixed batch; what it cannot run, the GPU does.
+    `outputs`: tensors of the graph to give as well, for comparing layers.
     """
 
     precision: EnginePrecision = "fp32"
@@ -48,8 +49,10 @@ class Settings:
             raise ExportError(f"level: expected 0, quick to build, to 5, quick to run; found {self.level}")
         if self.candidates is not None and not 0 <= self.candidates <= 3840:
             raise ExportError(f"candidates: expected 1 to 3840, or 0 for all; found {self.candidates}")
-        if self.dla is not None and self.precision == "fp32":
+        if self.dla is not None and self.precision not in ("fp16", "int8"):
             raise ExportError("dla: a DLA core computes in fp16 or int8; ask for one of these")
+        if self.dla is not None and self.any_size:
+            raise ExportError("dla: a DLA core takes fixed sizes only; name them instead of any size")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; tuples become lists."""

@@ -53,10 +53,12 @@ def make_logger(trt: Any) -> Any:
 
 
 def reason(logger: Any) -> str:
-    """What went wrong, in one line: the first error of those kept, from which others follow."""
+    """What went wrong, in one line: the first error of those kept, from which others follow; they are forgotten."""
     if not logger.errors:
         return "TensorRT gives no reason"
-    return _first_line(logger.errors[0])
+    first = logger.errors[0]
+    logger.errors.clear()
+    return _first_line(first)
 
 
 def strongly_typed(trt: Any) -> bool:

@@ -101,6 +101,10 @@ ONE, ZERO = np.float32(1), np.int8(0)
         (graph_of(node("Einsum", "x", equation="ij->ji")), "n: the operator Einsum"),
         (graph_of(node("QuantizeLinear", "x", "s", "z"), s=ONE, z=np.uint8(0)), "n: QuantizeLinear of uint8"),
         (graph_of(node("QuantizeLinear", "x", "s", "z"), s=ONE, z=np.int8(3)), "whose zero point is not 0"),
+        (
+            graph_of(node("QuantizeLinear", "x", "s", "z"), s=np.float16(1e-9), z=ZERO),
+            "n: QuantizeLinear with a scale of 0",
+        ),
         (graph_of(node("QuantizeLinear", "x", "s"), s=ONE), "n: QuantizeLinear of uint8: it has no zero point"),
         (graph_of(node("Identity", "c"), c=np.float64(1)), "c: values of type double"),
         (graph_of(node("QuantizeLinear", "x", "s", "z"), s=ONE, z=ZERO), None),

@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from darknet_compat.errors import BackendError, ExportError
 from darknet_compat.export.onnx import export_onnx
 from darknet_compat.export.quantize import Accuracy, quantizable, quantize_onnx, weight_scales
-from darknet_compat.export.ranges import LEVELS, Observed
+from darknet_compat.export.ranges import LEAST_SCALE, LEVELS, Observed
 from darknet_compat.inference.backends import open_runtime
 from darknet_compat.runtime.exported import ExportedRuntime, read_artefact
 from darknet_compat.runtime.onnxruntime import OnnxRuntime
@@ -145,6 +145,17 @@ def test_an_outlier_does_not_coarsen_the_rest() -> None:
     assert abs(observed.scale() * LEVELS / np.abs(values).max() - 1) < 0.3
     observed.add(np.array([12.0]))
     assert observed.scale() * LEVELS < 8
+
+
+def test_scales_stay_numbers_in_half_precision_and_in_fp8() -> None:
+    """TensorRT's parser refuses a scale of 0; a filter that batch normalization has switched off would get one."""
+    values = np.array([[1e-9, -1e-8], [0.5, 1.0], [0.0, 0.0]], np.float32)
+    scales = weight_scales(values)
+    assert scales[0] == np.float32(LEAST_SCALE) and scales[1] == np.float32(1 / 127) and scales[2] == 1
+    assert np.float16(scales[0]) > 0 and np.float16(scales[0] * np.float32(127 / 448)) >= np.float16(2.0**-20)
+    seen = Observed()
+    seen.add(values[0])
+    assert seen.scale() == LEAST_SCALE
 
 
 @given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=5), st.integers(0, 99))

@@ -28,7 +28,7 @@ from darknet_compat.formats.enginefile import Profile, read_plan, read_record, r
 from darknet_compat.network.load import load_network
 from darknet_compat.parity.compare import TOLERANCES
 from darknet_compat.parity.seeded import seed_weights
-from darknet_compat.runtime.cuda import open_cuda
+from darknet_compat.runtime.cuda import no_memory, open_cuda
 from darknet_compat.runtime.devicearray import DeviceArray
 from darknet_compat.runtime.onnxruntime import OnnxRuntime
 from darknet_compat.runtime.tensorrt import TensorRtRuntime
@@ -167,14 +167,32 @@ def test_progress_is_told(gpu: Driver, model: Path, tmp_path: Path) -> None:
     assert seen == [("Building", 0, 2), ("Building", 1, 2), ("Building", 2, 2)]
 
 
-def test_an_interrupted_build_leaves_nothing(gpu: Driver, model: Path, tmp_path: Path) -> None:
-    def interrupt(phase: str, done: int, steps: int) -> None:
-        if done:
-            raise KeyboardInterrupt
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, ValueError])
+def test_an_interrupted_build_leaves_nothing(
+    kind: type[BaseException], at: int, gpu: Driver, model: Path, tmp_path: Path
+) -> None:
+    """Whichever step of a phase it comes in: its start, a step, its end."""
 
-    with pytest.raises(KeyboardInterrupt):
+    def interrupt(phase: str, done: int, steps: int) -> None:
+        if done == at:
+            raise kind
+
+    with pytest.raises(kind):
         build_engine(model, tmp_path / "m.engine", progress=interrupt)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_dla_core_gets_fixed_shapes(gpu: Driver, cfg: Path, model: Path, tmp_path: Path) -> None:
+    """It takes no range: what has one would run on the GPU, and nobody would know."""
+    asked = Settings(precision="fp16", dla=0, sizes=((96, 64), (64, 64)))
+    record = build_engine(model, tmp_path / "m.engine", settings=asked)
+    assert record.profiles == (Profile(*[(1, 64, 96)] * 3), Profile(*[(1, 64, 64)] * 3))
+    ours, images = TensorRtRuntime(tmp_path / "m.engine"), pictures(3, 96, 64, 3)
+    assert_same(OnnxRuntime(model).infer(images), ours.infer(images), "fp16")
+    ours.close()
+    export_onnx(seeded(cfg), tmp_path / "two.onnx", batch=2)
+    assert build_engine(tmp_path / "two.onnx", settings=Settings(precision="fp16", dla=0)).profiles[0].least[0] == 2
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +263,8 @@ def test_only_the_best_candidates_leave_the_gpu(gpu: Driver, model: Path, tmp_pa
         ({"precision": "int4"}, "tensorrt runs in fp32, fp16, int8, fp8, not in int4"),
         ({"level": 9}, "level: expected 0"),
         ({"dla": 0}, "dla: a DLA core computes in fp16"),
+        ({"dla": 0, "precision": "fp16", "any_size": True}, "dla: a DLA core takes fixed sizes only"),
+        ({"dla": 0, "precision": "fp16", "batches": (1, 4)}, "small: a DLA core takes no range of batches, found 1, 4"),
         ({"candidates": 4000}, "candidates: expected 1 to 3840"),
         ({"outputs": ("no such",)}, "there is no tensor 'no such'"),
     ],
@@ -345,7 +365,22 @@ def test_arrays_on_the_gpu_are_taken_as_they_are(runtime: TensorRtRuntime, model
     class Foreign:
         __cuda_array_interface__ = interface.__cuda_array_interface__ | {"stream": 1}
 
-    for given in (interface, Foreign(), ByDlpack(torch.from_numpy(images)), ByDlpack(torch.from_numpy(images)[0:2])):
+    without = {key: value for key, value in interface.__cuda_array_interface__.items() if key != "stream"}
+    streamless = type("Streamless", (), {"__cuda_array_interface__": without})()
+
+    class Both(ByDlpack):
+        @property
+        def __cuda_array_interface__(self) -> Any:
+            raise AssertionError("torch's says nothing of streams")
+
+    for given in (
+        interface,
+        Foreign(),
+        streamless,
+        Both(torch.from_numpy(images)),
+        ByDlpack(torch.from_numpy(images)),
+        ByDlpack(torch.from_numpy(images)[0:2]),
+    ):
         with runtime.on_device(given) as outputs:
             for name in ("boxes", "objectness", "classes"):
                 there = outputs[name]
@@ -360,6 +395,7 @@ def test_arrays_on_the_gpu_are_taken_as_they_are(runtime: TensorRtRuntime, model
         (ByDlpack(torch.from_numpy(images)[:, :, :32]), "C order"),
         (ByDlpack(torch.zeros(1, 1, 64, 96)), r"expected images \[any, 3, any, any\], found \[1, 1, 64, 96\]"),
         (ByDlpack(torch.zeros(1, 3, 32, 32)), "was not built for 32 x 32"),
+        (ByDlpack(torch.zeros(1, 3, 96, 64, requires_grad=True)), r"images on the GPU: .*require.* grad"),
     ):
         with pytest.raises(BackendError, match=message), runtime.on_device(wrong):
             pass
@@ -401,6 +437,73 @@ def test_everything_is_given_back(engine: Path, gpu: Driver) -> None:
     runtime = TensorRtRuntime(engine)
     runtime.infer(pictures(3, 96, 64))
     del runtime  # forgotten instead of closed
+
+
+@pytest.mark.parametrize("way", ["closed", "forgotten"])
+def test_the_engine_goes_before_the_context(way: str, engine: Path, gpu: Driver) -> None:
+    """Else its destruction touches a context that is no more, which ends the process on some drivers."""
+    from tests.runtime.simulated.tensorrt import ALIVE
+
+    runtime = TensorRtRuntime(engine)
+    runtime.infer(pictures(3, 96, 64, 20))
+    seen: list[tuple[int, int]] = []
+    release = runtime.cuda.close
+    runtime.cuda.close = lambda: (seen.append((len(ALIVE), gpu.left().contexts)), release())  # type: ignore[method-assign,assign,func-returns-value]
+    assert len(ALIVE) == 1
+    if way == "closed":
+        runtime.close()
+    del runtime
+    assert seen == [(0, 1)]
+
+
+def test_what_fails_half_way_is_given_back(
+    runtime: TensorRtRuntime, gpu: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime.infer(pictures(3, 64, 64, 1))
+    before, allocate, calls = gpu.left(), runtime.cuda.host_memory, iter(range(100))
+
+    def host_memory(size: int) -> Any:
+        if next(calls) == 2:
+            raise BackendError("the third cannot be had")
+        return allocate(size)
+
+    monkeypatch.setattr(runtime.cuda, "host_memory", host_memory)
+    with pytest.raises(BackendError, match="the third cannot be had"):
+        runtime.infer(pictures(3, 96, 64, 1))
+    assert gpu.left() == before
+    runtime.infer(pictures(3, 96, 64, 1))
+
+
+def test_idle_lanes_make_room(runtime: TensorRtRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    for width in (96, 64):
+        runtime.infer(pictures(3, width, 64, 1))
+    allocate = runtime.cuda.device_memory
+
+    def device_memory(size: int) -> Any:
+        if len(runtime.pool._idle) > 1:
+            raise no_memory(size)
+        return allocate(size)
+
+    monkeypatch.setattr(runtime.cuda, "device_memory", device_memory)
+    runtime.infer(pictures(3, 96, 64, 5))
+    assert len(runtime.pool._idle) == runtime.pool._made == 2
+
+
+def test_what_the_cuda_package_raises_is_one_line(
+    runtime: TensorRtRuntime, gpu: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = pictures(3, 96, 64, 20)
+    expected = runtime.infer(images)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(runtime.cuda), "errors", (ZeroDivisionError,))
+        stream = type(runtime.pool._idle[0][1].stream)
+        patch.setattr(stream, "synchronize", lambda self: 1 // 0)
+        with pytest.raises(BackendError, match="CUDA: integer division"):
+            runtime.infer(images)
+        with pytest.raises(BackendError, match="CUDA: integer division"), runtime.lane() as lane:
+            lane.finish()
+        assert runtime.pool._made == len(runtime.pool._idle)
+    assert_same(expected, runtime.infer(images))
 
 
 def test_closing_while_a_thread_computes(engine: Path, gpu: Driver) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import enum
 import json
+import weakref
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -23,6 +24,9 @@ from onnx import TensorProto, numpy_helper
 from tests.runtime.tensorrt_names import recorded
 
 MAGIC = b"simulated plan\0"
+
+ALIVE: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Engines that have not been destroyed."""
 _TYPES = {
     TensorProto.FLOAT: "FLOAT",
     TensorProto.FLOAT16: "HALF",
@@ -100,9 +104,10 @@ class Weights(_Recorded):
 
 
 class Builder(_Recorded):
-    """Builder: makes plans."""
+    """Builder: makes plans, for the GPU that is current."""
 
     def __init__(self, logger: Any) -> None:
+        assert ctypes.CDLL("libcuda.so.1").sim_depth() > 0
         self._logger = logger
 
     def create_network(self, flags: int = 0) -> Any:
@@ -157,6 +162,7 @@ class Network(_Recorded):
         self._flags = flags
         self._single: list[str] = []
         self._layers: list[Any] = []
+        self._kinds: dict[str, int] = {}
 
     def _typed(self) -> bool:
         creation = self._trt.NetworkDefinitionCreationFlag
@@ -175,19 +181,31 @@ class Network(_Recorded):
 class Layer(_Recorded):
     """ILayer: a node."""
 
-    def __init__(self, network: Network, node: Any, kind: Any) -> None:
-        self._network, self._node, self._kind = network, node, kind
+    def __init__(self, network: Network, node: Any) -> None:
+        self._network, self._node = network, node
 
     @property
     def name(self) -> str:
         return str(self._node.name)
 
+    @property
+    def num_inputs(self) -> int:
+        return len(self._node.input)
+
+    def get_input(self, index: int) -> Any:
+        return self._tensor(self._node.input[index])
+
     def get_output(self, index: int) -> Any:
-        return type("ITensor", (), {"dtype": self._kind})()
+        return self._tensor(self._node.output[0])
+
+    def _tensor(self, name: str) -> Any:
+        single = self._network._kinds.get(name, TensorProto.FLOAT) == TensorProto.FLOAT
+        kind = self._trt.DataType.FLOAT if single else self._trt.DataType.INT32
+        return type("ITensor", (), {"dtype": kind})() if name else None
 
     @property
     def precision(self) -> Any:
-        return self._kind
+        return self.get_output(0).dtype
 
     @precision.setter
     def precision(self, value: Any) -> None:
@@ -265,13 +283,11 @@ class Parser(_Recorded):
                 self._error = "unsupported"
                 return False
         self._network._model = proto
-        known = {
-            v.name: v.type.tensor_type.elem_type for v in onnx.shape_inference.infer_shapes(proto).graph.value_info
-        }
-        for node in proto.graph.node:
-            single = known.get(node.output[0], TensorProto.FLOAT) == TensorProto.FLOAT
-            kind = self._trt.DataType.FLOAT if single else self._trt.DataType.INT32
-            self._network._layers.append(self._trt.ILayer(self._network, node, kind))
+        known = onnx.shape_inference.infer_shapes(proto).graph
+        values = (*known.value_info, *known.input)
+        self._network._kinds = {value.name: value.type.tensor_type.elem_type for value in values}
+        self._network._kinds |= {tensor.name: tensor.data_type for tensor in proto.graph.initializer}
+        self._network._layers = [self._trt.ILayer(self._network, node) for node in proto.graph.node]
         return True
 
     @property
@@ -310,6 +326,7 @@ class Engine(_Recorded):
     def __init__(self, header: dict[str, Any], model: Any, logger: Any) -> None:
         self._header, self._model, self._logger = header, model, logger
         self._open()
+        ALIVE.add(self)
 
     def _open(self) -> None:
         options = ort.SessionOptions()
@@ -340,8 +357,10 @@ class Engine(_Recorded):
     def num_layers(self) -> int:
         return len(self._model.graph.node)
 
-    def create_execution_context(self) -> Any:
-        return self._trt.IExecutionContext(self)
+    def create_execution_context(self, strategy: Any = None) -> Any:
+        context = self._trt.IExecutionContext(self)
+        context._strategy = strategy
+        return context
 
     def create_engine_inspector(self) -> Any:
         return self._trt.EngineInspector(self)
@@ -377,9 +396,12 @@ class Inspector(_Recorded):
         self._engine = engine
 
     def get_engine_information(self, format: Any) -> str:
+        kind: dict[str, str] = {"Format/Datatype": "Row major linear FP32"}
+        if self._trt.__version__.startswith("11."):
+            kind = {"Format": "Row major linear", "DataType": "FP32"}
         layers = [
-            {"Name": node.name, "LayerType": node.op_type, "TacticName": "plain", "Outputs": [
-                {"Name": node.output[0], "Format/Datatype": "Row major linear FP32"}]}
+            {"Name": node.name, "LayerType": node.op_type, "TacticName": "plain",
+             "Outputs": [{"Name": node.output[0]} | kind]}
             for node in self._engine._model.graph.node
         ]  # fmt: skip
         return json.dumps({"Layers": layers, "Bindings": sorted(self._engine._types)})
@@ -400,6 +422,7 @@ class Context(_Recorded):
 
     profiler: Any = None
     enqueue_emits_profile = True
+    nvtx_verbosity = "of the engine"
 
     def __init__(self, engine: Any) -> None:
         self._engine, self._addresses, self._runs = engine, {}, 0
@@ -407,8 +430,10 @@ class Context(_Recorded):
         self._driver = ctypes.CDLL("libcuda.so.1")
 
     def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
+        if not 0 <= profile_index < self._engine.num_optimization_profiles:
+            raise RuntimeError("Error in set optimization profile async.")
         self._profile = profile_index
-        return 0 <= profile_index < self._engine.num_optimization_profiles
+        return True
 
     def set_input_shape(self, name: str, shape: Any) -> bool:
         least, _, most = self._engine._header["profiles"][self._profile]
@@ -467,7 +492,7 @@ class Refitter(_Recorded):
     """Refitter: other weights."""
 
     def __init__(self, engine: Any, logger: Any) -> None:
-        assert {"REFIT"} <= set(engine._header["flags"])
+        assert {"REFIT"} <= set(engine._header["flags"]) and ctypes.CDLL("libcuda.so.1").sim_depth() > 0
         self._engine, self._logger = engine, logger
 
     def get_all_weights(self) -> list[str]:
