@@ -6,13 +6,16 @@ import json
 import re
 import statistics
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from darknet_compat.errors import DarknetCompatError
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.lower import load_spec
 from darknet_compat.formats.packaged import cfg_dir
@@ -31,6 +34,7 @@ BARS: dict[str, tuple[str, float, str]] = {
     "batch 64, end to end": ("<=", 1.15, "times the engine alone"),
     "batch 1, plain loop": (">=", 0.98, "of its rate"),
     "batch 64, plain loop": (">=", 0.98, "of its rate"),
+    "int8 or fp8 against fp16": (">=", 1.5, "times its rate"),
     "yolo9000 by candidates": ("<=", 1.1, "times a head of 20 classes"),
     "threads": ("<=", 0, "errors, differing results and MB of growth"),
     "training step": (">=", 2500, "images/s"),
@@ -44,6 +48,7 @@ class Check:
 
     rehearse: bool
     folder: Path
+    models: Path
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -56,14 +61,29 @@ class Check:
         """How often what is timed is run."""
         return 3 if self.rehearse else 50
 
-    def add(self, part: str, what: str, value: float | None, unit: str, **more: Any) -> None:
-        """A figure, or with `why` something that was not run."""
+    def add(
+        self, part: str, what: str, value: float | None, unit: str, *, passed: bool | None = None, **more: Any
+    ) -> None:
+        """A figure, or with `why` something that was not run. `passed`: the verdict, where it is not by BARS."""
         bar = None if self.rehearse else BARS.get(what)
-        met = None if bar is None or value is None else value <= bar[1] if bar[0] == "<=" else value >= bar[1]
+        met = passed
+        if bar is not None and value is not None:
+            met = value <= bar[1] if bar[0] == "<=" else value >= bar[1]
         bound = f"{bar[0]} {bar[1]:,g} {bar[2]}" if bar else ""
         row = {"part": part, "what": what, "value": value, "unit": unit, "bound": bound, "met": met, **more}
         self.rows.append(row)
         print(line(row), flush=True)
+
+    @contextmanager
+    def attempt(self, part: str, what: str) -> Iterator[None]:
+        """Whatever is raised inside is why `what` was not run; it must not lose what else there is to measure."""
+        try:
+            yield
+        except DarknetCompatError as error:
+            self.add(part, what, None, "", why=str(error))
+        except Exception as error:  # a defect
+            traceback.print_exc()
+            self.add(part, what, None, "", why=f"{type(error).__name__}: {error}".splitlines()[0])
 
     def network(self, name: str, size: int | None = None) -> Network:
         """A network of the catalogue with seeded weights."""
