@@ -52,7 +52,7 @@ def classify(
     top: Top = 5,
     size: InputSize = None,
     resize: ResizeMode = None,
-    hier_thresh: HierThresh = 0.5,
+    hier_thresh: HierThresh = None,
     hierarchy: Hierarchy = Rule.darknet,
     level: Level = None,
     leaves: Leaves = None,

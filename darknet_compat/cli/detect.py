@@ -40,7 +40,13 @@ if TYPE_CHECKING:
     from darknet_compat.inference.results import Detections
 
 Thresh = Annotated[
-    float, typer.Option("--thresh", parser=parse_fraction, metavar="0..1", help="The least score that counts.")
+    float | None,
+    typer.Option(
+        "--thresh",
+        parser=parse_fraction,
+        metavar="0..1",
+        help="The least score that counts. Default: 0.5, or what the file was exported with.",
+    ),
 ]
 Map = Annotated[
     str | None,
@@ -51,12 +57,13 @@ Map = Annotated[
     ),
 ]
 Nms = Annotated[
-    float,
+    float | None,
     typer.Option(
         "--nms",
         parser=parse_fraction,
         metavar="0..1",
-        help="The overlap (IoU) above which the weaker of two boxes of a class is dropped; 1 keeps all.",
+        help="The overlap (IoU) above which the weaker of two boxes of a class is dropped; 1 keeps all. Default: 0.45,"
+        " or what the file was exported with.",
     ),
 ]
 Out = Annotated[
@@ -69,12 +76,12 @@ def detect(
     files: Pictures,
     weights: Weights = None,
     names: Names = None,
-    thresh: Thresh = 0.5,
-    hier_thresh: HierThresh = 0.5,
+    thresh: Thresh = None,
+    hier_thresh: HierThresh = None,
     hierarchy: Hierarchy = Rule.darknet,
     level: Level = None,
     map: Map = None,
-    nms: Nms = 0.45,
+    nms: Nms = None,
     size: InputSize = None,
     resize: ResizeMode = None,
     precision: PrecisionMode = Precision.fp32,
@@ -186,6 +193,8 @@ def _hint(detector: Answering[Detections], picture: Path | None) -> str:
     assert isinstance(detector, Detector)
     thresh, least = detector.thresh, 0.05
     text = f"nothing scores above {thresh:g}"
+    if detector.runtime.description.suppressed:
+        return f"{text}; an export with --outputs boxes has weaker ones too"
     if thresh <= least:
         return text
     if picture is None:

@@ -139,12 +139,13 @@ ResizeMode = Annotated[
 PrecisionMode = Annotated[Precision, typer.Option("--precision", help="What the layers compute in.")]
 BackendName = Annotated[Backend, typer.Option("--backend", help="What runs the network.")]
 HierThresh = Annotated[
-    float,
+    float | None,
     typer.Option(
         "--hier-thresh",
         parser=parse_fraction,
         metavar="0..1",
-        help="With a WordTree: the least probability of the class that is named.",
+        help="With a WordTree: the least probability of the class that is named. Default: 0.5, or what the file was"
+        " exported with.",
     ),
 ]
 Hierarchy = Annotated[

@@ -95,9 +95,10 @@ def same_best(before: Sequence[Classification], after: Sequence[Classification])
 
 
 def detections(path: Path, pictures: Sequence[Source]) -> list[Detections]:
-    """All that a file finds, down to LEAST."""
+    """All that a file finds, down to LEAST; of one with the suppression inside what that leaves."""
     found = []
-    for _, answer in Detector(path, thresh=LEAST).stream(pictures):
+    thresh = None if read_artefact(path).outputs == "detections" else LEAST
+    for _, answer in Detector(path, thresh=thresh).stream(pictures):
         if isinstance(answer, Failure):
             raise answer.error
         found.append(answer)

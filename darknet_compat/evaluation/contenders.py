@@ -185,7 +185,9 @@ def our_contender(wanted: Wanted, exports: Exports, thresh: float) -> Ours:
 
     def make(mode: Mode) -> Model:
         if detects:
-            return Detector(model, weights, thresh=thresh, mode=mode, **arguments)
+            detector = Detector(model, weights, mode=mode, **arguments)
+            detector.thresh = thresh  # of a graph with the suppression inside it may be less than that leaves
+            return detector
         return Classifier(model, weights, mode=mode, **arguments)
 
     return Ours(wanted.label, wanted.precision, wanted.size, make)

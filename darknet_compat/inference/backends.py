@@ -57,8 +57,7 @@ def open_runtime(
     """
     if model.suffix.lower() == ".engine":
         return _run_engine(model, backend, size, resize)
-    if backend == "tensorrt":
-        _need_gpu()
+    expect_usable(backend)
     exported = model.suffix.lower() == ".onnx"
     if exported:
         precision = computed_in(read_artefact(model), str(model), precision)
@@ -75,7 +74,7 @@ def open_runtime(
         raise CatalogError(f"{model}: no weights are named, and there is no {beside} beside it")
     if choice.backend == "torch":
         return _run_torch(model, weights, precision, size, resize, use), choice
-    _need(choice.backend)
+    expect_usable(choice.backend)
     # Where the layers are rounded anyway, so may pixels be, and travel to the GPU as bytes.
     pixels: Input = "uint8" if choice.backend == "tensorrt" and precision != "fp32" else "float"
     try:
@@ -201,7 +200,7 @@ def _run_torch(cfg: Path, weights: Path, precision: Precision, size: Size, resiz
 def _run_exported(
     model: Path, backend: str, precision: Precision, size: Size, resize: Resize | None, use: Use
 ) -> Runtime:
-    _need(backend)
+    expect_usable(backend)
     return _resized(_RUNTIMES[backend](model, precision, size, use), resize)
 
 
@@ -209,7 +208,7 @@ def _run_engine(model: Path, backend: str, size: Size, resize: Resize | None) ->
     """An engine runs in the precision that it was built in."""
     if backend not in ("auto", "tensorrt"):
         raise BackendError(f"backend: {backend} does not run an .engine; tensorrt does")
-    _need_gpu()
+    expect_usable("tensorrt")
     from darknet_compat.runtime.tensorrt import TensorRtRuntime
 
     return _resized(TensorRtRuntime(model, size=size), resize), Choice("tensorrt", "it alone runs an .engine")
@@ -249,15 +248,13 @@ _RUNTIMES: dict[str, Callable[[Path, Precision, Any, Use], Runtime]] = {
 }
 
 
-def _need_gpu() -> None:
-    """Raise BackendError where there is no GPU or no TensorRT, before any work."""
-    from darknet_compat.export.trt import load_tensorrt
+def expect_usable(backend: str) -> None:
+    """Raise BackendError for a backend, named by the user, that cannot run anything here: no GPU, not installed."""
+    if backend == "tensorrt":
+        from darknet_compat.export.trt import load_tensorrt
 
-    load_tensorrt()
-
-
-def _need(backend: str) -> None:
-    if backend != "tensorrt" and not _installed(backend):
+        load_tensorrt()
+    elif backend != "auto" and not _installed(backend):
         raise BackendError(f"{backend} is not installed: pip install 'darknet-compat[{backend}]'")
 
 

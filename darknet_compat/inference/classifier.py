@@ -34,7 +34,7 @@ class Classifier(Answering[Classification]):
         precision: Precision = "fp32",
         size: int | tuple[int, int] | None = None,
         resize: Resize | None = None,
-        hier_thresh: float = 0.5,
+        hier_thresh: float | None = None,
         hierarchy: HierarchyRule = "darknet",
         level: int | None = None,
         leaves: str | Path | None = None,
@@ -57,7 +57,8 @@ class Classifier(Answering[Classification]):
             progress=progress,
         )
         super().__init__(loaded)
-        self.hier_thresh, self.hierarchy, self.level = hier_thresh, hierarchy, level
+        self.hier_thresh = loaded.runtime.description.hier_thresh if hier_thresh is None else hier_thresh
+        self.hierarchy, self.level = hierarchy, level
         tree = loaded.runtime.description.tree
         if leaves is not None and tree is None:
             raise MetadataError(f"leaves: {loaded.runtime.description.name} has no WordTree")

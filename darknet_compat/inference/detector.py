@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from darknet_compat.errors import BackendError
 from darknet_compat.formats.fetch.transfer import Progress
 from darknet_compat.inference.answering import Answering, Source
 from darknet_compat.inference.batch import Prepared
@@ -14,7 +15,7 @@ from darknet_compat.inference.hierarchy import HierarchyRule, PathStep, path_ste
 from darknet_compat.inference.model import class_map, expect_fraction, expect_way_down, load_model
 from darknet_compat.inference.results import Detections
 from darknet_compat.inference.select import Criteria, select
-from darknet_compat.runtime.base import Floats, Mode, Precision, Resize
+from darknet_compat.runtime.base import Description, Floats, Mode, Precision, Resize
 from darknet_compat.vision.boxes import nms
 
 __all__ = ["Detector", "Source"]
@@ -25,9 +26,9 @@ class Detector(Answering[Detections]):
 
     `model` is a catalogue name or a `.cfg`, `weights` the file that belongs to it (for a catalogue name found or
     fetched). `thresh` is what a score has to exceed, `hier_thresh` the same for the probability of a WordTree's node,
-    `nms` the overlap above which the weaker of two boxes of a class goes (1 keeps all), each from 0 to 1. `size` is
-    another input size, a number or (width, height); `resize` how pictures are fitted to it, by default as the model was
-    made for.
+    `nms` the overlap above which the weaker of two boxes of a class goes (1 keeps all), each from 0 to 1; by default
+    those that an exported model was given, else 0.5, 0.5 and 0.45. `size` is another input size, a number or (width,
+    height); `resize` how pictures are fitted to it, by default as the model was made for.
 
     With a WordTree a detection names the node at which the way down from the root stops; `hierarchy` says by which rule
     (`HierarchyRule`), `level` how deep at most, 0 being the roots. A `map` names other classes that are nodes of the
@@ -47,9 +48,9 @@ class Detector(Answering[Detections]):
         names: str | Path | Sequence[str] | None = None,
         backend: str = "auto",
         precision: Precision = "fp32",
-        thresh: float = 0.5,
-        hier_thresh: float = 0.5,
-        nms: float = 0.45,
+        thresh: float | None = None,
+        hier_thresh: float | None = None,
+        nms: float | None = None,
         size: int | tuple[int, int] | None = None,
         resize: Resize | None = None,
         hierarchy: HierarchyRule = "darknet",
@@ -59,8 +60,9 @@ class Detector(Answering[Detections]):
         threads: int | None = None,
         progress: Progress | None = None,
     ) -> None:
-        expect_fraction("thresh", thresh)
-        expect_fraction("nms", nms)
+        for name, value in (("thresh", thresh), ("nms", nms)):
+            if value is not None:
+                expect_fraction(name, value)
         expect_way_down(hier_thresh, hierarchy, level)
         loaded = load_model(
             model,
@@ -80,7 +82,11 @@ class Detector(Answering[Detections]):
         self.map: tuple[int, ...] | None = None
         if map is not None:
             self.map, self.names = class_map(map, loaded)
-        self.thresh, self.hier_thresh, self.nms = thresh, hier_thresh, nms
+        own = self.runtime.description
+        self.thresh = own.thresh if thresh is None else thresh
+        self.hier_thresh = own.hier_thresh if hier_thresh is None else hier_thresh
+        self.nms = own.nms if nms is None else nms
+        _expect_not_suppressed(str(model), own, self.thresh, self.nms)
         self.hierarchy, self.level = hierarchy, level
 
     @property
@@ -108,3 +114,13 @@ class Detector(Answering[Detections]):
             )
         dropped = int(outputs["dropped"])
         return Detections(boxes[row], scores[row, column], class_ids, names, width, height, paths, dropped)
+
+
+def _expect_not_suppressed(model: str, own: Description, thresh: float, nms: float) -> None:
+    """Raise BackendError for what a graph with the suppression inside no longer has: weaker detections, and those that
+    another `nms` would have kept."""
+    if own.suppressed and (thresh < own.thresh or nms != own.nms):
+        raise BackendError(
+            f"{model}: has the suppression inside, with thresh {own.thresh:g} and nms {own.nms:g}, found"
+            f" {thresh:g} and {nms:g}; for others export it with --outputs boxes"
+        )

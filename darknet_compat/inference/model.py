@@ -16,7 +16,7 @@ from darknet_compat.formats.fetch.transfer import Progress
 from darknet_compat.formats.metadata import read_map, read_names
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.textfile import shown
-from darknet_compat.inference.backends import BACKENDS, Choice, Use, open_runtime
+from darknet_compat.inference.backends import BACKENDS, Choice, Use, expect_usable, open_runtime
 from darknet_compat.inference.hierarchy import HierarchyRule
 from darknet_compat.runtime.base import Mode, Precision, Resize, Runtime, Task
 
@@ -98,6 +98,7 @@ def load_model(
         expect_one_of("resize", resize, get_args(Resize))
     if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MOST_THREADS):
         raise BackendError(f"threads: expected 1 to {MOST_THREADS}, found {threads}")
+    expect_usable(backend)  # before anything is fetched for it
     sources = locate(model, weights, progress=progress)
     runtime, choice = open_runtime(
         sources.cfg, sources.weights, backend, precision, _pair(size), resize or sources.resize, Use(mode, threads)
@@ -181,7 +182,8 @@ def expect_fraction(what: str, value: object) -> None:
 
 def expect_way_down(hier_thresh: object, hierarchy: str, level: int | None) -> None:
     """Raise BackendError where these do not say how to go down a WordTree."""
-    expect_fraction("hier_thresh", hier_thresh)
+    if hier_thresh is not None:
+        expect_fraction("hier_thresh", hier_thresh)
     expect_one_of("hierarchy", hierarchy, get_args(HierarchyRule))
     if level is not None and level < 0:
         raise BackendError(f"level: expected 0 (the roots) or more, found {level}")

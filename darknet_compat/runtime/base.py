@@ -29,7 +29,8 @@ several at a time, each by few cores, which then seldom wait for one another."""
 @dataclass(frozen=True)
 class Description:
     """How an artefact wants to be used. `width` and `height` are of its input, in pixels; `names` of its classes, where
-    it carries them."""
+    it carries them. The thresholds are those it is meant to be used with, and with `suppressed` those it has been: what
+    scores less has not come out, nor what overlaps more."""
 
     name: str
     task: Task
@@ -42,6 +43,10 @@ class Description:
     tree: WordTree | None = None
     map: tuple[int, ...] | None = None
     names: tuple[str, ...] | None = None
+    thresh: float = 0.5
+    hier_thresh: float = 0.5
+    nms: float = 0.45
+    suppressed: bool = False
 
 
 class Runtime(Protocol):

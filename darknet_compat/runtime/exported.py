@@ -72,6 +72,10 @@ def describe(artefact: Artefact, where: str, precision: Precision, size: tuple[i
         tree=artefact.tree,
         map=artefact.map,
         names=artefact.names,
+        thresh=artefact.thresh,
+        hier_thresh=artefact.hier_thresh,
+        nms=artefact.nms,
+        suppressed=artefact.outputs == "detections",
     )
 
 

@@ -253,3 +253,37 @@ def test_weights_for_a_cfg(toy: Files) -> None:
 
 def test_a_model_is_ready_at_once(toy: Files) -> None:
     assert len(dc.Detector(toy.cfg, thresh=0)(noise(20, 20))) > 0
+
+
+def test_an_exported_file_brings_its_thresholds(toy: Files, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    dc.export_onnx(dc.load_network(*toy), tmp_path / "m.onnx", thresh=0.3, hier_thresh=0.4, nms=0.2)
+    detector = dc.Detector(tmp_path / "m.onnx")
+    assert (detector.thresh, detector.hier_thresh, detector.nms) == (0.3, 0.4, 0.2)
+    detector = dc.Detector(tmp_path / "m.onnx", thresh=0.6, hier_thresh=0.5, nms=0.45)
+    assert (detector.thresh, detector.hier_thresh, detector.nms) == (0.6, 0.5, 0.45)
+
+
+def test_what_a_graph_has_suppressed_cannot_be_asked_for(toy: Files, tmp_path: Path) -> None:
+    """It would be missing without a word."""
+    pytest.importorskip("onnxruntime")
+    dc.export_onnx(dc.load_network(*toy), tmp_path / "d.onnx", outputs="detections", thresh=0.2)
+    picture = noise(96, 64)
+    for thresh in (None, 0.2, 0.25):
+        expected = dc.Detector(*toy, thresh=thresh or 0.2)(picture)
+        found = dc.Detector(tmp_path / "d.onnx", thresh=thresh)(picture)
+        assert found.names == expected.names and len(found) > 2
+    for wrong in ({"thresh": 0.1}, {"nms": 0.3}, {"nms": 1}):
+        with pytest.raises(
+            BackendError, match=r"d\.onnx: has the suppression inside, with thresh 0\.2 and nms 0\.45, found"
+        ):
+            dc.Detector(tmp_path / "d.onnx", **wrong)  # type: ignore[arg-type]
+
+
+def test_without_a_gpu_nothing_is_fetched_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetched(*arguments: object, **options: object) -> Path:
+        raise AssertionError("weights were fetched for a backend that cannot run")
+
+    monkeypatch.setattr("darknet_compat.formats.catalog.fetch", fetched)
+    with pytest.raises(BackendError, match="tensorrt needs an NVIDIA GPU"):
+        dc.Detector("yolov2-voc", backend="tensorrt")
