@@ -96,7 +96,7 @@ def compare(name: str, expected: NDArray[Any], found: NDArray[Any], tolerance: f
     """Compare an array with its reference, of the same number of values in the same order.
 
     Nothing is compared, and said so, where there are no values, or where the reference is all zeros and so has no
-    scale and `found` is too.
+    scale and `found` is too. A reference without any finite value is no reference: that differs.
     """
     if expected.size != found.size:
         raise ValueError(f"{name}: expected {expected.size} values, found {found.size}")
@@ -110,9 +110,10 @@ def compare(name: str, expected: NDArray[Any], found: NDArray[Any], tolerance: f
     at = np.unravel_index(int(difference.argmax()), difference.shape)
     scale = float(np.abs(left[np.isfinite(left)]).max(initial=0.0))
     largest = float(difference.max())
-    empty = scale == 0 and largest == 0
+    void = not np.isfinite(left).any()
+    empty = scale == 0 and largest == 0 and not void
     relative = 0.0 if largest == 0 else largest / scale if scale else float("inf")
-    verdict: Verdict = "nothing to compare" if empty else "same" if relative <= tolerance else "differs"
+    verdict: Verdict = "nothing to compare" if empty else "same" if relative <= tolerance and not void else "differs"
     return Difference(
         name=name,
         shape=found.shape,
@@ -125,7 +126,7 @@ def compare(name: str, expected: NDArray[Any], found: NDArray[Any], tolerance: f
         expected=float(left[at]),
         found=float(right[at]),
         verdict=verdict,
-        note=note or ("all zeros on both sides" if empty else ""),
+        note="not a finite value in the reference" if void else note or ("all zeros on both sides" if empty else ""),
     )
 
 

@@ -46,6 +46,13 @@ def test_zeros_against_zeros_compare_nothing_but_against_anything_else_differ() 
     assert compare("cost", np.empty(0), np.empty(0), 1e-4).verdict == "nothing to compare"
 
 
+def test_nothing_but_nan_on_both_sides_is_no_agreement() -> None:
+    nothing = np.full((2, 3), np.nan)
+    found = compare("x", nothing, nothing, 1e-4)
+    assert found.verdict == "differs" and "not a finite value" in found.note
+    assert not verdict([compare("y", np.ones(3), np.ones(3), 1e-4), found])
+
+
 def test_a_comparison_that_compared_nothing_is_a_failure() -> None:
     nothing = compare("cost", np.zeros(4), np.zeros(4), 1e-4)
     same = compare("layer", ONES, ONES, 1e-4)
