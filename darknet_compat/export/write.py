@@ -10,12 +10,13 @@ from typing import BinaryIO
 
 import numpy as np
 import onnx
+import onnxslim
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from darknet_compat.errors import ExportError
 from darknet_compat.export.graph import OPERATORS, Weight, operators, value
-from darknet_compat.formats.atomic import atomic_write
+from darknet_compat.formats.atomic import atomic_write, settle
 
 EXTERNAL_FROM = 2**31 - 2**20
 """From how many bytes on weights go to a file of their own: protobuf's limit is 2 GiB, the rest of a graph is small."""
@@ -29,8 +30,6 @@ def simplified(model: ModelProto, weights: list[Weight]) -> ModelProto:
 
     Raises ExportError if an operator has come in that not every runtime takes.
     """
-    import onnxslim
-
     inputs = len(model.graph.input)
     model.graph.input.extend(value(weight.name, TensorProto.FLOAT, weight.shape) for weight in weights)
     onnx.checker.check_model(model, full_check=True)
@@ -62,6 +61,7 @@ def write_model(path: Path, model: ModelProto, weights: list[Weight]) -> None:
         for weight, tensor in zip(weights, _external(weights, data.name), strict=True):
             _write_values(beside, weight)
             model.graph.initializer.append(tensor)
+        settle(beside)
         with atomic_write(path, ExportError) as file:
             file.write(model.SerializeToString())
 

@@ -33,8 +33,7 @@ def atomic_write(path: str | Path, error: type[DarknetCompatError] = DarknetComp
         temporary = beside
         with os.fdopen(handle, "wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            settle(file)
         os.replace(temporary, target)
         temporary = None
     except OSError as cause:
@@ -43,3 +42,10 @@ def atomic_write(path: str | Path, error: type[DarknetCompatError] = DarknetComp
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+
+
+def settle(file: BinaryIO) -> None:
+    """Bring all that was written to the disk, or find out now that there is no room: before the other file of a pair is
+    put in its place, which would stay alone."""
+    file.flush()
+    os.fsync(file.fileno())

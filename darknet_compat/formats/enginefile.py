@@ -15,7 +15,7 @@ from typing import Any
 
 from darknet_compat.errors import BackendError, ExportError
 from darknet_compat.formats.artefact import Artefact, from_properties, to_properties
-from darknet_compat.formats.atomic import atomic_write
+from darknet_compat.formats.atomic import atomic_write, settle
 
 FORMAT = 1
 
@@ -89,8 +89,9 @@ def write_engine(path: str | Path, plan: Any, record: EngineRecord) -> EngineRec
     values = {name: getattr(record, name) for name in EngineRecord.__dataclass_fields__}
     written = EngineRecord(**values | {"engine_sha256": hashlib.sha256(view).hexdigest(), "bytes": view.nbytes})
     with atomic_write(record_path(path), ExportError) as beside, atomic_write(path, ExportError) as file:
-        file.write(view)
         beside.write(json.dumps(_to_json(written), indent=1, ensure_ascii=False).encode())
+        settle(beside)
+        file.write(view)
     return written
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -210,6 +212,22 @@ def test_weights_beyond_protobufs_limit_go_to_a_file_beside(tmp_path: Path, monk
     assert path.stat().st_size < 100_000 and (tmp_path / "m.onnx.data").stat().st_size > 60_000_000
     onnx.checker.check_model(str(path))
     assert_answers_same(TorchRuntime(network), path, pictures(3, 416, 416))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc here, to tell files by their numbers")
+def test_no_room_for_the_file_beside_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("darknet_compat.export.write.EXTERNAL_FROM", 1000)
+    fsync = os.fsync
+
+    def no_room(number: int) -> None:
+        if ".onnx.data." in os.readlink(f"/proc/self/fd/{number}"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    with pytest.raises(ExportError, match=r"m\.onnx\.data: cannot be written: No space left on device"):
+        export_onnx(seeded(SHIPPED / "tiny.cfg", (64, 64)), tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_uint8_pixels_and_a_fixed_batch(tmp_path: Path) -> None:
