@@ -33,6 +33,21 @@ which imports what is heavy only inside it."""
 _NOUNS = ("tree",)
 """What has verbs of its own: the table COMMANDS of the module of this name."""
 
+_BROUGHT_BY = {
+    "cffi": "parity",
+    "cuda": "tensorrt",
+    "cv2": "vision",
+    "matplotlib": "eval",
+    "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
+    "onnxslim": "onnx",
+    "openvino": "openvino",
+    "sklearn": "digits",
+    "tensorrt": "tensorrt",
+    "torch": "torch",
+}
+"""Packages that not every installation has → the extra that brings them."""
+
 INTERRUPTED = 130
 """The exit code of a program that Ctrl-C ended, as shells count it."""
 
@@ -54,6 +69,13 @@ class _Group(TyperGroup):
             return super().invoke(ctx)
         except DarknetCompatError as error:
             terminal.say(str(error))
+        except ImportError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in _BROUGHT_BY:
+                raise
+            absent = isinstance(error, ModuleNotFoundError) and error.name == package
+            what = "is not installed" if absent else f"cannot be loaded: {str(error).splitlines()[0]}"
+            terminal.say(f"{package} {what}; pip install 'darknet-compat[{_BROUGHT_BY[package]}]' brings it")
         except BrokenPipeError:
             raise
         except OSError as error:

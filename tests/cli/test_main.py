@@ -95,6 +95,23 @@ def test_a_pipe_that_closes_early_is_no_traceback(tmp_path: Path) -> None:
     assert "Traceback" not in errors.read_text()
 
 
+@pytest.mark.parametrize(
+    ("hidden", "arguments", "extra"),
+    [
+        ("torch", ["bench", "cfg/tiny.cfg"], "torch"),
+        ("onnxslim", ["bench", "cfg/tiny.cfg", "--backends", "onnxruntime"], "onnx"),
+        ("onnx", ["parity", "cfg/tiny.cfg", "--stages"], "onnx"),
+        ("cv2", ["bench", "cfg/tiny.cfg"], "vision"),
+    ],
+)
+def test_a_package_that_is_missing_is_named_with_its_extra(hidden: str, arguments: list[str], extra: str) -> None:
+    code = f"import sys; sys.modules[{hidden!r}] = None\nfrom darknet_compat.cli.main import main\n"
+    command = [sys.executable, "-c", f"{code}sys.argv[1:] = {arguments!r}\nmain()"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert (done.returncode, done.stdout) == (1, "") and done.stderr.count("\n") == 1, done.stderr
+    assert hidden in done.stderr and f"darknet-compat[{extra}]" in done.stderr
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full to write to")
 def test_a_full_disk_is_one_line() -> None:
     command = f'"{sys.executable}" -m darknet_compat info tiny > /dev/full'
