@@ -13,9 +13,10 @@ from darknet_compat.formats import catalog
 from darknet_compat.formats import spec as s
 from darknet_compat.formats.cost import Cost, costs
 from darknet_compat.formats.lower import load_spec
+from darknet_compat.formats.metadata import class_names
 from darknet_compat.formats.spec import NetworkSpec
 from darknet_compat.formats.weights import Header, read_weights
-from darknet_compat.inference.model import class_names, locate
+from darknet_compat.inference.model import locate
 
 
 @dataclass(frozen=True)

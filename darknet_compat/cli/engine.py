@@ -46,7 +46,10 @@ def parse_batches(text: str | tuple[int, ...]) -> tuple[int, ...]:
         return text
     if not re.fullmatch(r"\d{1,4}(,\d{1,4})*", text.strip()):
         raise typer.BadParameter(f"expected numbers of pictures such as 1,8, found '{text}'")
-    return tuple(int(part) for part in text.split(","))
+    batches = tuple(int(part) for part in text.split(","))
+    if not all(1 <= batch <= 1024 for batch in batches):
+        raise typer.BadParameter(f"expected numbers of pictures from 1 to 1024, found '{text}'")
+    return batches
 
 
 Out = Annotated[
@@ -161,6 +164,8 @@ def _build(
     json: bool,
 ) -> tuple[EngineRecord, Path]:
     from darknet_compat.export.trt import load_tensorrt
+    from darknet_compat.formats.lower import load_spec
+    from darknet_compat.formats.metadata import class_names
     from darknet_compat.inference.backends import cached_export
     from darknet_compat.inference.engines import timing_cache
     from darknet_compat.inference.model import locate
@@ -168,6 +173,7 @@ def _build(
 
     trt, gpu = load_tensorrt()  # before anything is fetched or exported
     from darknet_compat.export.engine import build_engine
+    from darknet_compat.runtime.torch import describe
 
     with terminal.Transfers(model, quiet=json) as progress:
         sources = locate(model, weights, progress=progress)
@@ -176,7 +182,8 @@ def _build(
             if sources.weights is None:
                 raise ExportError(f"{onnx}: no weights are named, and there is no {onnx.stem}.weights beside it")
             kind: Kind = input.value if input else "float" if settings.precision == "fp32" else "uint8"
-            onnx = cached_export(onnx, sources.weights, size, kind)
+            names = class_names(sources.names, describe(load_spec(onnx)).classes)
+            onnx = cached_export(onnx, sources.weights, size, kind, names)
     if default and read_artefact(onnx).precision == "int8":
         settings = dataclasses.replace(settings, precision="int8")
     place = out or Path(f"{sources.cfg.stem}.engine")

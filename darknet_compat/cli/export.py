@@ -19,7 +19,6 @@ from darknet_compat.cli.options import (
     Json,
     Model,
     Names,
-    Resize,
     ResizeMode,
     Size,
     Weights,
@@ -74,7 +73,8 @@ OutputsKind = Annotated[
     ),
 ]
 InputKind = Annotated[
-    Input, typer.Option("--input", help="float: planes of 0..1, NCHW. uint8: pixels of 0..255, NHWC. Both RGB.")
+    Input | None,
+    typer.Option("--input", help="float: planes of 0..1, NCHW; the default. uint8: pixels of 0..255, NHWC. Both RGB."),
 ]
 SizeRange = Annotated[
     str | None,
@@ -95,15 +95,15 @@ def export(
     weights: Weights = None,
     out: Out = None,
     outputs: OutputsKind = None,
-    input: InputKind = Input.float,
+    input: InputKind = None,
     size: InputSize = None,
     sizes: SizeRange = None,
     batch: FixedBatch = None,
     names: Names = None,
     resize: ResizeMode = None,
-    thresh: Thresh = 0.5,
-    hier_thresh: HierThresh = 0.5,
-    nms: Nms = 0.45,
+    thresh: Thresh = None,
+    hier_thresh: HierThresh = None,
+    nms: Nms = None,
     precision: WrittenPrecision = Written.fp32,
     calibrate: Calibrate = None,
     max_drop: MaxDrop = 1.0,
@@ -122,27 +122,31 @@ def export(
         raise typer.BadParameter("int8 and --calibrate PICTURES go together", param_hint="--precision")
     arguments = {
         "outputs": outputs.value if outputs else None,
-        "input": input.value,
+        "input": input.value if input else None,
         "sizes": sizes,
         "batch": batch,
+        "names": names,
+        "resize": resize.value if resize else None,
         "thresh": thresh,
         "hier_thresh": hier_thresh,
         "nms": nms,
     }
     with terminal.Transfers(model, quiet=json) as progress, explaining(size):
         sources = locate(model, weights, progress=progress)
-        exported = sources.cfg.suffix == ".onnx"
+        exported = _is_onnx(sources.cfg)
         if exported and not int8:
             raise ExportError(f"{sources.cfg}: is exported already; name the .cfg")
+        if exported:
+            _refuse_options(sources.cfg, {"weights": weights, "size": size, **arguments})
         path = _place(out, f"{sources.cfg.stem}-int8" if int8 else sources.cfg.stem)
         if not int8:
-            artefact = _export(sources, path, size, names, resize, arguments)
+            artefact = _export(sources, path, size, arguments)
     if calibrate is not None:
         with tempfile.TemporaryDirectory(prefix=".fp32-", dir=path.parent) as folder:
             source = sources.cfg if exported else Path(folder) / f"{sources.cfg.stem}.onnx"
             if not exported:
                 with explaining(size):
-                    _export(sources, source, size, names, resize, arguments)
+                    _export(sources, source, size, arguments)
             artefact = quantize(source, path, calibrate, max_drop, quiet=json)
     entry = _entry(path, artefact, time.perf_counter() - start)
     if json:
@@ -151,46 +155,41 @@ def export(
     terminal.print_line(f"{path}: {entry['bytes']:,} bytes, {_sizes(artefact)}, {artefact.outputs}{_loss(artefact)}")
 
 
-def _export(
-    sources: Sources,
-    path: Path,
-    size: Size | None,
-    names: Path | None,
-    resize: Resize | None,
-    arguments: dict[str, Any],
-) -> Artefact:
-    """The network of a `.cfg` to `path`; `arguments` are `export_onnx`'s, "outputs" None for what suits it."""
-    from darknet_compat.inference.model import class_names
+def _is_onnx(path: Path) -> bool:
+    return path.suffix.lower() == ".onnx"
 
+
+def _refuse_options(path: Path, options: dict[str, Any]) -> None:
+    """Raise BadParameter for what can only be said of a `.cfg` that is exported now."""
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    if given:
+        raise typer.BadParameter(f"{path.name} is exported already, where this was decided", param_hint=given)
+
+
+def _export(sources: Sources, path: Path, size: Size | None, arguments: dict[str, Any]) -> Artefact:
+    """The network of a `.cfg` to `path`; `arguments` are `export_onnx`'s, None for what suits the network."""
     if sources.weights is None:
         beside = sources.cfg.with_suffix(".weights").name
         raise CatalogError(f"{sources.cfg}: no weights are named, and there is no {beside} beside it")
     try:
         from darknet_compat.export.onnx import export_onnx
-        from darknet_compat.export.refusals import answers, classes_of, refuse
+        from darknet_compat.export.refusals import answers, refuse
         from darknet_compat.formats.lower import load_spec
         from darknet_compat.network.load import load_network
     except ModuleNotFoundError as error:
         raise ExportError(f"{error.name} is not installed: pip install 'darknet-compat[onnx]'") from None
     spec = load_spec(sources.cfg, size)
     kind: Kind = arguments["outputs"] or ("boxes" if answers(spec) else "heads")
-    refuse(spec, kind, arguments["input"])
+    refuse(spec, kind, arguments["input"] or "float")
     network = load_network(sources.cfg, sources.weights, size=size)
-    classes = classes_of(spec)
-    return export_onnx(
-        network,
-        path,
-        **arguments | {"outputs": kind},
-        names=class_names(names or sources.names, classes) if classes else None,
-        resize=resize.value if resize else sources.resize,
-        cfg=sources.cfg,
-    )
+    known = {"names": sources.names, "resize": sources.resize, "cfg": sources.cfg}
+    return export_onnx(network, path, **known | {name: one for name, one in arguments.items() if one is not None})
 
 
 def _place(out: Path | None, stem: str) -> Path:
     """The file to write. Raises ExportError where its folder is missing."""
-    path = Path(f"{stem}.onnx") if out is None else out if out.suffix == ".onnx" else out / f"{stem}.onnx"
-    if out is not None and out.suffix != ".onnx":
+    path = Path(f"{stem}.onnx") if out is None else out if _is_onnx(out) else out / f"{stem}.onnx"
+    if out is not None and not _is_onnx(out):
         out.mkdir(parents=True, exist_ok=True)
     if not path.parent.is_dir():
         raise ExportError(f"{path}: there is no folder {path.parent}")

@@ -12,6 +12,7 @@ import onnx
 import torch
 from onnx import GraphProto, TensorProto, helper
 
+from darknet_compat.errors import ExportError
 from darknet_compat.export import heads
 from darknet_compat.export.graph import Dims, Graph, value
 from darknet_compat.export.layers import EMIT
@@ -19,8 +20,10 @@ from darknet_compat.export.refusals import answers, classes_of, refuse, refuse_b
 from darknet_compat.export.sizes import Sizes, free_sizes, grid_cells
 from darknet_compat.export.write import model_of, simplified, write_model
 from darknet_compat.formats import spec as s
-from darknet_compat.formats.artefact import Artefact, Input, Outputs, to_properties
+from darknet_compat.formats.artefact import Artefact, Input, Outputs, expected_of, is_whole, to_properties
+from darknet_compat.formats.metadata import class_names, names_beside
 from darknet_compat.formats.spec import NetworkSpec
+from darknet_compat.formats.textfile import plain
 from darknet_compat.network.network import Network
 
 IR_VERSION = 8
@@ -42,7 +45,7 @@ def export_onnx(
     input: Input = "float",
     sizes: Sizes | Literal["fixed"] | None = None,
     batch: int | None = None,
-    names: Sequence[str] | None = None,
+    names: str | Path | Sequence[str] | None = None,
     resize: Literal["letterbox", "stretch"] | None = None,
     thresh: float = 0.5,
     hier_thresh: float = 0.5,
@@ -55,15 +58,19 @@ def export_onnx(
     `outputs`: "heads", what the heads read, for training and parity; "boxes" (the default), `boxes` [N, D, 4] as centre
     and size in fractions of the input, `objectness` [N, D] and `classes` [N, D, C], a tree's nodes given their parent,
     or a classifier's `classes` [N, C]; "detections", `boxes` [M, 4] x1 y1 x2 y2 in pixels of the input, `scores`,
-    `class_ids`, `images` [M] above `thresh` after non-maximum suppression at `nms`.
+    `class_ids`, `images_of` [M] above `thresh` after non-maximum suppression at `nms`.
     `input`: "float", `images` [N, C, H, W], RGB, 0..1; "uint8", [N, H, W, C], 0..255.
     `sizes`: the (least, most) pixels of a side, "fixed" for the network's own only; by default 288 to 608 where the
     layers permit. `batch`: a fixed number of pictures, by default any.
-    `names`, `resize`, `hier_thresh`: for whoever uses the file. `cfg`: the definition, whose checksum goes into
-    it; by default the file that the network was loaded from.
-    Raises ExportError, before any work, for layers that have no counterpart in ONNX, or sizes that do not suit them.
+    `names`: a list or a file, () for none; by default the `.names` beside `cfg`, else the usual list of that length.
+    `resize`, `hier_thresh`: for whoever uses the file. `cfg`: the definition, whose checksum goes into it; by default
+    the file that the network was loaded from.
+    Raises ExportError, before any work, for layers that have no counterpart in ONNX, sizes that do not suit them, or
+    arguments that are none, and MetadataError for names that are not the classes'.
     """
     spec, path = network.spec, Path(path)
+    cfg, resize = Path(cfg or spec.name), resize or spec.resize
+    _expect_possible(sizes, candidates, batch=batch, resize=resize, thresh=thresh, hier_thresh=hier_thresh, nms=nms)
     outputs = outputs or ("boxes" if answers(spec) else "heads")
     refuse(spec, outputs, input)
     refuse_build(network)
@@ -81,24 +88,49 @@ def export_onnx(
         sizes=(least, most) if step else None,
         step=step or 1,
         batch=batch,
-        resize=resize or spec.resize,
-        thresh=thresh,
-        hier_thresh=hier_thresh,
-        nms=nms,
-        names=None if names is None else tuple(names),
+        resize=resize,
+        thresh=float(thresh),
+        hier_thresh=float(hier_thresh),
+        nms=float(nms),
+        names=_names(names, classes_of(spec), cfg),
         map=next((head.map for head in spec.heads if isinstance(head, s.Region | s.Yolo)), None),
         tree=spec.tree,
-        cfg_sha256=_sha256_of(Path(cfg or spec.name)),
+        cfg_sha256=_sha256_of(cfg),
         weights_sha256=weights_sha256(network),
         batchnorm=network.batchnorm,
         tools=_tools(),
     )
     graph, proto = build(network, artefact, min(candidates, grid_cells(spec, least)) if candidates else 0)
+    _write(path, graph, proto, artefact)
+    return artefact
+
+
+def _write(path: Path, graph: Graph, proto: GraphProto, artefact: Artefact) -> None:
     model = model_of(proto, heads.OPSET, IR_VERSION, "darknet-compat", artefact.tools["darknet-compat"])
     model = simplified(model, graph.weights)
     helper.set_model_props(model, to_properties(artefact))
     write_model(path, model, graph.weights)
-    return artefact
+
+
+def _expect_possible(sizes: object, candidates: object, **fields: object) -> None:
+    """Raise ExportError for an argument that is none; `fields` are the artefact's."""
+    wanted = {name: expected_of(name, value) for name, value in fields.items()}
+    pair = isinstance(sizes, tuple | list) and len(sizes) == 2 and all(map(is_whole, sizes))
+    if not (pair or sizes is None or (isinstance(sizes, str) and sizes == "fixed")):
+        wanted["sizes"] = "(least, most) pixels of a side such as (320, 608), or 'fixed'"
+    if not (is_whole(candidates) and candidates > 0):
+        wanted["candidates"] = "a whole number from 1"
+    given = fields | {"sizes": sizes, "candidates": candidates}
+    for name, expected in wanted.items():
+        if expected:
+            raise ExportError(f"{name}: expected {expected}, found {plain(repr(given[name]))}")
+
+
+def _names(names: str | Path | Sequence[str] | None, classes: int, cfg: Path) -> tuple[str, ...] | None:
+    """What the classes are called; None where there are none, or no names are wanted."""
+    if not classes or (isinstance(names, tuple) and not names):
+        return None
+    return class_names(names_beside(cfg) if names is None else names, classes)
 
 
 def build(network: Network, artefact: Artefact, candidates: int) -> tuple[Graph, GraphProto]:

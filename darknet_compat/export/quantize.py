@@ -89,8 +89,10 @@ def quantize_onnx(
     if judge is not None:
         accuracy = _judged(candidate, judge, path)
         if accuracy.drop > max_drop:
+            # As many digits as tell the two apart.
+            digits = next((count for count in range(1, 16) if round(accuracy.drop, count) > max_drop), 16)
             raise ExportError(
-                f"{path.name}: int8 loses {accuracy.drop:.1f} points of {accuracy.measure} on"
+                f"{path.name}: int8 loses {accuracy.drop:.{digits}f} points of {accuracy.measure} on"
                 f" {accuracy.pictures} pictures, more than --max-drop {max_drop:g}; nothing was written. More pictures"
                 " of what the model is for may help"
             )

@@ -9,15 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
+
+import numpy as np
 
 from darknet_compat.errors import BackendError, DarknetCompatError
+from darknet_compat.formats.textfile import plain
 from darknet_compat.formats.wordtree import WordTree, format_tree, parse_tree
 
 FORMAT = 1
 """Raised when an older reader would misunderstand a newer file."""
 
 PREFIX = "darknet_compat."
+
+MOST_BATCH = 1024
 
 Outputs = Literal["heads", "boxes", "detections"]
 Input = Literal["float", "uint8"]
@@ -71,21 +76,86 @@ class Artefact:
         return f"takes sides from {least} to {most} in steps of {self.step}, found {width} x {height}"
 
 
-_FROM_JSON: dict[str, Callable[[Any], Any]] = {
-    "sizes": lambda value: None if value is None else (int(value[0]), int(value[1])),
-    "names": lambda value: None if value is None else tuple(map(str, value)),
-    "map": lambda value: None if value is None else tuple(map(int, value)),
-    "tree": lambda value: None if value is None else parse_tree(value.splitlines(), "the model's tree"),
-}
-"""Fields whose JSON value is not their own value."""
+_Check = tuple[str, Callable[[Any], bool]]
+"""What a field has to be, in words, and whether a value is that."""
 
-_CHOICES = {
-    "task": ("detect", "classify", None),
-    "outputs": ("heads", "boxes", "detections"),
-    "input": ("float", "uint8"),
-    "resize": ("letterbox", "stretch"),
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number; True is one to Python."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _whole(least: int, most: int | None = None) -> _Check:
+    expected = f"a whole number from {least}" + ("" if most is None else f" to {most}")
+    return expected, lambda value: is_whole(value) and least <= value <= (value if most is None else most)
+
+
+def _one_of(*known: str | None) -> _Check:
+    *others, last = ["none" if one is None else one for one in known]
+    return f"{', '.join(others)} or {last}", lambda value: isinstance(value, str | None) and value in known
+
+
+def _tuple_of(expected: str, fits: Callable[[Any], bool]) -> _Check:
+    return expected, lambda value: isinstance(value, tuple) and all(map(fits, value))
+
+
+def _or_none(check: _Check) -> _Check:
+    expected, fits = check
+    return f"{expected}, or none", lambda value: value is None or fits(value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_fraction(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.floating):
+        return False
+    return bool(0 <= value <= 1)  # which nan is not
+
+
+def _is_range(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(map(is_whole, value)) and 0 < value[0] <= value[1]
+
+
+_TEXT: _Check = ("text", _is_text)
+_FRACTION: _Check = ("a number from 0 to 1", _is_fraction)
+_CHECKS: dict[str, _Check] = {
+    "name": _TEXT,
+    "task": _one_of("detect", "classify", None),
+    "width": _whole(1),
+    "height": _whole(1),
+    "channels": _whole(1),
+    "classes": _whole(0),
+    "outputs": _one_of("heads", "boxes", "detections"),
+    "input": _one_of("float", "uint8"),
+    "sizes": _or_none(("least and most pixels of a side", _is_range)),
+    "step": _whole(1),
+    "batch": _or_none(_whole(1, MOST_BATCH)),
+    "resize": _one_of("letterbox", "stretch"),
+    "precision": _one_of("fp32", "bf16", "fp16", "int8", "fp8"),
+    "thresh": _FRACTION,
+    "hier_thresh": _FRACTION,
+    "nms": _FRACTION,
+    "names": _or_none(_tuple_of("names of classes", _is_text)),
+    "map": _or_none(_tuple_of("numbers of classes", _whole(0)[1])),
+    "tree": _or_none(("a WordTree", lambda value: isinstance(value, WordTree))),
+    "cfg_sha256": _or_none(_TEXT),
+    "weights_sha256": _or_none(_TEXT),
+    "batchnorm": _TEXT,
+    "quantization": _or_none(("figures by name", lambda value: isinstance(value, Mapping))),
+    "tools": ("versions by name", lambda value: isinstance(value, Mapping)),
 }
-_NUMBERS = ("width", "height", "channels", "classes", "step")
+"""One a field."""
+
+_UNREADABLE = object()
+"""Which no field may be."""
+
+
+def expected_of(field: str, value: object) -> str | None:
+    """In words what a field of an Artefact has to be, where `value` is not that; None where it is."""
+    expected, fits = _CHECKS[field]
+    return None if fits(value) else expected
 
 
 def to_properties(artefact: Artefact) -> dict[str, str]:
@@ -93,9 +163,12 @@ def to_properties(artefact: Artefact) -> dict[str, str]:
     values = {name: getattr(artefact, name) for name in Artefact.__dataclass_fields__}
     values["tree"] = format_tree(artefact.tree) if artefact.tree else None
     values["tools"] = dict(artefact.tools)
-    return {f"{PREFIX}format": json.dumps(FORMAT)} | {
-        PREFIX + name: json.dumps(value, ensure_ascii=False) for name, value in values.items()
-    }
+    return {f"{PREFIX}format": json.dumps(FORMAT)} | {PREFIX + name: _to_json(value) for name, value in values.items()}
+
+
+def _to_json(value: object) -> str:
+    """As it is read, but for bytes of a list of names that were no UTF-8, which a text property cannot hold."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
 def from_properties(properties: Mapping[str, str], where: str) -> Artefact:
@@ -106,27 +179,43 @@ def from_properties(properties: Mapping[str, str], where: str) -> Artefact:
             f"{where}: not exported by darknet-compat, does not say how it is to be used (no {PREFIX}* metadata);"
             " export it from its .cfg and .weights with `darknet-compat export`"
         )
-    values: dict[str, Any] = {}
-    missing = sorted({"format", *Artefact.__dataclass_fields__} - own.keys())
-    if missing:
+    fields = list(Artefact.__dataclass_fields__)
+    if missing := sorted({"format", *fields} - own.keys()):
         raise BackendError(f"{where}: lacks the metadata {PREFIX}{missing[0]}; export it again")
-    for name, text in own.items():
-        try:
-            value = json.loads(text)
-            values[name] = _FROM_JSON[name](value) if name in _FROM_JSON else value
-        except (ValueError, TypeError, AttributeError, IndexError, DarknetCompatError):
-            raise _unusable(where, name, text) from None
-    if values.pop("format") != FORMAT:
+    if own["format"] != json.dumps(FORMAT):
         raise BackendError(
-            f"{where}: is of format {own['format']}, this version reads format {FORMAT}; export it again, or update"
+            f"{where}: is of format {plain(own['format'])}, this version reads format {FORMAT}; export it again, or"
+            " update"
         )
-    for name in (*_NUMBERS, *_CHOICES):
-        value = values[name]
-        good = value in _CHOICES[name] if name in _CHOICES else isinstance(value, int) and value >= (name != "classes")
-        if not good:
-            raise _unusable(where, name, own[name])
-    return Artefact(**{name: values[name] for name in Artefact.__dataclass_fields__})
+    artefact = Artefact(**{name: _from_json(name, own[name], where) for name in fields})
+    if artefact.outputs != "heads" and (problem := _contradiction(artefact)):
+        raise BackendError(f"{where}: {problem}; export it again")
+    return artefact
 
 
-def _unusable(where: str, name: str, text: str) -> BackendError:
-    return BackendError(f"{where}: the metadata {PREFIX}{name} cannot be used: {text[:40]!r}; export it again")
+def _from_json(name: str, text: str, where: str) -> Any:
+    """A field's value."""
+    try:
+        value = json.loads(text)
+        if name == "tree" and isinstance(value, str):
+            value = parse_tree(value.splitlines(), "the model's tree")
+    except (ValueError, TypeError, RecursionError, DarknetCompatError):
+        value = _UNREADABLE
+    if isinstance(value, list):
+        value = tuple(value)
+    if expected := expected_of(name, value):
+        raise BackendError(
+            f"{where}: the metadata {PREFIX}{name} cannot be used: expected {expected}, found {str(text)[:40]!r};"
+            " export it again"
+        )
+    return value
+
+
+def _contradiction(artefact: Artefact) -> str | None:
+    """What one field says against another; None where they agree."""
+    classes = artefact.classes
+    if artefact.tree is not None and len(artefact.tree) != classes:
+        return f"its tree has {len(artefact.tree)} nodes, but it has {classes} classes"
+    if artefact.map is not None and (largest := max(artefact.map, default=0)) >= classes:
+        return f"its map names class {largest}, but it has {classes} classes"
+    return None

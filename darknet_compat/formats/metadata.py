@@ -8,7 +8,8 @@ from pathlib import Path
 
 from darknet_compat.errors import DarknetCompatError, MetadataError
 from darknet_compat.formats.cfg import MAX_CFG_BYTES, Section, lines_that_count, option_on
-from darknet_compat.formats.textfile import MAX_LIST_BYTES, read_lines, read_text, shown
+from darknet_compat.formats.packaged import cfg_dir
+from darknet_compat.formats.textfile import MAX_LIST_BYTES, plain, read_lines, read_text, shown
 
 _MAX_PATH = 4096  # Linux's PATH_MAX: a longer name belongs to no file
 
@@ -26,6 +27,40 @@ def read_names(path: str | Path) -> tuple[str, ...]:
     if "" in names:
         raise MetadataError(f"{path}:{names.index('') + 1}: expected a name, found an empty line")
     return tuple(names)
+
+
+_NAMES_BY_COUNT = {20: "voc.names", 80: "coco.names", 1000: "imagenet1k.names", 9418: "9k.names"}
+"""Class lists so widely used that their length tells them; only asked where nothing else names the classes."""
+
+
+def names_beside(cfg: str | Path) -> Path | None:
+    """The `.names` of a definition's own name, where there is one."""
+    # os.path, since Path's own answer to a name that is too long is an error.
+    path = Path(cfg).with_suffix(".names")
+    return path if os.path.isfile(path) else None
+
+
+def class_names(names: str | Path | Sequence[str] | None, classes: int) -> tuple[str, ...]:
+    """One name a class: from a file, a list, or failing both the widely used list of that length, or numbers.
+
+    Raises MetadataError where there are not exactly `classes` of them.
+    """
+    if names is None and classes in _NAMES_BY_COUNT:
+        names = cfg_dir() / "data" / _NAMES_BY_COUNT[classes]
+    if names is None:
+        return tuple(f"class {number}" for number in range(classes))
+    source = names if isinstance(names, str | Path) else "names"
+    found = read_names(names) if isinstance(names, str | Path) else _texts(names)
+    if len(found) != classes:
+        raise MetadataError(f"{source}: has {len(found)} names, but the network has {classes} classes")
+    return found
+
+
+def _texts(names: Sequence[str]) -> tuple[str, ...]:
+    found = tuple(names) if isinstance(names, Iterable) else (names,)
+    if not all(isinstance(name, str) for name in found):
+        raise MetadataError(f"names: expected a list of text, found {plain(repr(names))}")
+    return found
 
 
 def read_map(path: str | Path, classes: int | None = None) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -140,17 +140,19 @@ _BEST: dict[Precision, tuple[tuple[str, str], ...]] = {
 want values rounded before the activation too, which costs 3 to 15 points of agreement) and 38, 184 and 40."""
 
 
-def cached_export(cfg: Path, weights: Path, size: Size, input: Input = "float") -> Path:
+def cached_export(cfg: Path, weights: Path, size: Size, input: Input = "float", names: Sequence[str] = ()) -> Path:
     """The model as an `.onnx` in the cache folder, exported now unless that has been done.
 
     Its name holds a checksum of everything that its content depends on: the definition with the files that it names,
-    the weights, the size, and our version. Raises BackendError where exporting is not possible here.
+    the weights, the size, and our version. Without `names` it has none: whoever opens the `.cfg` knows them. Raises
+    BackendError where exporting is not possible here.
     """
     spec = load_spec(cfg)
     parts = {
         "version": __version__,
         "size": size,
         "input": input,
+        "names": list(names),
         "files": {name: _sha256(Path(path)) for name, path in sorted(spec.files.items())},
         "cfg": _sha256(cfg),
         "weights": _sha256(weights),
@@ -172,7 +174,7 @@ def cached_export(cfg: Path, weights: Path, size: Size, input: Input = "float") 
         raise BackendError(f"{path.parent}: cannot be made: {error.strerror or error}") from None
     network = load_network(cfg, weights, size=size)
     try:
-        export_onnx(network, path, cfg=cfg, outputs="boxes", input=input)
+        export_onnx(network, path, cfg=cfg, outputs="boxes", input=input, names=names)
     except ExportError as error:
         raise BackendError(f"{error}; backend torch runs it as it is") from None
     return path

@@ -13,16 +13,13 @@ from typing import SupportsIndex, get_args
 from darknet_compat.errors import BackendError, CatalogError, MetadataError
 from darknet_compat.formats import catalog
 from darknet_compat.formats.fetch.transfer import Progress
-from darknet_compat.formats.metadata import read_map, read_names
+from darknet_compat.formats.metadata import class_names, names_beside, read_map
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.textfile import shown
 from darknet_compat.inference.backends import BACKENDS, Choice, Use, expect_usable, open_runtime
 from darknet_compat.inference.hierarchy import HierarchyRule
 from darknet_compat.runtime.base import Mode, Precision, Resize, Runtime, Task
-
-_NAMES_BY_COUNT = {20: "voc.names", 80: "coco.names", 1000: "imagenet1k.names", 9418: "9k.names"}
-"""Class lists so widely used that their length tells them; only asked where nothing else names the classes."""
-
+from darknet_compat.runtime.exported import EXPORTED
 
 MOST_THREADS = 1024
 
@@ -63,7 +60,7 @@ def locate(
     # os.path, since Path's own answer to a name that is too long, or a folder that may not be read, is an error.
     folder = os.path.isdir(path)
     if os.path.exists(path) and not folder:
-        return Sources(path, weights or _beside(path, ".weights"), _beside(path, ".names"))
+        return Sources(path, weights or _beside(path, ".weights"), names_beside(path))
     if path.suffix or len(path.parts) > 1 or folder:
         found = "a folder" if folder else "no such file"
         hint = f"; `{path.stem}` alone is in the catalogue" if path.stem in catalog.MODELS else ""
@@ -98,6 +95,8 @@ def load_model(
         expect_one_of("resize", resize, get_args(Resize))
     if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MOST_THREADS):
         raise BackendError(f"threads: expected 1 to {MOST_THREADS}, found {threads}")
+    if weights is not None and Path(model).suffix.lower() in EXPORTED:
+        raise BackendError(f"{model}: holds its own weights; leave out {weights}")
     expect_usable(backend)  # before anything is fetched for it
     sources = locate(model, weights, progress=progress)
     runtime, choice = open_runtime(
@@ -108,22 +107,6 @@ def load_model(
         raise BackendError(f"{sources.cfg}: this network does not {task}; {other}")
     known = runtime.description.names or sources.names
     return Model(runtime, class_names(known if names is None else names, runtime.description.classes), choice)
-
-
-def class_names(names: str | Path | Sequence[str] | None, classes: int) -> tuple[str, ...]:
-    """One name a class: from a file, a list, or failing both the widely used list of that length, or numbers.
-
-    Raises MetadataError where there are not exactly `classes` of them.
-    """
-    if names is None and classes in _NAMES_BY_COUNT:
-        names = cfg_dir() / "data" / _NAMES_BY_COUNT[classes]
-    if names is None:
-        return tuple(f"class {number}" for number in range(classes))
-    source = names if isinstance(names, str | Path) else "names"
-    found = read_names(names) if isinstance(names, str | Path) else tuple(names)
-    if len(found) != classes:
-        raise MetadataError(f"{source}: has {len(found)} names, but the network has {classes} classes")
-    return found
 
 
 _MAPS = {"coco": ("coco9k.map", "coco.names"), "imagenet-det": ("inet9k.map", None), "digits": ("digits.map", None)}

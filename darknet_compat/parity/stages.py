@@ -271,7 +271,7 @@ class _Run:
         """The network as an ONNX file, made once."""
         model, quantized = self.folder / "model.onnx", self.folder / "model-int8.onnx"
         if not model.exists():
-            export_onnx(self.network, model, resize=self.resize, cfg=self.cfg)
+            export_onnx(self.network, model, resize=self.resize, cfg=self.cfg, names=())
         if precision != "int8":
             return model
         if not quantized.exists():

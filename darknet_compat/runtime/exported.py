@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.artefact import Artefact, from_properties
+from darknet_compat.formats.enginefile import read_record
 from darknet_compat.formats.onnxfile import read_top
 from darknet_compat.runtime.base import Description, Floats, Mode, Precision
 
@@ -31,6 +32,18 @@ def cores() -> int:
 def read_artefact(path: str | Path) -> Artefact:
     """What an `.onnx` says of itself. Raises BackendError for one that is damaged or not ours."""
     return from_properties(read_top(path).properties, str(path))
+
+
+EXPORTED = (".onnx", ".engine")
+"""How exported files' names end."""
+
+
+def artefact_of(path: Path) -> Artefact | None:
+    """What an exported file says of itself; None for anything else. Raises BackendError for one that is not ours."""
+    suffix = path.suffix.lower()
+    if suffix not in EXPORTED:
+        return None
+    return read_record(path).artefact if suffix == ".engine" else read_artefact(path)
 
 
 def computed_in(artefact: Artefact, where: str, precision: Precision) -> Precision:
@@ -127,6 +140,8 @@ class ExportedRuntime(ABC):
         if self.artefact.input == "uint8":
             given = np.ascontiguousarray(np.rint(images * 255).astype(np.uint8).transpose(0, 2, 3, 1))
         outputs = self.run(given)
+        if problem := broken_promise(self.artefact, outputs, len(images)):
+            raise BackendError(f"{self.path}: its metadata promise {problem}; export it again")
         if self.artefact.task == "classify":
             return {"classes": outputs["classes"]}
         if self.artefact.outputs == "detections":
@@ -136,6 +151,26 @@ class ExportedRuntime(ABC):
         if (every := outputs.get("every_objectness")) is not None:
             dropped = ((every > thresh).sum(1) - (found["objectness"] > thresh).sum(1)).astype(np.float32)
         return found | {"dropped": dropped}
+
+
+def broken_promise(artefact: Artefact, outputs: Mapping[str, Array], count: int) -> str | None:
+    """What a graph does not give for `count` pictures though its metadata say so; None where it keeps its word."""
+    classes = artefact.classes
+    promised: dict[str, tuple[int | None, ...]]  # None: any number
+    if artefact.task == "classify":
+        promised = {"classes": (count, classes)}
+    elif artefact.outputs == "detections":
+        promised = {"boxes": (None, 4), "scores": (None,), "class_ids": (None,), "images_of": (None,)}
+    else:
+        promised = {"boxes": (count, None, 4), "objectness": (count, None), "classes": (count, None, classes)}
+    for name, shape in promised.items():
+        found = outputs[name].shape if name in outputs else ()
+        if len(found) != len(shape) or any(a not in (None, b) for a, b in zip(shape, found, strict=True)):
+            sides = ", ".join("any" if side is None else str(side) for side in shape)
+            return f"an output {name} [{sides}], found {list(found) if name in outputs else 'none of that name'}"
+    if "class_ids" in promised and (most := outputs["class_ids"].max(initial=0)) >= classes:
+        return f"class_ids below {classes}, found {most}"
+    return None
 
 
 def unpacked(outputs: Mapping[str, Array], count: int, classes: int, size: tuple[int, ...]) -> dict[str, Floats]:

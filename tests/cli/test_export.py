@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+from darknet_compat.runtime.exported import read_artefact
 from tests.cli.support import Command, Toy
 
 
@@ -66,6 +67,47 @@ def test_bad_input_is_one_line_and_leaves_nothing(dc: Command, detector: Toy, tm
     assert dc("export", detector.cfg, "--out", tmp_path / "no" / "m.onnx").code == 1
     assert dc("export", detector.cfg, "--sizes", "wide").code == 2
     assert not list(folder.iterdir())
+
+
+def test_an_exported_file_takes_no_options_of_a_cfg(dc: Command, detector: Toy, tmp_path: Path) -> None:
+    """They would be passed over without a word."""
+    file, names = tmp_path / "m.onnx", tmp_path / "two.names"
+    names.write_text("left\nright\n")
+    assert dc("export", detector.cfg, "--out", file).code == 0
+    for options in (
+        ("--sizes", "32-64"),
+        ("--batch", 2),
+        ("--outputs", "detections"),
+        ("--input", "float"),
+        ("--names", names),
+        ("--size", 64),
+        ("--resize", "letterbox"),
+        ("--weights", detector.weights),
+        ("--thresh", 0.5),
+        ("--hier-thresh", 0.5),
+        ("--nms", 0.45, "--batch", 2),
+    ):
+        done = dc(
+            "export", file, "--precision", "int8", "--calibrate", tmp_path, *options, "--out", tmp_path / "q.onnx"
+        )
+        said = " ".join(done.err.replace("│", " ").split())
+        assert done.code == 2 and f"{file.name} is exported already" in said, done.err
+        assert all(option in said for option in options if str(option).startswith("--")), said
+    assert not (tmp_path / "q.onnx").exists()
+
+
+def test_a_suffix_in_capitals_is_the_same(dc: Command, detector: Toy, tmp_path: Path) -> None:
+    file = tmp_path / "M.ONNX"
+    assert dc("export", detector.cfg, "--out", file).code == 0 and file.is_file()
+    done = dc("export", file)
+    assert done.code == 1 and "is exported already; name the .cfg" in done.err
+
+
+def test_thresholds_are_the_usual_ones_where_none_are_given(dc: Command, detector: Toy, tmp_path: Path) -> None:
+    file = tmp_path / "m.onnx"
+    assert dc("export", detector.cfg, "--out", file, "--nms", "0.3").code == 0
+    made = read_artefact(file)
+    assert (made.thresh, made.hier_thresh, made.nms, made.input, made.names) == (0.5, 0.5, 0.3, "float", ("cat", "dog"))
 
 
 def test_int8_is_measured_and_refused_where_it_loses(dc: Command, shared_data: Path, tmp_path: Path) -> None:

@@ -198,6 +198,22 @@ def test_what_loses_too_much_is_not_written(exported: Path, tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["q.onnx"]
 
 
+@pytest.mark.parametrize(
+    ("found", "most", "told"),
+    [
+        (99.96, 0, "0.04 points of agreement on 2 pictures, more than --max-drop 0;"),
+        (99.5, 0, "0.5 points of agreement on 2 pictures, more than --max-drop 0;"),
+        (98.996, 1, "1.004 points of agreement on 2 pictures, more than --max-drop 1;"),
+        (100 - 1e-9, 0, "0.000000001 points of agreement on 2 pictures, more than --max-drop 0;"),
+    ],
+)
+def test_a_loss_is_told_apart_from_what_it_may_be(
+    found: float, most: float, told: str, exported: Path, tmp_path: Path
+) -> None:
+    images = [pictures(3, 48, 32, 1)]
+    refused(f"int8 loses {told}", exported, tmp_path / "q.onnx", images, judged(found), max_drop=most)
+
+
 def test_what_cannot_be_int8(exported: Path, int8: Path, tmp_path: Path) -> None:
     out, images = tmp_path / "out" / "q.onnx", [pictures(3, 48, 32, 1)]
     out.parent.mkdir()

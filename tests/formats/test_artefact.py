@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,26 +55,83 @@ def test_each_missing_property_is_named(field: str) -> None:
         from_properties(properties, "m.onnx")
 
 
+WHOLE, FRACTION, BATCH = "a whole number from 1", "a number from 0 to 1", "a whole number from 1 to 1024, or none"
+SIZES, MAP = "least and most pixels of a side, or none", "numbers of classes, or none"
+
+
 @pytest.mark.parametrize(
-    ("name", "text"),
+    ("name", "text", "expected"),
     [
-        ("width", "0"),
-        ("width", "nonsense"),
-        ("height", '"416"'),
-        ("classes", "-1"),
-        ("outputs", '"boxen"'),
-        ("input", "[]"),
-        ("resize", "null"),
-        ("sizes", "[1]"),
-        ("map", '["x"]'),
-        ("tree", '"root"'),
-        ("tree", "7"),
+        ("name", "7", "text"),
+        ("width", "0", WHOLE),
+        ("width", "nonsense", WHOLE),
+        ("width", "true", WHOLE),
+        ("height", '"416"', WHOLE),
+        ("channels", "3.0", WHOLE),
+        ("classes", "-1", "a whole number from 0"),
+        ("classes", "true", "a whole number from 0"),
+        ("step", "null", WHOLE),
+        ("task", '"train"', "detect, classify or none"),
+        ("outputs", '"boxen"', "heads, boxes or detections"),
+        ("input", "[]", "float or uint8"),
+        ("resize", "null", "letterbox or stretch"),
+        ("precision", '"half"', "fp32, bf16, fp16, int8 or fp8"),
+        ("batch", "0", BATCH),
+        ("batch", "-1", BATCH),
+        ("batch", '"x"', BATCH),
+        ("batch", "true", BATCH),
+        ("batch", "1000000000000", BATCH),
+        ("thresh", "1.5", FRACTION),
+        ("thresh", "true", FRACTION),
+        ("hier_thresh", "NaN", FRACTION),
+        ("nms", '"0.5"', FRACTION),
+        ("sizes", "[1]", SIZES),
+        ("sizes", "[0, 64]", SIZES),
+        ("sizes", "[64, 32]", SIZES),
+        ("sizes", "[true, 32]", SIZES),
+        ("sizes", '"32"', SIZES),
+        ("names", '"abc"', "names of classes, or none"),
+        ("names", "[1, 2, 3]", "names of classes, or none"),
+        ("map", '["x"]', MAP),
+        ("map", "[1, true]", MAP),
+        ("map", "[-1]", MAP),
+        ("tree", '"root"', "a WordTree, or none"),
+        ("tree", "7", "a WordTree, or none"),
+        ("cfg_sha256", "7", "text, or none"),
+        ("batchnorm", "null", "text"),
+        ("quantization", "[]", "figures by name, or none"),
+        ("tools", "7", "versions by name"),
+        ("tools", "[" * 100_000, "versions by name"),
     ],
 )
-def test_a_damaged_property_is_named(name: str, text: str) -> None:
-    with pytest.raises(BackendError, match=f"^m.onnx: the metadata {PREFIX}{name} cannot be used") as caught:
+def test_a_damaged_property_is_named(name: str, text: str, expected: str) -> None:
+    found = re.escape(f"cannot be used: expected {expected}, found {text[:40]!r}; export it again")
+    with pytest.raises(BackendError, match=f"^m.onnx: the metadata {PREFIX}{name} {found}$") as caught:
         from_properties(to_properties(FULL) | {PREFIX + name: text}, "m.onnx")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"classes": 4}, "m.onnx: its tree has 3 nodes, but it has 4 classes; export it again"),
+        ({"tree": None, "classes": 2}, "m.onnx: its map names class 2, but it has 2 classes; export it again"),
+    ],
+)
+def test_properties_that_contradict_each_other(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(BackendError, match=f"^{message}$"):
+        from_properties(to_properties(dataclasses.replace(FULL, **changed)), "m.onnx")
+
+
+def test_what_a_later_version_adds_is_passed_over() -> None:
+    assert from_properties(to_properties(FULL) | {f"{PREFIX}later": "no JSON"}, "m.onnx") == FULL
+
+
+def test_text_that_is_no_utf8_comes_back() -> None:
+    artefact = dataclasses.replace(FULL, names=("root", "B\udce4r", "cät"))
+    properties = to_properties(artefact)
+    assert all(text.encode() for text in properties.values()) and "cät" in properties[f"{PREFIX}tree"]
+    assert from_properties(properties, "m.onnx") == artefact
 
 
 def test_a_model_of_others_or_of_later_is_told() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -248,6 +249,62 @@ def test_raw_outputs_and_classifiers_are_no_detectors(cfg: Path, tmp_path: Path)
     export_onnx(seeded(cfg), path)
     with pytest.raises(BackendError, match="does not classify; use Detector"):
         Classifier(path)
+
+
+def altered(source: Path, path: Path, **properties: object) -> onnx.ModelProto:
+    """A copy of an exported file that says something else of itself."""
+    model = onnx.load(source)
+    for entry in model.metadata_props:
+        if (name := entry.key.removeprefix(PREFIX)) in properties:
+            entry.value = json.dumps(properties[name])
+    onnx.save(model, path)
+    return model
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("outputs", "properties", "message"),
+    [
+        ("boxes", {"classes": 3}, r"an output classes \[1, any, 3\], found \[1, 72, 2\]"),
+        ("boxes", {"outputs": "detections"}, r"an output boxes \[any, 4\], found \[1, 72, 4\]"),
+        ("boxes", {"task": "classify"}, r"an output classes \[1, 2\], found \[1, 72, 2\]"),
+        ("detections", {"task": "classify"}, r"an output classes \[1, 2\], found none of that name"),
+        ("detections", {"outputs": "boxes"}, r"an output boxes \[1, any, 4\], found \[\d+, 4\]"),
+        ("detections", {"classes": 1}, r"class_ids below 1, found 1"),
+        ("heads", {"outputs": "boxes"}, r"an output boxes \[1, any, 4\], found none of that name"),
+    ],
+)
+def test_what_the_metadata_promise_has_to_be_there(
+    kind: type[ExportedRuntime], outputs: str, properties: dict[str, object], message: str, cfg: Path, tmp_path: Path
+) -> None:
+    export_onnx(seeded(cfg), tmp_path / "m.onnx", outputs=outputs, thresh=0.0)  # type: ignore[arg-type]
+    bad = tmp_path / "bad.onnx"
+    altered(tmp_path / "m.onnx", bad, **properties)
+    runtime = kind(bad)  # type: ignore[call-arg]
+    with pytest.raises(BackendError, match=f"^{bad}: its metadata promise {message}; export it again$"):
+        runtime.infer(pictures(3, 96, 64, 1))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_graph_of_others_with_our_metadata_is_one_line(
+    kind: type[ExportedRuntime], exported: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.onnx"
+    model = altered(exported, path)
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", 3, "H", "W"]) for name in "xy"]
+    model.graph.CopyFrom(onnx.helper.make_graph([node], "other", values[:1], values[1:]))
+    onnx.save(model, path)
+    with pytest.raises(BackendError, match=r"promise an output boxes \[1, any, 4\], found none of that name"):
+        kind(path).infer(pictures(3, 96, 64, 1))  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("properties", [{"batch": 0}, {"batch": -1}, {"batch": "x"}, {"classes": True}])
+def test_metadata_that_mean_nothing_are_one_line(properties: dict[str, object], exported: Path, tmp_path: Path) -> None:
+    altered(exported, tmp_path / "m.onnx", **properties)
+    with pytest.raises(BackendError, match=f"the metadata {PREFIX}{next(iter(properties))} cannot be used") as caught:
+        Detector(tmp_path / "m.onnx")
+    one_line(caught)
 
 
 @pytest.mark.parametrize("kind", KINDS)
