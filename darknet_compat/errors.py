@@ -62,3 +62,7 @@ class BackendError(DarknetCompatError):
 
 class ExportError(DarknetCompatError):
     """A network that cannot be exported as asked, or a place where it cannot be written."""
+
+
+class CannotWriteError(DarknetCompatError):
+    """A place for results that is no folder, or that nobody may write into."""

@@ -77,6 +77,8 @@ def anchors(
     from darknet_compat.datasets.anchors import average_iou, find_anchors
 
     size = size or Size(416, 416)
+    if out is not None:
+        _expect_writable(out)
     shapes = _shapes(boxes, size, resize, split, quiet=json)
     if not len(shapes.sizes):
         from darknet_compat.errors import DatasetError
@@ -97,6 +99,13 @@ def anchors(
     _print(boxes, shapes, found, fits, size, stride)
     if out is not None:
         terminal.print_line(f"-> {out}")
+
+
+def _expect_writable(out: Path) -> None:
+    """Raise BadParameter or CannotWriteError where the picture could not be written, before it is made."""
+    if out.suffix.lower() not in (".png", ".svg", ".pdf") or out.is_dir():
+        raise typer.BadParameter(f"--out: expected a name that ends in .png, .svg or .pdf, found {out}")
+    terminal.results_folder(out.parent)
 
 
 _WORDS = {By.iou: "by IoU", By.sse: "by squared error"}

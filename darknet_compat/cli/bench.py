@@ -62,7 +62,7 @@ Batches = Annotated[
 ]
 Artefacts = Annotated[
     list[Path] | None,
-    typer.Option("--artefact", metavar="FILE", help="Also an .onnx exported before, in its precision. Repeatable."),
+    typer.Option("--artefact", metavar="FILE", help="Also this .onnx or .engine, in its precision. Repeatable."),
 ]
 Peers = Annotated[bool, typer.Option("--peers", help="Also the original Darknet and OpenCV, where installed.")]
 Baseline = Annotated[
@@ -111,11 +111,19 @@ def bench(
     times as fast as the baseline. Without weights they are seeded, which run as fast as trained ones.
     """
     from darknet_compat.evaluation.bench import Plan
+    from darknet_compat.evaluation.contenders import PRECISIONS
     from darknet_compat.inference.model import locate
-    from darknet_compat.parity.contest import Asked, contest, seeded_weights
+    from darknet_compat.parity.contest import RUNTIMES, Asked, contest, seeded_weights
+    from darknet_compat.runtime.exported import EXPORTED
 
+    if load and out is not None:
+        raise typer.BadParameter("--load prints its rows, and writes none into --out")
+    _expect_known("--backends", backends or (), RUNTIMES)
+    _expect_known("--precisions", precisions, PRECISIONS)
+    if out is not None:
+        terminal.results_folder(out)
     sources = locate(model, weights, download=False)
-    seeded = sources.cfg.suffix != ".onnx" and sources.weights is None
+    seeded = sources.weights is None and sources.cfg.suffix.lower() not in EXPORTED
     wanted: Any = sizes or ()
     with tempfile.TemporaryDirectory(prefix="darknet-compat-") as folder, ExitStack() as stack:
         place = Path(folder)
@@ -124,11 +132,13 @@ def bench(
                 sources = replace(sources, weights=seeded_weights(sources.cfg, place))
             if load:
                 measured = measure_loading(sources.cfg, _weights(sources), runs or 9)
-                terminal.print_json(measured) if json else print_loading(measured)
-                return
-            files = _pictures(image, place)
-            asked = Asked(backends or (), precisions, wanted, artefact or (), peers)
-            ready = contest(sources, asked, files[0], place, seeded=seeded)
+            else:
+                files = _pictures(image, place)
+                asked = Asked(backends or (), precisions, wanted, artefact or (), peers)
+                ready = contest(sources, asked, files[0], place, seeded=seeded)
+        if load:
+            terminal.print_json(measured) if json else print_loading(measured)
+            return
         for contender in ready.contenders:
             stack.enter_context(closing(contender))
         plan = Plan(batches, files, runs or 20, warmup, stream)  # type: ignore[arg-type]
@@ -140,6 +150,12 @@ def bench(
         terminal.print_json(document)
         return
     _print(document, rows, written)
+
+
+def _expect_known(option: str, given: Sequence[str], known: Sequence[str]) -> None:
+    for one in given:
+        if one not in known:
+            raise typer.BadParameter(f"{option}: expected some of {', '.join(known)}, found {one}")
 
 
 def _weights(sources: Sources) -> Path:
@@ -161,7 +177,8 @@ def _pictures(images: Sequence[Path] | None, folder: Path) -> list[Path]:
     if images:
         return list(images)
     planes = seeded_image((3, 576, 768), 0)
-    cv2.imwrite(str(folder / "picture.jpg"), np.rint(255 * planes).astype(np.uint8).transpose(1, 2, 0))
+    _, encoded = cv2.imencode(".jpg", np.rint(255 * planes).astype(np.uint8).transpose(1, 2, 0))
+    (folder / "picture.jpg").write_bytes(encoded.tobytes())
     return [folder / "picture.jpg"]
 
 
@@ -204,7 +221,6 @@ def _write(document: dict[str, Any], rows: list[Row], stem: str, out: Path) -> l
     from darknet_compat.evaluation.speed_plot import save_speed_plot
     from darknet_compat.formats.atomic import atomic_write
 
-    out.mkdir(parents=True, exist_ok=True)
     table, picture = out / f"{stem}-speed.json", out / f"{stem}-speed.png"
     with atomic_write(table) as file:
         file.write(json.dumps(document, indent=1).encode())

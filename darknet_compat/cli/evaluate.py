@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from darknet_compat.cli import evaluation
+from darknet_compat.cli import evaluation, terminal
 from darknet_compat.cli.options import (
     Backend,
     BackendName,
@@ -185,6 +185,8 @@ def evaluate(
     _expect_one_job({"--against": against, "--sizes": sizes, "--results-from": results_from})
     if backends and not sizes:
         raise typer.BadParameter("needs --sizes; --backend names the one that runs MODEL", param_hint="--backends")
+    if out is not None:
+        terminal.results_folder(out)
     subject = Subject(model, weights, names, backend.value, precision.value, size, resize.value if resize else None)
     way: dict[str, Any] = {"hier_thresh": hier_thresh, "hierarchy": hierarchy.value, "level": level, "map": map}
     subject = replace(subject, thresh=thresh, nms=nms, flip=flip, **way)

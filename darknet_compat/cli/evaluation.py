@@ -72,7 +72,7 @@ def detect(job: Job, results_from: Path | None) -> None:
     if job.out:
         from darknet_compat.evaluation.report import write_report
 
-        _make(job.out)
+        terminal.results_folder(job.out)
         written = metric.write(job.out, results.found, entries, results.sizes)
         written.append(write_report(job.out / "report.html", job.subject.label, results, score, detector))
     _finish(job, entries, score, results.problems, len(results.found), written)
@@ -112,7 +112,7 @@ def compare(job: Job, model: str, weights: Path | None, backend: str, precision:
         terminal.say(str(problem))
     written = []
     if job.out:
-        _make(job.out)
+        terminal.results_folder(job.out)
         written.append(against.write_comparison(job.out / "against.html", found))
     if job.json:
         about = {"data": entries.title, "metric": name, "pictures": len(entries)}
@@ -165,7 +165,7 @@ def sizes(job: Job, wanted: Sequence[tuple[int, int]], backends: Sequence[str]) 
         points = tradeoff.measure(job.subject, variants, entries, name, job.batch, progress)
     written = []
     if job.out:
-        _make(job.out)
+        terminal.results_folder(job.out)
         written = tradeoff.write(job.out, job.subject, entries, name, points)
     document = tradeoff.document(job.subject, entries, name, points)
     if job.json:
@@ -309,18 +309,11 @@ def _write_scores(job: Job, document: dict[str, Any]) -> list[str]:
 
     from darknet_compat.formats.atomic import atomic_write
 
-    _make(job.out)
+    terminal.results_folder(job.out)
     path = job.out / "scores.json"
     with atomic_write(path, DatasetError) as file:
         file.write(json.dumps(document, indent=1).encode())
     return [str(path)]
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatasetError(f"{folder}: cannot be made: {error.strerror or error}") from None
 
 
 def _finish(

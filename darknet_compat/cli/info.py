@@ -18,8 +18,8 @@ OptionalModel = Annotated[
     str | None,
     typer.Argument(
         metavar="MODEL|DATASET",
-        help="A .cfg, or a name from the catalogue; or a data set: a list, .data, VOC folder, COCO's JSON, folders of"
-        " classes. Without: the catalogue.",
+        help="A .cfg, or a name from the catalogue; an .onnx or .engine; or a data set: a list, .data, VOC folder,"
+        " COCO's JSON, folders of classes. Without: the catalogue.",
     ),
 ]
 Split = Annotated[
@@ -41,7 +41,7 @@ def info(
     out: Out = None,
     json: Json = False,
 ) -> None:
-    """Show a network's layers and what they cost; or what is in a data set and what is wrong with it.
+    """Show a network's layers and costs, what an exported file says, or what is in a data set and wrong there.
 
     Shapes, parameters, the byte at which a layer's weights begin, operations; whether a .weights file is exactly the
     one it needs; classes and anchors; what nobody read in the .cfg; what was published about it. Nothing is downloaded.
@@ -55,8 +55,14 @@ def info(
         if out is not None:
             data_report.write(model, split, out, json)
         return
-    from darknet_compat.cli import description
+    if out or decode or split:
+        raise typer.BadParameter("--out, --decode and --split are for a data set")
+    from darknet_compat.cli import artefact_report, description
+    from darknet_compat.runtime.exported import artefact_of
 
+    if (artefact := artefact_of(Path(model))) is not None:
+        artefact_report.show(Path(model), artefact, json)
+        return
     with explaining(size):
         about = description.gather(model, weights, size)
     if about.problem and json:

@@ -37,10 +37,11 @@ def print_loading(measured: dict[str, Any]) -> None:
     headers = ("what", "median", "least", "most", "against", "ratio")
     terminal.print_table(headers, [_cells(row) for row in measured["rows"]], left=("what", "against"))
     memory, size = measured["load_memory_bytes"], measured["weights_bytes"]
-    print(
-        f"\nmemory to load: {terminal.in_bytes(memory)}, {memory / size:.2f} x the weights' {terminal.in_bytes(size)}"
-    )
-    print(f"{measured['machine']}; {measured['runs']} runs each in turn, after 2 to warm up")
+    print()
+    times = f"{terminal.in_bytes(memory)} to load, {memory / size:.2f} x the weights' {terminal.in_bytes(size)}"
+    terminal.print_fields([("memory", times)])
+    runs = f"{measured['runs']} of each in turn, after 2 to warm up"
+    terminal.print_fields([("machine", measured["machine"]), ("runs", runs)])
 
 
 def _letterbox(runs: int) -> list[dict[str, Any]]:

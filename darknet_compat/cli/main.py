@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from io import TextIOWrapper
@@ -126,6 +127,9 @@ def _options(
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    for name in ("stdout", "stderr"):  # None where the shell has closed them
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A terminal of another encoding shows \\xe9 for a letter it lacks, instead of a UnicodeEncodeError.

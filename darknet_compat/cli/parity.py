@@ -85,11 +85,18 @@ def parity(
     from darknet_compat.inference.model import locate
     from darknet_compat.parity.layers import layer_parity
     from darknet_compat.parity.reference import require_original
+    from darknet_compat.runtime.exported import EXPORTED
 
     if not stages and (layers or thresh is not None or precision is not Precision.fp32 or len(image or ()) > 1):
         raise typer.BadParameter("--layers, --thresh, --precision and several pictures go with --stages")
     sources = locate(model, weights, download=False)
+    if sources.cfg.suffix.lower() in EXPORTED:
+        raise typer.BadParameter(
+            f"{model} is what comes out at the chain's end; name the .cfg that it was made from, which --stages exports"
+        )
     require_original()
+    if out is not None:
+        terminal.results_folder(out)
     with terminal.Transfers(model, quiet=json), explaining(size):
         if stages:
             from darknet_compat.parity.stages import stage_parity
@@ -120,7 +127,7 @@ def _show_chain(chain: Chain, out: Path | None, json: bool) -> bool:
 
 def _show_layers(result: LayerParity, out: Path | None, json: bool) -> bool:
     written = _write(result, out) if out else []
-    terminal.print_json(result.to_dict()) if json else _print(result, written)
+    terminal.print_json(finite(result.to_dict())) if json else _print(result, written)
     return result.passed
 
 
@@ -130,11 +137,10 @@ def _write(result: LayerParity, out: Path) -> list[Path]:
     from darknet_compat.formats.atomic import atomic_write
     from darknet_compat.parity.plot import save_plot
 
-    out.mkdir(parents=True, exist_ok=True)
     stem = f"{Path(result.cfg).stem}-parity"
     table, picture = out / f"{stem}.json", out / f"{stem}.png"
     with atomic_write(table) as file:
-        file.write(json.dumps(result.to_dict(), indent=1).encode())
+        file.write(json.dumps(finite(result.to_dict()), indent=1).encode())
     save_plot(result, picture)
     return [table, picture]
 
@@ -163,5 +169,5 @@ def _cells(row: Difference) -> tuple[str, ...]:
     if row.verdict == "nothing to compare":
         return row.name, shape, "", "", "", "", row.note
     at = ",".join(str(index) for index in row.worst[1:])
-    mark = "DIFFERS" if row.verdict == "differs" else row.note
+    mark = f"DIFFERS {row.note}".rstrip() if row.verdict == "differs" else row.note
     return row.name, shape, f"{row.max_abs:.1e}", f"{row.relative:.1e}", f"{row.mean_abs:.1e}", at, mark

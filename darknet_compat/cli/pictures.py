@@ -116,16 +116,9 @@ def output_paths(pictures: Iterable[Path], folder: Path) -> dict[Path, Path]:
     """Each picture's place in `folder`, which is made: its own name, numbered where that is taken.
 
     No two pictures share a place, not even where names differ in case alone, and no place is one of `pictures`.
-    Raises ImageError where the folder cannot be made or written into.
+    Raises CannotWriteError where the folder cannot be made or written into.
     """
-    import tempfile
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ImageError(f"{folder}: cannot be written into: {error.strerror or error}") from None
+    terminal.results_folder(folder)
     pictures = list(pictures)
     taken = {_key(picture) for picture in pictures}
     places: dict[Path, Path] = {}

@@ -29,7 +29,6 @@ def write_chain(chain: Chain, out: Path) -> list[Path]:
     from darknet_compat.formats.atomic import atomic_write
     from darknet_compat.parity.report import write_report
 
-    out.mkdir(parents=True, exist_ok=True)
     stem = f"{Path(chain.cfg).stem}-stages"
     document, page = out / f"{stem}.json", out / f"{stem}.html"
     with atomic_write(document) as file:
@@ -70,7 +69,8 @@ def _verdict(chain: Chain) -> str:
     for stage in chain.stages:
         name = f"{stage.reference} → {stage.stage}"
         if stage.first is not None:
-            return f"FAILED: {name} departs at {stage.first.name} ({stage.first.relative:.1e} of its largest value)"
+            how = stage.first.note or f"{stage.first.relative:.1e} of its largest value"
+            return f"FAILED: {name} departs at {stage.first.name} ({how})"
         if stage.worst is None:
             return f"FAILED: {name}: nothing could be compared"
         if (agreed := stage.agreement) is not None and agreed.objects and not agreed.passed:

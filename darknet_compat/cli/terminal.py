@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from darknet_compat.errors import CannotWriteError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,11 +26,16 @@ _Item = TypeVar("_Item")
 _PIPED_WIDTH = 10_000
 """Columns where no terminal says how many there are: nothing is cut or wrapped in a pipe."""
 
+_below: list[Console] = []
+"""The console of a bar that is being drawn below what is printed; whatever went past it would leave it standing."""
+
 
 def console(*, stderr: bool = False) -> Console:
     """Where text goes: coloured on a terminal, plain in a pipe or file; square brackets are never markup."""
     from rich.console import Console
 
+    if _below:
+        return _below[-1]
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or os.environ.get("COLUMNS") else _PIPED_WIDTH
     return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
@@ -68,8 +77,9 @@ def print_table(
     shown = [number for number in range(len(headers)) if any(row[number] for row in cells[1:])]
     widths = {number: max(cell_len(row[number]) for row in cells) for number in shown}
     out = console()
-    needed = indent + sum(widths.values()) + 2 * (len(widths) - 1)
-    gap = " " * (2 if needed <= out.width or headers[shown[-1]] in left else 1)
+    least = indent + sum(widths.values()) + len(widths) - 1
+    wraps = least > out.width and headers[shown[-1]] in left
+    gap = " " * (2 if wraps or least + len(widths) - 1 <= out.width else 1)
     for row in cells:
         line = " " * indent
         for number in shown:
@@ -80,7 +90,8 @@ def print_table(
             )
         lines = [line.rstrip()]
         if headers[shown[-1]] in left and len(lines[0]) > out.width:
-            lines = textwrap.wrap(lines[0], max(out.width, start + 16), subsequent_indent=" " * start)
+            hanging = start if start + 16 <= out.width else indent
+            lines = textwrap.wrap(lines[0], out.width, subsequent_indent=" " * hanging, break_on_hyphens=False)
         for line in lines:
             out.print(line, style="bold" if row is cells[0] else None, soft_wrap=True)
 
@@ -233,5 +244,22 @@ def counted(items: Iterator[_Item], total: int, *, quiet: bool = False) -> Itera
         progress.BarColumn(bar_width=None),
         progress.TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with progress.Progress(*columns, console=console(stderr=True), transient=True, expand=True) as bars:
-        yield iter(bars.track(items, total=total))
+    below = console(stderr=True)
+    with progress.Progress(*columns, console=below, transient=True, expand=True) as bars:
+        _below.append(below)
+        try:
+            yield iter(bars.track(items, total=total))
+        finally:
+            _below.pop()
+
+
+def results_folder(path: Path) -> None:
+    """Make the folder that results are going to, before there are any. Raises CannotWriteError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except FileExistsError:
+        raise CannotWriteError(f"{path}: expected a folder for the results, found a file") from None
+    except OSError as error:
+        raise CannotWriteError(f"{path}: cannot be written into: {error.strerror or error}") from None

@@ -11,13 +11,14 @@ from typing import Any, Protocol, get_args
 
 import numpy as np
 
-from darknet_compat.errors import DarknetCompatError, ImageError
+from darknet_compat.errors import BackendError, DarknetCompatError, ImageError
 from darknet_compat.formats.lower import load_spec
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.model import Sources
 from darknet_compat.runtime.base import Floats, Mode, Precision
+from darknet_compat.runtime.exported import artefact_of
 
 Size = tuple[int, int]
 
@@ -155,8 +156,10 @@ class Exports:
 
         An `.onnx` is itself. Raises ExportError or CfgError where that is not possible.
         """
-        if self.sources.cfg.suffix == ".onnx":
+        if self.sources.cfg.suffix.lower() == ".onnx":
             return self.sources.cfg
+        if self.sources.cfg.suffix.lower() == ".engine":
+            raise BackendError("is an .engine, which tensorrt alone runs")
         path = self.folder / f"{self.sources.cfg.stem}-{size[0]}x{size[1]}{'-fixed' if fixed else ''}.onnx"
         if path not in self.seconds:
             from darknet_compat.export.onnx import export_onnx
@@ -164,7 +167,7 @@ class Exports:
 
             start = time.perf_counter()
             network = load_network(self.sources.cfg, self.sources.weights, size=size)
-            export_onnx(network, path, sizes="fixed" if fixed else None, batch=1 if fixed else None)
+            export_onnx(network, path, sizes="fixed" if fixed else None, batch=1 if fixed else None, names=())
             self.seconds[path] = time.perf_counter() - start
         return path
 
@@ -208,10 +211,10 @@ def our_contenders(wanted: Sequence[Wanted], exports: Exports, thresh: float) ->
 
 def task_of(model: Path) -> str:
     """ "detect" or "classify". Raises BackendError for a network that does neither."""
-    if model.suffix == ".onnx":
-        from darknet_compat.runtime.exported import describe, read_artefact
-
-        return describe(read_artefact(model), str(model), "fp32", None).task
+    if (artefact := artefact_of(model)) is not None:
+        if artefact.task is None:
+            raise BackendError(f"{model}: gives raw outputs, which are neither detections nor classes")
+        return artefact.task
     from darknet_compat.runtime.torch import describe as described
 
     return described(load_spec(model)).task
@@ -219,10 +222,7 @@ def task_of(model: Path) -> str:
 
 def own_size(model: Path) -> Size:
     """(width, height) of the input that a model was made for."""
-    if model.suffix == ".onnx":
-        from darknet_compat.runtime.exported import read_artefact
-
-        artefact = read_artefact(model)
+    if (artefact := artefact_of(model)) is not None:
         return artefact.width, artefact.height
     net = load_spec(model).net
     return net.width, net.height

@@ -59,18 +59,24 @@ def _coco(found: Found, truths: Truths, names: Sequence[str]) -> Score:
 
 
 def _det(found: Found, truths: Truths, names: Sequence[str]) -> Score:
-    shared = imagenet.shared_with_coco() if len(names) == 200 else np.zeros(len(names), bool)
+    theirs = len(names) == 200  # of other classes nobody has said which are COCO's
+    shared = imagenet.shared_with_coco() if theirs else np.zeros(len(names), bool)
     scores = imagenet.score(found, truths, names, shared)
-    figures = {
-        "mAP": scores.mean(),
-        "mAP, boxes in COCO": scores.mean(shared),
-        "mAP, no boxes in COCO": scores.mean(~shared),
-    }
+    figures = {"mAP": scores.mean()}
+    if theirs:
+        figures |= {"mAP, boxes in COCO": scores.mean(shared), "mAP, no boxes in COCO": scores.mean(~shared)}
     rows = tuple(
-        (one.name, one.average_precision, one.positives, one.detections, "yes" if known else "no")
+        (
+            one.name,
+            one.average_precision,
+            one.positives,
+            one.detections,
+            *(("yes" if known else "no",) if theirs else ()),
+        )
         for one, known in zip(scores.by_class.classes, shared, strict=True)
     )
-    return Score("det", figures, ("class", "AP", "objects", "detections", "in COCO"), rows, scores.to_dict())
+    headers = ("class", "AP", "objects", "detections", *(("in COCO",) if theirs else ()))
+    return Score("det", figures, headers, rows, scores.to_dict())
 
 
 def _write_voc(folder: Path, found: Found, entries: Entries, sizes: Ints) -> list[Path]:

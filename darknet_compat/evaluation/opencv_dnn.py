@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from darknet_compat.errors import BackendError
 from darknet_compat.evaluation.contenders import Exports, Size
 from darknet_compat.runtime.base import Floats
+from darknet_compat.runtime.exported import EXPORTED
 from darknet_compat.vision.opencv import opencv
 
 Array = NDArray[np.float32]
@@ -77,8 +78,8 @@ def darknet_reader(exports: Exports, size: Size, detects: bool, thresh: float) -
     cv2, sources = opencv(), exports.sources
     if not hasattr(cv2.dnn, "readNetFromDarknet"):
         raise BackendError(f"OpenCV {cv2.__version__} reads no Darknet files, 4.x does")
-    if sources.cfg.suffix == ".onnx":
-        raise BackendError("reads a .cfg and its .weights, not an .onnx")
+    if sources.weights is None or sources.cfg.suffix.lower() in EXPORTED:
+        raise BackendError(f"reads a .cfg and its .weights, not an {sources.cfg.suffix}")
     arguments = (str(sources.cfg), str(sources.weights))
     return _opened("opencv", cv2.dnn.readNetFromDarknet, arguments, size, detects, thresh)
 

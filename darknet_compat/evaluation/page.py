@@ -26,7 +26,7 @@ caption, figcaption { text-align: left; opacity: .75; padding: .2rem 0 }
 th, td { padding: .2rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th.left, td.left { text-align: left; white-space: normal }
 thead th { border-bottom-width: 2px } tbody tr:hover { background: var(--soft) }
-figure { margin: .8rem 0; display: inline-block; max-width: 100%; vertical-align: top }
+figure { margin: .8rem 1.2rem .8rem 0; display: inline-block; max-width: 100%; vertical-align: top }
 figure img, figure svg { max-width: 100%; height: auto; background: #fff }
 """
 _PAGE = """<!DOCTYPE html>

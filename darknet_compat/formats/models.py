@@ -350,7 +350,7 @@ _TABLE = (
         f"this project, after {_V2}, section 4",
         "detect",
         "yolo9000-digits.cfg",
-        "data/digit-nodes.names",
+        "data/digits-nodes.names",
         WeightsFile("yolo9000-digits.weights", 352_136, 20),
         figures=(Figure("mAP", 73.1, "4,000 held-out scenes of digits", 192, "weights/README.md"),),
     ),

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 
+from darknet_compat.errors import MetadataError, WeightsError
 from darknet_compat.inference.batch import Failure, Prepared, attempt, prepared_batches, worked_off
 from darknet_compat.inference.model import Model
 from darknet_compat.runtime.base import Floats
@@ -25,6 +26,11 @@ class Answering(ABC, Generic[Answer]):
         self.runtime = loaded.runtime
         self.choice = loaded.choice
         self.names = loaded.names
+
+    def _expect_tree_for(self, level: int | None) -> None:
+        """Raise MetadataError for a level of a WordTree where there is none."""
+        if level is not None and self.runtime.description.tree is None:
+            raise MetadataError(f"level: {self.runtime.description.name} has no WordTree")
 
     @property
     def _least(self) -> float:
@@ -74,11 +80,21 @@ class Answering(ABC, Generic[Answer]):
         readable = [item for item in batch if isinstance(item, Prepared)]
         images = np.stack([item.pixels for item in readable]) if readable else None
         outputs = {} if images is None else self.runtime.infer(images, self._least)
+        self._expect_numbers(outputs)
         rows = iter(range(len(readable)))
         return [
             (item.source, item if isinstance(item, Failure) else self._answer(item, _row(outputs, next(rows))))
             for item in batch
         ]
+
+    def _expect_numbers(self, outputs: Mapping[str, Floats]) -> None:
+        """Raise WeightsError for outputs in which no value is a number: they would pass no threshold, in silence."""
+        scores = outputs.get("objectness")
+        if scores is not None and scores.size and np.isnan(scores).all():
+            raise WeightsError(
+                f"{self.runtime.description.name}: gives no numbers (nan); are the weights this model's, or is their"
+                " training to blame?"
+            )
 
 
 def _row(outputs: Mapping[str, Floats], row: int) -> dict[str, Floats]:

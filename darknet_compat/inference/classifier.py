@@ -58,6 +58,7 @@ class Classifier(Answering[Classification]):
         )
         super().__init__(loaded)
         self.hier_thresh = loaded.runtime.description.hier_thresh if hier_thresh is None else hier_thresh
+        self._expect_tree_for(level)
         self.hierarchy, self.level = hierarchy, level
         tree = loaded.runtime.description.tree
         if leaves is not None and tree is None:

@@ -78,6 +78,7 @@ class Detector(Answering[Detections]):
             progress=progress,
         )
         super().__init__(loaded)
+        self._expect_tree_for(level)
         self.node_names = self.names
         self.map: tuple[int, ...] | None = None
         if map is not None:

@@ -27,6 +27,7 @@ from darknet_compat.inference.model import Sources, expect_one_of
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.parity.peer import original_peer
 from darknet_compat.parity.seeded import seed_weights
+from darknet_compat.runtime.exported import artefact_of
 
 RUNTIMES = tuple(backend for backend in BACKENDS if backend != "auto")
 
@@ -81,6 +82,9 @@ def contest(sources: Sources, asked: Asked, file: Path, folder: Path, *, seeded:
     not_run = [one for one in (*made, *peers) if isinstance(one, NotRun)]
     ready = [*ours, *(peer for peer in peers if not isinstance(peer, NotRun))]
     if not ready:
+        reasons = dict.fromkeys(one.why for one in not_run)
+        if len(reasons) == 1:  # of the model, not of what runs it
+            raise BackendError(next(iter(reasons)))
         why = "; ".join(f"{one.label}: {one.why}" for one in not_run)
         raise BackendError(f"nothing that was asked for can run here: {why}")
     return Contest(tuple(ready), tuple(not_run), thresh if detects else None)
@@ -98,19 +102,29 @@ def _wanted(sources: Sources, asked: Asked) -> list[Wanted]:
     backends = asked.backends or [one for one in RUNTIMES if find_spec(one)]
     sizes = _sizes(sources, asked)
     exported = [backend for backend in backends if backend != "torch"]
-    own = exported if sources.cfg.suffix == ".onnx" and not asked.backends else backends
-    wanted = [Wanted(backend, precision, size) for size in sizes for backend in own for precision in asked.precisions]
+    if sources.cfg.suffix.lower() == ".engine":
+        wanted = list(_of_file(sources.cfg, sizes, exported))
+    else:
+        own = exported if artefact_of(sources.cfg) is not None and not asked.backends else backends
+        wanted = [
+            Wanted(backend, precision, size) for size in sizes for backend in own for precision in asked.precisions
+        ]
     for artefact in asked.artefacts:
-        precision = _precision_of(artefact)
-        wanted += [Wanted(backend, precision, size, artefact) for size in sizes for backend in exported]
+        wanted += _of_file(artefact, sizes, exported)
     return wanted
 
 
-def _precision_of(artefact: Path) -> str:
-    """What a file says of itself."""
-    from darknet_compat.runtime.exported import read_artefact
+def _of_file(path: Path, sizes: Sequence[Size], backends: Sequence[str]) -> Iterator[Wanted]:
+    """An exported file in its own precision: an `.onnx` on each of the backends, an `.engine` on the one that runs it.
 
-    return read_artefact(artefact).precision
+    Raises BackendError for what is neither.
+    """
+    artefact = artefact_of(path)
+    if artefact is None:
+        raise BackendError(f"{path}: expected an .onnx or an .engine")
+    for size in sizes:
+        for backend in ("tensorrt",) if path.suffix.lower() == ".engine" else backends:
+            yield Wanted(backend, artefact.precision, size, path)
 
 
 def _sizes(sources: Sources, asked: Asked) -> Sequence[Size]:

@@ -10,6 +10,7 @@ from darknet_compat.errors import BackendError
 from darknet_compat.inference.model import Sources
 from darknet_compat.parity.reference import Original
 from darknet_compat.runtime.base import Floats
+from darknet_compat.runtime.exported import EXPORTED
 
 Size = tuple[int, int]
 
@@ -51,6 +52,6 @@ class OriginalPeer:
 
 def original_peer(sources: Sources, size: Size, detects: bool, letterbox: bool, thresh: float) -> OriginalPeer:
     """Raises OriginalError where the original is not installed, BackendError for what it cannot read."""
-    if sources.cfg.suffix == ".onnx" or sources.weights is None:
-        raise BackendError("reads a .cfg and its .weights, not an .onnx")
+    if sources.weights is None or sources.cfg.suffix.lower() in EXPORTED:
+        raise BackendError(f"reads a .cfg and its .weights, not an {sources.cfg.suffix}")
     return OriginalPeer(sources.cfg, sources.weights, size, detects, letterbox, thresh, Original())

@@ -38,7 +38,7 @@ def save_plot(parity: LayerParity, path: str | Path) -> None:
     axes.set(yscale="log", xlabel="layer", ylabel="difference / layer's largest value")
     axes.set_title(f"{Path(parity.cfg).name}: original against torch, {'passed' if parity.passed else 'FAILED'}")
     axes.grid(True, which="major", alpha=0.3)
-    axes.legend(loc="lower right")
+    axes.legend(loc="best")
     picture = io.BytesIO()
     suffix = Path(path).suffix.lstrip(".").lower()
     try:
@@ -74,7 +74,8 @@ def stages_plot(stages: Sequence[StageParity]) -> bytes:
         axes.set(yscale="log", ylim=(_FLOOR, None), title=f"{stage.reference} → {stage.stage}, {stage.precision}")
         axes.grid(True, which="major", alpha=0.3)
     figure.supylabel("difference / largest value")
-    panels[0].legend(loc="lower right", ncols=2)
+    panels[0].legend(loc="best", ncols=2)
+    panels[-1].set_xlabel("value, in the order of the chain; one that is exactly the same stands at the bottom")
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=120)
     return picture.getvalue()

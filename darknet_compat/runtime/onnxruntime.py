@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -56,5 +57,6 @@ class OnnxRuntime(ExportedRuntime):
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
+    """What went wrong, without the place in ONNX Runtime's own sources."""
+    lines = re.sub(r"/\S*onnxruntime_src/\S+ [^()]*\([^()]*\) ?", " ", str(error).strip()).splitlines()
     return lines[0] if lines else type(error).__name__

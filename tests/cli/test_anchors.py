@@ -65,13 +65,17 @@ def test_bad_input_is_one_line(dc: Command, boxes: Path, tmp_path: Path) -> None
         (boxes, "--k", "30"): "20 different shapes of boxes are too few for 30 anchors",
         (boxes, "--compare", "tiny"): "tiny: it has no anchors",
         (boxes, "--compare", "absent"): "absent",
-        (boxes, "--out", tmp_path / "x.txt"): "x.txt: expected a name that ends in .png, .svg or .pdf",
+        (
+            boxes,
+            "--out",
+            tmp_path / "empty.csv" / "x.png",
+        ): "empty.csv: expected a folder for the results, found a file",
     }
     for arguments, reason in cases.items():
         done = dc("anchors", *arguments)
         assert (done.code, done.out) == (1, ""), arguments
         assert reason in done.err and done.err.count("\n") == 1
-    for usage in (("--k", "0"), ("--by", "luck"), ("--size", "x"), ("--resize", "crop")):
+    for usage in (("--k", "0"), ("--by", "luck"), ("--size", "x"), ("--resize", "crop"), ("--out", "x.txt")):
         assert dc("anchors", boxes, *usage).code == 2
 
 

@@ -80,8 +80,8 @@ def test_an_exported_file_runs_alone_or_beside_its_network(dc: Command, classifi
 @pytest.mark.parametrize(
     ("option", "value", "code", "says"),
     [
-        ("--backends", "torch,caffe", 1, "caffe"),
-        ("--precisions", "fp99", 1, "fp99"),
+        ("--backends", "torch,caffe", 2, "caffe"),
+        ("--precisions", "fp99", 2, "fp99"),
         ("--baseline", "nobody", 1, "nobody"),
         ("--image", "/nowhere.jpg", 1, "/nowhere.jpg"),
         ("--artefact", "/nowhere.onnx", 1, "/nowhere.onnx"),

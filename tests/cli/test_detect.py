@@ -213,7 +213,8 @@ def test_an_out_that_cannot_be_is_told_before_anything_is_loaded(dc: Command, de
     for out in (picture, picture / "below", "/proc/nowhere"):
         done = dc("detect", "absent.cfg", picture, "--out", out)
         assert (done.code, done.out) == (1, "")
-        assert done.err.startswith(f"darknet-compat: {out}: cannot be written into: ") and done.err.count("\n") == 1
+        what = "expected a folder for the results, found a file" if out == picture else "cannot be written into: "
+        assert done.err.startswith(f"darknet-compat: {out}: {what}") and done.err.count("\n") == 1
 
 
 def test_an_out_without_permission_is_told(dc: Command, tmp_path: Path) -> None:

@@ -75,10 +75,10 @@ def test_what_is_wrong_is_said_and_the_code_is_1(
         (["list.txt", "--sizes", "64", "--backends", "tensorflow"], 2, "expected some of auto, torch"),
         (["list.txt", "--thresh", "2"], 2, "expected a number from 0 to 1"),
         (["list.txt", "--map", "coco"], 1, "only for a network with a WordTree"),
-        (["list.txt", "--level", "1"], 1, "no nodes of a WordTree"),
+        (["list.txt", "--level", "1"], 1, "has no WordTree"),
         (["list.txt", "--results-from", "pictures"], 1, "comp4_det_test_cat.txt: cannot be read"),
         (["list.txt", "--results-from", "pictures", "--metric", "coco"], 1, "coco_results.json: cannot be read"),
-        (["list.txt", "--out", "list.txt"], 1, "cannot be made"),
+        (["list.txt", "--out", "list.txt"], 1, "expected a folder for the results, found a file"),
     ],
 )
 def test_wrong_input_is_one_line(

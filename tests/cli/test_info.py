@@ -108,6 +108,18 @@ def test_a_tree_and_the_files_a_cfg_leads_to(dc: Command) -> None:
     assert Path(document["files"]["data/9k.tree"]) == cfg_dir() / "data" / "9k.tree"
 
 
+def test_an_exported_file_says_what_it_is(dc: Command, detector: Toy, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    path = tmp_path / "toy.onnx"
+    assert dc("export", detector.cfg, "--out", path, "--thresh", "0.3", "--outputs", "detections").code == 0
+    done = dc("info", path)
+    assert done.code == 0 and done.err == ""
+    assert "32 x 32 x 3, planes of 0..1, any batch" in done.out and "detections" in done.out
+    assert "thresh 0.3, nms 0.45, in force inside" in done.out
+    told = json.loads(dc("info", path, "--json").out)
+    assert (told["thresh"], told["classes"], told["outputs"], told["tree_nodes"]) == (0.3, 2, "detections", None)
+
+
 def test_the_catalogue(dc: Command) -> None:
     done = dc("info")
     assert [line.split()[0] for line in done.out.splitlines() if line[0] != " "] == ["name", *MODELS]

@@ -135,3 +135,56 @@ def test_ctrl_c_is_one_line_and_code_130(detector: Toy, tmp_path: Path) -> None:
     code, output = on_a_terminal("detect", detector.cfg, first.parent, interrupt_at=b"0.png")
     assert code == 130
     assert b"darknet-compat: interrupted" in output and b"Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["parity", "cfg/tiny.cfg", "--out"],
+        ["parity", "cfg/tiny.cfg", "--stages", "--out"],
+        ["bench", "cfg/tiny.cfg", "--out"],
+        ["evaluate", "yolov2-digits", "digits", "--out"],
+        ["detect", "yolov2-digits", "README.md", "--out"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:3]),
+)
+@pytest.mark.reference
+def test_where_results_cannot_go_is_told_before_any_work(dc: Command, arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    done = dc(*arguments, tmp_path / "file")
+    assert done.code == 1 and "file: expected a folder for the results, found a file" in done.err, done
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_closed_streams_are_no_traceback() -> None:
+    for closed in (">&-", "2>&-", ">&- 2>&-"):
+        command = f"{sys.executable} -m darknet_compat info cfg/tiny.cfg {closed}"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=REPOSITORY)
+        assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+
+
+def test_what_is_printed_under_a_bar_takes_it_away(detector: Toy, tmp_path: Path) -> None:
+    """Else each result would leave the bar that was there standing in the output."""
+    for number in range(12):
+        paint(tmp_path / f"{number:02}.png")
+    code, output = on_a_terminal("detect", detector.cfg, tmp_path)
+    assert code == 0 and "━".encode() in output
+    lines = [line for line in screen(output.decode()) if line.strip()]
+    assert sum(".png: " in line for line in lines) == 12
+    assert not [line for line in lines if "━" in line], lines
+
+
+def screen(text: str) -> list[str]:
+    """What a terminal shows after all of `text`: carriage returns, lines up, lines erased."""
+    lines, row = [""], 0
+    for part in re.split(r"(\x1b\[[0-9;?]*[A-Za-z]|\r\n|\n|\r)", text):
+        if part in ("\n", "\r\n"):
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif part.startswith("\x1b[") and part.endswith("A"):
+            row = max(0, row - int(part[2:-1] or 1))
+        elif part == "\x1b[2K":
+            lines[row] = ""
+        elif part and not part.startswith("\x1b") and part != "\r":
+            lines[row] += part
+    return lines

@@ -126,7 +126,7 @@ def test_a_list_is_clean(name: str) -> None:
 def test_the_readme_lists_every_file() -> None:
     text = (DATA / "README.md").read_text("utf-8")
     assert import_data.table() in text
-    own = {"digits.tree", "digits.names", "digits.map", "digit-nodes.names"}
+    own = {"digits.tree", "digits.names", "digits.map", "digits-nodes.names"}
     assert all(f"`{name}`" in text for name in own)
     assert {path.name for path in DATA.iterdir()} == {"README.md", *own, *import_data.LISTS}
 
@@ -150,7 +150,7 @@ def test_ilsvrc_has_its_thousand_classes() -> None:
 
 def test_the_names_of_the_digits_nodes_are_the_trees() -> None:
     tree, names = read_tree(DATA / "digits.tree"), read_names(DATA / "digits.names")
-    assert read_names(DATA / "digit-nodes.names") == tree.names
+    assert read_names(DATA / "digits-nodes.names") == tree.names
     assert tuple(tree.names[node] for node in read_map(DATA / "digits.map", len(tree))) == names
 
 

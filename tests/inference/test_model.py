@@ -287,3 +287,19 @@ def test_without_a_gpu_nothing_is_fetched_for_one(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("darknet_compat.formats.catalog.fetch", fetched)
     with pytest.raises(BackendError, match="tensorrt needs an NVIDIA GPU"):
         dc.Detector("yolov2-voc", backend="tensorrt")
+
+
+def test_weights_that_give_no_numbers_are_told(toy: Files) -> None:
+    """nan passes no threshold, so that nothing would be found, in silence."""
+    content = toy.weights.read_bytes()
+    toy.weights.write_bytes(content[:16] + b"\xff" * (len(content) - 16))
+    with pytest.raises(WeightsError, match=r"gives no numbers \(nan\); are the weights this model's"):
+        dc.Detector(*toy)(noise(96, 64))
+
+
+def test_what_does_not_go_together_is_told(toy: Files, tmp_path: Path) -> None:
+    dc.export_onnx(dc.load_network(*toy), tmp_path / "m.onnx")
+    with pytest.raises(BackendError, match=r"m\.onnx: holds its own weights; leave out .*small\.weights"):
+        dc.Detector(tmp_path / "m.onnx", toy.weights)
+    with pytest.raises(MetadataError, match=r"level: .*small.* has no WordTree"):
+        dc.Detector(*toy, level=2)

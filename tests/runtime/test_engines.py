@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -189,6 +191,32 @@ def test_wrong_usage_is_told(arguments: tuple[str, ...], code: int, reason: str,
     assert found[0] == code and reason in found[2], found
     assert code == 2 or found[2].count("\n") == 1
     assert not (tmp_path / "m.engine").exists()
+
+
+def test_an_engine_is_a_model_like_others(cfg: Path, tmp_path: Path) -> None:
+    """As MODEL of info, bench and evaluate, and beside others in a bench."""
+    path = tmp_path / "small.engine"
+    cfg.with_suffix(".names").write_text("left\nright\n")
+    assert run(cfg, "--out", path, "--precision", "fp16")[0] == 0
+    assert read_record(path).artefact.names == ("left", "right")
+
+    def told(*arguments: object) -> dict[str, Any]:
+        done = CliRunner().invoke(app, [*map(str, arguments), "--json"], catch_exceptions=False)
+        assert done.exit_code == 0, done.stderr
+        return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+    assert told("info", path)["precision"] == "fp16"
+    alone = told("bench", path, "--runs", "1", "--warmup", "1")
+    assert [row["label"] for row in alone["rows"]] == ["tensorrt-fp16 small"] * 2
+    beside = told("bench", cfg, "--runs", "1", "--warmup", "1", "--backends", "torch", "--artefact", path, "--peers")
+    assert {"torch", "tensorrt-fp16 small"} <= {row["label"] for row in beside["rows"]}
+    cv2.imwrite(str(tmp_path / "p.png"), picture())
+    (tmp_path / "p.txt").write_text("0 0.5 0.5 0.4 0.4\n")
+    (tmp_path / "valid.list").write_text(f"{tmp_path}/p.png\n")
+    scored = told("evaluate", path, tmp_path / "valid.list")
+    assert scored == told("evaluate", path, tmp_path / "valid.list", "--backend", "tensorrt") | {
+        key: scored[key] for key in scored if "second" in key or "settings" in key or "model" in key
+    }
 
 
 def test_layers_and_memory_can_be_asked_for_in_python(cfg: Path, tmp_path: Path) -> None:

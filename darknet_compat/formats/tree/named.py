@@ -107,16 +107,18 @@ class NamedTree:
 def open_tree(source: str | Path = "9k", names: str | Path | None = None) -> NamedTree:
     """A `.tree` file, or the packaged one of that name, with its words.
 
-    The words are those of `names`, or of the `.names` beside the `.tree`, or for lack of one the nodes' own names.
-    Raises TreeError or MetadataError for files that cannot be read, or of different lengths.
+    The words are those of `names`, or of `NAME-nodes.names` or else `NAME.names` beside `NAME.tree`, or for lack of
+    both the nodes' own names. Raises TreeError or MetadataError for files that cannot be read, or of different lengths.
     """
     path = _packaged(source)
     tree = read_tree(path)
-    beside = path.with_suffix(".names")
-    words_file = Path(names) if names is not None else beside if beside.is_file() else None
+    beside = (path.with_name(f"{path.stem}-nodes.names"), path.with_suffix(".names"))
+    words_file = Path(names) if names is not None else next((file for file in beside if file.is_file()), None)
     words = tree.names if words_file is None else read_names(words_file)
     if len(words) != len(tree):
-        raise MetadataError(f"{words_file}: has {len(words)} names, but {path} has {len(tree)} nodes")
+        raise MetadataError(
+            f"{words_file}: has {len(words)} names, but {path} has {len(tree)} nodes; name the nodes' file with --names"
+        )
     return NamedTree(tree, words)
 
 
