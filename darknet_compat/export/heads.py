@@ -43,16 +43,15 @@ class Boxes(nn.Module):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        spec = network.spec
-        self.heads = nn.ModuleList(copy.deepcopy(network.layers[head.index]) for head in spec.heads)
-        self.strides = [(spec.net.width // head.input.w, spec.net.height // head.input.h) for head in spec.heads]
+        self.heads = nn.ModuleList(copy.deepcopy(network.layers[head.index]) for head in network.spec.heads)
 
-    def forward(self, *raws: Tensor) -> tuple[Tensor, ...]:
-        """[N, values, H, W] each → [N, D, 4], [N, D], [N, D, C]."""
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """[N, values, H, W] each, and the images for the size that [yolo] needs → [N, D, 4], [N, D], [N, D, C]."""
+        raws, images = inputs[: len(self.heads)], inputs[len(self.heads) :]
+        size = (images[0].shape[3], images[0].shape[2]) if images else (1, 1)
         parts = []
-        for head, (across, down), raw in zip(self.heads, self.strides, raws, strict=True):
+        for head, raw in zip(self.heads, raws, strict=True):
             assert isinstance(head, _DETECTS)
-            size = (1, 1) if isinstance(head, heads.Detection) else (raw.shape[3] * across, raw.shape[2] * down)
             parts.append(head.boxes(head(raw), size))
         return parts[0] if len(parts) == 1 else tuple(torch.cat(column, 1) for column in zip(*parts, strict=True))
 
@@ -88,7 +87,7 @@ class Probabilities(nn.Module):
 
 
 def decoder(network: Network, limit: int) -> tuple[nn.Module, list[int], tuple[str, ...]]:
-    """The module that makes a network's answers, the layers it reads, the names of what it gives.
+    """The module that makes a network's answers, the layers it reads (-1: the images), the names of what it gives.
 
     `limit`: how many candidates there are of a network with many classes.
     """
@@ -97,7 +96,8 @@ def decoder(network: Network, limit: int) -> tuple[nn.Module, list[int], tuple[s
         return Probabilities(network), [spec.heads[-1].sources[0]], ("classes",)
     if splits(spec):
         return Split(network, limit), [spec.layers[-2].sources[0]], CANDIDATES
-    return Boxes(network), [head.sources[0] for head in spec.heads], BOXES
+    images = [-1] if any(isinstance(head, s.Yolo) for head in spec.heads) else []  # no grid tells their size exactly
+    return Boxes(network), [head.sources[0] for head in spec.heads] + images, BOXES
 
 
 def detects(spec: NetworkSpec) -> bool:

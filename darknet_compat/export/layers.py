@@ -17,7 +17,7 @@ from torch import nn
 from darknet_compat.export.activations import ACTIVATIONS
 from darknet_compat.export.graph import Graph
 from darknet_compat.formats import spec as s
-from darknet_compat.formats.spec import LayerSpec
+from darknet_compat.formats.spec import LayerSpec, Shape
 from darknet_compat.network import layers
 
 Emit = Callable[[Graph, Any, Any, Sequence[str]], str]
@@ -34,9 +34,12 @@ def convolutional(graph: Graph, spec: s.Convolutional, module: layers.Convolutio
     fold = _Fold(module, 0)
     weights = graph.weight("weights", module.weights.shape, lambda: fold.weights(_effective(module)))
     biases = graph.weight("biases", module.biases.shape, fold.biases)
-    pads = [spec.padding] * 4
-    stride = [spec.stride] * 2
-    kernel = [spec.size] * 2
+    pads, stride, kernel = [spec.padding] * 4, [spec.stride] * 2, [spec.size] * 2
+    if spec.size == 1 and spec.padding and spec.stride > 1:
+        # Of such a one OpenVINO moves the stride to before the padding (2026.4 does so where another comes before it).
+        x = graph.add("Pad", x, graph.constant([0, 0, *pads[:2]] * 2), graph.constant(0.0))
+        x = _slice(graph, x, [0, 0], [_END, _END], [2, 3], stride)
+        pads, stride = [0] * 4, [1] * 2
     x = graph.add("Conv", x, weights, biases, kernel_shape=kernel, pads=pads, strides=stride, group=spec.groups)
     return ACTIVATIONS[spec.activation](graph, x)
 
@@ -161,24 +164,40 @@ def route(graph: Graph, spec: s.Route, module: layers.Route, inputs: Sequence[st
 
 
 def shortcut(graph: Graph, spec: s.Shortcut, module: layers.Shortcut, inputs: Sequence[str]) -> str:
-    """Add; where the shapes differ, on every stride-th cell and the channels that both have."""
+    """Add; where the shapes differ, at the cells, every stride-th or sample-th, and channels that both have."""
     x, other = inputs
-    channels = min(spec.output.c, spec.other.c)
-    if module.stride > 1:
-        other = _slice(graph, other, [0, 0], [_END, _END], [2, 3], [module.stride] * 2)
-    if spec.other.c > channels:
-        other = _slice(graph, other, [0], [channels], [1])
-    rest = ""
-    if spec.output.c > channels:
-        if spec.alpha == 1:  # then the channels that x has alone get nothing added
-            missing = spec.output.c - channels
-            other = graph.add("Pad", other, graph.constant([0, 0, 0, 0, 0, missing, 0, 0]), graph.constant(0.0))
-        else:
-            rest = _slice(graph, x, [channels], [spec.output.c], [1])
-            x = _slice(graph, x, [0], [channels], [1])
-    x = graph.add("Add", _times(graph, x, spec.alpha), _times(graph, other, spec.beta))
-    x = graph.add("Concat", x, rest, axis=1) if rest else x
-    return ACTIVATIONS[spec.activation](graph, x)
+    if spec.other[:3] == spec.output[:3]:
+        x = graph.add("Add", _times(graph, x, spec.alpha), _times(graph, other, spec.beta))
+        return ACTIVATIONS[spec.activation](graph, x)
+    channels, *sides = (min(pair) for pair in zip(spec.output[:3], spec.other[:3], strict=True))
+    added = _times(graph, _corner(graph, other, spec.other, channels, sides, module.stride), spec.beta)
+    if spec.alpha != 1:  # where nothing is added, x stays as it is
+        place = _corner(graph, x, spec.output, channels, sides, module.sample)
+        added = graph.add("Add", added, graph.add("Mul", place, graph.constant(spec.alpha - 1)))
+    if module.sample > 1:
+        added = _apart(graph, added, channels, module.sample)
+    missing = [spec.output.c - channels, *(a - b * module.sample for a, b in zip(spec.output[1:3], sides, strict=True))]
+    if any(missing):
+        added = graph.add("Pad", added, graph.constant([0, 0, 0, 0, 0, *missing]), graph.constant(0.0))
+    return ACTIVATIONS[spec.activation](graph, graph.add("Add", x, added))
+
+
+def _corner(graph: Graph, x: str, shape: Shape, channels: int, sides: Sequence[int], step: int) -> str:
+    """The first `channels`, and of every step-th row and column the first `sides`; cuts only what has to be cut."""
+    if [-(-side // step) for side in shape[1:3]] != list(sides):
+        x = _slice(graph, x, [0, 0], [(side - 1) * step + 1 for side in sides], [2, 3], [step] * 2)
+    elif step > 1:  # whatever the size
+        x = _slice(graph, x, [0, 0], [_END, _END], [2, 3], [step] * 2)
+    return _slice(graph, x, [0], [channels], [1]) if shape.c > channels else x
+
+
+def _apart(graph: Graph, x: str, channels: int, step: int) -> str:
+    """Zeros between the cells, step - 1 after each: [N, C, H, W] → [N, C, H·step, W·step]."""
+    size = _slice(graph, graph.add("Shape", x), [2], [4], [0])  # H, W
+    size = graph.add("Mul", size, graph.constant([step, step]))
+    x = graph.add("Unsqueeze", x, graph.constant([3, 5]))  # N, C, H, 1, W, 1
+    x = graph.add("Pad", x, graph.constant([0] * 9 + [step - 1, 0, step - 1]), graph.constant(0.0))
+    return graph.add("Reshape", x, graph.add("Concat", graph.constant([0, channels]), size, axis=0))
 
 
 def upsample(graph: Graph, spec: s.Upsample, module: nn.Module, inputs: Sequence[str]) -> str:

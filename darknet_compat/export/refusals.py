@@ -23,6 +23,10 @@ def refuse(spec: NetworkSpec, outputs: Outputs, input: Input) -> None:
     for layer in spec.layers:
         if why := _obstacle(layer, spec):
             raise ExportError(f"{spec.name}:{layer.line}: layer {layer.index} [{layer.type}] {why}")
+    if not spec.net.input.image:
+        raise ExportError(
+            f"{spec.name}: reads {spec.net.input} values; only networks that read pictures can be exported"
+        )
     if outputs != "heads" and not answers(spec):
         raise ExportError(f"{spec.name}: neither detects nor classifies pictures; export its outputs as heads")
     if outputs == "detections" and not heads.detects(spec):
@@ -52,10 +56,6 @@ def _obstacle(layer: LayerSpec, spec: NetworkSpec) -> str | None:
         return "is read by other layers, which cannot be exported" if read else None
     if type(layer) not in EMIT:
         return "is recurrent; only feed-forward networks can be exported"
-    if isinstance(layer, s.Shortcut):
-        stride = max(layer.other.w // layer.output.w, 1)
-        fits = all(-(-a // stride) == b for a, b in zip(layer.other[1:3], layer.output[1:3], strict=True))
-        return None if fits else f"adds {layer.other} to {layer.output}, which cannot be exported"
     return None
 
 
