@@ -53,10 +53,9 @@ def task(job: Job) -> str:
 def detect(job: Job, results_from: Path | None) -> None:
     """Score a detector, or result files."""
     from darknet_compat.evaluation.metrics import METRICS, usual_metric
-    from darknet_compat.evaluation.subject import entries_for
 
     detector = _detector(job, job.subject)
-    entries = entries_for(detector, job.subject, job.data, job.split)
+    entries = _entries(job, detector)
     name = usual_metric(job.data, entries) if job.metric == "auto" else job.metric
     metric = METRICS[name]
     if results_from is not None:
@@ -94,7 +93,6 @@ def compare(job: Job, model: str, weights: Path | None, backend: str, precision:
     first."""
     from darknet_compat.evaluation import against
     from darknet_compat.evaluation.metrics import METRICS, usual_metric
-    from darknet_compat.evaluation.subject import entries_for
 
     subject = replace(
         job.subject, model=model, weights=weights, backend=backend, precision=cast("Precision", precision)
@@ -102,7 +100,7 @@ def compare(job: Job, model: str, weights: Path | None, backend: str, precision:
     first, second = _detector(job, job.subject), _detector(job, subject)
     if first.names != second.names:
         raise DatasetError(f"{subject.label}: has other classes than {job.subject.label}; name them with --names")
-    entries = entries_for(first, job.subject, job.data, job.split)
+    entries = _entries(job, first)
     name = usual_metric(job.data, entries) if job.metric == "auto" else job.metric
     if name not in METRICS:
         raise typer.BadParameter(f"--against compares {', '.join(METRICS)}, not {name}", param_hint="--metric")
@@ -147,9 +145,8 @@ def sizes(job: Job, wanted: Sequence[tuple[int, int]], backends: Sequence[str]) 
     """Score and time a model at several sizes and on several backends."""
     from darknet_compat.evaluation import sizes as tradeoff
     from darknet_compat.evaluation.metrics import METRICS, usual_metric
-    from darknet_compat.evaluation.subject import entries_for
 
-    entries = entries_for(_detector(job, job.subject), job.subject, job.data, job.split)
+    entries = _entries(job, _detector(job, job.subject))
     name = usual_metric(job.data, entries) if job.metric == "auto" else job.metric
     if name not in METRICS:
         raise typer.BadParameter(f"--sizes compares {', '.join(METRICS)}, not {name}", param_hint="--metric")
@@ -187,11 +184,10 @@ def sizes(job: Job, wanted: Sequence[tuple[int, int]], backends: Sequence[str]) 
 def recall(job: Job) -> None:
     """How many objects a detector's boxes reach, as `detector recall`."""
     from darknet_compat.evaluation.recall import Recall, recalls
-    from darknet_compat.evaluation.subject import entries_for
     from darknet_compat.inference.batch import Failure
 
     detector = _detector(job, job.subject)
-    entries = entries_for(detector, job.subject, job.data, job.split)
+    entries = _entries(job, detector)
     total, failed = Recall(), []
     missing = {problem.entry for problem in entries.problems if problem.kind == "missing"}
     with terminal.Counter("pictures", quiet=job.json) as progress:
@@ -314,6 +310,14 @@ def _write_scores(job: Job, document: dict[str, Any]) -> list[str]:
     with atomic_write(path, DatasetError) as file:
         file.write(json.dumps(document, indent=1).encode())
     return [str(path)]
+
+
+def _entries(job: Job, detector: Detector) -> Entries:
+    """What is to be scored, as the detector numbers it; reading it may take a while."""
+    from darknet_compat.evaluation.subject import entries_for
+
+    with terminal.Counter("reading labels", quiet=job.json) as progress:
+        return entries_for(detector, job.subject, job.data, job.split, progress)
 
 
 def _finish(

@@ -11,7 +11,7 @@ The rules, so that a damaged data set never scores better than a whole one:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -124,12 +124,17 @@ class Entries:
         return replace(self, names=tuple(names), rows=tuple(rows))
 
 
-def read_entries(dataset: Dataset) -> Entries:
-    """Every picture of a data set with its labels. Raises DatasetError where nothing is left to score."""
+def read_entries(dataset: Dataset, progress: Callable[[int, int], object] | None = None) -> Entries:
+    """Every picture of a data set with its labels; `progress` is called with (pictures done, all).
+
+    Raises DatasetError where nothing is left to score.
+    """
     rows: list[Entry] = []
     problems: list[Problem] = []
     seen: dict[str, int] = {}
     for index in range(len(dataset)):
+        if progress is not None:
+            progress(index, len(dataset))
         try:
             sample = dataset[index]
             size = dataset.size(index)

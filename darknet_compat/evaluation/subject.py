@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -71,11 +72,17 @@ class Subject:
         return {name: getattr(self, name) for name in names}
 
 
-def entries_for(detector: Detector, subject: Subject, source: str | Path, split: str | None = None) -> Entries:
+def entries_for(
+    detector: Detector,
+    subject: Subject,
+    source: str | Path,
+    split: str | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Entries:
     """The pictures in `source` with their classes numbered as the detector's; with a WordTree and a `level`, lifted to
-    that. DET's annotations call its classes by WordNet's ids."""
+    that. DET's annotations call its classes by WordNet's ids. `progress`: see `read_entries`."""
     named = imagenet.labels() if subject.map == "imagenet-det" else detector.names
-    entries = read_entries(open_for(source, named, split, "detection"))
+    entries = read_entries(open_for(source, named, split, "detection"), progress)
     if subject.map == "imagenet-det":
         return replace(entries, names=detector.names)
     entries = matched_classes(entries, detector.names)

@@ -97,7 +97,7 @@ class Classification:
         scores = self.probabilities
         if self.candidates is not None:
             scores = np.where(self.candidates, scores, -1.0).astype(np.float32)
-        best = np.argsort(-scores, kind="stable")[:k]
+        best = np.argsort(-scores, kind="stable")[: max(k, 0)]
         return [Guess(self.class_names[i], float(self.probabilities[i]), int(i)) for i in best if scores[i] >= 0]
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:

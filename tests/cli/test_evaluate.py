@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.support import CLASSIFIER, Command, Toy, paint, write_toy
+from tests.cli.support import CLASSIFIER, Command, Toy, on_a_terminal, paint, write_toy
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -216,3 +216,12 @@ def test_cocos_files_score_as_pycocotools_scores_them(dc: Command, detector: Toy
     evaluator.accumulate()
     evaluator.summarize()
     assert list(document_of(done)["figures"].values()) == evaluator.stats.tolist()
+
+
+def test_reading_many_labels_shows_how_far_it_is(detector: Toy, tmp_path: Path) -> None:
+    for number in range(40):
+        paint(tmp_path / f"{number}.png")
+        (tmp_path / f"{number}.txt").write_text("0 0.5 0.5 0.4 0.4\n")
+    (tmp_path / "list.txt").write_text("".join(f"{tmp_path}/{number}.png\n" for number in range(40)))
+    code, output = on_a_terminal("evaluate", detector.cfg, tmp_path / "list.txt")
+    assert code == 0 and b"reading labels" in output
