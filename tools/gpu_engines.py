@@ -27,7 +27,8 @@ from darknet_compat.inference.results import Detections
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
 from darknet_compat.parity.compare import TOLERANCES, compare
-from darknet_compat.parity.seeded import seed_weights, seeded_image
+from darknet_compat.parity.picture import seeded_image
+from darknet_compat.parity.seeded import seed_weights
 from darknet_compat.runtime.cuda import Graph
 from darknet_compat.runtime.lane import Lane
 from darknet_compat.runtime.onnxruntime import OnnxRuntime

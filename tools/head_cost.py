@@ -33,8 +33,9 @@ from darknet_compat.formats.lower import lower
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.inference.select import Criteria, select
 from darknet_compat.network.network import Network
+from darknet_compat.parity.picture import seeded_image
 from darknet_compat.parity.reference import Original, find_original
-from darknet_compat.parity.seeded import seed_weights, seeded_image
+from darknet_compat.parity.seeded import seed_weights
 from darknet_compat.runtime import torch as torch_runtime
 from darknet_compat.runtime.base import Runtime
 from darknet_compat.runtime.torch import TorchRuntime

@@ -143,7 +143,8 @@ def bench(
             stack.enter_context(closing(contender))
         plan = Plan(batches, files, runs or 20, warmup, stream)  # type: ignore[arg-type]
         rows, document = _measure(ready, plan, baseline, json)
-    given = "seeded" if seeded else str(sources.weights or sources.cfg)
+    exported = sources.cfg.suffix.lower() in EXPORTED
+    given = "seeded" if seeded else str(sources.cfg if exported else sources.weights)
     document = {"model": str(sources.cfg), "weights": given, **document}
     written = _write(document, rows, sources.cfg.stem, out) if out else []
     if json:
@@ -169,7 +170,7 @@ def _pictures(images: Sequence[Path] | None, folder: Path) -> list[Path]:
     import cv2
     import numpy as np
 
-    from darknet_compat.parity.seeded import seeded_image
+    from darknet_compat.parity.picture import seeded_image
     from darknet_compat.vision.image import decode
 
     for file in images or ():

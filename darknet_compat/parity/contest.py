@@ -1,4 +1,7 @@
-"""Who takes part in a bench: our runtimes as asked for, and the peers, all with one model and one threshold."""
+"""Who takes part in a bench: our runtimes as asked for, and the peers, all with one model and one threshold.
+
+torch is imported for what has to be seeded or exported only: an exported file is measured without it.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,7 @@ from darknet_compat.evaluation.contenders import (
 from darknet_compat.evaluation.opencv_dnn import READERS
 from darknet_compat.inference.backends import BACKENDS
 from darknet_compat.inference.model import Sources, expect_one_of
-from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.parity.peer import original_peer
-from darknet_compat.parity.seeded import seed_weights
 from darknet_compat.runtime.exported import artefact_of
 
 RUNTIMES = tuple(backend for backend in BACKENDS if backend != "auto")
@@ -92,6 +93,9 @@ def contest(sources: Sources, asked: Asked, file: Path, folder: Path, *, seeded:
 
 def seeded_weights(cfg: Path, folder: Path) -> Path:
     """Seeded weights for a network that has none here."""
+    from darknet_compat.network.load import load_network, save_weights
+    from darknet_compat.parity.seeded import seed_weights
+
     network = load_network(cfg)
     seed_weights(network)
     save_weights(network, folder / "seeded.weights")

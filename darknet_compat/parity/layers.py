@@ -18,8 +18,9 @@ from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
 from darknet_compat.parity import definition
 from darknet_compat.parity.compare import TOLERANCES, Difference, compare, verdict
+from darknet_compat.parity.picture import seeded_image
 from darknet_compat.parity.reference import LayerOutput, Original
-from darknet_compat.parity.seeded import seed_weights, seeded_image
+from darknet_compat.parity.seeded import seed_weights
 
 Floats = NDArray[np.float32]
 

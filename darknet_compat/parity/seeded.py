@@ -13,6 +13,7 @@ from torch import Tensor
 from darknet_compat.formats.spec import Shortcut
 from darknet_compat.network.layers import Biased
 from darknet_compat.network.network import Network
+from darknet_compat.parity.picture import seeded_image
 
 _RECURRENT_GAIN = 0.3
 """Below 1, so that a recurrent state forgets, and rounding does not grow from step to step."""
@@ -46,15 +47,6 @@ def seed_weights(network: Network, seed: int = 0) -> None:
     if network.spec.net.input.image:
         with _measuring(network):
             network(torch.from_numpy(seeded_image(network.spec.net.input[:3], seed)[None]))
-
-
-def seeded_image(shape: tuple[int, int, int], seed: int) -> np.ndarray:
-    """A picture of random blocks and grain, float32 [C, H, W], 0..1: as uneven as a photograph."""
-    random = np.random.default_rng(seed)
-    channels, height, width = shape
-    blocks = random.random((channels, -(-height // 16), -(-width // 16)), np.float32)
-    blocks = blocks.repeat(16, 1).repeat(16, 2)[:, :height, :width]
-    return np.asarray(0.8 * blocks + 0.2 * random.random(shape, np.float32), np.float32)
 
 
 def fan_in(shape: tuple[int, ...]) -> int:

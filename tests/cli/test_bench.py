@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.support import Command, Toy, paint
+from tests.cli.support import REPOSITORY, Command, Toy, paint
 
 MEASURES = {"network", "picture"}
 
@@ -75,6 +77,19 @@ def test_an_exported_file_runs_alone_or_beside_its_network(dc: Command, classifi
     assert {row["label"] for row in alone["rows"]} == {"onnxruntime", "openvino"}
     beside = dc("bench", classifier.cfg, "--artefact", file, "--backends", "openvino", "--runs", "1", "--json")
     assert {row["label"] for row in json.loads(beside.out)["rows"]} == {"openvino", "openvino m"}
+
+
+def test_an_exported_file_is_measured_without_torch(dc: Command, detector: Toy) -> None:
+    path = detector.weights.with_suffix(".onnx")  # beside weights, of which it takes none
+    assert dc("export", detector.cfg, "--out", path).code == 0
+    hidden = "import sys; sys.modules['torch'] = None\nfrom darknet_compat.cli.main import main\n"
+    arguments = ["bench", str(path), "--runs", "1", "--warmup", "1", "--json"]
+    command = [sys.executable, "-c", f"{hidden}sys.argv[1:] = {arguments!r}\nmain()"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["weights"] == str(path)
+    assert {row["label"] for row in document["rows"]} == {"onnxruntime", "openvino"}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from darknet_compat.formats.lower import load_spec, lower
 from darknet_compat.network.layers import Build
 from darknet_compat.network.network import Network
 from darknet_compat.parity.compare import TOLERANCES, compare
-from darknet_compat.parity.seeded import seed_weights, seeded_image
+from darknet_compat.parity.picture import seeded_image
+from darknet_compat.parity.seeded import seed_weights
 from darknet_compat.runtime.onnxruntime import OnnxRuntime
 from darknet_compat.runtime.openvino import OpenVinoRuntime
 from darknet_compat.runtime.torch import TorchRuntime

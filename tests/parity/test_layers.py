@@ -12,8 +12,8 @@ import torch
 from darknet_compat.network.load import load_network
 from darknet_compat.parity.compare import TOLERANCES, compare, verdict
 from darknet_compat.parity.layers import layer_parity
+from darknet_compat.parity.picture import seeded_image
 from darknet_compat.parity.reference import Original
-from darknet_compat.parity.seeded import seeded_image
 
 CFG = Path("/usr/share/darknet/cfg")
 PHOTO = Path("/usr/share/darknet/data/dog.jpg")

@@ -1,0 +1,14 @@
+"""A picture for where there is none, the same for everybody."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def seeded_image(shape: tuple[int, int, int], seed: int) -> np.ndarray:
+    """A picture of random blocks and grain, float32 [C, H, W], 0..1: as uneven as a photograph."""
+    random = np.random.default_rng(seed)
+    channels, height, width = shape
+    blocks = random.random((channels, -(-height // 16), -(-width // 16)), np.float32)
+    blocks = blocks.repeat(16, 1).repeat(16, 2)[:, :height, :width]
+    return np.asarray(0.8 * blocks + 0.2 * random.random(shape, np.float32), np.float32)
