@@ -54,6 +54,13 @@ def stages_plot(stages: Sequence[StageParity]) -> bytes:
 
     Raises BackendError without matplotlib.
     """
+    picture = io.BytesIO()
+    stages_figure(stages).savefig(picture, format="png", dpi=120)
+    return picture.getvalue()
+
+
+def stages_figure(stages: Sequence[StageParity]) -> Any:
+    """The same, not drawn yet: a panel for each stage, all with one axis of differences."""
     figure = _figure(9, 2.4 * len(stages) + 0.6)
     panels = figure.subplots(len(stages), 1, squeeze=False, sharey=True)[:, 0]
     for axes, stage in zip(panels, stages, strict=True):
@@ -71,14 +78,14 @@ def stages_plot(stages: Sequence[StageParity]) -> bytes:
         axes.set_xticklabels(
             [stage.rows[int(number)].name for number in axes.get_xticks()] if few else axes.get_xticks()
         )
-        axes.set(yscale="log", ylim=(_FLOOR, None), title=f"{stage.reference} → {stage.stage}, {stage.precision}")
+        axes.set(yscale="log", title=f"{stage.reference} → {stage.stage}, {stage.precision}")
         axes.grid(True, which="major", alpha=0.3)
+    largest = max((_shown(max(row.relative, row.tolerance)) for stage in stages for row in stage.rows), default=1.0)
+    panels[0].set_ylim(_FLOOR, 10 * largest)  # of all: a panel's own would be the others', which share it
     figure.supylabel("difference / largest value")
     panels[0].legend(loc="best", ncols=2)
     panels[-1].set_xlabel("value, in the order of the chain; one that is exactly the same stands at the bottom")
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=120)
-    return picture.getvalue()
+    return figure
 
 
 def _figure(width: float, height: float) -> Any:
