@@ -96,11 +96,17 @@ def worked_off(
 ) -> Iterator[_Result]:
     """What `work` makes of groups of `batch` sources, by so many threads at once; in order, the last group smaller.
 
-    At most one group more than there are threads is taken ahead of the one that is being used. Raises BackendError for
-    a batch of none.
+    At most one group more than there are threads is taken ahead of the one that is being used. A single group is worked
+    on here: every new thread that enters a runtime leaves a kilobyte behind. Raises BackendError for a batch of none.
     """
     _expect_some(batch)
     remaining = iter(sources)
+    first, second = (list(itertools.islice(remaining, batch)) for _ in range(2))
+    if not second:
+        if first:
+            yield work(first)
+        return
+    remaining = itertools.chain(first, second, remaining)
     with ThreadPoolExecutor(workers) as pool:
         ahead: deque[Future[_Result]] = deque()
         try:

@@ -199,3 +199,12 @@ def test_an_error_of_the_work_arrives_and_leaves_no_threads() -> None:
     assert threads() == before
     with pytest.raises(BackendError, match="batch: expected 1 or more"):
         list(worked_off([1], total, 0, 1))
+
+
+def test_a_single_group_is_worked_on_where_it_was_asked_for() -> None:
+    """Each thread that enters a runtime leaves memory behind, so that a call for one picture makes none."""
+    here = threading.get_ident()
+    assert list(worked_off([1, 2], lambda group: (group, threading.get_ident()), 2, 4)) == [([1, 2], here)]
+    assert list(worked_off([], lambda group: group, 2, 4)) == []
+    there = list(worked_off([1, 2, 3], lambda group: (group, threading.get_ident()), 2, 4))
+    assert [group for group, _ in there] == [[1, 2], [3]] and here not in [thread for _, thread in there]
