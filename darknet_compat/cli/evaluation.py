@@ -71,7 +71,6 @@ def detect(job: Job, results_from: Path | None) -> None:
     if job.out:
         from darknet_compat.evaluation.report import write_report
 
-        terminal.results_folder(job.out)
         written = metric.write(job.out, results.found, entries, results.sizes)
         written.append(write_report(job.out / "report.html", job.subject.label, results, score, detector))
     _finish(job, entries, score, results.problems, len(results.found), written)
@@ -110,7 +109,6 @@ def compare(job: Job, model: str, weights: Path | None, backend: str, precision:
         terminal.say(str(problem))
     written = []
     if job.out:
-        terminal.results_folder(job.out)
         written.append(against.write_comparison(job.out / "against.html", found))
     if job.json:
         about = {"data": entries.title, "metric": name, "pictures": len(entries)}
@@ -162,7 +160,6 @@ def sizes(job: Job, wanted: Sequence[tuple[int, int]], backends: Sequence[str]) 
         points = tradeoff.measure(job.subject, variants, entries, name, job.batch, progress)
     written = []
     if job.out:
-        terminal.results_folder(job.out)
         written = tradeoff.write(job.out, job.subject, entries, name, points)
     document = tradeoff.document(job.subject, entries, name, points)
     if job.json:
@@ -305,7 +302,6 @@ def _write_scores(job: Job, document: dict[str, Any]) -> list[str]:
 
     from darknet_compat.formats.atomic import atomic_write
 
-    terminal.results_folder(job.out)
     path = job.out / "scores.json"
     with atomic_write(path, DatasetError) as file:
         file.write(json.dumps(document, indent=1).encode())

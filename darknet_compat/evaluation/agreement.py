@@ -87,11 +87,12 @@ def agreement(before: Sequence[Detections], after: Sequence[Detections]) -> Accu
 
 def same_best(before: Sequence[Classification], after: Sequence[Classification]) -> Accuracy:
     """Of how many pictures, in percent, the most probable class is the same, among those of which `before` is sure."""
-    sure = [one.top(1)[0].probability - sum(second.probability for second in one.top(2)[1:]) > LEAD for one in before]
-    same = [one.top(1)[0].class_id == other.top(1)[0].class_id for one, other in zip(before, after, strict=True)]
-    count = sum(sure)
-    agreeing = sum(a and b for a, b in zip(sure, same, strict=True))
-    return Accuracy("agreement", 100.0, 100 * agreeing / count if count else 0.0, len(before), count)
+    same = []
+    for expected, found in zip(before, after, strict=True):
+        best, *others = expected.top(2)
+        if best.probability - sum(second.probability for second in others) > LEAD:
+            same.append(found.top(1)[0].class_id == best.class_id)
+    return Accuracy("agreement", 100.0, 100 * sum(same) / len(same) if same else 0.0, len(before), len(same))
 
 
 def detections(path: Path, pictures: Sequence[Source]) -> list[Detections]:

@@ -74,7 +74,6 @@ def open_runtime(
         raise CatalogError(f"{model}: no weights are named, and there is no {beside} beside it")
     if choice.backend == "torch":
         return _run_torch(model, weights, precision, size, resize, use), choice
-    expect_usable(choice.backend)
     # Where the layers are rounded anyway, so may pixels be, and travel to the GPU as bytes.
     pixels: Input = "uint8" if choice.backend == "tensorrt" and precision != "fp32" else "float"
     try:
@@ -202,7 +201,6 @@ def _run_torch(cfg: Path, weights: Path, precision: Precision, size: Size, resiz
 def _run_exported(
     model: Path, backend: str, precision: Precision, size: Size, resize: Resize | None, use: Use
 ) -> Runtime:
-    expect_usable(backend)
     return _resized(_RUNTIMES[backend](model, precision, size, use), resize)
 
 
