@@ -114,7 +114,7 @@ def bench(
     from darknet_compat.evaluation.contenders import PRECISIONS
     from darknet_compat.inference.model import locate
     from darknet_compat.parity.contest import RUNTIMES, Asked, contest, seeded_weights
-    from darknet_compat.runtime.exported import EXPORTED
+    from darknet_compat.runtime.exported import is_exported
 
     if load and out is not None:
         raise typer.BadParameter("--load prints its rows, and writes none into --out")
@@ -123,7 +123,8 @@ def bench(
     if out is not None:
         terminal.results_folder(out)
     sources = locate(model, weights, download=False)
-    seeded = sources.weights is None and sources.cfg.suffix.lower() not in EXPORTED
+    exported = is_exported(sources.cfg)
+    seeded = sources.weights is None and not exported
     wanted: Any = sizes or ()
     with tempfile.TemporaryDirectory(prefix="darknet-compat-") as folder, ExitStack() as stack:
         place = Path(folder)
@@ -143,7 +144,6 @@ def bench(
             stack.enter_context(closing(contender))
         plan = Plan(batches, files, runs or 20, warmup, stream)  # type: ignore[arg-type]
         rows, document = _measure(ready, plan, baseline, json)
-    exported = sources.cfg.suffix.lower() in EXPORTED
     given = "seeded" if seeded else str(sources.cfg if exported else sources.weights)
     document = {"model": str(sources.cfg), "weights": given, **document}
     written = _write(document, rows, sources.cfg.stem, out) if out else []

@@ -85,12 +85,12 @@ def parity(
     from darknet_compat.inference.model import locate
     from darknet_compat.parity.layers import layer_parity
     from darknet_compat.parity.reference import require_original
-    from darknet_compat.runtime.exported import EXPORTED
+    from darknet_compat.runtime.exported import is_exported
 
     if not stages and (layers or thresh is not None or precision is not Precision.fp32 or len(image or ()) > 1):
         raise typer.BadParameter("--layers, --thresh, --precision and several pictures go with --stages")
     sources = locate(model, weights, download=False)
-    if sources.cfg.suffix.lower() in EXPORTED:
+    if is_exported(sources.cfg):
         raise typer.BadParameter(
             f"{model} is what comes out at the chain's end; name the .cfg that it was made from, which --stages exports"
         )

@@ -18,7 +18,7 @@ from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.model import Sources
 from darknet_compat.runtime.base import Floats, Mode, Precision
-from darknet_compat.runtime.exported import artefact_of
+from darknet_compat.runtime.exported import artefact_of, is_exported
 
 Size = tuple[int, int]
 
@@ -142,6 +142,13 @@ NEEDS_ARTEFACT = {
 """Precisions that no runtime turns a network into by itself."""
 
 PRECISIONS = tuple(dict.fromkeys((*get_args(Precision), *NEEDS_ARTEFACT)))
+
+
+def darknet_files(sources: Sources) -> tuple[Path, Path]:
+    """The `.cfg` and `.weights` for a peer that reads only these. Raises BackendError for an exported file."""
+    if sources.weights is None or is_exported(sources.cfg):
+        raise BackendError(f"reads a .cfg and its .weights, not an {sources.cfg.suffix}")
+    return sources.cfg, sources.weights
 
 
 class Exports:

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_compat.errors import BackendError
-from darknet_compat.evaluation.contenders import Exports, Size
+from darknet_compat.evaluation.contenders import Exports, Size, darknet_files
 from darknet_compat.runtime.base import Floats
-from darknet_compat.runtime.exported import EXPORTED
 from darknet_compat.vision.opencv import opencv
 
 Array = NDArray[np.float32]
@@ -75,12 +74,11 @@ class OpenCv:
 
 def darknet_reader(exports: Exports, size: Size, detects: bool, thresh: float) -> OpenCv:
     """The `.cfg` and `.weights` themselves. Raises BackendError where OpenCV does not take them."""
-    cv2, sources = opencv(), exports.sources
+    cv2 = opencv()
     if not hasattr(cv2.dnn, "readNetFromDarknet"):
         raise BackendError(f"OpenCV {cv2.__version__} reads no Darknet files, 4.x does")
-    if sources.weights is None or sources.cfg.suffix.lower() in EXPORTED:
-        raise BackendError(f"reads a .cfg and its .weights, not an {sources.cfg.suffix}")
-    arguments = (str(sources.cfg), str(sources.weights))
+    cfg, weights = darknet_files(exports.sources)
+    arguments = (str(cfg), str(weights))
     return _opened("opencv", cv2.dnn.readNetFromDarknet, arguments, size, detects, thresh)
 
 

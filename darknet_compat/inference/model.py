@@ -19,7 +19,7 @@ from darknet_compat.formats.textfile import shown
 from darknet_compat.inference.backends import BACKENDS, Choice, Use, expect_usable, open_runtime
 from darknet_compat.inference.hierarchy import HierarchyRule
 from darknet_compat.runtime.base import Mode, Precision, Resize, Runtime, Task
-from darknet_compat.runtime.exported import EXPORTED
+from darknet_compat.runtime.exported import is_exported
 
 MOST_THREADS = 1024
 
@@ -95,7 +95,7 @@ def load_model(
         expect_one_of("resize", resize, get_args(Resize))
     if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MOST_THREADS):
         raise BackendError(f"threads: expected 1 to {MOST_THREADS}, found {threads}")
-    if weights is not None and Path(model).suffix.lower() in EXPORTED:
+    if weights is not None and is_exported(Path(model)):
         raise BackendError(f"{model}: holds its own weights; leave out {weights}")
     expect_usable(backend)  # before anything is fetched for it
     sources = locate(model, weights, progress=progress)

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from darknet_compat.errors import BackendError
+from darknet_compat.evaluation.contenders import darknet_files
 from darknet_compat.inference.model import Sources
 from darknet_compat.parity.reference import Original
 from darknet_compat.runtime.base import Floats
-from darknet_compat.runtime.exported import EXPORTED
 
 Size = tuple[int, int]
 
@@ -52,6 +51,5 @@ class OriginalPeer:
 
 def original_peer(sources: Sources, size: Size, detects: bool, letterbox: bool, thresh: float) -> OriginalPeer:
     """Raises OriginalError where the original is not installed, BackendError for what it cannot read."""
-    if sources.weights is None or sources.cfg.suffix.lower() in EXPORTED:
-        raise BackendError(f"reads a .cfg and its .weights, not an {sources.cfg.suffix}")
-    return OriginalPeer(sources.cfg, sources.weights, size, detects, letterbox, thresh, Original())
+    cfg, weights = darknet_files(sources)
+    return OriginalPeer(cfg, weights, size, detects, letterbox, thresh, Original())

@@ -34,16 +34,16 @@ def read_artefact(path: str | Path) -> Artefact:
     return from_properties(read_top(path).properties, str(path))
 
 
-EXPORTED = (".onnx", ".engine")
-"""How exported files' names end."""
+def is_exported(path: Path) -> bool:
+    """Whether this is an exported file, by its name."""
+    return path.suffix.lower() in (".onnx", ".engine")
 
 
 def artefact_of(path: Path) -> Artefact | None:
     """What an exported file says of itself; None for anything else. Raises BackendError for one that is not ours."""
-    suffix = path.suffix.lower()
-    if suffix not in EXPORTED:
+    if not is_exported(path):
         return None
-    return read_record(path).artefact if suffix == ".engine" else read_artefact(path)
+    return read_record(path).artefact if path.suffix.lower() == ".engine" else read_artefact(path)
 
 
 def computed_in(artefact: Artefact, where: str, precision: Precision) -> Precision:
