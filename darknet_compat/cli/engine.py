@@ -42,13 +42,15 @@ def parse_sizes(text: str | tuple[Size, ...]) -> tuple[Size, ...]:
 
 def parse_batches(text: str | tuple[int, ...]) -> tuple[int, ...]:
     """`1,8,64`. Raises BadParameter."""
+    from darknet_compat.formats.artefact import MOST_BATCH
+
     if isinstance(text, tuple):
         return text
     if not re.fullmatch(r"\d{1,4}(,\d{1,4})*", text.strip()):
         raise typer.BadParameter(f"expected numbers of pictures such as 1,8, found '{text}'")
     batches = tuple(int(part) for part in text.split(","))
-    if not all(1 <= batch <= 1024 for batch in batches):
-        raise typer.BadParameter(f"expected numbers of pictures from 1 to 1024, found '{text}'")
+    if not all(1 <= batch <= MOST_BATCH for batch in batches):
+        raise typer.BadParameter(f"expected numbers of pictures from 1 to {MOST_BATCH}, found '{text}'")
     return batches
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from darknet_compat.errors import ExportError
-from darknet_compat.formats.artefact import Artefact
+from darknet_compat.formats.artefact import MOST_BATCH, Artefact
 from darknet_compat.formats.enginefile import Profile
 
 Size = tuple[int, int]
@@ -35,8 +35,8 @@ def plan_profiles(
             )
         batches = (1,)
     wanted = sorted(set(batches))
-    if not wanted or not 1 <= wanted[0] <= wanted[-1] <= 1024:
-        raise ExportError(f"{artefact.name}: expected batches of 1 to 1024 pictures, found {_listed(batches)}")
+    if not wanted or not 1 <= wanted[0] <= wanted[-1] <= MOST_BATCH:
+        raise ExportError(f"{artefact.name}: expected batches of 1 to {MOST_BATCH} pictures, found {_listed(batches)}")
     if artefact.batch is not None:
         if wanted != [artefact.batch] and tuple(batches) != DEFAULT_BATCHES:
             raise ExportError(f"{artefact.name}: takes {artefact.batch} pictures at once only; export it for any batch")

@@ -23,6 +23,7 @@ FORMAT = 1
 PREFIX = "darknet_compat."
 
 MOST_BATCH = 1024
+"""How many pictures at once at most."""
 
 Outputs = Literal["heads", "boxes", "detections"]
 Input = Literal["float", "uint8"]
