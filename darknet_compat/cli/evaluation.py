@@ -15,10 +15,11 @@ from darknet_compat.cli.pictures import announce
 from darknet_compat.errors import DatasetError
 
 if TYPE_CHECKING:
+    from darknet_compat.datasets.base import Progress
     from darknet_compat.evaluation.against import Comparison
     from darknet_compat.evaluation.entries import Entries, Problem
     from darknet_compat.evaluation.metrics import Score
-    from darknet_compat.evaluation.run import Progress, Results
+    from darknet_compat.evaluation.run import Results
     from darknet_compat.evaluation.subject import Subject
     from darknet_compat.inference.detector import Detector
     from darknet_compat.runtime.base import Precision

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_compat.errors import DatasetError
+
+Progress = Callable[[int, int], None]
+"""Called with (pictures done, all) while many are looked at."""
 
 
 @dataclass(frozen=True, eq=False)

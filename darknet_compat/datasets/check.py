@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +12,13 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from darknet_compat.datasets.base import Dataset, Labels, Sample
+from darknet_compat.datasets.base import Dataset, Labels, Progress, Sample
 from darknet_compat.errors import DatasetError, ImageError
 from darknet_compat.vision.image import decode
 
 Kind = Literal[
     "bad labels", "missing", "unreadable", "empty", "no area", "too small", "outside", "twice", "repeated", "other size"
 ]
-Progress = Callable[[int, int], None]
-
 KINDS: dict[Kind, str] = {
     "bad labels": "pictures whose labels cannot be used",
     "missing": "pictures that are not there",

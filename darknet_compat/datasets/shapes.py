@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from darknet_compat.datasets.base import Dataset
+from darknet_compat.datasets.base import Dataset, Progress
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.textfile import read_lines, shown
 from darknet_compat.vision.image import decode
@@ -25,7 +25,6 @@ _DECODERS = 8
 """Threads: they read more than they compute."""
 
 Fit = Literal["letterbox", "stretch"]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_compat.datasets.base import Dataset, Labels
+from darknet_compat.datasets.base import Dataset, Labels, Progress
 from darknet_compat.datasets.darknet import label_path
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.textfile import shown
 from darknet_compat.vision.opencv import opencv
-
-Progress = Callable[[int, int], None]
 
 
 def write_darknet(

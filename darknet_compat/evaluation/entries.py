@@ -11,14 +11,14 @@ The rules, so that a damaged data set never scores better than a whole one:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from darknet_compat.datasets.base import Dataset, Labels
+from darknet_compat.datasets.base import Dataset, Labels, Progress
 from darknet_compat.datasets.coco import CocoInstances
 from darknet_compat.errors import DatasetError, ImageError
 from darknet_compat.evaluation.coco_files import image_id
@@ -124,7 +124,7 @@ class Entries:
         return replace(self, names=tuple(names), rows=tuple(rows))
 
 
-def read_entries(dataset: Dataset, progress: Callable[[int, int], object] | None = None) -> Entries:
+def read_entries(dataset: Dataset, progress: Progress | None = None) -> Entries:
     """Every picture of a data set with its labels; `progress` is called with (pictures done, all).
 
     Raises DatasetError where nothing is left to score.

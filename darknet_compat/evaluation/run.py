@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from darknet_compat.datasets.base import Dataset
+from darknet_compat.datasets.base import Dataset, Progress
 from darknet_compat.datasets.darknet import Task
 from darknet_compat.datasets.digits import is_digits
 from darknet_compat.datasets.open import open_dataset
@@ -29,8 +29,6 @@ from darknet_compat.vision.image import decode
 
 THRESH = 0.005
 """With what the original's `detector valid` keeps a score."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from darknet_compat.datasets.base import Progress
 from darknet_compat.errors import DarknetCompatError, DatasetError
 from darknet_compat.evaluation import plots
 from darknet_compat.evaluation.entries import Entries
@@ -16,7 +17,6 @@ from darknet_compat.evaluation.machine import machine
 from darknet_compat.evaluation.metrics import METRICS
 from darknet_compat.evaluation.page import image, section, table, write_page
 from darknet_compat.evaluation.report import percent
-from darknet_compat.evaluation.run import Progress
 from darknet_compat.evaluation.speed import interleaved
 from darknet_compat.evaluation.subject import Subject, results_of
 from darknet_compat.formats.atomic import atomic_write

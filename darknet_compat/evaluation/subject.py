@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from darknet_compat.datasets.base import Progress
 from darknet_compat.errors import BackendError
 from darknet_compat.evaluation import imagenet
 from darknet_compat.evaluation.entries import Entries, read_entries
 from darknet_compat.evaluation.flip import flip_averaged
 from darknet_compat.evaluation.run import (
     THRESH,
-    Progress,
     Results,
     at_level,
     detect_all,
@@ -77,7 +76,7 @@ def entries_for(
     subject: Subject,
     source: str | Path,
     split: str | None = None,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Progress | None = None,
 ) -> Entries:
     """The pictures in `source` with their classes numbered as the detector's; with a WordTree and a `level`, lifted to
     that. DET's annotations call its classes by WordNet's ids. `progress`: see `read_entries`."""
