@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from darknet_compat.errors import DarknetCompatError
 
 if TYPE_CHECKING:
-    from darknet_compat.export.engine import build_engine
-    from darknet_compat.export.onnx import export_onnx
+    from darknet_compat.export.onnx.export import export_onnx
+    from darknet_compat.export.tensorrt.engine import build_engine
     from darknet_compat.inference.classifier import Classifier
     from darknet_compat.inference.detector import Detector
     from darknet_compat.inference.results import Detections
@@ -46,8 +46,8 @@ _ROOMS = {
     "Detections": "darknet_compat.inference.results",
     "Detector": "darknet_compat.inference.detector",
     "Network": "darknet_compat.network.network",
-    "build_engine": "darknet_compat.export.engine",
-    "export_onnx": "darknet_compat.export.onnx",
+    "build_engine": "darknet_compat.export.tensorrt.engine",
+    "export_onnx": "darknet_compat.export.onnx.export",
     "load_network": "darknet_compat.network.load",
     "save_weights": "darknet_compat.network.load",
 }

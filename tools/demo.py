@@ -14,10 +14,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from darknet_compat.cli import terminal
-from darknet_compat.cli.pictures import output_paths
+from darknet_compat.catalogue import catalog
+from darknet_compat.cli.terminal import output as terminal
+from darknet_compat.cli.terminal.answers import output_paths
 from darknet_compat.errors import DarknetCompatError, DownloadError
-from darknet_compat.formats import catalog
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_MODEL = REPOSITORY.parent / "shared" / "data" / "models" / "yolo-lite-coco" / "yolo-lite-coco.cfg"
@@ -34,7 +34,7 @@ def write_scene() -> Path:
     """A held-out scene as a picture. Raises DarknetCompatError."""
     import numpy as np
 
-    from darknet_compat.datasets.digits import DigitScenes
+    from darknet_compat.datasets.readers.digits import DigitScenes
     from darknet_compat.vision.draw import save
 
     sample = DigitScenes("test")[SCENE]

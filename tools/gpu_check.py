@@ -24,8 +24,8 @@ from gpu_record import DOCS, README, REPOSITORY, Check, write
 from gpu_torch import check_torch, check_training
 
 from darknet_compat.errors import DarknetCompatError
-from darknet_compat.evaluation.machine import describe_machine
-from darknet_compat.export.gpu import find_gpu
+from darknet_compat.nvidia.driver import find_gpu
+from darknet_compat.runtime.machine import describe_machine
 
 MODELS = REPOSITORY.parent / "shared" / "data" / "models"
 

@@ -13,26 +13,26 @@ from typing import Any
 import numpy as np
 from gpu_record import Check
 
-from darknet_compat.evaluation.speed import interleaved
-from darknet_compat.export import heads
-from darknet_compat.export.engine import build_engine
-from darknet_compat.export.onnx import export_onnx
-from darknet_compat.export.quantize import quantize_onnx
-from darknet_compat.export.settings import Settings
-from darknet_compat.export.trt import load_tensorrt
-from darknet_compat.formats.lower import load_spec
+from darknet_compat.definition.lower import load_spec
+from darknet_compat.export.onnx import heads
+from darknet_compat.export.onnx.export import export_onnx
+from darknet_compat.export.quantize.quantize import quantize_onnx
+from darknet_compat.export.tensorrt.engine import build_engine
+from darknet_compat.export.tensorrt.settings import Settings
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.results import Detections
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
+from darknet_compat.nvidia.cuda import Graph
+from darknet_compat.nvidia.library import load_tensorrt
 from darknet_compat.parity.compare import TOLERANCES, compare
 from darknet_compat.parity.picture import seeded_image
 from darknet_compat.parity.seeded import seed_weights
-from darknet_compat.runtime.cuda import Graph
-from darknet_compat.runtime.lane import Lane
 from darknet_compat.runtime.onnxruntime import OnnxRuntime
-from darknet_compat.runtime.tensorrt import TensorRtRuntime
+from darknet_compat.runtime.tensorrt.lane import Lane
+from darknet_compat.runtime.tensorrt.runtime import TensorRtRuntime
+from darknet_compat.runtime.timing import interleaved
 from darknet_compat.vision.boxes import iou
 
 DETECTION_GFLOP = 29.4

@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
+from darknet_compat.definition.lower import load_spec
 from darknet_compat.errors import DarknetCompatError
 from darknet_compat.formats.atomic import atomic_write
-from darknet_compat.formats.lower import load_spec
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.network.network import Network
 from darknet_compat.parity.seeded import seed_weights

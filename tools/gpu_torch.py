@@ -37,9 +37,9 @@ def check_torch(check: Check) -> None:
 
 def check_training(check: Check) -> None:
     """Whole training steps of yolov2-voc at 416 in bf16 on synthetic pictures that lie on the GPU already."""
-    from darknet_compat.training.loader import Batch
+    from darknet_compat.training.batches.loader import Batch
+    from darknet_compat.training.batches.truth import Truth
     from darknet_compat.training.trainer import Settings, Trainer
-    from darknet_compat.training.truth import Truth
 
     name, count, side = ("yolov2-tiny-voc", 2, 96) if check.rehearse else ("yolov2-voc", 64, 416)
     text = (cfg_dir() / f"{name}.cfg").read_text()

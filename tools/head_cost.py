@@ -23,13 +23,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from darknet_compat.evaluation.bench import PAUSE
-from darknet_compat.evaluation.machine import machine
-from darknet_compat.evaluation.speed import interleaved
-from darknet_compat.export import heads
-from darknet_compat.export.onnx import export_onnx
+from darknet_compat.benchmark.measure import PAUSE
+from darknet_compat.definition.lower import lower
+from darknet_compat.export.onnx import heads
+from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.formats.cfg import Cfg, Option, Section, read_cfg
-from darknet_compat.formats.lower import lower
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.inference.select import Criteria, select
 from darknet_compat.network.network import Network
@@ -38,6 +36,8 @@ from darknet_compat.parity.reference import Original, find_original
 from darknet_compat.parity.seeded import seed_weights
 from darknet_compat.runtime import torch as torch_runtime
 from darknet_compat.runtime.base import Runtime
+from darknet_compat.runtime.machine import machine
+from darknet_compat.runtime.timing import interleaved
 from darknet_compat.runtime.torch import TorchRuntime
 from darknet_compat.vision.boxes import nms, xywh_to_xyxy
 

@@ -21,11 +21,11 @@ from typing import Any
 
 from train_digits import BOXED, DATA, first_layers, trained_detector
 
-from darknet_compat.datasets.digits import NAMES, DigitScenes
-from darknet_compat.evaluation.entries import read_entries
-from darknet_compat.evaluation.metrics import METRICS
-from darknet_compat.evaluation.run import at_level, gathered, matched_classes
-from darknet_compat.evaluation.subject import Subject
+from darknet_compat.datasets.readers.digits import NAMES, DigitScenes
+from darknet_compat.evaluation.material.entries import read_entries
+from darknet_compat.evaluation.run.detections import at_level, gathered, matched_classes
+from darknet_compat.evaluation.run.subject import Subject
+from darknet_compat.evaluation.scores.metrics import METRICS
 from darknet_compat.formats.atomic import atomic_write
 
 MODEL = "yolo9000-digits"

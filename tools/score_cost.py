@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from darknet_compat.evaluation import coco, voc
-from darknet_compat.evaluation.coco_files import annotations_document
-from darknet_compat.evaluation.machine import machine
-from darknet_compat.evaluation.speed import interleaved
-from darknet_compat.evaluation.tables import Found, Truths
+from darknet_compat.evaluation.material.coco_files import annotations_document
+from darknet_compat.evaluation.material.tables import Found, Truths
+from darknet_compat.evaluation.scores import coco, voc
+from darknet_compat.runtime.machine import machine
+from darknet_compat.runtime.timing import interleaved
 
 OBJECTS = 7
 

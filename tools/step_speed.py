@@ -22,16 +22,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from darknet_compat.evaluation.machine import machine
-from darknet_compat.evaluation.speed import interleaved
-from darknet_compat.formats import spec as s
+from darknet_compat.definition import spec as s
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
 from darknet_compat.parity.reference import Original, find_original
 from darknet_compat.parity.seeded import seed_weights
+from darknet_compat.runtime.machine import machine
+from darknet_compat.runtime.timing import interleaved
+from darknet_compat.training.batches.truth import stack
 from darknet_compat.training.losses import Losses
-from darknet_compat.training.optimizer import make_optimizer
-from darknet_compat.training.truth import stack
+from darknet_compat.training.update.optimizer import make_optimizer
 
 WAYS = {
     "fp32": (torch.float32, torch.contiguous_format),

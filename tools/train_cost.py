@@ -22,17 +22,17 @@ from typing import Any
 
 import torch
 
-from darknet_compat.evaluation.machine import machine
-from darknet_compat.evaluation.speed import interleaved
+from darknet_compat.definition.lower import lower
 from darknet_compat.formats.cfg import Cfg, Option, Section, read_cfg
-from darknet_compat.formats.lower import lower
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.network.network import Network
 from darknet_compat.parity.seeded import seed_weights
+from darknet_compat.runtime.machine import machine
+from darknet_compat.runtime.timing import interleaved
+from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses import Losses
-from darknet_compat.training.optimizer import make_optimizer
-from darknet_compat.training.sparse import Features, SparseHead, SparseSGD
-from darknet_compat.training.truth import Truth
+from darknet_compat.training.update.optimizer import make_optimizer
+from darknet_compat.training.update.sparse import Features, SparseHead, SparseSGD
 
 HEADS = ("20 classes", "sparse", "full")
 BOXES = 8

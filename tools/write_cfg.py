@@ -20,7 +20,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from darknet_compat.formats.models import MODELS, Model  # noqa: E402
+from darknet_compat.catalogue.models import MODELS, Model  # noqa: E402
 
 Section = tuple[str, dict[str, object]]
 Rows = list["str | Section"]  # a string is a comment

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from darknet_compat.datasets.base import Dataset, Joined
-from darknet_compat.datasets.coco import CocoInstances
-from darknet_compat.datasets.darknet import PictureList, Task, read_data_file
-from darknet_compat.datasets.digits import is_digits, open_digits
 from darknet_compat.datasets.files import pick_split
-from darknet_compat.datasets.imagenet import ClassFolders, is_class_folders
-from darknet_compat.datasets.voc import VocFolder, find_layout
+from darknet_compat.datasets.readers.coco import CocoInstances
+from darknet_compat.datasets.readers.darknet import PictureList, Task, read_data_file
+from darknet_compat.datasets.readers.digits import is_digits, open_digits
+from darknet_compat.datasets.readers.imagenet import ClassFolders, is_class_folders
+from darknet_compat.datasets.readers.voc import VocFolder, find_layout
 from darknet_compat.errors import DatasetError
 
 _KINDS = "a list of pictures, a .data, a VOC folder, COCO's JSON or a folder of classes"

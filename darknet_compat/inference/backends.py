@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from darknet_compat import __version__
+from darknet_compat.catalogue.catalog import cache_dir
+from darknet_compat.catalogue.fetch.checksum import file_checksums
+from darknet_compat.definition.lower import load_spec
 from darknet_compat.errors import BackendError, CatalogError, ExportError
-from darknet_compat.formats.artefact import Input
-from darknet_compat.formats.catalog import cache_dir
-from darknet_compat.formats.fetch.checksum import file_checksums
-from darknet_compat.formats.lower import load_spec
+from darknet_compat.formats.exported.artefact import Input
 from darknet_compat.runtime.base import Mode, Precision, Resize, Runtime
 from darknet_compat.runtime.exported import computed_in, read_artefact
 from darknet_compat.runtime.processor import bf16_is_slow
@@ -161,7 +161,7 @@ def cached_export(cfg: Path, weights: Path, size: Size, input: Input = "float", 
     if _usable(path):
         return path
     try:
-        from darknet_compat.export.onnx import export_onnx
+        from darknet_compat.export.onnx.export import export_onnx
         from darknet_compat.network.load import load_network
     except ModuleNotFoundError as error:
         raise BackendError(
@@ -209,7 +209,7 @@ def _run_engine(model: Path, backend: str, size: Size, resize: Resize | None) ->
     if backend not in ("auto", "tensorrt"):
         raise BackendError(f"backend: {backend} does not run an .engine; tensorrt does")
     expect_usable("tensorrt")
-    from darknet_compat.runtime.tensorrt import TensorRtRuntime
+    from darknet_compat.runtime.tensorrt.runtime import TensorRtRuntime
 
     return _resized(TensorRtRuntime(model, size=size), resize), Choice("tensorrt", "it alone runs an .engine")
 
@@ -234,8 +234,8 @@ def _openvino(model: Path, precision: Precision, size: Size, use: Use) -> Runtim
 
 def _tensorrt(model: Path, precision: Precision, size: Size, use: Use) -> Runtime:
     try:
-        from darknet_compat.inference.engines import cached_engine
-        from darknet_compat.runtime.tensorrt import TensorRtRuntime
+        from darknet_compat.runtime.tensorrt.engines import cached_engine
+        from darknet_compat.runtime.tensorrt.runtime import TensorRtRuntime
     except ModuleNotFoundError as error:
         raise BackendError(f"{error.name} is not installed: pip install 'darknet-compat[tensorrt]'") from None
     return TensorRtRuntime(cached_engine(model, precision, size), size=size)  # type: ignore[arg-type]
@@ -251,7 +251,7 @@ _RUNTIMES: dict[str, Callable[[Path, Precision, Any, Use], Runtime]] = {
 def expect_usable(backend: str) -> None:
     """Raise BackendError for a backend, named by the user, that cannot run anything here: no GPU, not installed."""
     if backend == "tensorrt":
-        from darknet_compat.export.trt import load_tensorrt
+        from darknet_compat.nvidia.library import load_tensorrt
 
         load_tensorrt()
     elif backend != "auto" and not _installed(backend):

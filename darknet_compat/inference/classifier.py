@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from darknet_compat.catalogue.fetch.transfer import Progress
 from darknet_compat.errors import MetadataError
-from darknet_compat.formats.fetch.transfer import Progress
 from darknet_compat.formats.tree.named import read_leaves
 from darknet_compat.inference.answering import Answering
 from darknet_compat.inference.batch import Prepared

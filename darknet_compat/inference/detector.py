@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from darknet_compat.catalogue.fetch.transfer import Progress
 from darknet_compat.errors import BackendError
-from darknet_compat.formats.fetch.transfer import Progress
 from darknet_compat.inference.answering import Answering, Source
 from darknet_compat.inference.batch import Prepared
 from darknet_compat.inference.hierarchy import HierarchyRule, PathStep, path_steps

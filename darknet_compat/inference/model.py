@@ -10,9 +10,9 @@ from numbers import Real
 from pathlib import Path
 from typing import SupportsIndex, get_args
 
+from darknet_compat.catalogue import catalog
+from darknet_compat.catalogue.fetch.transfer import Progress
 from darknet_compat.errors import BackendError, CatalogError, MetadataError
-from darknet_compat.formats import catalog
-from darknet_compat.formats.fetch.transfer import Progress
 from darknet_compat.formats.metadata import class_names, names_beside, read_map
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.textfile import shown

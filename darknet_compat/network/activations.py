@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from darknet_compat.formats.spec import ActivationName
+from darknet_compat.definition.spec import ActivationName
 
 
 def _linear(x: Tensor) -> Tensor:

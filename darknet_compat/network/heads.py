@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from darknet_compat.formats import spec as s
+from darknet_compat.definition import spec as s
 from darknet_compat.network.layers import Build
 from darknet_compat.network.tree import TreeSoftmax
 

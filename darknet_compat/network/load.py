@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from darknet_compat.definition.lower import load_spec
+from darknet_compat.definition.weights.file import FLOAT, Weights, read_weights, write_weights
 from darknet_compat.errors import WeightsError
-from darknet_compat.formats.lower import load_spec
-from darknet_compat.formats.weights import FLOAT, Weights, read_weights, write_weights
 from darknet_compat.network.layers import Build
 from darknet_compat.network.network import Network
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from darknet_compat.formats import spec as s
-from darknet_compat.formats.spec import LayerSpec, NetworkSpec, Shape
-from darknet_compat.formats.weights import Floats, Header, Slot, Weights, slots
+from darknet_compat.definition import spec as s
+from darknet_compat.definition.spec import LayerSpec, NetworkSpec, Shape
+from darknet_compat.definition.weights.file import Floats, Header, Slot, Weights, slots
 from darknet_compat.network import heads, layers, recurrent
 from darknet_compat.network.layers import Build
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from darknet_compat.formats import spec as s
-from darknet_compat.formats.slots import RECURRENT_PARTS
+from darknet_compat.definition import spec as s
+from darknet_compat.definition.weights.slots import RECURRENT_PARTS
 from darknet_compat.network.layers import Build, Connected, Convolutional
 
 

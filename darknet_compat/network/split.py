@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from darknet_compat.formats import spec as s
-from darknet_compat.formats.spec import NetworkSpec
+from darknet_compat.definition import spec as s
+from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.network.heads import Region, by_anchor
 from darknet_compat.network.layers import Convolutional
 

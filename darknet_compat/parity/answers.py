@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from darknet_compat.evaluation.agreement import LEAST, agreement, same_best
-from darknet_compat.evaluation.contenders import usual_threshold
-from darknet_compat.export.heads import splits
-from darknet_compat.formats.spec import Region
+from darknet_compat.definition.spec import Region
+from darknet_compat.evaluation.compare.agreement import LEAST, agreement, same_best
+from darknet_compat.export.onnx.heads import splits
 from darknet_compat.formats.wordtree import WordTree
+from darknet_compat.inference.about import usual_threshold
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.network import heads

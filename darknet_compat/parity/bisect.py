@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from darknet_compat.errors import BackendError
-from darknet_compat.export.probe import probe
+from darknet_compat.export.onnx.probe import probe
 from darknet_compat.inference.backends import open_runtime
 from darknet_compat.network.network import Network
 from darknet_compat.parity.compare import TOLERANCES, Difference, compare

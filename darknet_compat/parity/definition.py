@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_compat.formats.spec import Region
+from darknet_compat.definition.spec import Region
 from darknet_compat.formats.wordtree import WordTree
 
 Doubles = NDArray[np.float64]

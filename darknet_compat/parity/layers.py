@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from darknet_compat.formats.spec import LayerSpec, NetworkSpec, Region
+from darknet_compat.definition.spec import LayerSpec, NetworkSpec, Region
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
 from darknet_compat.parity import definition

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from darknet_compat.errors import BackendError
-from darknet_compat.evaluation.machine import describe_machine
-from darknet_compat.evaluation.page import Html, image, paragraph, section, table, write_page
+from darknet_compat.formats.page import Html, image, paragraph, section, table, write_page
 from darknet_compat.parity.compare import Difference
 from darknet_compat.parity.matching import Agreement, Matching
 from darknet_compat.parity.plot import stages_plot
 from darknet_compat.parity.stages import Chain, StageParity
+from darknet_compat.runtime.machine import describe_machine
 
 
 def write_report(chain: Chain, path: Path) -> None:

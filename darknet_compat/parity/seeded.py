@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from darknet_compat.formats.spec import Shortcut
+from darknet_compat.definition.spec import Shortcut
 from darknet_compat.network.layers import Biased
 from darknet_compat.network.network import Network
 from darknet_compat.parity.picture import seeded_image

@@ -12,16 +12,16 @@ from typing import Any
 
 import torch
 
+from darknet_compat.definition.spec import Detection
 from darknet_compat.errors import BackendError
-from darknet_compat.export.heads import splits
-from darknet_compat.export.onnx import export_onnx
-from darknet_compat.export.probe import probe
-from darknet_compat.export.quantize import quantize_onnx
-from darknet_compat.export.trt import load_tensorrt
-from darknet_compat.formats.spec import Detection
+from darknet_compat.export.onnx.export import export_onnx
+from darknet_compat.export.onnx.heads import splits
+from darknet_compat.export.onnx.probe import probe
+from darknet_compat.export.quantize.quantize import quantize_onnx
 from darknet_compat.inference.backends import open_runtime
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
+from darknet_compat.nvidia.library import load_tensorrt
 from darknet_compat.parity.answers import Answering, candidates_found, torch_answers
 from darknet_compat.parity.compare import AGREEMENT, ANSWERS, TOLERANCES, Difference, compare, verdict
 from darknet_compat.parity.layers import compare_layers

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_compat.errors import BackendError
-from darknet_compat.formats.artefact import Artefact, from_properties
-from darknet_compat.formats.enginefile import read_record
-from darknet_compat.formats.onnxfile import read_top
+from darknet_compat.formats.exported.artefact import Artefact, from_properties
+from darknet_compat.formats.exported.enginefile import read_record
+from darknet_compat.formats.exported.onnxfile import read_top
 from darknet_compat.runtime.base import Description, Floats, Mode, Precision
 
 Array = NDArray[Any]

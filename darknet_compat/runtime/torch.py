@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from darknet_compat.definition import spec as s
+from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.errors import BackendError
-from darknet_compat.formats import spec as s
-from darknet_compat.formats.spec import NetworkSpec
 from darknet_compat.network import heads
 from darknet_compat.network.layers import Convolutional
 from darknet_compat.network.network import Network, out_of_memory

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from darknet_compat.datasets.base import Dataset, Sample
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.wordtree import WordTree
-from darknet_compat.training.examples import learnt
+from darknet_compat.training.batches.examples import learnt
 
 RATIO = 4.0
 """The paper's: as many pictures with a label as a whole for each with boxes, at most."""

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from darknet_compat.definition.adapt import with_classes, with_net_options
+from darknet_compat.definition.lower import load_spec
+from darknet_compat.definition.spec import NetworkSpec
+from darknet_compat.definition.weights.file import Weights, covered_layers, read_weights
+from darknet_compat.definition.weights.slots import Header, slots
 from darknet_compat.errors import TrainingError, WeightsError
-from darknet_compat.formats.adapt import with_classes, with_net_options
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.cfg import format_cfg, read_cfg
-from darknet_compat.formats.lower import load_spec
-from darknet_compat.formats.slots import Header, slots
-from darknet_compat.formats.spec import NetworkSpec
-from darknet_compat.formats.weights import Weights, covered_layers, read_weights
 from darknet_compat.network.network import Network
 
 

@@ -22,15 +22,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from darknet_compat.errors import ImageError, TrainingError
 from darknet_compat.network.load import save_weights
 from darknet_compat.network.network import Network
+from darknet_compat.training.batches.loader import Batch
+from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.checkpoint import read_checkpoint, write_checkpoint
-from darknet_compat.training.loader import Batch
 from darknet_compat.training.losses import Losses
 from darknet_compat.training.losses.region import Rule
-from darknet_compat.training.optimizer import make_optimizer
 from darknet_compat.training.parallel import World, synchronize_normalization, total
-from darknet_compat.training.schedule import current_batch, learning_rate
-from darknet_compat.training.sparse import Features, SparseHead, SparseSGD, worth_sparse
-from darknet_compat.training.truth import Truth
+from darknet_compat.training.update.optimizer import make_optimizer
+from darknet_compat.training.update.schedule import current_batch, learning_rate
+from darknet_compat.training.update.sparse import Features, SparseHead, SparseSGD, worth_sparse
 
 CHECKPOINT = "checkpoint.pt"
 _AVERAGED_OVER = 0.9

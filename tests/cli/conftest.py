@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-REPOSITORY = str(Path(__file__).resolve().parents[2])
-if REPOSITORY not in sys.path:
-    sys.path.insert(0, REPOSITORY)
-
-from tests.cli.support import CLASSIFIER, DETECTOR, Command, Toy, in_process, paint, write_toy  # noqa: E402
-from tests.formats.fetch.http_server import Server, running  # noqa: E402
+from tests.catalogue.fetch.http_server import Server, running
+from tests.cli.support import CLASSIFIER, DETECTOR, Command, Toy, in_process, paint, write_toy
 
 
 @pytest.fixture

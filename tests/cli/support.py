@@ -17,8 +17,8 @@ import numpy as np
 from typer.testing import CliRunner
 
 from darknet_compat.cli.main import app
-from darknet_compat.formats.lower import load_spec
-from darknet_compat.formats.weights import Header, slots, write_weights
+from darknet_compat.definition.lower import load_spec
+from darknet_compat.definition.weights.file import Header, slots, write_weights
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -10,11 +10,11 @@ from types import ModuleType
 
 import pytest
 
+from darknet_compat.catalogue.catalog import MODELS
 from darknet_compat.errors import DownloadError
-from darknet_compat.formats.catalog import MODELS
 from darknet_compat.formats.packaged import weights_dir
+from tests.catalogue.fetch.http_server import Server, gives
 from tests.cli.support import REPOSITORY
-from tests.formats.fetch.http_server import Server, gives
 
 
 @pytest.fixture

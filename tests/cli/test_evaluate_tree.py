@@ -91,8 +91,8 @@ def test_no_more_candidates_than_the_head_has_room_for_get_classes(horse: Toy, m
     cfg = horse.cfg.with_name("grid.cfg")
     text = NETWORK.replace("=32", "=544").replace("size=544\nstride=544", "size=32\nstride=32")
     cfg.write_text(text.replace("num=1", "num=3").replace("1,1", "1,1, 2,2, 3,3").replace("9423", "28269"))
-    from darknet_compat.formats.lower import load_spec
-    from darknet_compat.formats.weights import Header, slots, write_weights
+    from darknet_compat.definition.lower import load_spec
+    from darknet_compat.definition.weights.file import Header, slots, write_weights
 
     spec = load_spec(cfg)
     zeros = ((slot, np.zeros(slot.shape, np.float32)) for slot in slots(spec))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from darknet_compat.catalogue.catalog import MODELS
 from darknet_compat.cli.main import _COMMANDS
-from darknet_compat.formats.catalog import MODELS
 from darknet_compat.formats.packaged import cfg_dir
 from tests.cli.support import CLASSIFIER, DETECTOR, REPOSITORY, Command, paint, write_toy
 
@@ -51,8 +51,8 @@ def weights_of_zeros(cache: Path, name: str) -> None:
 
 
 ELSEWHERE = re.compile(r"tensorrt|\.engine|int8")
-"""Of these `tests/runtime/test_engines.py` has the like, on a simulated GPU, and `tests/cli/test_export.py`, with a
-network that has layers enough for int8."""
+"""Of these `tests/runtime/tensorrt/test_engines.py` has the like, on a simulated GPU, and
+`tests/cli/commands/test_export.py`, with a network that has layers enough for int8."""
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.split()[0] in VERBS and not ELSEWHERE.search(line)])

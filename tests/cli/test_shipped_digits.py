@@ -11,11 +11,11 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from darknet_compat.datasets.digits import DigitScenes
-from darknet_compat.evaluation.entries import read_entries
-from darknet_compat.evaluation.metrics import METRICS
-from darknet_compat.evaluation.run import THRESH, gathered
-from darknet_compat.formats.catalog import MODELS
+from darknet_compat.catalogue.catalog import MODELS
+from darknet_compat.datasets.readers.digits import DigitScenes
+from darknet_compat.evaluation.material.entries import read_entries
+from darknet_compat.evaluation.run.detections import THRESH, gathered
+from darknet_compat.evaluation.scores.metrics import METRICS
 from darknet_compat.formats.packaged import weights_dir
 from darknet_compat.inference.detector import Detector
 from tests.cli.support import REPOSITORY

@@ -11,9 +11,9 @@ import pytest
 
 from darknet_compat.datasets.base import Dataset, Labels, Sample
 from darknet_compat.datasets.check import KINDS, Report, check_dataset
-from darknet_compat.datasets.darknet import PictureList
 from darknet_compat.datasets.open import open_dataset
-from tests.datasets.test_voc import OBJECT, annotation, make
+from darknet_compat.datasets.readers.darknet import PictureList
+from tests.datasets.readers.test_voc import OBJECT, annotation, make
 
 ENCODED = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8))[1].tobytes()
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from darknet_compat.datasets.open import open_dataset
-from darknet_compat.datasets.shapes import read_csv
+from darknet_compat.datasets.readers.shapes import read_csv
 from darknet_compat.errors import DarknetCompatError
-from tests.datasets.test_coco import document
-from tests.datasets.test_voc import OBJECT, annotation, make
+from tests.datasets.readers.test_coco import document
+from tests.datasets.readers.test_voc import OBJECT, annotation, make
 
 PIECES = [
     b"0",

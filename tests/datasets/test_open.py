@@ -9,7 +9,7 @@ import pytest
 from darknet_compat.datasets.base import Joined
 from darknet_compat.datasets.open import open_dataset
 from darknet_compat.errors import DatasetError
-from tests.datasets.test_voc import OBJECT, annotation, make
+from tests.datasets.readers.test_voc import OBJECT, annotation, make
 
 DOG = annotation(OBJECT.format("dog", "", 1, 1, 2, 2))
 

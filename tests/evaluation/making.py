@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from darknet_compat.evaluation.tables import Found, Truths
+from darknet_compat.evaluation.material.tables import Found, Truths
 
 
 def random_results(

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from darknet_compat.evaluation import coco_files, run
-from darknet_compat.evaluation.entries import read_entries
-from darknet_compat.evaluation.metrics import METRICS
-from darknet_compat.evaluation.tables import Found, to_corners
+from darknet_compat.evaluation.material import coco_files
+from darknet_compat.evaluation.material.entries import read_entries
+from darknet_compat.evaluation.material.tables import Found, to_corners
+from darknet_compat.evaluation.run import detections as run
+from darknet_compat.evaluation.scores.metrics import METRICS
 from darknet_compat.inference.detector import Detector
 from darknet_compat.network.load import load_network
 from darknet_compat.parity.program import run_program

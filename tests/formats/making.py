@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from darknet_compat.definition.lower import lower
+from darknet_compat.definition.spec import LayerSpec, NetworkSpec
+from darknet_compat.definition.weights.file import Header, slots
 from darknet_compat.errors import CfgError, DarknetCompatError, WeightsError
 from darknet_compat.formats.cfg import parse_cfg
-from darknet_compat.formats.lower import lower
-from darknet_compat.formats.spec import LayerSpec, NetworkSpec
-from darknet_compat.formats.weights import Header, slots
 
 IMAGE = "width=8\nheight=6\nchannels=4"
 NEW, OLD, TRANSPOSED = Header(0, 2, 0, 77), Header(0, 1, 0, 77), Header(0, 1001, 0, 77)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from darknet_compat.definition.weights.file import Header, Slot, read_weights, write_weights
 from darknet_compat.formats.atomic import atomic_write
-from darknet_compat.formats.weights import Header, Slot, read_weights, write_weights
 from tests.formats.making import DETECTOR, NEEDED, NEW, bytes_for, file_with, refused, spec_of
 from tests.formats.users import unprivileged
 

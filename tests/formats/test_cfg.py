@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from darknet_compat.definition.lower import lower
 from darknet_compat.errors import CfgError
 from darknet_compat.formats.cfg import MAX_CFG_BYTES, Cfg, Option, Options, Section, format_cfg, parse_cfg, read_cfg
-from darknet_compat.formats.lower import lower
 from tests.conftest import Original
 from tests.formats import library
 from tests.formats.users import unprivileged

@@ -16,14 +16,14 @@ from random import Random
 import numpy as np
 import pytest
 
+from darknet_compat.definition.lower import load_spec, lower
+from darknet_compat.definition.lower_layers import LOWERINGS
+from darknet_compat.definition.spec import NetworkSpec
+from darknet_compat.definition.weights.file import Header, read_weights, slots, write_weights
 from darknet_compat.errors import DarknetCompatError
 from darknet_compat.formats.cfg import MAX_CFG_BYTES, format_cfg, parse_cfg, read_cfg
-from darknet_compat.formats.lower import load_spec, lower
-from darknet_compat.formats.lower_layers import LOWERINGS
 from darknet_compat.formats.metadata import data_roots, read_data, read_map, read_names
 from darknet_compat.formats.packaged import cfg_dir
-from darknet_compat.formats.spec import NetworkSpec
-from darknet_compat.formats.weights import Header, read_weights, slots, write_weights
 from darknet_compat.formats.wordtree import format_tree, read_tree
 from tests.conftest import SHARED_DATA, find_original
 

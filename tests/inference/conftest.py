@@ -5,25 +5,19 @@ from __future__ import annotations
 import copy
 import ctypes
 import functools
-import sys
 from collections.abc import Callable, Iterator
 from ctypes import POINTER, c_char_p, c_float, c_int, c_void_p
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
-REPOSITORY = str(Path(__file__).resolve().parents[2])
-if REPOSITORY not in sys.path:
-    sys.path.insert(0, REPOSITORY)
-
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-
-from darknet_compat.inference.detector import Detector  # noqa: E402
-from darknet_compat.parity import reference  # noqa: E402
-from tests.conftest import Original  # noqa: E402
-from tests.inference.support import Files  # noqa: E402
+from darknet_compat.inference.detector import Detector
+from darknet_compat.parity import reference
+from tests.conftest import Original
+from tests.inference.support import Files
 
 Load = Callable[..., Detector]
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from darknet_compat.formats.lower import load_spec
+from darknet_compat.definition.lower import load_spec
 from darknet_compat.inference.results import Detections
 from darknet_compat.network.load import save_weights
 from darknet_compat.network.network import Network

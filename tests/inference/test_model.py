@@ -284,7 +284,7 @@ def test_without_a_gpu_nothing_is_fetched_for_one(monkeypatch: pytest.MonkeyPatc
     def fetched(*arguments: object, **options: object) -> Path:
         raise AssertionError("weights were fetched for a backend that cannot run")
 
-    monkeypatch.setattr("darknet_compat.formats.catalog.fetch", fetched)
+    monkeypatch.setattr("darknet_compat.catalogue.catalog.fetch", fetched)
     with pytest.raises(BackendError, match="tensorrt needs an NVIDIA GPU"):
         dc.Detector("yolov2-voc", backend="tensorrt")
 

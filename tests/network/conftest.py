@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from darknet_compat.definition.lower import lower
 from darknet_compat.formats.cfg import parse_cfg
-from darknet_compat.formats.lower import lower
 from darknet_compat.network.layers import Build
 from darknet_compat.network.network import Network
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from darknet_compat.formats.spec import ActivationName
+from darknet_compat.definition.spec import ActivationName
 from darknet_compat.network.activations import ACTIVATIONS, IN_PLACE
 
 Array = NDArray[np.float64]

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from darknet_compat.formats import spec as s
+from darknet_compat.definition import spec as s
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.wordtree import WordTree, from_parents, read_tree
 from darknet_compat.network import heads

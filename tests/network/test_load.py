@@ -14,9 +14,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from darknet_compat.definition.lower import load_spec
+from darknet_compat.definition.weights.file import Header, cut_weights, slots
 from darknet_compat.errors import CfgError, DarknetCompatError, MetadataError, TreeError, WeightsError
-from darknet_compat.formats.lower import load_spec
-from darknet_compat.formats.weights import Header, cut_weights, slots
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
 

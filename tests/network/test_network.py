@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from darknet_compat.definition import spec as s
+from darknet_compat.definition.weights.file import read_weights, slots
 from darknet_compat.errors import WeightsError
-from darknet_compat.formats import spec as s
-from darknet_compat.formats.weights import read_weights, slots
 from darknet_compat.network.layers import Build
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import MODULES, Network, out_of_memory

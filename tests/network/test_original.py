@@ -12,8 +12,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from darknet_compat.definition.weights.file import Slot, slots
 from darknet_compat.errors import OriginalError
-from darknet_compat.formats.weights import Slot, slots
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
 from darknet_compat.parity.reference import Original

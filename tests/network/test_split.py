@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from darknet_compat.definition.lower import lower
 from darknet_compat.formats.cfg import parse_cfg
-from darknet_compat.formats.lower import lower
 from darknet_compat.formats.wordtree import format_tree
 from darknet_compat.network.network import Network
 from darknet_compat.network.split import Candidates, SplitRegion, splittable

@@ -9,9 +9,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from darknet_compat.export.onnx import export_onnx
+from darknet_compat.definition.lower import lower
+from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.formats.cfg import parse_cfg
-from darknet_compat.formats.lower import lower
 from darknet_compat.network.network import Network
 from darknet_compat.parity.bisect import first_departing, first_true
 from darknet_compat.parity.picture import seeded_image

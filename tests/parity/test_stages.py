@@ -11,8 +11,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from darknet_compat.export.onnx import export_onnx
-from darknet_compat.export.probe import probe
+from darknet_compat.export.onnx.export import export_onnx
+from darknet_compat.export.onnx.probe import probe
 from darknet_compat.network.load import load_network
 from darknet_compat.parity import stages
 from darknet_compat.parity.reference import Original

@@ -1,19 +1,13 @@
-"""What the tests of runtimes share: the helpers of other rooms' tests, importable."""
+"""A simulated GPU."""
 
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = str(Path(__file__).resolve().parents[2])
-if REPOSITORY not in sys.path:
-    sys.path.insert(0, REPOSITORY)
-
-from tests.runtime.simulation import Driver, Left, build_driver, use_version  # noqa: E402
+from tests.runtime.simulation import Driver, Left, build_driver, use_version
 
 
 @pytest.fixture(scope="session")

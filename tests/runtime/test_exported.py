@@ -13,8 +13,8 @@ import onnx
 import pytest
 
 from darknet_compat.errors import BackendError, ExportError
-from darknet_compat.export.onnx import export_onnx
-from darknet_compat.formats.artefact import PREFIX
+from darknet_compat.export.onnx.export import export_onnx
+from darknet_compat.formats.exported.artefact import PREFIX
 from darknet_compat.inference import backends
 from darknet_compat.inference.backends import cached_export, choose
 from darknet_compat.inference.batch import Failure

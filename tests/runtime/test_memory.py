@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from darknet_compat.export.onnx import export_onnx
+from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.network.load import load_network
 from tests.export.support import SHIPPED
 

@@ -8,9 +8,9 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from darknet_compat.evaluation.agreement import LEAST, agreement, judge_of
-from darknet_compat.export.onnx import export_onnx
-from darknet_compat.export.quantize import quantize_onnx
+from darknet_compat.evaluation.compare.agreement import LEAST, agreement, judge_of
+from darknet_compat.export.onnx.export import export_onnx
+from darknet_compat.export.quantize.quantize import quantize_onnx
 from darknet_compat.inference.batch import prepare
 from darknet_compat.inference.detector import Detector
 from darknet_compat.network.load import load_network

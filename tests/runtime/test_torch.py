@@ -13,9 +13,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from darknet_compat.definition.lower import load_spec, lower
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.cfg import parse_cfg
-from darknet_compat.formats.lower import load_spec, lower
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.wordtree import format_tree
 from darknet_compat.inference.hierarchy import top_nodes

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from darknet_compat.datasets.base import Dataset, Labels, Sample
-from darknet_compat.datasets.digits import DigitPictures
+from darknet_compat.datasets.readers.digits import DigitPictures
+from darknet_compat.definition.lower import lower
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.cfg import parse_cfg
-from darknet_compat.formats.lower import lower
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.wordtree import WordTree, from_parents, read_tree
+from darknet_compat.training.batches.loader import Loader
 from darknet_compat.training.joint import Mixed, OnTree, coverage
-from darknet_compat.training.loader import Loader
 
 
 class Made(Dataset):

@@ -20,8 +20,8 @@ ONE_OF_SEVERAL = """
 import sys
 from pathlib import Path
 import torch
-from darknet_compat.datasets.digits import DigitScenes
-from darknet_compat.training.loader import Loader
+from darknet_compat.datasets.readers.digits import DigitScenes
+from darknet_compat.training.batches.loader import Loader
 from darknet_compat.training.parallel import joined_world
 from darknet_compat.training.start import start_training
 from darknet_compat.training.trainer import Settings, Trainer

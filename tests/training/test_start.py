@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from darknet_compat.definition.weights.file import cut_weights
 from darknet_compat.errors import DarknetCompatError
-from darknet_compat.formats.weights import cut_weights
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.training.start import start_training
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from darknet_compat.datasets.digits import DigitScenes
+from darknet_compat.datasets.readers.digits import DigitScenes
+from darknet_compat.definition.weights.file import read_header
 from darknet_compat.errors import TrainingError
-from darknet_compat.formats.weights import read_header
 from darknet_compat.network.load import load_network
-from darknet_compat.training.loader import Batch, Loader
+from darknet_compat.training.batches.loader import Batch, Loader
 from darknet_compat.training.start import start_training
 from darknet_compat.training.trainer import CHECKPOINT, Settings, Step, Trainer
 

@@ -15,16 +15,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from darknet_compat.formats.lower import load_spec
-from darknet_compat.formats.weights import read_weights
+from darknet_compat.definition.lower import load_spec
+from darknet_compat.definition.weights.file import read_weights
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
 from darknet_compat.parity.reference import Original
 from darknet_compat.parity.seeded import seed_weights
+from darknet_compat.training.batches.truth import Truth, stack
 from darknet_compat.training.losses import Losses
-from darknet_compat.training.optimizer import make_optimizer
-from darknet_compat.training.schedule import learning_rate
-from darknet_compat.training.truth import Truth, stack
+from darknet_compat.training.update.optimizer import make_optimizer
+from darknet_compat.training.update.schedule import learning_rate
 
 pytestmark = pytest.mark.reference
 

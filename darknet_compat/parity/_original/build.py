@@ -14,8 +14,8 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
+from darknet_compat.catalogue.catalog import cache_dir
 from darknet_compat.errors import OriginalError
-from darknet_compat.formats.catalog import cache_dir
 from darknet_compat.parity._original.declarations import CDEF, MODULE, SOURCE
 from darknet_compat.parity._original.installation import Installation
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_compat.datasets.base import Labels
+from darknet_compat.definition.spec import Detection, Net, NetworkSpec, Region, Yolo
 from darknet_compat.errors import TrainingError
-from darknet_compat.formats.spec import Detection, Net, NetworkSpec, Region, Yolo
 from darknet_compat.training.augment.boxes import Move, Truths, fill_truth_detection, fill_truth_region
 from darknet_compat.training.augment.draws import Draws
 from darknet_compat.training.augment.pixels import (

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from darknet_compat.formats import spec as s
+from darknet_compat.definition import spec as s
+from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.base import HeadLoss
 from darknet_compat.training.losses.softmax import UNKNOWN, Targets
-from darknet_compat.training.truth import Truth
 
 Differences = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from darknet_compat.definition import spec as s
 from darknet_compat.errors import TrainingError
-from darknet_compat.formats import spec as s
 from darknet_compat.network.heads import Detection
+from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.base import HeadLoss, iou, squares
 from darknet_compat.training.losses.slots import Slots, cells
-from darknet_compat.training.truth import Truth
 
 _LEAST_SIDE = 0.005
 _RANDOM_IMAGES = 64_000

@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from darknet_compat.definition import spec as s
+from darknet_compat.definition.spec import LayerSpec
 from darknet_compat.errors import TrainingError
-from darknet_compat.formats import spec as s
-from darknet_compat.formats.spec import LayerSpec
 from darknet_compat.network.network import Network
+from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.base import HeadLoss, pull
 from darknet_compat.training.losses.cost import CostLoss
 from darknet_compat.training.losses.detection import DetectionLoss
 from darknet_compat.training.losses.region import RegionLoss, Rule
 from darknet_compat.training.losses.softmax import LogisticLoss, SoftmaxLoss
 from darknet_compat.training.losses.yolo import YoloLoss
-from darknet_compat.training.truth import Truth
 
 LOSSES: dict[type[LayerSpec], Callable[[Any, Any], nn.Module]] = {
     s.Region: RegionLoss,

@@ -8,12 +8,12 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from darknet_compat.formats import spec as s
+from darknet_compat.definition import spec as s
 from darknet_compat.network.heads import Region, by_anchor
+from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.base import HeadLoss, iou, matched_figures, shape_iou, squares
 from darknet_compat.training.losses.classes import ClassRows, Labels, many_labels, one_label
 from darknet_compat.training.losses.slots import Slots, add_rows, box_targets, cells, rows_at, set_rows
-from darknet_compat.training.truth import Truth
 
 Rule = Literal["darknet", "paper", "surest"]
 """Which box a whole picture's label is given to, and what happens to objectness.

@@ -8,11 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from darknet_compat.formats import spec as s
+from darknet_compat.definition import spec as s
 from darknet_compat.network.heads import Logistic, Softmax
+from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.base import HeadLoss
 from darknet_compat.training.losses.classes import Labels
-from darknet_compat.training.truth import Truth
 
 UNKNOWN = -1234.0
 """The original's `SECRET_NUM`."""

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from darknet_compat.formats import spec as s
+from darknet_compat.definition import spec as s
 from darknet_compat.network.heads import Yolo, by_anchor
+from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.base import HeadLoss, iou, matched_figures, shape_iou, squares
 from darknet_compat.training.losses.classes import many_labels
 from darknet_compat.training.losses.slots import Slots, box_targets, cells, rows_at, set_rows
-from darknet_compat.training.truth import Truth
 
 
 class YoloLoss(nn.Module):

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from darknet_compat.datasets.base import Labels
+from darknet_compat.definition.lower import lower
+from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.errors import TrainingError
 from darknet_compat.formats.cfg import parse_cfg
-from darknet_compat.formats.lower import lower
-from darknet_compat.formats.spec import NetworkSpec
 from darknet_compat.parity.reference import Original
 from darknet_compat.training.augment.boxes import Move, fill_truth_detection, shuffled
 from darknet_compat.training.augment.draws import Draws

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from darknet_compat.formats.lower import load_spec
+from darknet_compat.definition.lower import load_spec
 from darknet_compat.network.network import Network
-from darknet_compat.training.truth import Truth
+from darknet_compat.training.batches.truth import Truth
 
 Array = NDArray[np.float32]
 BATCHES = 50

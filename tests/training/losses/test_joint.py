@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from darknet_compat.formats.spec import Region
+from darknet_compat.definition.spec import Region
 from darknet_compat.parity.definition import region_with_tree
 from darknet_compat.training.losses import Losses
 from darknet_compat.training.losses.region import Rule

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from darknet_compat.definition.lower import load_spec
 from darknet_compat.errors import TrainingError
-from darknet_compat.formats.lower import load_spec
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.network.network import Network
+from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses import Losses
-from darknet_compat.training.truth import Truth
 from tests.training.losses.making import head_only
 
 DETECTORS = (

@@ -13,8 +13,8 @@ from darknet_compat.network.heads import by_anchor
 from darknet_compat.network.network import Network
 from darknet_compat.parity.definition import region_with_tree
 from darknet_compat.parity.reference import Original
+from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses import Losses
-from darknet_compat.training.truth import Truth
 from tests.training.losses.making import (
     TOLERANCE,
     Array,

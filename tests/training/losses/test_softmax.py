@@ -13,9 +13,9 @@ from darknet_compat.formats.wordtree import parse_tree
 from darknet_compat.network.network import Network
 from darknet_compat.parity.definition import tree_softmax
 from darknet_compat.parity.reference import Original
+from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses import Losses
 from darknet_compat.training.losses.softmax import UNKNOWN
-from darknet_compat.training.truth import Truth
 from tests.training.losses.making import BATCHES, TOLERANCE, Array, head_only, off, random_tree
 
 INPUTS = 24

@@ -11,8 +11,8 @@ import torch
 
 from darknet_compat.network.network import Network
 from darknet_compat.parity.reference import Original
+from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses import Losses
-from darknet_compat.training.truth import Truth
 from tests.training.losses.making import TOLERANCE, Batch, batches, head_only, off, printed_figures, same_figures
 
 FIGURES = ("avg_iou", "class", "obj", "no_obj", "recall", "recall_75", "count")

@@ -1,0 +1,1 @@
+"""How fast: whole chains against other programs, in one interleaved run."""

@@ -1,0 +1,137 @@
+"""Who takes part in a bench: our runtimes as asked for, and the peers, all with one model and one threshold.
+
+torch is imported for what has to be seeded or exported only: an exported file is measured without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from darknet_compat.benchmark.contenders import PRECISIONS, Contender, Exports, NotRun, Ours, Wanted, our_contenders
+from darknet_compat.benchmark.peers.opencv_dnn import READERS
+from darknet_compat.benchmark.peers.original import original_peer
+from darknet_compat.errors import BackendError, DarknetCompatError
+from darknet_compat.inference.about import Size, own_size, task_of, usual_threshold
+from darknet_compat.inference.backends import BACKENDS
+from darknet_compat.inference.model import Sources, expect_one_of
+from darknet_compat.runtime.exported import artefact_of
+
+RUNTIMES = tuple(backend for backend in BACKENDS if backend != "auto")
+
+CANDIDATES = 20
+"""How many scores of the first picture exceed the threshold where the weights are seeded: in pictures of trained
+detectors it is about as many."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to measure. No `backends`: all that are installed; no `sizes`: the model's own, as (width, height)."""
+
+    backends: Sequence[str] = ()
+    precisions: Sequence[str] = ("fp32",)
+    sizes: Sequence[Size] = ()
+    artefacts: Sequence[Path] = ()
+    peers: bool = False
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Everything that is ready, everything that is not, and the threshold of all (None for a classifier)."""
+
+    contenders: tuple[Contender, ...]
+    not_run: tuple[NotRun, ...]
+    thresh: float | None
+
+
+def contest(sources: Sources, asked: Asked, file: Path, folder: Path, *, seeded: bool, thresh: float = 0.5) -> Contest:
+    """Make all contenders ready; `folder` is for what has to be exported, `file` the first picture.
+
+    With `seeded` weights the threshold is the one that CANDIDATES scores of that picture exceed. Raises BackendError
+    for a backend or a precision that there is not, and where nothing can run.
+    """
+    for backend in asked.backends:
+        expect_one_of("backends", backend, RUNTIMES)
+    for precision in asked.precisions:
+        expect_one_of("precisions", precision, PRECISIONS)
+    exports, detects = Exports(sources, folder), task_of(sources.cfg) == "detect"
+    made = list(our_contenders(_wanted(sources, asked), exports, thresh))
+    ours = [one for one in made if isinstance(one, Ours)]
+    if seeded and detects and ours:
+        thresh = usual_threshold(ours[0].model, file, CANDIDATES)
+        for one in ours:
+            one.set_threshold(thresh)
+    letterbox = not ours or ours[0].model.runtime.description.resize == "letterbox"
+    peers = [
+        peer
+        for size in (_sizes(sources, asked) if asked.peers else ())
+        for peer in _peers(exports, size, detects, letterbox, thresh)
+    ]
+    not_run = [one for one in (*made, *peers) if isinstance(one, NotRun)]
+    ready = [*ours, *(peer for peer in peers if not isinstance(peer, NotRun))]
+    if not ready:
+        reasons = dict.fromkeys(one.why for one in not_run)
+        if len(reasons) == 1:  # of the model, not of what runs it
+            raise BackendError(next(iter(reasons)))
+        why = "; ".join(f"{one.label}: {one.why}" for one in not_run)
+        raise BackendError(f"nothing that was asked for can run here: {why}")
+    return Contest(tuple(ready), tuple(not_run), thresh if detects else None)
+
+
+def seeded_weights(cfg: Path, folder: Path) -> Path:
+    """Seeded weights for a network that has none here."""
+    from darknet_compat.network.load import load_network, save_weights
+    from darknet_compat.parity.seeded import seed_weights
+
+    network = load_network(cfg)
+    seed_weights(network)
+    save_weights(network, folder / "seeded.weights")
+    return folder / "seeded.weights"
+
+
+def _wanted(sources: Sources, asked: Asked) -> list[Wanted]:
+    backends = asked.backends or [one for one in RUNTIMES if find_spec(one)]
+    sizes = _sizes(sources, asked)
+    exported = [backend for backend in backends if backend != "torch"]
+    if sources.cfg.suffix.lower() == ".engine":
+        wanted = list(_of_file(sources.cfg, sizes, exported))
+    else:
+        own = exported if artefact_of(sources.cfg) is not None and not asked.backends else backends
+        wanted = [
+            Wanted(backend, precision, size) for size in sizes for backend in own for precision in asked.precisions
+        ]
+    for artefact in asked.artefacts:
+        wanted += _of_file(artefact, sizes, exported)
+    return wanted
+
+
+def _of_file(path: Path, sizes: Sequence[Size], backends: Sequence[str]) -> Iterator[Wanted]:
+    """An exported file in its own precision: an `.onnx` on each of the backends, an `.engine` on the one that runs it.
+
+    Raises BackendError for what is neither.
+    """
+    artefact = artefact_of(path)
+    if artefact is None:
+        raise BackendError(f"{path}: expected an .onnx or an .engine")
+    for size in sizes:
+        for backend in ("tensorrt",) if path.suffix.lower() == ".engine" else backends:
+            yield Wanted(backend, artefact.precision, size, path)
+
+
+def _sizes(sources: Sources, asked: Asked) -> Sequence[Size]:
+    return asked.sizes or [own_size(sources.cfg)]
+
+
+def _peers(exports: Exports, size: Size, detects: bool, letterbox: bool, thresh: float) -> Iterator[Contender | NotRun]:
+    makers: dict[str, Callable[[], Contender]] = {
+        label: lambda reader=reader: reader(exports, size, detects, thresh)  # type: ignore[misc]
+        for label, reader in READERS.items()
+    }
+    makers["original"] = lambda: original_peer(exports.sources, size, detects, letterbox, thresh)
+    for label, make in makers.items():
+        try:
+            yield make()
+        except DarknetCompatError as error:
+            yield NotRun(f"{label}, {size[0]}x{size[1]}", str(error))

@@ -1,0 +1,1 @@
+"""The other programs that a benchmark measures beside ours."""

@@ -1,0 +1,79 @@
+"""The picture of a bench: speed against size, as the paper's figure 4 has speed against accuracy."""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from darknet_compat.benchmark.measure import MEASURES, Row
+from darknet_compat.errors import BackendError
+from darknet_compat.formats.atomic import atomic_write
+
+_TITLES = {"network": "network alone", "picture": "from file to answer", "stream": "many files"}
+
+
+def speed_plot(rows: Sequence[Row], title: str) -> bytes:
+    """A PNG with a panel for each measure: pictures a second across, the input's size upwards, a line a contender.
+
+    Raises BackendError without matplotlib.
+    """
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    except ModuleNotFoundError:
+        raise BackendError("matplotlib is not installed: pip install darknet-compat[parity]") from None
+    measures = [measure for measure in MEASURES if any(row.measure == measure for row in rows)]
+    figure = Figure(figsize=(4.8 * len(measures) + 1.2, 4.6), layout="constrained")
+    panels = figure.subplots(1, len(measures), squeeze=False, sharey=True)[0]
+    for axes, measure in zip(panels, measures, strict=True):
+        shown = [row for row in rows if row.measure == measure]
+        for (name, points), color in zip(_lines(shown).items(), _colors(), strict=False):
+            across = [row.images_per_second for row in points]
+            axes.plot(across, [_side(row) for row in points], "o-", ms=5, lw=1.5, color=color, label=name)
+        axes.set(title=_TITLES[measure], xlabel="pictures a second, median")
+        speeds = [row.images_per_second for row in shown]
+        if max(speeds) > 20 * min(speeds):
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        else:
+            axes.set_xlim(left=0)
+        axes.grid(True, alpha=0.3)
+    sides = {_side(row): f"{row.width}" if row.width == row.height else f"{row.width}x{row.height}" for row in rows}
+    panels[0].set_yticks(list(sides), list(sides.values()))
+    panels[0].set_ylabel("network's input, pixels a side")
+    panels[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    figure.suptitle(title)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120)
+    return picture.getvalue()
+
+
+def save_speed_plot(rows: Sequence[Row], title: str, path: Path) -> None:
+    """Write `speed_plot`. Raises BackendError without matplotlib, or if the file cannot be written."""
+    data = speed_plot(rows, title)
+    with atomic_write(path, BackendError) as file:
+        file.write(data)
+
+
+def _lines(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of each line, by size; named after its contender, and its batch where there are several."""
+    several = len({row.batch for row in rows}) > 1
+    lines = defaultdict(list)
+    for row in sorted(rows, key=_side):
+        lines[f"{row.label}, batch {row.batch}" if several else row.label].append(row)
+    return lines
+
+
+def _side(row: Row) -> float:
+    """The side of a square of as many pixels."""
+    return float((row.width * row.height) ** 0.5)
+
+
+def _colors() -> list[str]:
+    from matplotlib import colormaps
+
+    return [*colormaps["tab10"].colors, *colormaps["Dark2"].colors, *colormaps["Set2"].colors] * 4  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""Model names → their files, addresses and checksums, and how they are fetched."""

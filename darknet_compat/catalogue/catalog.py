@@ -1,0 +1,111 @@
+"""Model names → files: packaged ones, and weights from this machine or, checked, from the internet.
+
+The models themselves are the table in `models`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from darknet_compat.catalogue.fetch.provenance import verify
+from darknet_compat.catalogue.models import ALIASES, MODELS, Model
+from darknet_compat.errors import CatalogError
+from darknet_compat.formats.packaged import cfg_dir, weights_dir
+from darknet_compat.formats.textfile import shown
+
+if TYPE_CHECKING:
+    from darknet_compat.catalogue.fetch.transfer import Progress
+
+__all__ = ["CACHE_VARIABLE", "MODELS", "Files", "Model", "cache_dir", "fetch", "files", "find", "local_weights"]
+
+CACHE_VARIABLE = "DARKNET_COMPAT_CACHE"
+
+
+@dataclass(frozen=True)
+class Files:
+    """A model's files, all of them there."""
+
+    cfg: Path
+    names: Path
+    weights: Path
+    labels: Path | None = None
+
+
+def find(name: str) -> Model:
+    """The model called `name`, upper or lower case, by its own or an older name.
+
+    Raises CatalogError that suggests the closest name.
+    """
+    key = name.lower()
+    key = ALIASES.get(key, key)
+    if key in MODELS:
+        return MODELS[key]
+    close = difflib.get_close_matches(key, [*MODELS, *ALIASES], n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise CatalogError(f"no model is called {shown(name)}; {hint}known are {', '.join(MODELS)}")
+
+
+def files(model: Model | str, weights: str | Path | None = None, *, progress: Progress | None = None) -> Files:
+    """All files of a model; its weights are fetched if they are on this machine nowhere yet.
+
+    `weights` names a file to use instead, which nothing is expected of. Raises CatalogError or DownloadError.
+    """
+    model = find(model) if isinstance(model, str) else model
+    if weights is None:
+        path = fetch(model, progress=progress)
+    elif not (path := Path(weights)).is_file():
+        raise CatalogError(f"{path}: expected a .weights file, found {'a folder' if path.is_dir() else 'nothing'}")
+    folder = cfg_dir()
+    labels = folder / model.labels if model.labels else None
+    return Files(folder / model.cfg, folder / model.names, path, labels)
+
+
+def local_weights(model: Model | str) -> Path | None:
+    """The model's weights where they are on this machine, unchecked: packaged, else in the cache, else None."""
+    model = find(model) if isinstance(model, str) else model
+    places = (weights_dir() / model.weights.file, cache_dir() / model.weights.file)
+    return next((path for path in places if path.is_file()), None)
+
+
+def fetch(model: Model | str, *, progress: Progress | None = None) -> Path:
+    """The model's weights, checked: from `weights/`, else from the cache folder, else downloaded into that.
+
+    Raises CatalogError for a file that is not the published one or has changed, or where no address is known, and
+    DownloadError for a download that fails.
+    """
+    model = find(model) if isinstance(model, str) else model
+    path = local_weights(model)
+    if path is None:
+        path = cache_dir() / model.weights.file
+        if not model.weights.mirrors:
+            raise CatalogError(
+                f"{model.name}: nobody is known to publish {model.weights.file}; train it, and put it at {path}"
+                " or name it with --weights"
+            )
+        from darknet_compat.catalogue.fetch.download import download  # here, as it brings in Python's whole web client
+
+        download(model.weights.mirrors, path, expected=model.weights.expected, progress=progress)
+    verify(path, model.weights.expected)
+    return path
+
+
+def cache_dir() -> Path:
+    """The folder for downloads: DARKNET_COMPAT_CACHE, or the system's folder for caches. It need not exist yet."""
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named).expanduser()
+    try:
+        home = Path.home()
+    except RuntimeError:
+        raise CatalogError(f"there is no home folder for downloads; name a folder in {CACHE_VARIABLE}") from None
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    return base / "darknet-compat"

@@ -1,0 +1,276 @@
+"""`darknet-compat engine`: a network as a TensorRT engine, and what is in one."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from darknet_compat.cli.commands.export import Input
+from darknet_compat.cli.options import InputSize, Json, Model, Size, Weights, parse_size
+from darknet_compat.cli.terminal import output as terminal
+from darknet_compat.errors import ExportError
+
+if TYPE_CHECKING:
+    from darknet_compat.export.tensorrt.engine import BuildProgress
+    from darknet_compat.export.tensorrt.settings import Settings
+    from darknet_compat.formats.exported.artefact import Input as Kind
+    from darknet_compat.formats.exported.enginefile import EngineRecord
+    from darknet_compat.runtime.tensorrt.inspection import EngineLayer
+
+
+class EnginePrecision(str, Enum):
+    """What the layers compute in (`export.settings.EnginePrecision`)."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    int8 = "int8"
+    fp8 = "fp8"
+
+
+def parse_sizes(text: str | tuple[Size, ...]) -> tuple[Size, ...]:
+    """`288,352,608x416`. Raises BadParameter."""
+    return text if isinstance(text, tuple) else tuple(parse_size(part) for part in text.split(","))
+
+
+def parse_batches(text: str | tuple[int, ...]) -> tuple[int, ...]:
+    """`1,8,64`. Raises BadParameter."""
+    from darknet_compat.formats.exported.artefact import MOST_BATCH
+
+    if isinstance(text, tuple):
+        return text
+    if not re.fullmatch(r"\d{1,4}(,\d{1,4})*", text.strip()):
+        raise typer.BadParameter(f"expected numbers of pictures such as 1,8, found '{text}'")
+    batches = tuple(int(part) for part in text.split(","))
+    if not all(1 <= batch <= MOST_BATCH for batch in batches):
+        raise typer.BadParameter(f"expected numbers of pictures from 1 to {MOST_BATCH}, found '{text}'")
+    return batches
+
+
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="The engine to write. Default: MODEL's name, here.")
+]
+PrecisionMode = Annotated[
+    EnginePrecision | None,
+    typer.Option("--precision", help="What the layers compute in; of a quantized .onnx int8 or fp8. Default: fp32."),
+]
+Sizes = Annotated[
+    str | None,
+    typer.Option("--sizes", parser=parse_sizes, metavar="A,B,WxH", help="Input sizes to tune for. Default: its own."),
+]
+Batches = Annotated[
+    str,
+    typer.Option(
+        "--batches",
+        parser=parse_batches,
+        metavar="A,B",
+        help="How many pictures at once to tune for. 1,8: one, and two to eight.",
+    ),
+]
+AnySize = Annotated[bool, typer.Option("--any-size", help="Take every other size too that the model does.")]
+InputKind = Annotated[
+    Input | None,
+    typer.Option("--input", help="Of a .cfg: planes of float, or pixels as bytes. Default: uint8, in fp32 float."),
+]
+Candidates = Annotated[
+    int | None, typer.Option("--candidates", min=0, max=3840, help="The most boxes a picture; 0: all. Default: 1024.")
+]
+Workspace = Annotated[int | None, typer.Option("--workspace", min=1, metavar="MB", help="GPU memory to build with.")]
+Level = Annotated[int | None, typer.Option("--level", min=0, max=5, help="0: quick to build. 5: quick to run.")]
+Refittable = Annotated[bool, typer.Option("--refittable", help="Let --refit exchange its weights later.")]
+Stripped = Annotated[bool, typer.Option("--stripped", help="Write it without weights, for --refit.")]
+VersionCompatible = Annotated[bool, typer.Option("--version-compatible", help="Let later versions of TensorRT run it.")]
+HardwareCompatible = Annotated[bool, typer.Option("--hardware-compatible", help="Let all GPUs from Ampere on run it.")]
+Dla = Annotated[int | None, typer.Option("--dla", min=0, metavar="CORE", help="Build for a Jetson's DLA core.")]
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="Of an .engine: build it again, for this machine.")]
+Onnx = Annotated[
+    Path | None, typer.Option("--onnx", metavar="FILE", help="For --rebuild: the .onnx, where it has moved.")
+]
+Refit = Annotated[
+    Path | None, typer.Option("--refit", metavar="ONNX", help="Of an .engine: give it the weights of this .onnx.")
+]
+Layers = Annotated[bool, typer.Option("--layers", help="Of an .engine: list its layers and how long each takes.")]
+
+
+def engine(
+    model: Model,
+    weights: Weights = None,
+    out: Out = None,
+    precision: PrecisionMode = None,
+    size: InputSize = None,
+    sizes: Sizes = None,
+    batches: Batches = "1,8",
+    any_size: AnySize = False,
+    input: InputKind = None,
+    candidates: Candidates = None,
+    workspace: Workspace = None,
+    level: Level = None,
+    refittable: Refittable = False,
+    stripped: Stripped = False,
+    version_compatible: VersionCompatible = False,
+    hardware_compatible: HardwareCompatible = False,
+    dla: Dla = None,
+    rebuild: Rebuild = False,
+    onnx: Onnx = None,
+    refit: Refit = None,
+    layers: Layers = False,
+    json: Json = False,
+) -> None:
+    """Build a TensorRT engine of a .cfg or an .onnx, or say what is in one.
+
+    Building takes a GPU and minutes. `detect`, `classify`, `evaluate` and `bench` take the engine as MODEL; with
+    `--backend tensorrt` they build one themselves and keep it.
+    """
+    path = Path(model)
+    if path.suffix.lower() == ".engine":
+        _existing(path, rebuild, onnx, refit, out, layers, json)
+        return
+    if rebuild or refit or layers or onnx:
+        raise typer.BadParameter("--rebuild, --onnx, --refit and --layers are for an .engine as MODEL")
+    from darknet_compat.export.tensorrt.settings import Settings
+
+    settings = Settings(
+        precision=precision.value if precision else "fp32",
+        sizes=_pairs(sizes),
+        batches=parse_batches(batches),
+        any_size=any_size,
+        candidates=candidates,
+        workspace=workspace << 20 if workspace else None,
+        level=level,
+        refittable=refittable,
+        stripped=stripped,
+        version_compatible=version_compatible,
+        hardware_compatible=hardware_compatible,
+        dla=dla,
+    )
+    start = time.perf_counter()
+    record, place = _build(model, weights, out, settings, precision is None, size, input, json)
+    _tell(place, record, json, seconds=round(time.perf_counter() - start, 1))
+
+
+def _build(
+    model: str,
+    weights: Path | None,
+    out: Path | None,
+    settings: Settings,
+    default: bool,
+    size: Size | None,
+    input: Input | None,
+    json: bool,
+) -> tuple[EngineRecord, Path]:
+    from darknet_compat.definition.lower import load_spec
+    from darknet_compat.formats.metadata import class_names
+    from darknet_compat.inference.backends import cached_export
+    from darknet_compat.inference.model import locate
+    from darknet_compat.nvidia.library import load_tensorrt
+    from darknet_compat.runtime.exported import read_artefact
+    from darknet_compat.runtime.tensorrt.engines import timing_cache
+
+    trt, gpu = load_tensorrt()  # before anything is fetched or exported
+    from darknet_compat.export.tensorrt.engine import build_engine
+    from darknet_compat.runtime.torch import describe
+
+    with terminal.Transfers(model, quiet=json) as progress:
+        sources = locate(model, weights, progress=progress)
+        onnx = sources.cfg
+        if onnx.suffix.lower() != ".onnx":
+            if sources.weights is None:
+                raise ExportError(f"{onnx}: no weights are named, and there is no {onnx.stem}.weights beside it")
+            kind: Kind = input.value if input else "float" if settings.precision == "fp32" else "uint8"
+            names = class_names(sources.names, describe(load_spec(onnx)).classes)
+            onnx = cached_export(onnx, sources.weights, size, kind, names)
+    if default and read_artefact(onnx).precision == "int8":
+        settings = dataclasses.replace(settings, precision="int8")
+    place = out or Path(f"{sources.cfg.stem}.engine")
+    times = timing_cache(str(trt.__version__), gpu)
+    with _steps(f"building {place.name}", quiet=json) as step:
+        return build_engine(onnx, place, settings=settings, timing_cache=times, progress=step), place
+
+
+def _existing(
+    path: Path, rebuild: bool, onnx: Path | None, refit: Path | None, out: Path | None, layers: bool, json: bool
+) -> None:
+    """What can be done with an engine that is there."""
+    from darknet_compat.formats.exported.enginefile import read_record
+
+    record = read_record(path)
+    if rebuild:
+        from darknet_compat.runtime.tensorrt.engines import rebuild_engine
+
+        with _steps(f"building {path.name}", quiet=json) as step:
+            record = rebuild_engine(path, onnx, progress=step)
+    if refit:
+        from darknet_compat.export.tensorrt.refit import refit_engine
+
+        record, path = refit_engine(path, refit, out), out or path
+    found: dict[str, Any] = {}
+    if layers:
+        from darknet_compat.runtime.tensorrt.inspection import context_memory, timed_layers
+        from darknet_compat.runtime.tensorrt.runtime import TensorRtRuntime
+
+        runtime = TensorRtRuntime(path)
+        best = record.profiles[0].best
+        found = {"layers": timed_layers(runtime, best[0], (best[2], best[1])), "memory": context_memory(runtime)}
+        runtime.close()
+    _tell(path, record, json, **found)
+
+
+def _tell(path: Path, record: EngineRecord, json: bool, **found: Any) -> None:
+    layers: list[EngineLayer] = found.pop("layers", [])
+    if json:
+        values = {name: getattr(record, name) for name in record.__dataclass_fields__ if name != "artefact"}
+        profiles = [dataclasses.asdict(profile) for profile in record.profiles]
+        extra = {"layers": [dataclasses.asdict(layer) for layer in layers]} if layers else {}
+        terminal.print_json({"file": str(path)} | values | {"profiles": profiles} | found | extra)
+        return
+    seconds = f", built in {found['seconds']:.0f} s" if "seconds" in found else ""
+    terminal.print_line(f"{path}: {terminal.in_bytes(record.bytes)}, {record.precision}{seconds}", bold=True)
+    memory = found.get("memory", [])
+    rows = [("TensorRT", record.tensorrt), ("GPU", record.gpu), ("from", f"{record.onnx} {record.onnx_sha256[:12]}")]
+    for number, profile in enumerate(record.profiles):
+        rows.append(("for", str(profile) + (f", {terminal.in_bytes(memory[number])}" if memory else "")))
+    asked = [name for name in ("version_compatible", "hardware_compatible") if getattr(record, name)]
+    asked += [name for name in ("refittable", "stripped") if record.settings.get(name)]
+    terminal.print_fields([*rows, *([("is", ", ".join(asked).replace("_", "-"))] if asked else [])])
+    if layers:
+        print()
+        cells = [(_ms(layer.ms), layer.type, layer.output, layer.tactic, layer.name) for layer in layers]
+        terminal.print_table(
+            ("ms", "type", "output", "kernel", "layer"), cells, left=("type", "output", "kernel", "layer")
+        )
+
+
+def _ms(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _pairs(sizes: Any) -> tuple[tuple[int, int], ...] | None:
+    return None if sizes is None else tuple((size.width, size.height) for size in parse_sizes(sizes))
+
+
+@contextmanager
+def _steps(what: str, *, quiet: bool) -> Iterator[BuildProgress | None]:
+    """A bar on stderr for what TensorRT says of its progress, which older versions do not."""
+    import sys
+
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich import progress
+
+    columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), progress.TimeElapsedColumn())
+    with progress.Progress(*columns, console=terminal.console(stderr=True), transient=True) as bars:
+        task = bars.add_task(what, total=None)
+
+        def step(phase: str, done: int, steps: int) -> None:
+            if steps > 1:
+                bars.update(task, description=f"{what}: {phase}"[:50], completed=done, total=steps)
+
+        yield step

@@ -1,0 +1,104 @@
+"""The options of `export --precision int8`, and the way from a float32 file and pictures to an int8 one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from darknet_compat.cli.terminal import output as terminal
+from darknet_compat.cli.terminal.answers import SUFFIXES
+
+if TYPE_CHECKING:
+    from darknet_compat.datasets.base import Labels
+    from darknet_compat.formats.exported.artefact import Artefact
+    from darknet_compat.runtime.base import Floats
+
+CALIBRATED, MEASURED = 100, 500
+"""How many of the pictures at most tell the range of values, and how many what is lost; taken evenly from all."""
+
+
+class Written(str, Enum):
+    """What a file can be written in."""
+
+    fp32 = "fp32"
+    int8 = "int8"
+
+
+WrittenPrecision = Annotated[
+    Written,
+    typer.Option(
+        "--precision", help="What convolutions compute in; int8 needs --calibrate. detect does bf16 by itself."
+    ),
+]
+Calibrate = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibrate",
+        metavar="DIR|DATA",
+        help="Pictures of what the model is for: a folder of them, or labelled ones (VOC folder, COCO's JSON, list).",
+    ),
+]
+MaxDrop = Annotated[
+    float,
+    typer.Option(
+        "--max-drop",
+        min=0,
+        max=100,
+        metavar="POINTS",
+        help="How much int8 may lose at most: points of mAP, or without labels of agreement with the fp32 detections.",
+    ),
+]
+
+
+def quantize(source: Path, path: Path, calibrate: Path, max_drop: float, *, quiet: bool = False) -> Artefact:
+    """Make the int8 file `path` of the float32 file `source`. Raises ExportError where it loses too much."""
+    from darknet_compat.evaluation.compare.agreement import judge_of
+    from darknet_compat.export.quantize.quantize import quantize_onnx
+    from darknet_compat.inference.batch import prepare
+    from darknet_compat.runtime.exported import describe, read_artefact
+
+    description = describe(read_artefact(source), str(source), "fp32", None)
+    pictures, labels = calibration(calibrate, description.names)
+
+    def images() -> Iterator[Floats]:
+        for picture in evenly(pictures, CALIBRATED):
+            yield prepare(picture, description).pixels[None]
+
+    with _status(f"calibrating and comparing with {terminal.count(len(pictures), 'picture')}", quiet):
+        judge = judge_of(source, pictures, labels)
+        return quantize_onnx(source, path, images(), judge, max_drop=max_drop)
+
+
+def calibration(source: Path, names: Sequence[str] | None) -> tuple[list[Any], list[Labels] | None]:
+    """At most MEASURED pictures of `source`, and their labels where it has any. Raises DatasetError."""
+    if source.is_dir():
+        plain = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
+        if plain:
+            return evenly(plain, MEASURED), None
+    from darknet_compat.datasets.open import open_dataset
+
+    dataset = open_dataset(source, names=names)
+    samples = [dataset[index] for index in evenly(range(len(dataset)), MEASURED)]
+    return [sample.image for sample in samples], [sample.labels for sample in samples]
+
+
+def evenly(items: Sequence[Any], most: int) -> list[Any]:
+    """At most so many of the items, the same distance apart."""
+    step = max(len(items) / most, 1.0)
+    return [items[int(number * step)] for number in range(min(len(items), most))]
+
+
+@contextmanager
+def _status(text: str, quiet: bool) -> Iterator[None]:
+    """A spinner, on a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    with terminal.console(stderr=True).status(text):
+        yield

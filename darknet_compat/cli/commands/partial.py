@@ -1,0 +1,52 @@
+"""`darknet-compat partial`: the first layers of a weights file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from darknet_compat.cli.options import Json, Model, Weights
+from darknet_compat.cli.terminal import output as terminal
+from darknet_compat.errors import WeightsError
+
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="The file to write, such as darknet19_448.conv.23.")]
+
+
+def _parse_layers(text: str) -> int:
+    """N, which someone who knows the original's order of arguments may have put elsewhere. Raises BadParameter."""
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise typer.BadParameter(f"expected a number of layers, found '{text}'; the order is MODEL OUT N --weights FILE")
+
+
+Layers = Annotated[int, typer.Argument(metavar="N", parser=_parse_layers, help="How many layers to keep.")]
+
+
+def partial(model: Model, out: Out, n: Layers, weights: Weights = None, json: Json = False) -> None:
+    """Cut out the weights of the first N layers.
+
+    For another network to start from, as YOLOv2 does from darknet19_448.conv.23.
+    The bytes are those of the original's `darknet partial CFG WEIGHTS OUT N`.
+    """
+    from darknet_compat.definition.lower import load_spec
+    from darknet_compat.definition.weights.file import cut_weights
+    from darknet_compat.inference.model import locate
+
+    with terminal.Transfers(model, quiet=json) as progress:
+        sources = locate(model, weights, progress=progress)
+    spec = load_spec(sources.cfg)
+    if sources.weights is None:
+        raise WeightsError(f"{sources.cfg}: name the weights to cut with --weights FILE")
+    if out.exists() and sources.weights.exists() and out.samefile(sources.weights):
+        raise WeightsError(f"{out}: would replace the weights it is cut from; the order is MODEL OUT N --weights FILE")
+    cut_weights(sources.weights, spec, out, n)
+    size = out.stat().st_size
+    if json:
+        terminal.print_json({"file": str(out), "bytes": size, "layers": n, "of": len(spec.layers)})
+        return
+    last = spec.layers[n - 1]
+    terminal.print_line(
+        f"{out}: {size:,} bytes, layers 0 to {last.index} [{last.type}] of {len(spec.layers)}, from {sources.weights}"
+    )

@@ -1,0 +1,188 @@
+"""FILES on the command line → pictures, where their annotated copies go, and what is said of each."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import typer
+
+from darknet_compat.cli.options import Mode, Size, explaining
+from darknet_compat.cli.terminal import output as terminal
+from darknet_compat.errors import ImageError
+
+if TYPE_CHECKING:
+    from darknet_compat.inference.answering import Answering
+    from darknet_compat.inference.backends import Choice
+
+_Answer = TypeVar("_Answer")
+
+SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+"""What is taken for a picture inside a folder; a file that is named itself may be called anything."""
+
+WRITTEN = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+"""Suffixes that annotated copies keep; all others become .jpg."""
+
+MANY = 32
+"""From how many pictures on several are worked on at a time."""
+
+_NOT_PICTURES = {".weights": "--weights", ".names": "--names"}
+
+
+@dataclass
+class Answers:
+    """What has been said of each picture: an entry apiece for `--json`, a line on stderr for each that failed."""
+
+    json: bool
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    failed: bool = False
+
+    def add(self, file: Path, entry: dict[str, Any]) -> None:
+        """Keep the entry of a picture that was read."""
+        self.entries.append({"file": str(file), **entry})
+
+    def fail(self, file: str | Path, message: str) -> None:
+        """Say that a picture could not be read, and remember it for the exit code."""
+        self.failed = True
+        self.entries.append({"file": str(file), "error": message})
+        terminal.say(message)
+
+    def finish(self) -> None:
+        """Print the document; Exit with 1 if anything failed."""
+        if self.json:
+            terminal.print_json({"images": self.entries})
+        if self.failed:
+            raise typer.Exit(1)
+
+
+def find_pictures(files: Sequence[str], answers: Answers) -> list[Path]:
+    """The pictures that `files` mean, in order and each once: files as they are, folders' pictures, globs' matches.
+
+    A folder or glob without any fails in `answers`. Raises BadParameter for a file that belongs to an option.
+    """
+    found: dict[Path, None] = {}
+    for file in files:
+        path = Path(file)
+        if option := _NOT_PICTURES.get(path.suffix.lower()):
+            raise typer.BadParameter(
+                f"{terminal.printable(file)} is no picture; name it with {option}", param_hint="FILES"
+            )
+        try:
+            found |= dict.fromkeys(_pictures(file, path))
+        except ImageError as error:
+            answers.fail(file, str(error))
+        except OSError as error:  # a name too long, a folder that is closed
+            answers.fail(file, f"{file}: cannot be read: {error.strerror or error}")
+    return list(found)
+
+
+def _pictures(file: str, path: Path) -> list[Path]:
+    if not file:  # a variable of a script that is not set, and to Path the folder we are in
+        raise ImageError("an empty name is no picture")
+    if path.is_dir():
+        return _pictures_in(path)
+    if path.exists() or not glob.has_magic(file):
+        return [path]
+    matches = [Path(match) for match in sorted(glob.glob(file, recursive=True))]
+    pictures = [match for match in matches if match.is_file()]
+    if not pictures:
+        raise ImageError(f"{file}: no file has a name like this")
+    return pictures
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise ImageError(f"{folder}: cannot be read: {error.strerror or error}") from None
+    pictures = [entry for entry in entries if entry.suffix.lower() in SUFFIXES and entry.is_file()]
+    if not pictures:
+        below = next((entry.name for entry in entries if entry.is_dir()), None)
+        hint = f"; its folders are not searched, '{folder}/**/*.jpg' would do that" if below else ""
+        raise ImageError(f"{folder}: no pictures (.jpg, .png, .bmp, .tif, .webp, ...) in this folder{hint}")
+    return pictures
+
+
+def output_paths(pictures: Iterable[Path], folder: Path) -> dict[Path, Path]:
+    """Each picture's place in `folder`, which is made: its own name, numbered where that is taken.
+
+    No two pictures share a place, not even where names differ in case alone, and no place is one of `pictures`.
+    Raises CannotWriteError where the folder cannot be made or written into.
+    """
+    terminal.results_folder(folder)
+    pictures = list(pictures)
+    taken = {_key(picture) for picture in pictures}
+    places: dict[Path, Path] = {}
+    namesakes: Counter[str] = Counter()
+    for picture in pictures:
+        suffix = picture.suffix if picture.suffix.lower() in WRITTEN else ".jpg"
+        place, name = folder / f"{picture.stem}{suffix}", f"{picture.stem}{suffix}".casefold()
+        while _key(place) in taken:
+            namesakes[name] += 1
+            place = folder / f"{picture.stem}-{namesakes[name] + 1}{suffix}"
+        taken.add(_key(place))
+        places[picture] = place
+    return places
+
+
+def _key(path: Path) -> str:
+    return os.path.realpath(path).casefold()
+
+
+def announce(choice: Choice, verbose: bool) -> None:
+    """Say which backend runs the model and why, where that is wanted."""
+    if verbose:
+        terminal.say(f"{choice.backend}: {choice.why}")
+
+
+def answer_all(
+    make: Callable[[terminal.Transfers], Answering[_Answer]],
+    pictures: Sequence[Path],
+    answers: Answers,
+    show: Callable[[Answering[_Answer], Path, _Answer, float], None],
+    *,
+    model: str,
+    size: Size | None,
+    batch: int,
+    verbose: bool,
+) -> None:
+    """Make a model ready and put all pictures to it, with progress on a terminal; those that cannot be read fail in
+    `answers`, the others are `show`n with the seconds that they took."""
+    with terminal.Transfers(model, quiet=answers.json) as progress, explaining(size):
+        from darknet_compat.inference.batch import Failure
+
+        ready = make(progress)
+    announce(ready.choice, verbose)
+    results = timed(ready.stream(pictures, batch), batch)
+    with terminal.counted(results, len(pictures), quiet=answers.json) as counted:
+        for (picture, answer), seconds in counted:
+            if isinstance(answer, Failure):
+                answers.fail(picture, str(answer.error))
+            else:
+                show(ready, picture, answer, seconds)
+    answers.finish()
+
+
+def mode_for(pictures: Sequence[Path], asked: Mode | None) -> Literal["latency", "throughput"]:
+    """The mode that was asked for, else what suits so many pictures."""
+    return asked.value if asked else "throughput" if len(pictures) >= MANY else "latency"
+
+
+def timed(answers: Iterator[_Answer], batch: int) -> Iterator[tuple[_Answer, float]]:
+    """Each answer with the seconds it took; those of one batch come together and get an equal share."""
+    while True:
+        start = perf_counter()
+        group = list(islice(answers, batch))
+        share = (perf_counter() - start) / max(1, len(group))
+        if not group:
+            return
+        yield from ((answer, share) for answer in group)

@@ -1,0 +1,1 @@
+"""Anchor boxes from labelled ones."""

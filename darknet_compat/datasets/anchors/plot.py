@@ -1,0 +1,72 @@
+"""The paper's Figure 2 for any boxes: how well k anchors fit them, and what the chosen ones look like."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from darknet_compat.datasets.anchors.find import Anchors
+from darknet_compat.datasets.readers.shapes import Shapes
+from darknet_compat.errors import DatasetError
+from darknet_compat.formats.atomic import atomic_write
+
+_COLOURS = ("#1f5fa8", "#b03030", "#3a8a5f", "#c98a1b", "#7a4fa3")
+_MOST_DOTS = 20_000
+
+
+def save_anchors_plot(
+    path: str | Path, shapes: Shapes, chosen: Anchors, curves: Mapping[str, Sequence[tuple[int, float]]]
+) -> None:
+    """Draw `curves`, points (k, average IoU) by what they are called, and the `chosen` anchors; PNG, SVG or PDF.
+
+    Raises DatasetError without matplotlib, or if the file cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise DatasetError("matplotlib is not installed: pip install matplotlib") from None
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    _draw_curves(left, curves, chosen)
+    _draw_boxes(middle, chosen, shapes.network)
+    _draw_dots(right, shapes, chosen)
+    picture = io.BytesIO()
+    try:
+        figure.savefig(picture, format=Path(path).suffix.lstrip(".").lower(), dpi=120)
+    except ValueError:
+        raise DatasetError(f"{path}: expected a name that ends in .png, .svg or .pdf") from None
+    with atomic_write(path, DatasetError) as file:
+        file.write(picture.getvalue())
+
+
+def _draw_curves(axes: Any, curves: Mapping[str, Sequence[tuple[int, float]]], chosen: Anchors) -> None:
+    for (name, points), colour in zip(curves.items(), _COLOURS, strict=False):
+        ks, values = [k for k, _ in points], [100 * value for _, value in points]
+        axes.plot(ks, values, "o-" if len(ks) > 1 else "D", ms=4, lw=1.2, color=colour, label=name)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.axvline(len(chosen.sizes), color="black", lw=0.6, ls=":")
+    axes.set(xlabel="anchors", ylabel="average IoU, %", title="How well they fit")
+    axes.grid(True, alpha=0.3)
+    axes.legend(loc="lower right")
+
+
+def _draw_boxes(axes: Any, chosen: Anchors, network: tuple[int, int]) -> None:
+    from matplotlib.patches import Rectangle
+
+    for number, (width, height) in enumerate(chosen.sizes.tolist()):
+        colour = _COLOURS[number % len(_COLOURS)]
+        corner = (network[0] - width) / 2, (network[1] - height) / 2
+        axes.add_patch(Rectangle(corner, width, height, fill=False, lw=1.5, color=colour))
+    axes.set(xlim=(0, network[0]), ylim=(network[1], 0), aspect="equal", xlabel="pixels")
+    axes.set(title=f"The {len(chosen.sizes)} in an input of {network[0]}x{network[1]}")
+
+
+def _draw_dots(axes: Any, shapes: Shapes, chosen: Anchors) -> None:
+    sizes = shapes.sizes[:: -(-len(shapes.sizes) // _MOST_DOTS)]
+    axes.plot(*sizes.T, ".", ms=1.5, alpha=0.3, color="#7fa8d0", rasterized=True)
+    axes.plot(*chosen.sizes.T, "X", ms=8, color=_COLOURS[1])
+    axes.set(xlabel="width, pixels", ylabel="height, pixels", title="Among all boxes", aspect="equal")
+    axes.set(xlim=(0, None), ylim=(0, None))
+    axes.grid(True, alpha=0.3)

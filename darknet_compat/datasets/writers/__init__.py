@@ -1,0 +1,1 @@
+"""Labelled pictures written in other programs' layouts."""

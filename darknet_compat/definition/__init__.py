@@ -1,0 +1,1 @@
+"""A `.cfg` understood: what a network is, and which weights belong to it."""

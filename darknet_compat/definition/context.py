@@ -1,0 +1,114 @@
+"""What a section's lowering may look at, and the checks that all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from darknet_compat.definition.spec import ActivationName, LayerSpec, Net, Shape
+from darknet_compat.errors import CfgError
+from darknet_compat.formats.cfg import Options
+from darknet_compat.formats.metadata import resolve_inside
+from darknet_compat.formats.textfile import shown
+
+LIMIT = 2**31 - 1
+"""The original counts values and weights in C ints; a layer beyond this is a mistake or an attack."""
+
+_DEBIAN_HOME = "/usr/share/darknet/"
+"""Debian's package writes its data files' places into the cfgs as absolute paths below this folder."""
+
+
+@dataclass
+class Context:
+    """What a layer's lowering may look at: the layers before it, and where files lie."""
+
+    net: Net
+    cfg_name: str
+    roots: Sequence[Path]
+    layers: list[LayerSpec] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+    parameters: int = 0
+
+    @property
+    def index(self) -> int:
+        """The number of the layer that is being lowered."""
+        return len(self.layers)
+
+    @property
+    def input(self) -> Shape:
+        """The shape of what the previous layer puts out."""
+        return self.shape(self.index - 1)
+
+    def shape(self, index: int) -> Shape:
+        """The shape of layer `index`'s output; of the network's input for -1."""
+        return self.net.input if index < 0 else self.layers[index].output
+
+    def common(self, options: Options, output: Shape, sources: tuple[int, ...] | None = None) -> dict[str, Any]:
+        """The fields every LayerSpec has, `output` checked against what the original could count."""
+        if min(output.c, output.h, output.w) < 1:
+            raise options.error(f"input {self.input} leaves an empty output ({output})")
+        if output.size > LIMIT:
+            raise options.error(f"output of {output} takes {_gigabytes(output.size)}; {_REFUSED}")
+        return {
+            "index": self.index,
+            "line": options.section.line,
+            "type": options.section.type,
+            "sources": sources or (self.index - 1,),
+            "input": self.input,
+            "output": output,
+            "learning_rate": options.real("learning_rate", 1.0),
+            "stopbackward": options.flag("stopbackward"),
+            "onlyforward": options.flag("onlyforward"),
+            "truth": options.flag("truth"),
+            "smooth": options.real("smooth", 0.0),
+            "dontload": options.flag("dontload"),
+            "dontsave": options.flag("dontsave"),
+            "dontloadscales": options.flag("dontloadscales"),
+            "numload": options.integer("numload", 0, minimum=0),
+        }
+
+    def image(self, options: Options) -> Shape:
+        """The input, which has to be an image."""
+        if not self.input.image:
+            raise options.error(f"needs an image before it, found {self.input.size} values without height and width")
+        return self.input
+
+    def weigh(self, options: Options, *counts: int) -> None:
+        """Refuse a layer whose weights, the product of `counts`, nobody could hold; and the network they add up to."""
+        number = 1
+        for count in counts:
+            number *= count
+        if number > LIMIT:
+            raise options.error(f"needs {_gigabytes(number)} of weights; {_REFUSED}")
+        self.parameters += number
+        if self.parameters > LIMIT:
+            raise options.error(f"brings the network to {_gigabytes(self.parameters)} of weights; {_REFUSED}")
+
+    def file(self, options: Options, key: str) -> Path | None:
+        """The file that option `key` names, inside the model's folder or the packaged one; None without the option."""
+        if not (name := options.text(key)):
+            return None
+        path = resolve_inside(name.removeprefix(_DEBIAN_HOME), self.roots, f"{options.where(key)} {key}", CfgError)
+        self.files[name] = str(path)
+        return path
+
+
+def activation(options: Options, default: ActivationName) -> ActivationName:
+    """The layer's activation. The original takes one it does not know for relu, in which case all results are wrong."""
+    name = options.text("activation", default)
+    if name not in get_args(ActivationName):
+        known = ", ".join(get_args(ActivationName))
+        raise options.error(f"unknown activation {shown(name)}; known are {known}", "activation")
+    return cast(ActivationName, name)
+
+
+def _gigabytes(floats: int) -> str:
+    return f"{4e-9 * floats:.1f} GB"
+
+
+_REFUSED = f"more than {_gigabytes(LIMIT)} are refused"
+
+Lowering = Callable[[Options, Context], LayerSpec]
+"""Options of a section and what came before → its layer."""

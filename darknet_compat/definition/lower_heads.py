@@ -1,0 +1,186 @@
+"""The sections that give a network's answers: softmax, logistic, region, yolo, detection, iseg."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from darknet_compat.definition import spec
+from darknet_compat.definition.context import Context, Lowering
+from darknet_compat.definition.spec import LayerSpec
+from darknet_compat.formats.cfg import Options
+from darknet_compat.formats.metadata import read_map
+from darknet_compat.formats.textfile import plain
+from darknet_compat.formats.wordtree import WordTree, read_tree
+
+_DEFAULT_ANCHOR = 0.5
+_MAX_ANCHORS = 1024
+
+
+def softmax(options: Options, context: Context) -> LayerSpec:
+    """As many values as its input."""
+    inputs = context.input.size
+    groups = options.integer("groups", 1, minimum=1)
+    if inputs % groups:
+        raise options.error(f"groups={groups} does not divide its {inputs} inputs", "groups")
+    temperature = options.real("temperature", 1.0)
+    if temperature == 0:
+        raise options.error("temperature=0 would divide by zero", "temperature")
+    # Without `spatial` the original forgets height and width here; with it (GPU build only) they matter.
+    spatial = options.real("spatial", 0.0) != 0
+    output = context.image(options) if spatial else spec.flat(inputs)
+    return spec.Softmax(
+        **context.common(options, output),
+        groups=groups,
+        temperature=temperature,
+        tree=_tree(options, context, inputs, "inputs"),
+        spatial=spatial,
+        noloss=options.flag("noloss"),
+    )
+
+
+def logistic(options: Options, context: Context) -> LayerSpec:
+    """Same shape as its input."""
+    return spec.Logistic(**context.common(options, context.input))
+
+
+def region(options: Options, context: Context) -> LayerSpec:
+    """num · (coords + 1 + classes) channels."""
+    coords = options.integer("coords", 4, minimum=4)
+    classes = options.integer("classes", 20, minimum=1)
+    num = options.integer("num", 1, minimum=1, maximum=_MAX_ANCHORS)
+    _expect_channels(options, context, "num, coords or classes", num, coords + 1 + classes)
+    return spec.Region(
+        **context.common(options, context.image(options)),
+        **_boxes(options, default_max=30),
+        **_scales(options),
+        classes=classes,
+        coords=coords,
+        num=num,
+        anchors=_anchors(options, num),
+        softmax=options.flag("softmax"),
+        background=options.flag("background"),
+        tree=_tree(options, context, classes, "classes"),
+        map=_map(options, context, classes),
+        rescore=options.flag("rescore"),
+        thresh=options.real("thresh", 0.5),
+        bias_match=options.flag("bias_match"),
+        absolute=options.flag("absolute"),
+        classfix=options.integer("classfix", 0),
+        mask_scale=options.real("mask_scale", 1.0),
+    )
+
+
+def yolo(options: Options, context: Context) -> LayerSpec:
+    """(number of masks) · (4 + 1 + classes) channels."""
+    classes = options.integer("classes", 20, minimum=1)
+    total = options.integer("num", 1, minimum=1, maximum=_MAX_ANCHORS)
+    anchors = _anchors(options, total)
+    mask = options.integers("mask") or tuple(range(total))
+    if not all(0 <= number < total for number in mask):
+        raise options.error(f"mask: expected anchors 0 to {total - 1}, found {plain(options.text('mask'))}", "mask")
+    if options.flag("new_coords"):
+        raise options.error("new_coords=1, the fork's other reading of the boxes, is not supported", "new_coords")
+    _expect_channels(options, context, "num, mask or classes", len(mask), 5 + classes)
+    return spec.Yolo(
+        **context.common(options, context.image(options)),
+        **_boxes(options, default_max=90),
+        classes=classes,
+        anchors=anchors,
+        mask=mask,
+        map=_map(options, context, None),
+        ignore_thresh=options.real("ignore_thresh", 0.5),
+        truth_thresh=options.real("truth_thresh", 1.0),
+        scale_x_y=options.real("scale_x_y", 1.0),
+    )
+
+
+def detection(options: Options, context: Context) -> LayerSpec:
+    """side² · (num · (1 + coords) + classes) values."""
+    coords = options.integer("coords", 1, minimum=1)
+    classes = options.integer("classes", 1, minimum=1)
+    num = options.integer("num", 1, minimum=1)
+    side = options.integer("side", 7, minimum=1)
+    expected = side * side * (num * (1 + coords) + classes)
+    if expected != context.input.size:
+        raise options.error(f"needs side²·(num·(1+coords)+classes) = {expected} inputs, found {context.input.size}")
+    return spec.Detection(
+        **context.common(options, spec.flat(expected)),
+        **_boxes(options, default_max=90),
+        **_scales(options),
+        classes=classes,
+        coords=coords,
+        num=num,
+        side=side,
+        softmax=options.flag("softmax"),
+        sqrt=options.flag("sqrt"),
+        forced=options.flag("forced"),
+        rescore=options.flag("rescore"),
+        reorg=options.flag("reorg"),
+    )
+
+
+def iseg(options: Options, context: Context) -> LayerSpec:
+    """classes + ids channels."""
+    classes = options.integer("classes", 20, minimum=1)
+    ids = options.integer("ids", 32, minimum=0)
+    _expect_channels(options, context, "classes or ids", 1, classes + ids)
+    return spec.Iseg(**context.common(options, context.image(options)), classes=classes, ids=ids)
+
+
+def _expect_channels(options: Options, context: Context, given: str, boxes: int, values: int) -> None:
+    """Refuse an input that has not `boxes` x `values` channels, which the options `given` ask for."""
+    image = context.image(options)
+    if image.c != boxes * values:
+        raise options.error(
+            f"needs {boxes} x {values} = {boxes * values} channels, found {image.c}; "
+            f"set filters={boxes * values} in the layer before, or correct {given}"
+        )
+
+
+def _anchors(options: Options, num: int) -> tuple[tuple[float, float], ...]:
+    """`num` pairs (width, height)."""
+    values = options.reals("anchors") if options.has("anchors") else (_DEFAULT_ANCHOR,) * (2 * num)
+    if len(values) == 2 * num + 1 and options.text("anchors").endswith(","):
+        values = values[:-1]  # the one that the original writes beyond its array
+    if len(values) != 2 * num:
+        raise options.error(f"anchors: expected 2 x num = {2 * num} numbers, found {len(values)}", "anchors")
+    return tuple(zip(values[::2], values[1::2], strict=True))
+
+
+def _boxes(options: Options, default_max: int) -> dict[str, Any]:
+    """What all heads with boxes share for training."""
+    return {
+        "max_boxes": options.integer("max", default_max, minimum=0),
+        "jitter": options.real("jitter", 0.2),
+        "random": options.real("random", 0.0),
+    }
+
+
+def _scales(options: Options) -> dict[str, Any]:
+    """The weights of the parts of the loss."""
+    return {key: options.real(key, 1.0) for key in ("object_scale", "noobject_scale", "class_scale", "coord_scale")}
+
+
+def _tree(options: Options, context: Context, number: int, what: str) -> WordTree | None:
+    if (path := context.file(options, "tree")) is None:
+        return None
+    tree = read_tree(path)
+    if len(tree) != number:
+        raise options.error(f"tree: {path} has {len(tree)} nodes, but there are {number} {what}", "tree")
+    return tree
+
+
+def _map(options: Options, context: Context, classes: int | None) -> tuple[int, ...] | None:
+    path = context.file(options, "map")
+    return None if path is None else read_map(path, classes)
+
+
+HEAD_LOWERINGS: dict[str, Lowering] = {
+    "softmax": softmax,
+    "soft": softmax,
+    "logistic": logistic,
+    "region": region,
+    "yolo": yolo,
+    "detection": detection,
+    "iseg": iseg,
+}

@@ -1,0 +1,1 @@
+"""What is measured on: pictures with their truth, and files of results."""

@@ -1,0 +1,203 @@
+"""A detector over a data set: every picture once, in batches, kept as they come, and ready for every score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from darknet_compat.catalogue.catalog import cache_dir
+from darknet_compat.catalogue.fetch.checksum import file_checksums
+from darknet_compat.datasets.base import Dataset, Progress
+from darknet_compat.datasets.open import open_dataset
+from darknet_compat.datasets.readers.darknet import Task
+from darknet_compat.datasets.readers.digits import is_digits
+from darknet_compat.errors import DatasetError, ImageError
+from darknet_compat.evaluation.material.entries import Entries, Problem
+from darknet_compat.evaluation.material.tables import Found, Ints, Truths
+from darknet_compat.evaluation.run.journal import Answer, Journal, key
+from darknet_compat.formats.textfile import shown
+from darknet_compat.formats.wordtree import WordTree
+from darknet_compat.inference.batch import Failure
+from darknet_compat.inference.detector import Detector
+from darknet_compat.inference.model import locate
+from darknet_compat.inference.results import Detections
+from darknet_compat.vision.image import decode
+
+THRESH = 0.005
+"""With what the original's `detector valid` keeps a score."""
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What was found in the pictures of `entries`: `answers`, one a picture, None where it could not be read; `sizes`
+    int64 [pictures, 2], width and height; `problems` with all that was wrong with the data."""
+
+    entries: Entries
+    answers: tuple[Detections | None, ...]
+    sizes: Ints
+    problems: tuple[Problem, ...]
+
+    @property
+    def found(self) -> Found:
+        """All detections, boxes as the detector gave them."""
+        return Found.from_detections(self.answers)
+
+    @property
+    def dropped(self) -> int:
+        """Candidates above the threshold for which a head with many classes had no room (`Detections.dropped`)."""
+        return sum(answer.dropped for answer in self.answers if answer is not None)
+
+    @property
+    def truths(self) -> Truths:
+        """All objects."""
+        return self.entries.truths(self.sizes)
+
+
+def open_for(source: str | Path, names: Sequence[str], split: str | None = None, task: Task | None = None) -> Dataset:
+    """The data set to score a model with these classes on; `split` None is what one tests on.
+
+    Annotations that name their classes are read by the model's names, those with numbers only are taken to number them
+    as the model does. Raises DatasetError where the classes are others, or have another order.
+    """
+    path = Path(source)
+    own_names = path.suffix.lower() == ".data" or is_digits(source)
+    wanted = None if own_names else names
+    if split is not None:
+        dataset = open_dataset(source, names=wanted, split=split, task=task)
+    else:
+        dataset = _test_split(path, wanted, task)
+    _expect_same_order(dataset, names)
+    return dataset
+
+
+def _test_split(path: Path, names: Sequence[str] | None, task: Task | None) -> Dataset:
+    """What one tests on, where the source has it; else all there is."""
+    usual = ("test", "valid") if path.is_dir() else ("valid",) if path.suffix.lower() == ".data" else ("test",)
+    for split in (*usual, None):
+        try:
+            return open_dataset(path, names=names, split=split, task=task)
+        except DatasetError as error:
+            if split is None or "split" not in str(error):
+                raise
+    raise AssertionError("unreachable")
+
+
+def _expect_same_order(dataset: Dataset, names: Sequence[str]) -> None:
+    """Refuse the model's classes in another order: labels are numbers, and one of the two lists is the wrong one."""
+    theirs = tuple(dataset.names)
+    if theirs == tuple(names) or not theirs or sorted(theirs) != sorted(names):
+        return
+    place = next(place for place, pair in enumerate(zip(theirs, names, strict=True)) if pair[0] != pair[1])
+    raise DatasetError(
+        f"{dataset.title}: has the model's classes in another order: class {place} is {shown(theirs[place])} here and"
+        f" {shown(names[place])} in the model; name the right list with --names or in the data"
+    )
+
+
+def matched_classes(entries: Entries, names: Sequence[str]) -> Entries:
+    """The entries with their classes numbered as the model's, found by name where the data has fewer.
+
+    Raises DatasetError for a class that the model does not have.
+    """
+    if not entries.names or entries.names == tuple(names):
+        return replace(entries, names=tuple(names))
+    number_of: dict[str, int] = {}
+    for number, name in enumerate(names):
+        number_of.setdefault(name, number)
+    missing = next((name for name in entries.names if name not in number_of), None)
+    if missing is not None:
+        raise DatasetError(
+            f"{entries.title}: its class {shown(missing)} is none of the model's {len(names)}; are these the names that"
+            " belong to the model (--names)?"
+        )
+    return entries.with_classes(names, np.array([number_of[name] for name in entries.names], np.int64))
+
+
+def at_level(entries: Entries, tree: WordTree, level: int) -> Entries:
+    """The entries with each class replaced by its ancestor at `level` of the WordTree, 0 being the roots."""
+    lifted = [tree.path(node)[: level + 1][-1] for node in range(len(tree))]
+    return entries.with_classes(entries.names, np.array(lifted, np.int64))
+
+
+def model_key(model: str | Path, weights: str | Path | None, detector: Detector, batch: int) -> dict[str, Any]:
+    """All that a detector's answers depend on, the pictures apart."""
+    sources = locate(model, weights, download=False)
+    files = [path for path in (sources.cfg, sources.weights) if path is not None]
+    description = detector.runtime.description
+    return {
+        "files": [file_checksums(path, ["sha256"])["sha256"] for path in files],
+        "backend": detector.choice.backend,
+        "precision": description.precision,
+        "input": [description.width, description.height, description.resize],
+        "names": list(detector.names),
+        "thresh": detector.thresh,
+        "nms": detector.nms,
+        "tree": [detector.hier_thresh, detector.hierarchy, detector.level, detector.map],
+        "batch": batch,
+    }
+
+
+def detect_all(
+    detector: Detector,
+    entries: Entries,
+    settings: dict[str, Any],
+    *,
+    batch: int = 1,
+    progress: Progress | None = None,
+    folder: Path | None = None,
+) -> Results:
+    """What the detector finds in every picture, from the journal in the cache as far as that goes.
+
+    `settings` are `model_key`'s. An interrupted run is taken up at the beginning of a batch, so that every picture
+    meets the network in the same company as in one that was not.
+    """
+    path = (folder or cache_dir() / "evaluations") / f"{key(settings, entries)[:32]}.found"
+    with Journal(path, detector.names, len(entries)) as journal:
+        if len(journal.answers) < len(entries):
+            journal.keep(len(journal.answers) // batch * batch)
+        done = len(journal.answers)
+        if progress:
+            progress(done, len(entries))
+        for _, answer in detector.stream(entries.images(done), batch) if done < len(entries) else ():
+            journal.append(answer)
+            if progress:
+                progress(len(journal.answers), len(entries))
+        return gathered(entries, journal.answers)
+
+
+def gathered(entries: Entries, answers: Sequence[Answer | None]) -> Results:
+    """Results from answers in the entries' order; sizes of unread pictures are the stated ones, else 1 x 1."""
+    problems = list(entries.problems)
+    missing = {problem.entry for problem in problems if problem.kind == "missing"}
+    sizes = np.ones((len(entries), 2), np.int64)
+    read: list[Detections | None] = []
+    for place, (entry, answer) in enumerate(zip(entries.rows, answers, strict=True)):
+        if isinstance(answer, Detections):
+            sizes[place] = answer.width, answer.height
+        elif entry.size is not None:
+            sizes[place] = entry.size
+        if isinstance(answer, Failure) and entry.number + 1 not in missing:
+            problems.append(Problem(entry.number + 1, "unreadable", str(answer.error)))
+        read.append(answer if isinstance(answer, Detections) else None)
+    problems.sort(key=lambda problem: problem.entry)
+    return Results(entries, tuple(read), sizes, tuple(problems))
+
+
+def stated_sizes(entries: Entries) -> tuple[Ints, tuple[Problem, ...]]:
+    """Each picture's size where no detector has read it: as the annotations state it, else by decoding it."""
+    sizes, problems = np.ones((len(entries), 2), np.int64), list(entries.problems)
+    missing = {problem.entry for problem in problems if problem.kind == "missing"}
+    for place, entry in enumerate(entries.rows):
+        if entry.size is not None:
+            sizes[place] = entry.size
+            continue
+        try:
+            sizes[place] = decode(entry.image).shape[1::-1]
+        except ImageError as error:
+            if entry.number + 1 not in missing:
+                problems.append(Problem(entry.number + 1, "unreadable", str(error)))
+    return sizes, tuple(sorted(problems, key=lambda problem: problem.entry))

@@ -1,0 +1,101 @@
+"""What is evaluated: a model with all that decides its answers, as one value that can be varied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from darknet_compat.catalogue.fetch.transfer import Progress as Transfer
+from darknet_compat.datasets.base import Progress
+from darknet_compat.errors import BackendError
+from darknet_compat.evaluation.material.entries import Entries, read_entries
+from darknet_compat.evaluation.run.detections import (
+    THRESH,
+    Results,
+    at_level,
+    detect_all,
+    matched_classes,
+    model_key,
+    open_for,
+)
+from darknet_compat.evaluation.run.flip import flip_averaged
+from darknet_compat.evaluation.scores import imagenet
+from darknet_compat.inference.classifier import Classifier
+from darknet_compat.inference.detector import Detector
+from darknet_compat.inference.hierarchy import HierarchyRule
+from darknet_compat.runtime.base import Precision, Resize
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The arguments of a Detector or Classifier; thresholds are those of the original's `detector valid`."""
+
+    model: str
+    weights: str | Path | None = None
+    names: str | Path | None = None
+    backend: str = "auto"
+    precision: Precision = "fp32"
+    size: tuple[int, int] | None = None
+    resize: Resize | None = None
+    thresh: float = THRESH
+    nms: float = 0.45
+    hier_thresh: float = 0.5
+    hierarchy: HierarchyRule = "darknet"
+    level: int | None = None
+    map: str | None = None
+    flip: bool = False
+
+    @property
+    def label(self) -> str:
+        """What tables call it: the model's name, and what is not as usual."""
+        size = f"{self.size[0]}x{self.size[1]}" if self.size else ""
+        parts = [self.backend if self.backend != "auto" else "", self.precision if self.precision != "fp32" else ""]
+        parts += [size, "flip" if self.flip else ""]
+        return " ".join([Path(self.model).name, *filter(None, parts)])
+
+    def detector(self, progress: Transfer | None = None) -> Detector:
+        """Raises DarknetCompatError where it cannot be had."""
+        shared = self._shared()
+        made = Detector(self.model, thresh=self.thresh, nms=self.nms, map=self.map, progress=progress, **shared)
+        if self.flip:
+            made.runtime = flip_averaged(made.runtime)
+        return made
+
+    def classifier(self, progress: Transfer | None = None) -> Classifier:
+        """Raises DarknetCompatError where it cannot be had."""
+        return Classifier(self.model, progress=progress, **self._shared())
+
+    def _shared(self) -> dict[str, Any]:
+        names = ("weights", "names", "backend", "precision", "size", "resize", "hier_thresh", "hierarchy", "level")
+        return {name: getattr(self, name) for name in names}
+
+
+def entries_for(
+    detector: Detector,
+    subject: Subject,
+    source: str | Path,
+    split: str | None = None,
+    progress: Progress | None = None,
+) -> Entries:
+    """The pictures in `source` with their classes numbered as the detector's; with a WordTree and a `level`, lifted to
+    that. DET's annotations call its classes by WordNet's ids. `progress`: see `read_entries`."""
+    named = imagenet.labels() if subject.map == "imagenet-det" else detector.names
+    entries = read_entries(open_for(source, named, split, "detection"), progress)
+    if subject.map == "imagenet-det":
+        return replace(entries, names=detector.names)
+    entries = matched_classes(entries, detector.names)
+    tree = detector.runtime.description.tree
+    if subject.level is None:
+        return entries
+    if tree is None or subject.map is not None:
+        raise BackendError(f"level: {subject.model} names no nodes of a WordTree")
+    return at_level(entries, tree, subject.level)
+
+
+def results_of(
+    subject: Subject, detector: Detector, entries: Entries, batch: int = 1, progress: Progress | None = None
+) -> Results:
+    """What the subject, of which `detector` was made, finds in the entries."""
+    settings = model_key(subject.model, subject.weights, detector, batch) | {"flip": subject.flip}
+    return detect_all(detector, entries, settings, batch=batch, progress=progress)

@@ -1,0 +1,1 @@
+"""The scores: AP, recall, accuracy, and how sure they are."""

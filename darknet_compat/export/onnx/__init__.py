@@ -1,0 +1,1 @@
+"""A definition and its weights → an ONNX file."""

@@ -1,0 +1,261 @@
+"""A network as one self-describing ONNX file: opset 17, IR 8."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import onnx
+import torch
+from onnx import GraphProto, TensorProto, helper
+
+from darknet_compat.definition import spec as s
+from darknet_compat.definition.spec import NetworkSpec
+from darknet_compat.errors import ExportError
+from darknet_compat.export.onnx import heads
+from darknet_compat.export.onnx.graph import Dims, Graph, value
+from darknet_compat.export.onnx.layers import EMIT
+from darknet_compat.export.onnx.refusals import answers, classes_of, refuse, refuse_build
+from darknet_compat.export.onnx.sizes import Sizes, free_sizes, grid_cells
+from darknet_compat.export.onnx.write import model_of, simplified, write_model
+from darknet_compat.formats.exported.artefact import Artefact, Input, Outputs, expected_of, is_whole, to_properties
+from darknet_compat.formats.metadata import class_names, names_beside
+from darknet_compat.formats.textfile import plain
+from darknet_compat.network.network import Network
+
+IR_VERSION = 8
+"""The file format that belongs to opset 17."""
+
+CANDIDATES = 90
+"""How many candidates an image get class probabilities where classes are many, an equal part of them each anchor's own
+(`network.split`). A graph of fixed shapes computes all of them always, so that here each costs: YOLO9000 at 544 pixels
+takes 1.24 times as long as with 20 classes in ONNX Runtime, 1.09 times in OpenVINO (`tools/head_cost.py`). In pictures
+of trained detectors 39 of its cells and anchors pass a threshold of 0.5, 93 one of 0.24 (`runtime.torch.CANDIDATES`);
+what finds no room is counted."""
+
+
+def export_onnx(
+    network: Network,
+    path: str | Path,
+    *,
+    outputs: Outputs | None = None,
+    input: Input = "float",
+    sizes: Sizes | Literal["fixed"] | None = None,
+    batch: int | None = None,
+    names: str | Path | Sequence[str] | None = None,
+    resize: Literal["letterbox", "stretch"] | None = None,
+    thresh: float = 0.5,
+    hier_thresh: float = 0.5,
+    nms: float = 0.45,
+    candidates: int = CANDIDATES,
+    cfg: str | Path | None = None,
+) -> Artefact:
+    """Write `network` to `path`, and return what the file says of itself.
+
+    `outputs`: "heads", what the heads read, for training and parity; "boxes" (the default), `boxes` [N, D, 4] as centre
+    and size in fractions of the input, `objectness` [N, D] and `classes` [N, D, C], a tree's nodes given their parent,
+    or a classifier's `classes` [N, C]; "detections", `boxes` [M, 4] x1 y1 x2 y2 in pixels of the input, `scores`,
+    `class_ids`, `images_of` [M] above `thresh` after non-maximum suppression at `nms`.
+    `input`: "float", `images` [N, C, H, W], RGB, 0..1; "uint8", [N, H, W, C], 0..255.
+    `sizes`: the (least, most) pixels of a side, "fixed" for the network's own only; by default 288 to 608 where the
+    layers permit. `batch`: a fixed number of pictures, by default any.
+    `names`: a list or a file, () for none; by default the `.names` beside `cfg`, else the usual list of that length.
+    `resize`, `hier_thresh`: for whoever uses the file. `cfg`: the definition, whose checksum goes into it; by default
+    the file that the network was loaded from.
+    Raises ExportError, before any work, for layers that have no counterpart in ONNX, sizes that do not suit them, or
+    arguments that are none, and MetadataError for names that are not the classes'.
+    """
+    spec, path = network.spec, Path(path)
+    cfg, resize = Path(cfg or spec.name), resize or spec.resize
+    _expect_possible(sizes, candidates, batch=batch, resize=resize, thresh=thresh, hier_thresh=hier_thresh, nms=nms)
+    outputs = outputs or ("boxes" if answers(spec) else "heads")
+    refuse(spec, outputs, input)
+    refuse_build(network)
+    candidates = heads.whole_parts(spec, candidates)
+    least, most, step = free_sizes(spec, sizes, candidates)
+    artefact = Artefact(
+        name=Path(spec.name).stem,
+        task=("detect" if heads.detects(spec) else "classify") if answers(spec) else None,
+        width=spec.net.width,
+        height=spec.net.height,
+        channels=spec.net.channels,
+        classes=classes_of(spec),
+        outputs=outputs,
+        input=input,
+        sizes=(least, most) if step else None,
+        step=step or 1,
+        batch=batch,
+        resize=resize,
+        thresh=float(thresh),
+        hier_thresh=float(hier_thresh),
+        nms=float(nms),
+        names=_names(names, classes_of(spec), cfg),
+        map=next((head.map for head in spec.heads if isinstance(head, s.Region | s.Yolo)), None),
+        tree=spec.tree,
+        cfg_sha256=_sha256_of(cfg),
+        weights_sha256=weights_sha256(network),
+        batchnorm=network.batchnorm,
+        tools=_tools(),
+    )
+    graph, proto = build(network, artefact, min(candidates, grid_cells(spec, least)) if candidates else 0)
+    _write(path, graph, proto, artefact)
+    return artefact
+
+
+def _write(path: Path, graph: Graph, proto: GraphProto, artefact: Artefact) -> None:
+    model = model_of(proto, heads.OPSET, IR_VERSION, "darknet-compat", artefact.tools["darknet-compat"])
+    model = simplified(model, graph.weights)
+    helper.set_model_props(model, to_properties(artefact))
+    write_model(path, model, graph.weights)
+
+
+def _expect_possible(sizes: object, candidates: object, **fields: object) -> None:
+    """Raise ExportError for an argument that is none; `fields` are the artefact's."""
+    wanted = {name: expected_of(name, value) for name, value in fields.items()}
+    pair = isinstance(sizes, tuple | list) and len(sizes) == 2 and all(map(is_whole, sizes))
+    if not (pair or sizes is None or (isinstance(sizes, str) and sizes == "fixed")):
+        wanted["sizes"] = "(least, most) pixels of a side such as (320, 608), or 'fixed'"
+    if not (is_whole(candidates) and candidates > 0):
+        wanted["candidates"] = "a whole number from 1"
+    given = fields | {"sizes": sizes, "candidates": candidates}
+    for name, expected in wanted.items():
+        if expected:
+            raise ExportError(f"{name}: expected {expected}, found {plain(repr(given[name]))}")
+
+
+def _names(names: str | Path | Sequence[str] | None, classes: int, cfg: Path) -> tuple[str, ...] | None:
+    """What the classes are called; None where there are none, or no names are wanted."""
+    if not classes or (isinstance(names, tuple) and not names):
+        return None
+    return class_names(names_beside(cfg) if names is None else names, classes)
+
+
+def build(network: Network, artefact: Artefact, candidates: int) -> tuple[Graph, GraphProto]:
+    """The graph, with its weights apart."""
+    spec, graph = network.spec, Graph()
+    detecting = artefact.outputs != "heads"
+    if detecting:
+        module, wanted, names = heads.decoder(network, candidates)
+    else:
+        wanted = [head.sources[0] for head in spec.heads] or [spec.output_index]
+        names = tuple(f"raw_{head.index}" for head in spec.heads) or ("output",)
+    images = _input(graph, artefact)
+    made = body(network, graph, images, wanted)
+    raws = [made[index] for index in wanted]
+    if detecting:
+        head = spec.heads[-1]
+        shapes = [tuple(_shape(spec, index)) for index in wanted]
+        with graph.layer(f"{head.index} {head.type}"):
+            raws = heads.trace(graph, module, shapes, raws, artefact.sizes is not None)
+            if artefact.outputs == "detections":
+                size = _pixels(graph, artefact)
+                raws = heads.suppressed(graph, raws, size, artefact.thresh, artefact.nms)
+                names = ("boxes", "scores", "class_ids", "images_of")
+    for old, new in zip(raws, names, strict=True):
+        if old in made.values() or old == "images":
+            graph.nodes.append(helper.make_node("Identity", [old], [new], new))
+        else:
+            graph.rename(old, new)
+    kinds = {"class_ids": TensorProto.INT64, "images_of": TensorProto.INT64}
+    proto = helper.make_graph(
+        graph.nodes,
+        artefact.name,
+        [_input_value(artefact)],
+        [value(name, kinds.get(name, TensorProto.FLOAT), _dims(name, artefact, spec, candidates)) for name in names],
+        list(graph.constants.values()),
+    )
+    return graph, proto
+
+
+def body(network: Network, graph: Graph, images: str, wanted: Sequence[int]) -> dict[int, str]:
+    """Add the nodes of all layers that `wanted` depend on; the name of each layer's output."""
+    needed = set(wanted)
+    for layer in reversed(network.spec.layers):
+        if layer.index in needed:
+            needed.update(layer.sources)
+    outputs = {-1: images}
+    for layer in network.spec.layers:
+        if layer.index in needed:
+            inputs = [outputs[source] for source in layer.sources]
+            with graph.layer(f"{layer.index} {layer.type}"):
+                outputs[layer.index] = EMIT[type(layer)](graph, layer, network.layers[layer.index], inputs)
+    return outputs
+
+
+def weights_sha256(network: Network) -> str:
+    """The checksum of the `.weights` that `save_weights` would write."""
+    digest = hashlib.sha256(network.header.to_bytes())
+    for slot, values in network.slots():
+        digest.update(slot.to_file(values).data)
+    return digest.hexdigest()
+
+
+def _sha256_of(path: Path) -> str | None:
+    """None for a network that was made from no file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _tools() -> dict[str, str]:
+    from darknet_compat import __version__
+
+    return {
+        "darknet-compat": __version__,
+        "torch": str(torch.__version__),
+        "onnx": onnx.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _input_value(artefact: Artefact) -> Any:
+    batch, height, width = _sides(artefact)
+    if artefact.input == "uint8":
+        return value("images", TensorProto.UINT8, [batch, height, width, artefact.channels])
+    return value("images", TensorProto.FLOAT, [batch, artefact.channels, height, width])
+
+
+def _sides(artefact: Artefact) -> list[int | str]:
+    """N, H, W."""
+    sides: list[int | str] = ["H", "W"] if artefact.sizes else [artefact.height, artefact.width]
+    return [artefact.batch or "N", *sides]
+
+
+def _input(graph: Graph, artefact: Artefact) -> str:
+    """Float images from the graph's input."""
+    if artefact.input == "float":
+        return "images"
+    with graph.layer("input"):
+        values = graph.add("Cast", "images", to=TensorProto.FLOAT)  # first, since TensorRT does nothing else with uint8
+        return graph.add("Div", graph.add("Transpose", values, perm=[0, 3, 1, 2]), graph.constant(255.0))
+
+
+def _pixels(graph: Graph, artefact: Artefact) -> str:
+    """[width, height, width, height] of the input."""
+    if not artefact.sizes:
+        return graph.constant([float(artefact.width), float(artefact.height)] * 2)
+    rows = 1 if artefact.input == "uint8" else 2
+    order = graph.constant([rows + 1, rows] * 2)
+    return graph.add("Cast", graph.add("Gather", graph.add("Shape", "images"), order), to=TensorProto.FLOAT)
+
+
+def _shape(spec: NetworkSpec, index: int) -> tuple[int, ...]:
+    shape = spec.net.input if index < 0 else spec.layers[index].output
+    return tuple(shape[:3]) if shape.image else (shape.c,)
+
+
+def _dims(name: str, artefact: Artefact, spec: NetworkSpec, candidates: int) -> Dims:
+    """An output's dimensions; free ones as strings."""
+    batch = artefact.batch or "N"
+    if artefact.outputs == "detections":
+        return ["M", 4] if name == "boxes" else ["M"]
+    if artefact.outputs == "heads":
+        head = int(name.removeprefix("raw_")) if name != "output" else None
+        shape = _shape(spec, spec.layers[head].sources[0] if head is not None else spec.output_index)
+        free = artefact.sizes and len(shape) == 3 and shape[1:] != (1, 1)
+        return [batch, *((shape[0], f"{name} H", f"{name} W") if free else shape)]
+    if artefact.task == "classify":
+        return [batch, artefact.classes]
+    count: int | str = candidates if heads.splits(spec) and name != "every_objectness" else "D"
+    return {"boxes": [batch, count, 4], "classes": [batch, count, artefact.classes]}.get(name, [batch, count])

@@ -1,0 +1,74 @@
+"""What cannot be exported, told before any work."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from darknet_compat.definition import spec as s
+from darknet_compat.definition.spec import LayerSpec, NetworkSpec
+from darknet_compat.errors import ExportError
+from darknet_compat.export.onnx import heads
+from darknet_compat.export.onnx.layers import EMIT
+from darknet_compat.formats.exported.artefact import Input, Outputs
+from darknet_compat.network.network import Network
+
+
+def refuse(spec: NetworkSpec, outputs: Outputs, input: Input) -> None:
+    """Raise ExportError for what cannot be exported, naming the layer, before any work."""
+    if outputs not in get_args(Outputs) or input not in get_args(Input):
+        raise ExportError(
+            f"{spec.name}: outputs are {', '.join(get_args(Outputs))}, input {', '.join(get_args(Input))};"
+            f" found {outputs} and {input}"
+        )
+    for layer in spec.layers:
+        if why := _obstacle(layer, spec):
+            raise ExportError(f"{spec.name}:{layer.line}: layer {layer.index} [{layer.type}] {why}")
+    if not spec.net.input.image:
+        raise ExportError(
+            f"{spec.name}: reads {spec.net.input} values; only networks that read pictures can be exported"
+        )
+    if outputs != "heads" and not answers(spec):
+        raise ExportError(f"{spec.name}: neither detects nor classifies pictures; export its outputs as heads")
+    if outputs == "detections" and not heads.detects(spec):
+        raise ExportError(f"{spec.name}: classifies, and has no detections; export boxes, which are its classes")
+    if outputs == "detections" and spec.tree is not None:
+        raise ExportError(
+            f"{spec.name}: how far down its tree a box goes is decided when it is used (--hier-thresh, --level, --map),"
+            " not in the graph; export boxes, with which Detector goes that way"
+        )
+
+
+def refuse_build(network: Network) -> None:
+    """Raise ExportError for a layer that only the CPU build computes so."""
+    for layer in network.spec.layers:
+        if getattr(network.layers[layer.index], "misread", False):
+            raise ExportError(
+                f"{network.spec.name}:{layer.line}: layer {layer.index} [{layer.type}] has a stride, which the"
+                " CPU build misreads; load the network with batchnorm='cuda'"
+            )
+
+
+def _obstacle(layer: LayerSpec, spec: NetworkSpec) -> str | None:
+    read = any(layer.index in other.sources for other in spec.layers if not isinstance(other, s.Cost))
+    if isinstance(layer, s.HEADS):
+        return "is a head that other layers read, which cannot be exported" if read else None
+    if isinstance(layer, s.Cost):
+        return "is read by other layers, which cannot be exported" if read else None
+    if type(layer) not in EMIT:
+        return "is recurrent; only feed-forward networks can be exported"
+    return None
+
+
+def answers(spec: NetworkSpec) -> bool:
+    """Whether the network detects or classifies pictures."""
+    # Heads that detect share the classes; a classifier's have no such number.
+    kinds = {getattr(head, "classes", None) for head in spec.heads}
+    return spec.net.input.image and len(kinds) == 1 and not any(isinstance(head, s.Iseg) for head in spec.heads)
+
+
+def classes_of(spec: NetworkSpec) -> int:
+    """How many classes the answers have; 0 where there are no answers."""
+    if not answers(spec):
+        return 0
+    head = spec.heads[-1]
+    return head.classes if isinstance(head, s.Region | s.Yolo | s.Detection) else head.output.size

@@ -1,0 +1,131 @@
+"""Which sizes of pictures one exported graph can serve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from darknet_compat.definition import spec as s
+from darknet_compat.definition.spec import LayerSpec, NetworkSpec
+from darknet_compat.errors import ExportError
+
+Sizes = tuple[int, int]
+"""The least and the most pixels of a side."""
+
+DEFAULT: Sizes = (288, 608)
+"""YOLOv2's own range in the paper (section 2, multi-scale training) begins at 320; 288 is its fastest in table 3."""
+
+_MOST = 8192
+
+
+def free_sizes(spec: NetworkSpec, wanted: Sizes | str | None, candidates: int = 0) -> tuple[int, int, int]:
+    """(least, most, step) of a side; step 0 where only the network's own size is possible or `wanted`.
+
+    By default no side is so small that there are fewer than `candidates` cells and anchors.
+    Raises ExportError for a range that was asked for and that the layers do not permit.
+    """
+    net = spec.net
+    own = min(net.width, net.height), max(net.width, net.height), 0
+    if wanted == "fixed":
+        return own
+    step, why = _step(spec)
+    if wanted is None:
+        if not step:
+            return own
+        least = -(-min(DEFAULT[0], net.width, net.height) // step) * step
+        while candidates and grid_cells(spec, least) < candidates and least < min(net.width, net.height):
+            least += step
+        most = max(DEFAULT[1], net.width, net.height) // step * step
+        return own if _misfit(spec, least, most, step) else (least, most, step)
+    if not step:
+        raise ExportError(f"{spec.name}: takes {net.width} x {net.height} only: {why}")
+    assert not isinstance(wanted, str)
+    least, most = wanted
+    if not 0 < least <= most <= _MOST or least % step or most % step:
+        raise ExportError(
+            f"{spec.name}: expected sizes from least to most, multiples of {step} up to {_MOST},"
+            f" found {least} to {most}"
+        )
+    if why := _misfit(spec, least, most, step):
+        raise ExportError(f"{spec.name}: does not take all sizes from {least} to {most}: {why}")
+    return least, most, step
+
+
+def grid_cells(spec: NetworkSpec, side: int) -> int:
+    """How many cells and anchors the last [region] has where the input is `side` x `side`."""
+    region = spec.layers[-1]
+    assert isinstance(region, s.Region)
+    across, down = ([*layer_sides(spec, axis, side)][-1][2] for axis in (2, 1))
+    return region.num * across * down
+
+
+def _step(spec: NetworkSpec) -> tuple[int, str]:
+    """What a side must be a multiple of; 0 and the reason where it is not free."""
+    net = spec.net
+    ratios, settled = {1}, set[int]()  # after the mean of a whole channel a layer has its size whatever the picture's
+    for layer in spec.layers:
+        follows = not settled.issuperset(layer.sources)
+        if follows and _fixes(layer):
+            return 0, f"layer {layer.index} [{layer.type}] needs {layer.input}"
+        if isinstance(layer, s.Avgpool) or not follows:
+            settled.add(layer.index)
+        elif layer.output.image:
+            ratios |= {-(-net.width // layer.output.w), -(-net.height // layer.output.h)}
+    step = max(ratios)
+    if step & (step - 1) or net.width % step or net.height % step:
+        return 0, f"{net.width} x {net.height} is no multiple of its layers' strides"
+    return step, ""
+
+
+def _fixes(layer: LayerSpec) -> bool:
+    """Whether a layer's weights or values belong to places, so that its input's size cannot change."""
+    if isinstance(layer, s.Route):
+        return not layer.output.image
+    if isinstance(layer, s.Reorg):
+        return bool(layer.extra)
+    return isinstance(layer, s.Local | s.Crop | s.Detection | s.Connected | s.Softmax | s.Logistic)
+
+
+def _misfit(spec: NetworkSpec, least: int, most: int, step: int) -> str:
+    """Which layer cannot serve which side of the range, or could only by what it does at the network's own; or ""."""
+    for side in (spec.net.width, spec.net.height, *range(least, most + 1, step)):
+        for axis in (1, 2):
+            for layer, sources, own in layer_sides(spec, axis, side):
+                if own < 1:
+                    return f"layer {layer.index} [{layer.type}] leaves nothing of {side} pixels"
+                if not _meet(layer, sources):
+                    met = " and ".join(map(str, sources))
+                    return f"layer {layer.index} [{layer.type}] reads layers with sides of {met} at {side} pixels"
+    return ""
+
+
+def _meet(layer: LayerSpec, sides: Sequence[int]) -> bool:
+    """Whether a layer that reads several has the same places of each; a shortcut's may be strides or samples apart."""
+    if isinstance(layer, s.Shortcut):
+        stride, sample = max(layer.other.w // layer.output.w, 1), max(layer.output.w // layer.other.w, 1)
+        return -(-sides[1] // stride) * sample == sides[0]
+    return not isinstance(layer, s.Route) or not layer.output.image or len(set(sides)) == 1
+
+
+def layer_sides(spec: NetworkSpec, axis: int, side: int) -> Iterator[tuple[LayerSpec, list[int], int]]:
+    """Each layer, the sides of what it reads, and its own, where the picture's is `side`; `axis` is that of a Shape."""
+    sides = {-1: side}
+    for layer in spec.layers:
+        read = [sides[source] for source in layer.sources]
+        settled = isinstance(layer, s.Avgpool) or _fixes(layer)
+        sides[layer.index] = layer.output[axis] if settled else _SIDES.get(type(layer), _same)(layer, read[0])
+        yield layer, read, sides[layer.index]
+
+
+def _same(layer: LayerSpec, side: int) -> int:
+    return side
+
+
+_SIDES: dict[type[LayerSpec], Callable[[Any, int], int]] = {
+    s.Convolutional: lambda layer, side: (side + 2 * layer.padding - layer.size) // layer.stride + 1,
+    s.Deconvolutional: lambda layer, side: (side - 1) * layer.stride + layer.size - 2 * layer.padding,
+    s.Maxpool: lambda layer, side: (side + layer.padding - layer.size) // layer.stride + 1,
+    s.Upsample: lambda layer, side: side // layer.stride if layer.reverse else side * layer.stride,
+    s.Reorg: lambda layer, side: side * layer.stride if layer.reverse else side // layer.stride,
+}
+"""The sides of those that change them, by the formulas of `formats.lower_layers`."""

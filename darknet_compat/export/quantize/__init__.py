@@ -1,0 +1,1 @@
+"""An ONNX file → its int8 form."""

@@ -1,0 +1,1 @@
+"""What exported files say of themselves."""

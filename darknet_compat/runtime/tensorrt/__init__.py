@@ -1,0 +1,1 @@
+"""Engines: found or built, opened and run."""

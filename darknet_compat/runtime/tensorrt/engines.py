@@ -1,0 +1,103 @@
+"""TensorRT engines for models that are none yet: built on first use, kept under a name that says all they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from darknet_compat import __version__
+from darknet_compat.catalogue.catalog import cache_dir
+from darknet_compat.errors import BackendError, ExportError
+from darknet_compat.export.tensorrt.engine import BuildProgress, build_engine, sha256_of
+from darknet_compat.export.tensorrt.settings import EnginePrecision, Settings, settings_from
+from darknet_compat.formats.exported.enginefile import EngineRecord, read_plan, read_record
+from darknet_compat.nvidia.driver import Gpu
+from darknet_compat.nvidia.library import load_tensorrt
+from darknet_compat.runtime.exported import read_artefact
+
+
+def cached_engine(
+    model: Path,
+    precision: EnginePrecision,
+    size: tuple[int, int] | None = None,
+    *,
+    progress: BuildProgress | None = None,
+) -> Path:
+    """The engine of an `.onnx` in the cache folder, built now unless that has been done; it takes minutes.
+
+    Raises BackendError or ExportError where that is not possible here.
+    """
+    artefact = read_artefact(model)
+    own = (artefact.width, artefact.height)
+    settings = Settings(precision=precision, sizes=((size or own),))
+    trt, gpu = load_tensorrt()
+    folder = engine_folder()
+    path = folder / f"{model.stem}-{engine_key(sha256_of(model), settings, str(trt.__version__), gpu)}.engine"
+    if not _usable(path):
+        times = timing_cache(str(trt.__version__), gpu)
+        build_engine(model, path, settings=settings, timing_cache=times, progress=progress)
+    return path
+
+
+def engine_key(onnx_sha256: str, settings: Settings, tensorrt: str, gpu: Gpu) -> str:
+    """Twenty digits that change with everything that an engine depends on: the model, the settings, the version of
+    TensorRT, the GPU and its driver, and us."""
+    parts = {
+        "version": __version__,
+        "onnx": onnx_sha256,
+        "settings": settings.to_json(),
+        "tensorrt": tensorrt,
+        "gpu": [gpu.name, gpu.capability, gpu.memory, gpu.cuda],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def engine_folder() -> Path:
+    """Where engines and timing caches are kept. Raises BackendError where it cannot be made."""
+    folder = cache_dir() / "tensorrt"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BackendError(f"{folder}: cannot be made: {error.strerror or error}") from None
+    return folder
+
+
+def timing_cache(tensorrt: str, gpu: Gpu) -> Path:
+    """Where it is remembered which kernels are fastest on this GPU."""
+    name = "".join(c if c.isalnum() else "-" for c in gpu.name)
+    return engine_folder() / f"timing-{name}-{tensorrt}.cache"
+
+
+def rebuild_engine(engine: Path, model: Path | None = None, *, progress: BuildProgress | None = None) -> EngineRecord:
+    """Build an engine again as it was built, for this GPU and this TensorRT.
+
+    From `model`, else from the ONNX file with the checksum that the engine remembers, which is looked for beside it and
+    in the cache. Raises ExportError where that is nowhere.
+    """
+    record = read_record(engine)
+    model = model or _origin(engine, record)
+    trt, gpu = load_tensorrt()
+    settings = settings_from(record.settings)
+    times = timing_cache(str(trt.__version__), gpu)
+    return build_engine(model, engine, settings=settings, timing_cache=times, progress=progress)
+
+
+def _origin(engine: Path, record: EngineRecord) -> Path:
+    beside = engine.parent / Path(record.onnx).name
+    places = [beside, *sorted(engine.parent.glob("*.onnx")), *sorted((cache_dir() / "onnx").glob("*.onnx"))]
+    for place in places:
+        if place.is_file() and sha256_of(place) == record.onnx_sha256:
+            return place
+    raise ExportError(
+        f"{engine}: was built from {record.onnx} (sha256 {record.onnx_sha256[:12]}…), which is neither beside it nor in"
+        f" the cache; name it with --onnx, or export it again"
+    )
+
+
+def _usable(path: Path) -> bool:
+    """Whether an engine of the cache is there and whole."""
+    try:
+        return bool(read_plan(path, read_record(path)))
+    except BackendError:
+        return False

@@ -1,0 +1,1 @@
+"""From gradients to new weights: rates, momentum, sparse rows."""

@@ -1,0 +1,77 @@
+"""A page stands alone, and what is written into it stays text."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from darknet_compat.errors import DarknetCompatError
+from darknet_compat.formats import page
+
+
+class _Reader(HTMLParser):
+    """The elements of a page, the text of each cell, and every address in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.cells: list[str] = []
+        self.addresses: list[str] = []
+        self.in_cell = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag == "td":
+            self.cells.append("")
+            self.in_cell = True
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        if self.in_cell:
+            self.cells[-1] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        self.in_cell = self.in_cell and tag != "td"
+
+
+def read(html: str) -> _Reader:
+    reader = _Reader()
+    reader.feed(html)
+    reader.close()
+    return reader
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30))
+def test_whatever_a_name_holds_stays_text(name: str) -> None:
+    def tags(text: str) -> list[str]:
+        table = page.table(["a"], [[text]], caption=f"c{text}")
+        return read(page.page(text, text, [page.section(text, page.paragraph(text), table)])).tags
+
+    assert tags(name) == tags("")
+
+
+@given(st.text(st.sampled_from("ab<>&\"'/é狗"), min_size=1, max_size=30))
+def test_a_cell_says_what_was_written(text: str) -> None:
+    assert read(page.page("", "", [page.table(["a"], [[text]])])).cells == [text]
+
+
+def test_an_image_is_inside_the_page() -> None:
+    html = page.page("t", "", [page.image(b"\x89PNG", 'a "picture" <b>')])
+    found = read(html)
+    assert found.addresses == ["data:image/png;base64,iVBORw=="]
+    assert "b" not in found.tags
+
+
+def test_a_control_character_or_half_a_character_becomes_a_question_mark() -> None:
+    assert page.text("a\x00b\ud800c") == "a?b?c"
+
+
+def test_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    page.write_page(tmp_path / "r.html", "título", "über", [page.paragraph("x < y")])
+    assert "x &lt; y" in (tmp_path / "r.html").read_text("utf-8")
+    with pytest.raises(DarknetCompatError, match="cannot be written"):
+        page.write_page(tmp_path / "none" / "r.html", "t", "", [])
