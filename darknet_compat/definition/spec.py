@@ -167,6 +167,11 @@ class Shortcut(LayerSpec):
     beta: float
     activation: ActivationName
 
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Every how many cells the other layer is read, and every how many of its own the sum goes to."""
+        return max(self.other.w // self.output.w, 1), max(self.output.w // self.other.w, 1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Upsample(LayerSpec):

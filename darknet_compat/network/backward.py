@@ -6,15 +6,13 @@ official weights were made, or the CPU build's.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Build = Literal["cuda", "cpu"]
-"""Which build of the original to equal. They differ in batch normalization, which divides by sqrt(variance + 1e-5) in
-the CUDA build, with which the official weights were trained, and by sqrt(variance) + 1e-6 in the CPU build."""
+from darknet_compat.definition.builds import Build
 
 _EPSILON = 1e-5
 _ROLLING = 0.01

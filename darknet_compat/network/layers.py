@@ -11,9 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from darknet_compat.definition import builds
 from darknet_compat.definition import spec as s
+from darknet_compat.definition.builds import Build as Build
+from darknet_compat.definition.builds import deviation
 from darknet_compat.network.activations import ACTIVATIONS, IN_PLACE
-from darknet_compat.network.backward import Build as Build
 from darknet_compat.network.backward import batch_normalize, constrain_gradient, instead
 
 
@@ -64,12 +66,8 @@ class Biased(nn.Module):
         if self.build == "cuda":
             return F.batch_norm(x, mean, variance, self.scales, self.biases, eps=1e-5)
         shape = (1, -1) + (1,) * (x.dim() - 2)
-        normal = (x - mean.view(shape)) / self.deviation(variance).view(shape)
-        return normal * self.scales.view(shape) + self.biases.view(shape)
-
-    def deviation(self, variance: Tensor) -> Tensor:
-        """What the build divides by."""
-        return (variance + 1e-5).sqrt() if self.build == "cuda" else variance.sqrt() + 1e-6
+        y: Tensor = (x - mean.view(shape)) / deviation(variance, self.build).view(shape)
+        return y * self.scales.view(shape) + self.biases.view(shape)
 
 
 class Convolutional(Biased):
@@ -80,8 +78,7 @@ class Convolutional(Biased):
         self.weights = nn.Parameter(torch.empty(spec.filters, spec.input.c // spec.groups, spec.size, spec.size))
         self.stride, self.padding, self.groups = spec.stride, spec.padding, spec.groups
         self.binary_input = spec.xnor
-        self.binary_weights = spec.xnor or (spec.binary and build == "cuda")
-        self.misread = build == "cpu" and spec.size == 1 and spec.stride > 1 and not spec.padding
+        self.binary_weights, self.misread = builds.binary_weights(spec, build), builds.misread(spec, build)
 
     def initialize(self) -> None:
         """Weights as the original draws them: normal, of variance 2 / (size²·c/groups)."""
@@ -110,10 +107,7 @@ class Convolutional(Biased):
         return self._convolve(signs, instead(weights, self.weights))
 
     def _misread(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] → [N, C, H', W'], what the CPU build sees where a 1x1 convolution has a stride.
-
-        It multiplies without im2col, and so takes a group's first values, one after another, for every stride-th cell.
-        """
+        """[N, C, H, W] → [N, C, H', W'] as `builds.misread` has it."""
         n, c, h, w = x.shape
         height, width = (h - 1) // self.stride + 1, (w - 1) // self.stride + 1
         return x.reshape(n, self.groups, -1)[:, :, : c // self.groups * height * width].reshape(n, c, height, width)
@@ -340,8 +334,7 @@ class Shortcut(nn.Module):
     def __init__(self, spec: s.Shortcut, build: Build) -> None:
         super().__init__()
         self.alpha, self.beta, self.activate = spec.alpha, spec.beta, ACTIVATIONS[spec.activation]
-        self.stride = max(spec.other.w // spec.output.w, 1)
-        self.sample = max(spec.output.w // spec.other.w, 1)
+        self.stride, self.sample = spec.steps
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
         """[N, C, H, W], [N, C2, H2, W2] → [N, C, H, W]."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
+from darknet_compat.definition.builds import deviation
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec, Shape
 from darknet_compat.definition.weights.file import Floats, Header, Slot, Weights, slots
 from darknet_compat.network import heads, layers, recurrent
@@ -187,10 +188,15 @@ class Network(nn.Module):
                 target[: slot.shape[0]].copy_(torch.tensor(array))
         self.header = weights.header
 
+    def array(self, slot: Slot) -> Floats:
+        """The values of a slot, on the CPU."""
+        values: Floats = self.parameter(slot).detach().cpu().float().numpy()
+        return values
+
     def slots(self) -> Iterator[tuple[Slot, Floats]]:
         """Every slot of a saved file with its values, on the CPU."""
         for slot in slots(self.spec, transposed=self.header.transposed, saving=True):
-            yield slot, self.parameter(slot).detach().cpu().float().numpy()
+            yield slot, self.array(slot)
 
     @torch.no_grad()
     def folded(self) -> Network:
@@ -212,7 +218,7 @@ class Network(nn.Module):
         for index in changed:
             old, new = self.layers[index], network.layers[index]
             assert isinstance(old, layers.Convolutional) and isinstance(new, layers.Convolutional)
-            factor = old.scales.double() / old.deviation(old.rolling_variance.double())  # [filters]
+            factor = old.scales.double() / deviation(old.rolling_variance.double(), self.batchnorm)  # [filters]
             new.weights.copy_(old.weights * factor[:, None, None, None])
             new.biases.copy_(old.biases - old.rolling_mean * factor)
         network.header = self.header

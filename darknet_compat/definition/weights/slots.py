@@ -105,6 +105,11 @@ def slots(
             yield slot
 
 
+def layer_slots(layer: LayerSpec) -> tuple[Slot, ...]:
+    """One layer's slots, all of them whole; none of a kind without weights."""
+    return tuple(_SLOTS[type(layer)](layer, False)) if type(layer) in _SLOTS else ()
+
+
 _STATISTICS = ("scales", "rolling_mean", "rolling_variance")
 
 

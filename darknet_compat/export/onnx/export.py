@@ -14,6 +14,7 @@ from onnx import GraphProto, TensorProto, helper
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import NetworkSpec
+from darknet_compat.definition.weights.arrays import LayerArrays, Trained, weights_sha256
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx import heads
 from darknet_compat.export.onnx.graph import Dims, Graph, value
@@ -73,7 +74,7 @@ def export_onnx(
     _expect_possible(sizes, candidates, batch=batch, resize=resize, thresh=thresh, hier_thresh=hier_thresh, nms=nms)
     outputs = outputs or ("boxes" if answers(spec) else "heads")
     refuse(spec, outputs, input)
-    refuse_build(network)
+    refuse_build(spec, network.batchnorm)
     candidates = heads.whole_parts(spec, candidates)
     least, most, step = free_sizes(spec, sizes, candidates)
     artefact = Artefact(
@@ -170,27 +171,19 @@ def build(network: Network, artefact: Artefact, candidates: int) -> tuple[Graph,
     return graph, proto
 
 
-def body(network: Network, graph: Graph, images: str, wanted: Sequence[int]) -> dict[int, str]:
+def body(trained: Trained, graph: Graph, images: str, wanted: Sequence[int]) -> dict[int, str]:
     """Add the nodes of all layers that `wanted` depend on; the name of each layer's output."""
     needed = set(wanted)
-    for layer in reversed(network.spec.layers):
+    for layer in reversed(trained.spec.layers):
         if layer.index in needed:
             needed.update(layer.sources)
     outputs = {-1: images}
-    for layer in network.spec.layers:
+    for layer in trained.spec.layers:
         if layer.index in needed:
             inputs = [outputs[source] for source in layer.sources]
             with graph.layer(f"{layer.index} {layer.type}"):
-                outputs[layer.index] = EMIT[type(layer)](graph, layer, network.layers[layer.index], inputs)
+                outputs[layer.index] = EMIT[type(layer)](graph, layer, LayerArrays(trained, layer), inputs)
     return outputs
-
-
-def weights_sha256(network: Network) -> str:
-    """The checksum of the `.weights` that `save_weights` would write."""
-    digest = hashlib.sha256(network.header.to_bytes())
-    for slot, values in network.slots():
-        digest.update(slot.to_file(values).data)
-    return digest.hexdigest()
 
 
 def _sha256_of(path: Path) -> str | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import get_args
 
 from darknet_compat.definition import spec as s
+from darknet_compat.definition.builds import Build, misread
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx import heads
 from darknet_compat.export.onnx.layers import EMIT
 from darknet_compat.formats.exported.artefact import Input, Outputs
-from darknet_compat.network.network import Network
 
 
 def refuse(spec: NetworkSpec, outputs: Outputs, input: Input) -> None:
@@ -38,12 +38,12 @@ def refuse(spec: NetworkSpec, outputs: Outputs, input: Input) -> None:
         )
 
 
-def refuse_build(network: Network) -> None:
+def refuse_build(spec: NetworkSpec, build: Build) -> None:
     """Raise ExportError for a layer that only the CPU build computes so."""
-    for layer in network.spec.layers:
-        if getattr(network.layers[layer.index], "misread", False):
+    for layer in spec.layers:
+        if isinstance(layer, s.Convolutional) and misread(layer, build):
             raise ExportError(
-                f"{network.spec.name}:{layer.line}: layer {layer.index} [{layer.type}] has a stride, which the"
+                f"{spec.name}:{layer.line}: layer {layer.index} [{layer.type}] has a stride, which the"
                 " CPU build misreads; load the network with batchnorm='cuda'"
             )
 

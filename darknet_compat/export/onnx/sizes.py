@@ -102,7 +102,7 @@ def _misfit(spec: NetworkSpec, least: int, most: int, step: int) -> str:
 def _meet(layer: LayerSpec, sides: Sequence[int]) -> bool:
     """Whether a layer that reads several has the same places of each; a shortcut's may be strides or samples apart."""
     if isinstance(layer, s.Shortcut):
-        stride, sample = max(layer.other.w // layer.output.w, 1), max(layer.output.w // layer.other.w, 1)
+        stride, sample = layer.steps
         return -(-sides[1] // stride) * sample == sides[0]
     return not isinstance(layer, s.Route) or not layer.output.image or len(set(sides)) == 1
 

@@ -1,0 +1,29 @@
+"""Where the original's two builds compute different things: the CPU's, and CUDA's, with which weights were trained."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from darknet_compat.definition import spec as s
+
+Build = Literal["cuda", "cpu"]
+"""Which build of the original to equal (`load_network(batchnorm=)`). They differ in batch normalization, which divides
+by sqrt(variance + 1e-5) in the CUDA build, with which the official weights were trained, and by sqrt(variance) + 1e-6
+in the CPU build."""
+
+
+def deviation(variance: Any, build: Build) -> Any:
+    """What batch normalization divides by, of an array or tensor of variances (original: `normalize_cpu`,
+    `normalize_delta_gpu`, cuDNN)."""
+    return (variance + 1e-5) ** 0.5 if build == "cuda" else variance**0.5 + 1e-6
+
+
+def binary_weights(layer: s.Convolutional, build: Build) -> bool:
+    """Whether a convolution multiplies by its weights' signs: the CPU build reads `binary` and ignores it."""
+    return layer.xnor or (layer.binary and build == "cuda")
+
+
+def misread(layer: s.Convolutional, build: Build) -> bool:
+    """Whether the build takes a strided 1x1 convolution's input for what it is not: the CPU build multiplies without
+    im2col, and so reads a group's first values, one after another, for every stride-th cell."""
+    return build == "cpu" and layer.size == 1 and layer.stride > 1 and not layer.padding

@@ -1,0 +1,47 @@
+"""Batch normalization as factors on the weights and summands, in numpy.
+
+y = scales·(x - mean)/deviation + biases = factor·x + (biases - factor·mean), so that at inference it goes into the
+linear operation before it. Computed in float64 and rounded once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darknet_compat.definition.builds import Build, deviation
+from darknet_compat.definition.weights.slots import Floats
+
+_ROWS = 2**20  # values at once, so that float64 copies stay small
+
+
+def factors(scales: Floats, variance: Floats, build: Build) -> NDArray[np.float64]:
+    """What each filter's weights are multiplied by, [filters]."""
+    found: NDArray[np.float64] = scales.astype(np.float64) / deviation(variance.astype(np.float64), build)
+    return found
+
+
+def folded_weights(weights: Floats, factor: NDArray[np.float64], axis: int = 0) -> Floats:
+    """`weights` times the `factor` of their filter, which is their `axis`; a new array of the same shape."""
+    out = np.empty(weights.shape, np.float32)
+    shape = [1] * weights.ndim
+    shape[axis] = -1
+    spread = np.broadcast_to(factor.reshape(shape), weights.shape)
+    rows = max(1, _ROWS * len(weights) // max(weights.size, 1))
+    for start in range(0, len(weights), rows):
+        np.multiply(weights[start : start + rows], spread[start : start + rows], out=out[start : start + rows])
+    return out
+
+
+def folded_biases(biases: Floats, mean: Floats, factor: NDArray[np.float64]) -> Floats:
+    """What is left to add, [filters]."""
+    found: Floats = (biases - mean * factor).astype(np.float32)
+    return found
+
+
+def signs(weights: Floats) -> Floats:
+    """The weights of a binary convolution: each filter's mean magnitude with its weights' signs, 0 counting as
+    negative (original: `binarize_weights`)."""
+    mean = np.abs(weights).mean(axis=tuple(range(1, weights.ndim)), keepdims=True, dtype=np.float32)
+    found: Floats = np.where(weights > 0, mean, -mean)
+    return found
