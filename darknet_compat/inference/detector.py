@@ -14,7 +14,7 @@ from darknet_compat.inference.batch import Prepared
 from darknet_compat.inference.hierarchy import HierarchyRule, PathStep, path_steps
 from darknet_compat.inference.model import class_map, expect_fraction, expect_way_down, load_model
 from darknet_compat.inference.results import Detections
-from darknet_compat.inference.select import Criteria, select
+from darknet_compat.inference.select import Criteria, darknet_places, select
 from darknet_compat.runtime.base import Description, Floats, Mode, Precision, Resize
 from darknet_compat.vision.boxes import nms
 
@@ -99,6 +99,7 @@ class Detector(Answering[Detections]):
         criteria = Criteria(self.thresh, self.hier_thresh, self.hierarchy, self.level, self.map)
         kept, scores, columns = select(outputs, criteria, tree)
         boxes = item.placement.to_image(outputs["boxes"][kept])  # [M, 4] x1 y1 x2 y2
+        places = darknet_places(scores)
         scores = nms(boxes, scores, self.nms)  # [M, classes present]
         row, column = np.nonzero(scores)
         order = np.argsort(-scores[row, column], kind="stable")
@@ -114,7 +115,8 @@ class Detector(Answering[Detections]):
                 path_steps(values, tree, node, self.node_names) for values, node in zip(conditional, nodes, strict=True)
             )
         dropped = int(outputs["dropped"])
-        return Detections(boxes[row], scores[row, column], class_ids, names, width, height, paths, dropped)
+        places = np.lexsort((column, places[row])).argsort()
+        return Detections(boxes[row], scores[row, column], class_ids, names, width, height, paths, dropped, places)
 
 
 def _expect_not_suppressed(model: str, own: Description, thresh: float, nms: float) -> None:

@@ -30,6 +30,9 @@ class Detections:
     `width` and `height` are the picture's. With a WordTree `paths` has one a detection, from the root to its node, each
     step with its absolute probability, so that one sees where confidence ran out. `dropped` counts candidates above
     the threshold for which a head with many classes had no room; it is 0 unless thresholds are very low.
+
+    `places` int64 [N] is where Darknet's programs have each detection: they print and count in the order in which
+    their suppression leaves the boxes, which is that of the scores only within a class (`select.darknet_places`).
     """
 
     boxes: NDArray[np.float32]
@@ -40,6 +43,7 @@ class Detections:
     height: int
     paths: tuple[tuple[PathStep, ...], ...] = ()
     dropped: int = 0
+    places: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)

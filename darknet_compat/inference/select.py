@@ -55,6 +55,18 @@ def select(outputs: Mapping[str, Floats], criteria: Criteria, tree: WordTree | N
     return likely[rows], scores[np.ix_(rows, columns)], columns
 
 
+def darknet_places(scores: Floats) -> Ints:
+    """Where each candidate stands after Darknet's suppression, [M], of the scores before it, [M, K].
+
+    `do_nms_sort` sorts all candidates by one class after another and leaves them so: by the last class first, those
+    with equal scores there (mostly none) by the one before, and so on.
+    """
+    places = np.arange(len(scores))
+    if scores.size:
+        places[np.lexsort(-scores.T)] = places.copy()
+    return places
+
+
 def _best_possible(objectness: Floats, classes: Floats) -> Floats:
     """What no score of a candidate exceeds, [D].
 

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from darknet_compat.formats.wordtree import WordTree, from_parents
 from darknet_compat.inference.hierarchy import top_nodes
-from darknet_compat.inference.select import Criteria, Floats, select
+from darknet_compat.inference.select import Criteria, Floats, darknet_places, select
 
 TREE = from_parents(list("abcdefg"), [-1, -1, 0, 0, 2, 2, 2])
 VALUES = st.sampled_from([0.0, 0.1, 0.25, 0.3, 0.5, 0.75, 1.0])
@@ -115,3 +115,11 @@ def test_a_score_has_to_exceed_the_threshold() -> None:
     tree = from_parents(["only"], [-1])
     assert found(values, Criteria(0.5), tree) == {}
     assert found(values, Criteria(0.4999), tree) == {(0, 0): 0.5, (1, 0): 0.5}
+
+
+def test_darknet_places_sort_by_the_last_class_first() -> None:
+    """Row 2 alone has the last class; rows 1 and 0 differ in the one before; row 3 has the first only."""
+    scores = np.array([[0.9, 0.2, 0], [0.1, 0.3, 0], [0.05, 0, 0.01], [0.95, 0, 0]], np.float32)
+    assert darknet_places(scores).tolist() == [2, 1, 0, 3]
+    assert darknet_places(np.zeros((0, 3), np.float32)).tolist() == []
+    assert darknet_places(np.zeros((2, 0), np.float32)).tolist() == [0, 1]

@@ -39,14 +39,18 @@ class _Columns:
 @dataclass(frozen=True, eq=False)
 class Found(_Columns):
     """Detections: `images` int64 [N], the number of the picture; `classes` int64 [N]; `scores` float64 [N]; `boxes`
-    float64 [N, 4], left, top, width and height in pixels, as in COCO's files."""
+    float64 [N, 4], left, top, width and height in pixels, as in COCO's files; `places` int64 [N], in which order
+    Darknet's programs go through a picture's (`Detections.places`)."""
 
     scores: Floats
+    places: Ints
 
     @classmethod
-    def of(cls, images: Any, classes: Any, boxes: Any, scores: Any) -> Found:
-        """From anything like arrays."""
-        return cls(_ints(images), _ints(classes), _boxes(boxes), np.asarray(scores, np.float64).reshape(-1))
+    def of(cls, images: Any, classes: Any, boxes: Any, scores: Any, places: Any = None) -> Found:
+        """From anything like arrays; without `places` the rows' own order."""
+        images = _ints(images)
+        places = np.arange(len(images)) if places is None else _ints(places)
+        return cls(images, _ints(classes), _boxes(boxes), np.asarray(scores, np.float64).reshape(-1), places)
 
     @classmethod
     def from_detections(cls, answers: Sequence[Detections | None]) -> Found:
@@ -64,6 +68,7 @@ class Found(_Columns):
             np.concatenate([answer.class_ids for _, answer in parts]),
             from_corners(corners),
             np.concatenate([answer.scores for _, answer in parts]),
+            np.concatenate([_places(answer) for _, answer in parts]),
         )
 
     def clipped(self, sizes: Ints, extra: float = 0.0) -> Found:
@@ -122,6 +127,10 @@ class Truths(_Columns):
         if not parts:
             return cls.of([], [], [])
         return cls.of(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _places(answer: Detections) -> Ints:
+    return np.arange(len(answer)) if answer.places is None else answer.places
 
 
 def from_corners(corners: Any) -> Floats:

@@ -24,10 +24,10 @@ from darknet_compat.evaluation.material.entries import Composed, Entries
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.results import Detections
 
-_MAGIC = b"dcfound1"
+_MAGIC = b"dcfound2"
 _HEAD = struct.Struct("<5I")  # detections, width, height, dropped, bytes of the message of a failure
 _CHECK = struct.Struct("<I")
-_ROW = 4 * 4 + 4 + 4  # box, score, class
+_ROW = 4 * 4 + 4 + 4 + 4  # box, score, class, place
 
 Answer = Detections | Failure
 
@@ -127,7 +127,8 @@ def _record(answer: Answer) -> bytes:
     else:
         body = _HEAD.pack(len(answer), answer.width, answer.height, answer.dropped, 0)
         body += answer.boxes.astype("<f4").tobytes() + answer.scores.astype("<f4").tobytes()
-        body += answer.class_ids.astype("<i4").tobytes()
+        places = np.arange(len(answer)) if answer.places is None else answer.places
+        body += answer.class_ids.astype("<i4").tobytes() + places.astype("<i4").tobytes()
     return body + _CHECK.pack(zlib.crc32(body))
 
 
@@ -149,7 +150,8 @@ def _records(data: bytes, at: int, names: Sequence[str]) -> Iterator[tuple[Answe
         if count and not (class_ids.min() >= 0 and class_ids.max() < len(names)):
             return
         found = tuple(names[number] for number in class_ids.tolist())
-        yield Detections(boxes, scores, class_ids, found, width, height, dropped=dropped), at
+        places = np.frombuffer(data, "<i4", count, start + 24 * count).astype(np.int64)
+        yield Detections(boxes, scores, class_ids, found, width, height, dropped=dropped, places=places), at
 
 
 def _alone(file: BinaryIO) -> bool:
