@@ -19,7 +19,20 @@ from darknet_compat.formats import packaged
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCES = sorted((REPOSITORY / "darknet_compat").rglob("*.py"))
-HEAVY = {"torch", "cv2", "PIL", "onnx", "onnxruntime", "openvino", "tensorrt", "matplotlib", "cffi", "typer", "rich"}
+HEAVY = {
+    "torch",
+    "cv2",
+    "av",
+    "PIL",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "tensorrt",
+    "matplotlib",
+    "cffi",
+    "typer",
+    "rich",
+}
 
 
 def run(*command: str | Path, cwd: Path = REPOSITORY, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
@@ -12,9 +14,12 @@ from darknet_compat.errors import MetadataError, WeightsError
 from darknet_compat.inference.batch import Failure, Prepared, attempt, prepared_batches, worked_off
 from darknet_compat.inference.model import Model
 from darknet_compat.runtime.base import Floats
+from darknet_compat.sources.base import Frames
+from darknet_compat.sources.open import open_source
 
 Source = Any
-"""A picture: a path, encoded bytes, a PIL image, or an ndarray uint8 [H, W, 3] in BGR as OpenCV gives it."""
+"""A picture: a path, encoded bytes, a PIL image, an ndarray uint8 [H, W, 3] in BGR as OpenCV gives it, or a Frame of a
+source (`sources.open`)."""
 
 Answer = TypeVar("Answer")
 
@@ -57,14 +62,26 @@ class Answering(ABC, Generic[Answer]):
             answers.append(result)
         return answers if isinstance(source, list) else answers[0]
 
-    def stream(self, sources: Iterable[Source], batch: int = 1) -> Iterator[tuple[Source, Answer | Failure]]:
+    def stream(
+        self, sources: Iterable[Source] | str | Path, batch: int = 1
+    ) -> Iterator[tuple[Source, Answer | Failure]]:
         """Each picture with its answer, or with the Failure that says why it could not be read; in order.
+
+        `sources` are pictures, or what `sources.open` opens: a path (a folder, a list, a glob) or Frames, and then
+        each answer comes with its Frame. Of a live source the newest frame is taken when the network is free, one at a
+        time and none ahead.
 
         `batch` of them go through the network at once, while the next ones are read: up to twice `batch` sources are
         taken ahead of the picture that is answered. In mode "throughput" several threads (`Runtime.streams`) each read
         a batch, run the network and make answers of what it gives, and two batches more than that are taken ahead.
         """
         description, streams = self.runtime.description, self.runtime.streams
+        if isinstance(sources, str | os.PathLike):
+            sources = open_source(sources)
+        if isinstance(sources, Frames) and sources.live:
+            for frame in sources:
+                yield from self._answers([attempt(frame, description)])
+            return
         if streams == 1:
             for prepared in prepared_batches(sources, description, batch):
                 yield from self._answers(prepared)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from darknet_compat.errors import BackendError, ImageError
 from darknet_compat.runtime.base import Description
+from darknet_compat.sources.base import Frame
 from darknet_compat.vision.image import Placement, decode, letterbox, stretch
 from darknet_compat.vision.opencv import opencv
 
@@ -40,12 +41,12 @@ class Failure:
 
 
 def prepare(source: Any, description: Description) -> Prepared:
-    """Decode a picture and fit it to the network. Raises ImageError.
+    """Decode a picture, or take a Frame's pixels, and fit it to the network. Raises ImageError.
 
     A network of one channel reads brightness, 0.299 R + 0.587 G + 0.114 B (original: `grayscale_image`; but its
     `detector` and `classifier` always load three planes, of which such a network reads the red one).
     """
-    picture = decode(source)  # [H, W, 3]
+    picture = source.pixels() if isinstance(source, Frame) else decode(source)  # [H, W, 3]
     if description.channels == 1:
         cv2 = opencv()
         picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]  # [H, W, 1]

@@ -12,6 +12,7 @@ import pytest
 from darknet_compat.errors import BackendError
 from darknet_compat.inference.batch import Failure, Prepared, prepare, prepared_batches, worked_off
 from darknet_compat.runtime.base import Description
+from darknet_compat.sources.base import Frame
 from darknet_compat.vision.image import letterbox, stretch
 from tests.inference.conftest import Library
 from tests.inference.support import noise
@@ -208,3 +209,11 @@ def test_a_single_group_is_worked_on_where_it_was_asked_for() -> None:
     assert list(worked_off([], lambda group: group, 2, 4)) == []
     there = list(worked_off([1, 2, 3], lambda group: (group, threading.get_ident()), 2, 4))
     assert [group for group, _ in there] == [[1, 2], [3]] and here not in [thread for _, thread in there]
+
+
+# --------------------------------------------------------------------------------------------------- frames of sources
+
+
+def test_a_frame_is_fitted_as_its_pixels() -> None:
+    frame = Frame(lambda: PICTURE[..., ::-1], "clip.mp4")
+    np.testing.assert_array_equal(prepare(frame, description()).pixels, prepare(PICTURE, description()).pixels)

@@ -19,6 +19,8 @@ from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.results import Detections
 from darknet_compat.parity.program import parse_detections, run_program
 from darknet_compat.parity.reference import Original
+from darknet_compat.runtime.base import Mode
+from darknet_compat.sources.base import Given
 from tests.inference.conftest import Load
 from tests.inference.support import (
     Files,
@@ -377,3 +379,25 @@ def test_memory_does_not_grow_with_the_number_of_pictures(toy: Files) -> None:
     for _ in detector.stream((picture for _ in range(500)), 4):
         pass
     assert resident() - before < 8 << 20
+
+
+# ---------------------------------------------------------------------------------------------------------- sources
+
+
+def test_a_folder_or_a_list_streams_frames(toy: Files, tmp_path: Path) -> None:
+    for name in ("b.png", "a.png"):
+        (tmp_path / name).write_bytes(png(noise(8, 8)))
+    detector = dc.Detector(*toy)
+    found = [(frame.name, frame.index, len(answer)) for frame, answer in detector.stream(tmp_path)]
+    assert [(Path(name).name, index) for name, index, _ in found] == [("a.png", 0), ("b.png", 1)]
+    assert found[0][2] == len(detector(tmp_path / "a.png"))
+
+
+@pytest.mark.parametrize("mode", ["latency", "throughput"])
+def test_of_a_live_source_nothing_is_taken_ahead(toy: Files, mode: Mode) -> None:
+    taken = []
+    camera = Given((taken.append(number) or noise(8, 8) for number in range(5)), live=True)  # type: ignore[func-returns-value]
+    detector = dc.Detector(*toy, mode=mode)
+    for number, _ in enumerate(detector.stream(camera, 4), start=1):
+        assert len(taken) == number
+    assert taken == [0, 1, 2, 3, 4]

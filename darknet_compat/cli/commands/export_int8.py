@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from darknet_compat.cli.terminal import output as terminal
-from darknet_compat.cli.terminal.answers import SUFFIXES
+from darknet_compat.sources.pictures import SUFFIXES
 
 if TYPE_CHECKING:
     from darknet_compat.datasets.base import Labels

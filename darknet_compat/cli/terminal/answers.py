@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,18 +15,12 @@ import typer
 
 from darknet_compat.cli.options import Mode, Size, explaining
 from darknet_compat.cli.terminal import output as terminal
-from darknet_compat.errors import ImageError
 
 if TYPE_CHECKING:
     from darknet_compat.inference.answering import Answering
     from darknet_compat.inference.backends import Choice
 
 _Answer = TypeVar("_Answer")
-
-SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
-"""What is taken for a picture inside a folder; a file that is named itself may be called anything."""
 
 WRITTEN = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """Suffixes that annotated copies keep; all others become .jpg."""
@@ -65,51 +58,18 @@ class Answers:
 
 
 def find_pictures(files: Sequence[str], answers: Answers) -> list[Path]:
-    """The pictures that `files` mean, in order and each once: files as they are, folders' pictures, globs' matches.
+    """The pictures that `files` mean (`sources.pictures`); whatever means none fails in `answers`.
 
-    A folder or glob without any fails in `answers`. Raises BadParameter for a file that belongs to an option.
+    Raises BadParameter for a file that belongs to an option.
     """
-    found: dict[Path, None] = {}
     for file in files:
-        path = Path(file)
-        if option := _NOT_PICTURES.get(path.suffix.lower()):
+        if option := _NOT_PICTURES.get(Path(file).suffix.lower()):
             raise typer.BadParameter(
                 f"{terminal.printable(file)} is no picture; name it with {option}", param_hint="FILES"
             )
-        try:
-            found |= dict.fromkeys(_pictures(file, path))
-        except ImageError as error:
-            answers.fail(file, str(error))
-        except OSError as error:  # a name too long, a folder that is closed
-            answers.fail(file, f"{file}: cannot be read: {error.strerror or error}")
-    return list(found)
+    from darknet_compat.sources.pictures import find_pictures as found
 
-
-def _pictures(file: str, path: Path) -> list[Path]:
-    if not file:  # a variable of a script that is not set, and to Path the folder we are in
-        raise ImageError("an empty name is no picture")
-    if path.is_dir():
-        return _pictures_in(path)
-    if path.exists() or not glob.has_magic(file):
-        return [path]
-    matches = [Path(match) for match in sorted(glob.glob(file, recursive=True))]
-    pictures = [match for match in matches if match.is_file()]
-    if not pictures:
-        raise ImageError(f"{file}: no file has a name like this")
-    return pictures
-
-
-def _pictures_in(folder: Path) -> list[Path]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise ImageError(f"{folder}: cannot be read: {error.strerror or error}") from None
-    pictures = [entry for entry in entries if entry.suffix.lower() in SUFFIXES and entry.is_file()]
-    if not pictures:
-        below = next((entry.name for entry in entries if entry.is_dir()), None)
-        hint = f"; its folders are not searched, '{folder}/**/*.jpg' would do that" if below else ""
-        raise ImageError(f"{folder}: no pictures (.jpg, .png, .bmp, .tif, .webp, ...) in this folder{hint}")
-    return pictures
+    return found(files, answers.fail)
 
 
 def output_paths(pictures: Iterable[Path], folder: Path) -> dict[Path, Path]:
