@@ -1,24 +1,38 @@
-"""Files that are either whole or not there: written beside their place, flushed to disk, then renamed."""
+"""Files that are either whole or not there: written beside their place, flushed to disk, then renamed.
+
+What a killed process leaves behind (`.NAME.1a2b3c4d.part`) is removed by the next one that writes into the folder. A
+file that is being written is locked, so that it is not taken for such a one.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from darknet_compat.errors import DarknetCompatError
+from darknet_compat.formats.lock import is_open_file, try_lock
 from darknet_compat.formats.textfile import plain
+
+_PART = re.compile(r"\..+\.[0-9a-f]{8}\.part", re.DOTALL)
+
+_swept: set[Path] = set()
+"""Folders that this process has looked through; once is enough, and many files may be written into one."""
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | Path, error: type[DarknetCompatError] = DarknetCompatError) -> Iterator[BinaryIO]:
+def atomic_write(
+    path: str | Path, error: type[DarknetCompatError] = DarknetCompatError, *, previous: Path | None = None
+) -> Iterator[BinaryIO]:
     """A binary file that becomes `path` when the block ends without an exception, and otherwise leaves no trace.
 
-    A link keeps pointing where it points. Raises `error` where the folder is missing, not writable, or the disk is
-    full, and where a folder or a device stands in the file's place.
+    A link keeps pointing where it points. The file that `path` was until then becomes `previous`, if that is named.
+    Raises `error` where the folder is missing, not writable, or the disk is full, and where a folder or a device stands
+    in the file's place.
     """
     temporary = None
     try:
@@ -28,14 +42,19 @@ def atomic_write(path: str | Path, error: type[DarknetCompatError] = DarknetComp
     try:
         if target.exists() and not target.is_file():
             raise error(f"{path}: cannot be written: it is a {'folder' if target.is_dir() else 'device or pipe'}")
-        beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        temporary = beside
+        if target.parent not in _swept:
+            _swept.add(target.parent)
+            remove_left_over(target.parent)
+        handle, temporary = _part_of(target)
         with os.fdopen(handle, "wb") as file:
             yield file
             settle(file)
-        os.replace(temporary, target)
-        temporary = None
+            if os.name == "posix":  # while it is locked; Windows renames no open file
+                _put(temporary, target, previous)
+                temporary = None
+        if temporary is not None:
+            _put(temporary, target, previous)
+            temporary = None
     except OSError as cause:
         raise error(f"{path}: cannot be written: {cause.strerror or cause}") from None
     finally:
@@ -49,3 +68,42 @@ def settle(file: BinaryIO) -> None:
     put in its place, which would stay alone."""
     file.flush()
     os.fsync(file.fileno())
+
+
+def remove_left_over(folder: Path) -> None:
+    """Remove the unfinished files of processes that were killed; those that somebody is writing stay."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _PART.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(OSError):
+                    _remove_if_unused(entry.path)
+
+
+def _remove_if_unused(path: str) -> None:
+    handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    try:
+        unused = try_lock(handle)
+        if unused and os.name == "posix":
+            os.unlink(path)
+    finally:
+        os.close(handle)
+    if unused and os.name != "posix":
+        os.unlink(path)
+
+
+def _part_of(target: Path) -> tuple[int, Path]:
+    """A new file beside `target`, open and locked. Raises OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    while True:
+        path = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        handle = os.open(path, flags, 0o666)
+        if try_lock(handle) and is_open_file(path, handle):
+            return handle, path
+        os.close(handle)  # another process has taken it for one that was left over, in the moment before the lock
+
+
+def _put(temporary: Path, target: Path, previous: Path | None) -> None:
+    if previous is not None:
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(target, previous)
+    os.replace(temporary, target)

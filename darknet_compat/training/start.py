@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from darknet_compat.definition.adapt import with_classes, with_net_options
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.spec import NetworkSpec
@@ -35,13 +37,15 @@ def start_training(
     classes: int | None = None,
     options: Mapping[str, int | float | str] | None = None,
     clear: bool = False,
+    seed: int | None = None,
 ) -> Start:
     """Lay the definition into the folder `out`, with the files that it names, and make the network.
 
     `weights` may hold the whole network, only its first layers (`darknet19_448.conv.23`), or the same network with
     other classes: what does not fit is drawn at random, which `notes` say. With `classes` unlike the definition's, its
     heads are made anew for so many. `options` stand in `[net]` instead of the definition's own. `clear` starts at 0
-    images seen (original: `-clear`), as do weights of which not all could be used.
+    images seen (original: `-clear`), as do weights of which not all could be used. With a `seed`, torch's random
+    numbers, by which weights begin and dropout drops, are the same in every run.
 
     Raises DarknetCompatError, one line, for files that are none, and weights of some other network.
     """
@@ -54,6 +58,8 @@ def start_training(
         notes.append(f"the cfg has {_classes(old)} classes, the data {classes}: its heads are made anew for these")
     sections = with_net_options(sections, options or {})
     place = _lay_out(out, cfg, format_cfg(sections), {} if adapted else old.files)
+    if seed is not None:
+        torch.manual_seed(seed)
     network = Network(load_spec(place))
     if weights is not None:
         notes += _load(network, Path(weights), old)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from darknet_compat.network.load import save_weights
 from darknet_compat.network.network import Network
 from darknet_compat.training.batches.loader import Batch
 from darknet_compat.training.batches.truth import Truth
-from darknet_compat.training.checkpoint import read_checkpoint, write_checkpoint
+from darknet_compat.training.checkpoint import Checkpoints
 from darknet_compat.training.losses import Losses
 from darknet_compat.training.losses.region import Rule
 from darknet_compat.training.parallel import World, synchronize_normalization, total
@@ -90,9 +91,10 @@ class Step:
 class Trainer:
     """Trains `network` on what `batches(start)` gives, batch number `start` first, until the cfg's max_batches.
 
-    Goes on from `checkpoint.pt` in `folder` where `resume` is asked for; else begins where the network's header says
-    that it stopped. Files go into `folder`, called after `name`: `.backup` with each checkpoint (in the original's
-    format, as all of them), `_final.weights`, and `_ema.weights`.
+    Goes on from `checkpoint.pt` in `folder` where `resume` is asked for, or from the one before where that is damaged
+    (then `notes` say so); else begins where the network's header says that it stopped. Files go into `folder`, called
+    after `name`: `.backup` with each checkpoint (in the original's format, as all of them), `_final.weights`, and
+    `_ema.weights`.
     """
 
     def __init__(
@@ -125,7 +127,9 @@ class Trainer:
         self.seen = network.header.seen
         self.average_loss: float | None = None
         self.stopping = False
-        self.made_with = {"batch": self.net.step_rows, "layers": len(network.spec.layers), **(made_with or {})}
+        made_with = {"batch": self.net.step_rows, "layers": len(network.spec.layers), **(made_with or {})}
+        self.checkpoints = Checkpoints(self.folder / CHECKPOINT, made_with)
+        self.notes: tuple[str, ...] = ()
         if resume:
             self._resume()
         self.started = self.number
@@ -204,7 +208,7 @@ class Trainer:
             state["random_cuda"] = torch.cuda.get_rng_state(self.device)
         if self.averaged is not None:
             state["averaged"] = self.averaged.state_dict()
-        write_checkpoint(self.folder / CHECKPOINT, state, self.made_with)
+        self.checkpoints.write(state)
         self.save_weights(self.network, f"{self.name}.backup")
         if self.averaged is not None:
             self.save_weights(self.detecting, f"{self.name}_ema.weights")
@@ -216,21 +220,22 @@ class Trainer:
         return self.folder / file
 
     def _resume(self) -> None:
-        state = read_checkpoint(self.folder / CHECKPOINT, self.made_with)
+        state, note = self.checkpoints.read()
+        self.notes += () if note is None else (note,)
         try:
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
             if self.averaged is not None:
                 self.averaged.load_state_dict(state["averaged"])
-            self.seen, self.average_loss = state["seen"], state["average_loss"]
+            average = state["average_loss"]
+            self.seen, self.average_loss = operator.index(state["seen"]), average if average is None else float(average)
             torch.set_rng_state(state["random"])
             if "random_cuda" in state and self.device.type == "cuda":
                 torch.cuda.set_rng_state(state["random_cuda"], self.device)
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        except (AttributeError, LookupError, RuntimeError, ValueError, TypeError) as error:
             where = self.folder / CHECKPOINT
-            raise TrainingError(
-                f"{where}: is of another network or other settings: {str(error).splitlines()[0]}"
-            ) from None
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise TrainingError(f"{where}: is of another network or other settings: {reason}") from None
 
     def _learn(self, batch: Batch) -> tuple[float, float, dict[str, float]]:
         """One batch's gradients and update: the loss an image, the rate, the heads' figures."""

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +13,7 @@ import numpy as np
 import pytest
 
 from darknet_compat.definition.weights.file import Header, Slot, read_weights, write_weights
-from darknet_compat.formats.atomic import atomic_write
+from darknet_compat.formats.atomic import atomic_write, remove_left_over
 from tests.formats.making import DETECTOR, NEEDED, NEW, bytes_for, file_with, refused, spec_of
 from tests.formats.users import unprivileged
 
@@ -129,3 +132,47 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
         file.write(b"half")
         raise KeyboardInterrupt
     assert entries(tmp_path) == []
+
+
+# ------------------------------------------------------------------------------------------ what killed ones leave
+
+
+def test_unfinished_files_of_killed_processes_go_and_those_in_use_stay(tmp_path: Path) -> None:
+    left = [".m.weights.0123abcd.part", ".other.png.ffffffff.part", ".two words.weights.00000000.part"]
+    kept = ["m.weights.part", ".m.weights.part", ".m.weights.0123abcg.part", "yolov2.weights.part.json"]
+    for name in left + kept:
+        file_with(tmp_path / name, b"")
+    (tmp_path / ".folder.0123abcd.part").mkdir()
+    with atomic_write(tmp_path / "m.weights") as file:
+        file.write(b"new")
+        (in_use,) = (path for path in tmp_path.glob(".m.weights.*.part") if path.name not in kept)
+        remove_left_over(tmp_path)  # as another process would
+        assert in_use.exists()
+    assert entries(tmp_path) == sorted([*kept, ".folder.0123abcd.part", "m.weights"])
+    assert (tmp_path / "m.weights").read_bytes() == b"new"
+
+
+def test_a_process_that_is_killed_while_it_writes(tmp_path: Path) -> None:
+    code = f"""
+import os, signal
+from darknet_compat.formats.atomic import atomic_write, remove_left_over
+with atomic_write({str(tmp_path / "m.bin")!r}) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    assert len(entries(tmp_path)) == 1
+    with atomic_write(tmp_path / "m.bin") as file:
+        file.write(b"whole")
+    assert entries(tmp_path) == ["m.bin"]
+
+
+def test_the_file_before_can_be_kept(tmp_path: Path) -> None:
+    for content in (b"1", b"2", b"3"):
+        with atomic_write(tmp_path / "m", previous=tmp_path / "m1") as file:
+            file.write(content)
+    assert [(tmp_path / name).read_bytes() for name in entries(tmp_path)] == [b"3", b"2"]
+    with pytest.raises(ValueError), atomic_write(tmp_path / "m", previous=tmp_path / "m1"):
+        raise ValueError
+    assert [(tmp_path / name).read_bytes() for name in entries(tmp_path)] == [b"3", b"2"]

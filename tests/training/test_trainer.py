@@ -109,7 +109,8 @@ def test_a_run_from_start_to_end(tmp_path: Path) -> None:
     assert {"avg_iou", "obj", "no_obj", "recall"} <= set(steps[0].figures)
     assert set(steps[0].row()) >= {"batch", "loss", "average_loss", "rate", "seconds", "avg_iou"}
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert names == {"small.cfg", "small.backup", "small_final.weights", "small_ema.weights", CHECKPOINT}
+    checkpoints = {CHECKPOINT, "checkpoint_previous.pt"}
+    assert names == {"small.cfg", "small.backup", "small_final.weights", "small_ema.weights"} | checkpoints
     assert read_header(tmp_path / "run" / "small_final.weights").seen == 48
     trained = load_network(tmp_path / "run" / "small.cfg", tmp_path / "run" / "small_final.weights")
     assert all(torch.equal(a, b) for a, b in zip(trained.parameters(), trainer.network.parameters(), strict=True))
@@ -216,3 +217,49 @@ def test_kill_9_at_any_moment_loses_no_more_than_since_the_checkpoint(tmp_path: 
         assert printed[0] > done - 2
         done = printed[-1]
     assert trainer_in(tmp_path / "run", batches=100000, every=2, resume=True).number >= done - 2
+
+
+OTHER_STATES = {
+    "a seen that is text": lambda state: state.update(seen="7"),
+    "a seen that is a fraction": lambda state: state.update(seen=1.5),
+    "an average that is text": lambda state: state.update(average_loss="low"),
+    "no network": lambda state: state.pop("network"),
+    "a network of another kind": lambda state: state.update(network=3),
+    "no optimizer": lambda state: state.update(optimizer=None),
+    "momentum that is a number": lambda state: state["optimizer"]["state"][0].update(momentum_buffer=1.0),
+    "momentum of another shape": lambda state: state["optimizer"]["state"][0].update(momentum_buffer=torch.zeros(5)),
+    "momentum of a parameter that is none": lambda state: state["optimizer"]["state"].update(
+        {99: {"x": torch.ones(1)}}
+    ),
+    "options of another kind": lambda state: state["optimizer"]["param_groups"][0].update(momentum="much"),
+    "random numbers that are none": lambda state: state.update(random=torch.zeros(3)),
+}
+
+
+@pytest.mark.parametrize("what", OTHER_STATES)
+def test_a_checkpoint_that_is_whole_but_of_something_else(what: str, tmp_path: Path) -> None:
+    trainer = trainer_in(tmp_path / "run", batches=1)
+    list(trainer.run())
+    state, _ = trainer.checkpoints.read()
+    OTHER_STATES[what](state)
+    trainer.checkpoints.write(state)
+    with pytest.raises(TrainingError, match=r"checkpoint\.pt: is of another network or other settings: .") as caught:
+        trainer_in(tmp_path / "run", resume=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_checkpoint_is_resumed_from_the_one_before(tmp_path: Path) -> None:
+    whole = trainer_in(tmp_path / "whole")
+    expected = losses(list(whole.run()))
+    list(trainer_in(tmp_path / "run", batches=8).run())  # checkpoints after 4 and 8
+    path = tmp_path / "run" / CHECKPOINT
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    trainer = trainer_in(tmp_path / "run", resume=True)
+    assert [note.rpartition("; ")[2] for note in trainer.notes] == [
+        "going on from the one before, checkpoint_previous.pt"
+    ]
+    assert losses(list(trainer.run())) == expected[4:]
+    finals = [tmp_path / folder / "small_final.weights" for folder in ("whole", "run")]
+    assert finals[0].read_bytes() == finals[1].read_bytes()

@@ -6,7 +6,6 @@ in place.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import time
@@ -18,6 +17,7 @@ from darknet_compat.catalogue.fetch.checksum import BLOCK, UNKNOWN, Expected, Pa
 from darknet_compat.catalogue.fetch.transfer import Patience, Progress, Transfer
 from darknet_compat.catalogue.fetch.web import Refused, host
 from darknet_compat.errors import DownloadError
+from darknet_compat.formats.lock import is_open_file, try_lock
 
 PATIENCE = Patience()
 
@@ -139,7 +139,7 @@ def _locked(destination: Path) -> Iterator[None]:
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("ab")
-        while not (_try_lock(file.fileno()) and _is_open_file(path, file.fileno())):
+        while not (try_lock(file.fileno()) and is_open_file(path, file.fileno())):
             file.close()
             time.sleep(LOCK_POLL)
             file = path.open("ab")
@@ -155,35 +155,3 @@ def _locked(destination: Path) -> Iterator[None]:
         with suppress(OSError):
             path.unlink()
         file.close()
-
-
-def _try_lock(descriptor: int) -> bool:
-    """Whether the open file could be locked; the lock goes when the file is closed."""
-    try:
-        import fcntl
-    except ImportError:
-        import msvcrt
-
-        def lock() -> None:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    else:
-
-        def lock() -> None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    try:
-        lock()
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError as error:
-        # Some network file systems know no locks. Then one process at a time is the user's care.
-        return error.errno in (errno.ENOLCK, errno.EOPNOTSUPP)
-    return True
-
-
-def _is_open_file(path: Path, descriptor: int) -> bool:
-    """Whether `path` still is the file that is open, and not a newer one of the same name."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -149,6 +149,8 @@ def train(
     way; --resume goes on from there. On several GPUs or machines: `torchrun --nproc-per-node N -m darknet_compat train
     …`; a batch is then spread over all of them.
     """
+    from darknet_compat.errors import TrainingError
+    from darknet_compat.formats.lock import alone_in
     from darknet_compat.inference.model import locate
     from darknet_compat.training.parallel import joined_world
     from darknet_compat.training.trainer import Settings
@@ -159,13 +161,15 @@ def train(
     dataset = material.dataset
     given = {"batch": batch, "subdivisions": subdivisions, "max_batches": max_batches, "learning_rate": learning_rate}
     options = _net_options(cfg, given, size, epochs, len(dataset))
-    with joined_world(device) as world:
+    with joined_world(device) as world, nullcontext() if world.rank else alone_in(folder, TrainingError, "training"):
         facts = _look_at(material, quiet=json) if check and not (world.rank or resume) else {}
-        start = _start(cfg, weights, folder, dataset, options, clear, quiet=world.rank > 0)
+        start = _start(cfg, weights, folder, dataset, options, clear, seed, quiet=world.rank > 0)
         settings = Settings(
             precision.value, device, compile, sync_batchnorm, ema, checkpoint_every, objectness.value
         )  # fmt: skip
         trainer = _trainer(start, dataset, folder, seed, workers, settings, resume, world, _sides(sizes))
+        for note in () if world.rank else trainer.notes:
+            terminal.say(note)
         score = None if valid is None else _scoring(start, data, valid, dataset.names)
         _run(trainer, dataset, score, valid_every, json, tensorboard, facts)
 
@@ -259,6 +263,7 @@ def _start(
     dataset: Dataset,
     options: dict[str, Any],
     clear: bool,
+    seed: int,
     quiet: bool,
 ) -> Start:
     """The network to train, in its folder with its definition and the names of its classes."""
@@ -266,7 +271,8 @@ def _start(
     from darknet_compat.formats.atomic import atomic_write
     from darknet_compat.training.start import start_training
 
-    start = start_training(cfg, weights, out=folder, classes=len(dataset.names) or None, options=options, clear=clear)
+    classes = len(dataset.names) or None
+    start = start_training(cfg, weights, out=folder, classes=classes, options=options, clear=clear, seed=seed)
     for note in () if quiet else start.notes:
         terminal.say(note)
     if dataset.names:

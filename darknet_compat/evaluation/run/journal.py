@@ -21,6 +21,7 @@ import numpy as np
 from darknet_compat import __version__
 from darknet_compat.errors import DatasetError, ImageError
 from darknet_compat.evaluation.material.entries import Composed, Entries
+from darknet_compat.formats.lock import try_lock
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.results import Detections
 
@@ -73,7 +74,7 @@ class Journal:
         except OSError as error:
             raise DatasetError(f"{self.path}: cannot be opened: {error.strerror or error}") from None
         file = os.fdopen(handle, "r+b")
-        if not _alone(file):
+        if not try_lock(file.fileno()):
             file.close()
             raise DatasetError(f"{self.path}: another evaluation of the same is under way; wait for it")
         self._file = file
@@ -152,15 +153,3 @@ def _records(data: bytes, at: int, names: Sequence[str]) -> Iterator[tuple[Answe
         found = tuple(names[number] for number in class_ids.tolist())
         places = np.frombuffer(data, "<i4", count, start + 24 * count).astype(np.int64)
         yield Detections(boxes, scores, class_ids, found, width, height, dropped=dropped, places=places), at
-
-
-def _alone(file: BinaryIO) -> bool:
-    """Whether nobody else holds the file; taken for granted where the system has no such locks."""
-    with contextlib.suppress(ImportError):
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-    return True

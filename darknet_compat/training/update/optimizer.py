@@ -12,9 +12,10 @@ those of the sum over all rows of the batch, its subdivisions added up, as `.bac
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import LayerSpec, Net
@@ -42,6 +43,19 @@ class _Darknet(torch.optim.Optimizer):
             if group["clip"]:
                 torch._foreach_clamp_min_(group["params"], -group["clip"])
                 torch._foreach_clamp_max_(group["params"], group["clip"])
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state. Raises ValueError for one of other parameters, or with values of other kinds."""
+        own = self.state_dict()["param_groups"]
+        for found, wanted in zip(state_dict["param_groups"], own, strict=True):
+            if {name: type(value) for name, value in found.items()} != {name: type(wanted[name]) for name in wanted}:
+                raise ValueError("the optimizer has other options")
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        for number, values in state_dict["state"].items():
+            for value in values.values():
+                if not (isinstance(value, Tensor) and value.shape in (parameters[number].shape, ())):
+                    raise ValueError(f"the optimizer's state of parameter {number} is of another form")
+        super().load_state_dict(state_dict)
 
 
 class DarknetSGD(_Darknet, torch.optim.SGD):  # type: ignore[misc]

@@ -11,6 +11,7 @@ multiple of w as every other such row's: only those that had one keep a velocity
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -88,13 +89,16 @@ class RowSGD:
         return {"velocity": velocity, "places": self.places, "steps": self.steps, "ratio": ratio}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from such a state, with the weights of that time."""
-        self.velocity = state["velocity"].to(self.velocity).clone()
+        """Go on from such a state, with the weights of that time. Raises ValueError for one of another form."""
+        velocity, ratio = state["velocity"].to(self.velocity).clone(), float(state["ratio"])
+        if velocity.shape[1:] != self.velocity.shape[1:] or state["places"].max() >= len(velocity):
+            raise ValueError("the momentum is of another form")
+        self.velocity = velocity
         self.places.copy_(state["places"])
-        self.used, self.steps = len(self.velocity), state["steps"]
+        self.used, self.steps = len(self.velocity), operator.index(state["steps"])
         self.done.fill_(self.steps)
         self.pending.clear()
-        self._begin(state["ratio"])
+        self._begin(ratio)
 
     def _matrix(self) -> Tensor:
         return self.weights.detach().view(len(self.weights), -1)

@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ import pytest
 from darknet_compat.definition.weights.file import read_header
 from darknet_compat.network.load import load_network
 from tests.cli.support import REPOSITORY, Command
+from tests.formats.test_lock import holder
 from tests.training.test_trainer import CFG
 
 
@@ -98,6 +101,36 @@ def test_a_picture_that_cannot_be_read_is_named_and_training_goes_on(dc: Command
     assert done.code == 0, done.err
     assert f"{tmp_path / 'b.png'}: not a picture" in done.err
     assert json.loads(done.out)["skipped"] > 0
+
+
+def test_the_seed_is_that_of_the_first_weights_too(dc: Command, cfg: Path, tmp_path: Path) -> None:
+    finals = []
+    for number, seed in enumerate((5, 5, 6)):
+        out = tmp_path / f"run{number}"
+        common = ("train", cfg, "digits", "--out", out, "--workers", 0, "--device", "cpu", "--max-batches", 2, "--json")
+        done = dc(*common, "--seed", seed)
+        assert done.code == 0, done.err
+        finals.append((out / "small_final.weights").read_bytes())
+    assert finals[0] == finals[1] != finals[2]
+
+
+def test_two_into_one_folder(dc: Command, cfg: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with alone_in_another_process(out):
+        done = dc("train", cfg, "digits", "--out", out, "--workers", 0, "--device", "cpu")
+        assert done.code == 1
+        assert done.err.endswith(f"{out}: another training is under way here; wait for it, or name another folder\n")
+        assert [path.name for path in out.iterdir()] == [".lock"]
+    done = dc("train", cfg, "digits", "--out", out, "--workers", 0, "--device", "cpu", "--max-batches", 1)
+    assert done.code == 0
+    assert not (out / ".lock").exists()
+
+
+@contextmanager
+def alone_in_another_process(folder: Path) -> Iterator[None]:
+    with holder(folder) as process:
+        yield
+        process.communicate("")
 
 
 def test_sigterm_ends_with_a_checkpoint(cfg: Path, tmp_path: Path) -> None:
