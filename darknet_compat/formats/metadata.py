@@ -9,7 +9,7 @@ from pathlib import Path
 from darknet_compat.errors import DarknetCompatError, MetadataError
 from darknet_compat.formats.cfg import MAX_CFG_BYTES, Section, lines_that_count, option_on
 from darknet_compat.formats.packaged import cfg_dir
-from darknet_compat.formats.textfile import MAX_LIST_BYTES, plain, read_lines, read_text, shown
+from darknet_compat.formats.textfile import MAX_LIST_BYTES, plain, read_lines, read_text, read_words, shown
 
 _MAX_PATH = 4096  # Linux's PATH_MAX: a longer name belongs to no file
 
@@ -17,9 +17,10 @@ _MAX_PATH = 4096  # Linux's PATH_MAX: a longer name belongs to no file
 def read_names(path: str | Path) -> tuple[str, ...]:
     """The names or labels in a file, one a line, blanks at the ends removed (original: `get_labels`, which keeps them).
 
-    Raises MetadataError for a file without names or with an empty line between names, which would shift all after it.
+    They are text whether the file is in UTF-8, GBK or Latin-1. Raises MetadataError for a file without names or with an
+    empty line between names, which would shift all after it.
     """
-    names = [line.strip() for line in read_lines(path, MetadataError, "a list of names", MAX_LIST_BYTES)]
+    names = [line.strip() for line in read_words(path, MetadataError, "a list of names", MAX_LIST_BYTES)]
     while names and not names[-1]:
         names.pop()
     if not names:

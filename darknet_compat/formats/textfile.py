@@ -21,6 +21,40 @@ def read_text(path: str | Path, error: type[DarknetCompatError], what: str, limi
     `what` names the kind of file expected (`a .cfg`, say). Raises `error` for a folder, no permission, binary data, or
     more than `limit` bytes.
     """
+    return _read_bytes(path, error, what, limit).decode("utf-8-sig", errors="surrogateescape")
+
+
+def read_words(path: str | Path, error: type[DarknetCompatError], what: str, limit: int = MAX_TEXT_BYTES) -> list[str]:
+    """The lines of a file of words for people, in whatever encoding it was written; raises as `read_text`.
+
+    A path has to stay the bytes it is, a word has to be text: it is drawn, printed, put into JSON.
+    """
+    return _lines(_as_words(_read_bytes(path, error, what, limit)))
+
+
+def _as_words(data: bytes) -> str:
+    """Text out of UTF-8, else GBK (as Chinese Windows writes it), else Western European (Windows-1252).
+
+    Many a Latin word is also GBK: an accented letter and the letter after it, whatever that is. So most characters have
+    to be of the 3,755 common ones (GB 2312's level 1), whose first byte is no small accented letter in Latin-1 and
+    whose second byte is no ASCII.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        pass
+    try:
+        text = data.decode("gb18030")
+    except UnicodeDecodeError:
+        text = ""
+    beyond_ascii = [letter.encode("gb18030") for letter in text if not letter.isascii()]
+    common = [letter for letter in beyond_ascii if 0xB0 <= letter[0] <= 0xD7 and letter[1] >= 0xA1]
+    if 2 * len(common) > len(beyond_ascii):
+        return text
+    return data.decode("cp1252", errors="replace")
+
+
+def _read_bytes(path: str | Path, error: type[DarknetCompatError], what: str, limit: int) -> bytes:
     try:
         with Path(path).open("rb") as file:
             # Python sets aside what it is told to read: for a small file no more than that, for a pipe the limit.
@@ -34,12 +68,16 @@ def read_text(path: str | Path, error: type[DarknetCompatError], what: str, limi
         raise error(f"{path}: expected {what} (text), found binary data; is another file meant?")
     if len(data) > limit:
         raise error(f"{path}: expected {what}, found a file of more than {limit >> 10} KiB; is another file meant?")
-    return data.decode("utf-8-sig", errors="surrogateescape")
+    return data
 
 
 def read_lines(path: str | Path, error: type[DarknetCompatError], what: str, limit: int = MAX_TEXT_BYTES) -> list[str]:
     """The lines of a text file, Unix or Windows ends removed, and no empty line for the end of the last one."""
-    lines = [line.removesuffix("\r") for line in read_text(path, error, what, limit).split("\n")]
+    return _lines(read_text(path, error, what, limit))
+
+
+def _lines(text: str) -> list[str]:
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
     return lines if lines[-1] else lines[:-1]
 
 

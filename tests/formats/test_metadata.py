@@ -44,6 +44,30 @@ def test_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("encoding", "names"),
+    [
+        ("utf-8", ("人", "汽车", "velo")),
+        ("gbk", ("人", "汽车", "狗")),
+        ("gbk", ("person 人", "安全帽_helmet", "no helmet")),
+        ("gbk", ("朱镕基", "苹果")),  # the second character's last byte is a letter
+        ("latin-1", ("piéton", "vélo", "Straßenbahn")),
+        ("latin-1", ("Größe",)),  # two accented letters in a row, after one
+        ("latin-1", ("café", "Übergang", "Löwe", "añil")),
+        ("cp1252", ("œuf", "5 €", "vélo")),
+    ],
+)
+def test_names_in_any_encoding_are_text(encoding: str, names: tuple[str, ...], tmp_path: Path) -> None:
+    found = read_names(file_with(tmp_path / "m.names", "\r\n".join(names).encode(encoding)))
+    assert found == names
+    assert all(name.encode("utf-8") for name in found)  # a lone surrogate could not be printed
+
+
+def test_names_in_no_encoding_are_still_text(tmp_path: Path) -> None:
+    (name,) = read_names(file_with(tmp_path / "m.names", b"a\x81\xff\x90"))
+    assert name.startswith("a") and name.encode("utf-8")
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", ": expected one name a line, found an empty file"),
