@@ -16,7 +16,7 @@ from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.model import Sources
 from darknet_compat.runtime.base import Floats, Mode, Precision
-from darknet_compat.runtime.exported import is_exported
+from darknet_compat.runtime.registry import ONNX, is_built, is_exported, is_onnx, named, running
 
 
 class Contender(Protocol):
@@ -156,10 +156,10 @@ class Exports:
 
         An `.onnx` is itself. Raises ExportError or CfgError where that is not possible.
         """
-        if self.sources.cfg.suffix.lower() == ".onnx":
+        if is_onnx(self.sources.cfg):
             return self.sources.cfg
-        if self.sources.cfg.suffix.lower() == ".engine":
-            raise BackendError("is an .engine, which tensorrt alone runs")
+        if is_built(self.sources.cfg):
+            raise BackendError(f"is an {self.sources.cfg.suffix}, which {running(self.sources.cfg)[0].name} alone runs")
         path = self.folder / f"{self.sources.cfg.stem}-{size[0]}x{size[1]}{'-fixed' if fixed else ''}.onnx"
         if path not in self.seconds:
             from darknet_compat.export.onnx.export import export_onnx
@@ -177,7 +177,7 @@ def our_contender(wanted: Wanted, exports: Exports, thresh: float) -> Ours:
     sources = exports.sources
     if wanted.artefact is not None:
         model, weights = wanted.artefact, None
-    elif wanted.backend == "torch":
+    elif ONNX not in named(wanted.backend).suffixes:
         model, weights = sources.cfg, sources.weights
     else:
         model, weights = exports.boxes(wanted.size), None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from darknet_compat.benchmark.contenders import PRECISIONS, Contender, Exports, NotRun, Ours, Wanted, our_contenders
@@ -15,11 +14,9 @@ from darknet_compat.benchmark.peers.opencv_dnn import READERS
 from darknet_compat.benchmark.peers.original import original_peer
 from darknet_compat.errors import BackendError, DarknetCompatError
 from darknet_compat.inference.about import Size, own_size, task_of, usual_threshold
-from darknet_compat.inference.backends import BACKENDS
 from darknet_compat.inference.model import Sources, expect_one_of
-from darknet_compat.runtime.exported import artefact_of
-
-RUNTIMES = tuple(backend for backend in BACKENDS if backend != "auto")
+from darknet_compat.runtime import registry
+from darknet_compat.runtime.registry import artefact_of, is_built
 
 CANDIDATES = 20
 """How many scores of the first picture exceed the threshold where the weights are seeded: in pictures of trained
@@ -53,7 +50,7 @@ def contest(sources: Sources, asked: Asked, file: Path, folder: Path, *, seeded:
     for a backend or a precision that there is not, and where nothing can run.
     """
     for backend in asked.backends:
-        expect_one_of("backends", backend, RUNTIMES)
+        expect_one_of("backends", backend, registry.NAMES)
     for precision in asked.precisions:
         expect_one_of("precisions", precision, PRECISIONS)
     exports, detects = Exports(sources, folder), task_of(sources.cfg) == "detect"
@@ -92,10 +89,10 @@ def seeded_weights(cfg: Path, folder: Path) -> Path:
 
 
 def _wanted(sources: Sources, asked: Asked) -> list[Wanted]:
-    backends = asked.backends or [one for one in RUNTIMES if find_spec(one)]
+    backends = asked.backends or [row.name for row in registry.ROWS if row.installed]
     sizes = _sizes(sources, asked)
-    exported = [backend for backend in backends if backend != "torch"]
-    if sources.cfg.suffix.lower() == ".engine":
+    exported = [backend for backend in backends if registry.ONNX in registry.named(backend).suffixes]
+    if is_built(sources.cfg):
         wanted = list(_of_file(sources.cfg, sizes, exported))
     else:
         own = exported if artefact_of(sources.cfg) is not None and not asked.backends else backends
@@ -116,7 +113,7 @@ def _of_file(path: Path, sizes: Sequence[Size], backends: Sequence[str]) -> Iter
     if artefact is None:
         raise BackendError(f"{path}: expected an .onnx or an .engine")
     for size in sizes:
-        for backend in ("tensorrt",) if path.suffix.lower() == ".engine" else backends:
+        for backend in [row.name for row in registry.running(path)] if is_built(path) else backends:
             yield Wanted(backend, artefact.precision, size, path)
 
 

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from darknet_compat import __version__
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.errors import DarknetCompatError
+from darknet_compat.runtime.registry import ROWS
 
 _COMMANDS = (
     "info",
@@ -35,17 +36,13 @@ _NOUNS = ("tree",)
 """What has verbs of its own: the table COMMANDS of the module of this name."""
 
 _BROUGHT_BY = {
+    **{package: row.extra for row in ROWS for package in row.packages},
     "cffi": "parity",
-    "cuda": "tensorrt",
     "cv2": "vision",
     "matplotlib": "eval",
     "onnx": "onnx",
-    "onnxruntime": "onnxruntime",
     "onnxslim": "onnx",
-    "openvino": "openvino",
     "sklearn": "digits",
-    "tensorrt": "tensorrt",
-    "torch": "torch",
 }
 """Packages that not every installation has → the extra that brings them."""
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from darknet_compat.errors import CfgError
+from darknet_compat.runtime.registry import NAMES
 
 
 class Size(NamedTuple):
@@ -47,14 +48,14 @@ class Precision(str, Enum):
     int8 = "int8"
 
 
-class Backend(str, Enum):
-    """What runs the network (`inference.backends.BACKENDS`)."""
+if TYPE_CHECKING:
 
-    auto = "auto"
-    torch = "torch"
-    onnxruntime = "onnxruntime"
-    openvino = "openvino"
-    tensorrt = "tensorrt"
+    class Backend(str, Enum):
+        """What runs the network: a runtime of the registry."""
+
+        auto = "auto"
+else:
+    Backend = Enum("Backend", {name: name for name in ("auto", *NAMES)}, type=str)
 
 
 class Mode(str, Enum):

@@ -10,7 +10,7 @@ from darknet_compat.definition.lower import load_spec
 from darknet_compat.errors import BackendError
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
-from darknet_compat.runtime.exported import artefact_of
+from darknet_compat.runtime.registry import artefact_of
 
 Model = Detector | Classifier
 """A model that is open."""

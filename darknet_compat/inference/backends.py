@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from darknet_compat import __version__
 from darknet_compat.catalogue.catalog import cache_dir
@@ -17,13 +15,12 @@ from darknet_compat.catalogue.fetch.checksum import file_checksums
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.errors import BackendError, CatalogError, ExportError
 from darknet_compat.formats.exported.artefact import Input
-from darknet_compat.runtime.base import Mode, Precision, Resize, Runtime
+from darknet_compat.runtime import registry
+from darknet_compat.runtime.base import Mode, Precision, Resize, Runtime, Size, Use
 from darknet_compat.runtime.exported import computed_in, read_artefact
 from darknet_compat.runtime.processor import bf16_is_slow
 
-BACKENDS = ("auto", "torch", "onnxruntime", "openvino", "tensorrt")
-
-Size = tuple[int, int] | None
+BACKENDS = ("auto", *registry.NAMES)
 
 
 @dataclass(frozen=True)
@@ -34,31 +31,34 @@ class Choice:
     why: str
 
 
-@dataclass(frozen=True)
-class Use:
-    """How a model is going to be used: many pictures or one at a time, on how many cores (None: all)."""
-
-    mode: Mode = "latency"
-    threads: int | None = None
-
-
 def open_runtime(
     model: Path,
     weights: Path | None,
     backend: str,
     precision: Precision,
-    size: Size,
+    size: Size | None,
     resize: Resize | None,
-    use: Use = Use(),
+    use: Use | None = None,
 ) -> tuple[Runtime, Choice]:
     """Make `model`, a `.cfg`, an `.onnx` or an `.engine`, ready to run.
 
     Raises BackendError for a backend that is not installed or cannot run it, CatalogError for missing weights.
     """
-    if model.suffix.lower() == ".engine":
-        return _run_engine(model, backend, size, resize)
+    runtime, choice = _opened(model, weights, backend, precision, size, use or Use())
+    if resize is not None:
+        runtime.description = dataclasses.replace(runtime.description, resize=resize)
+    return runtime, choice
+
+
+def _opened(
+    model: Path, weights: Path | None, backend: str, precision: Precision, size: Size | None, use: Use
+) -> tuple[Runtime, Choice]:
+    if registry.is_built(model):  # and in a precision, whatever is asked for
+        choice = _choose_built(model, backend)
+        expect_usable(choice.backend)
+        return registry.open_model(choice.backend, model, None, precision, size, use), choice
     expect_usable(backend)
-    exported = model.suffix.lower() == ".onnx"
+    exported = registry.is_onnx(model)
     if exported:
         precision = computed_in(read_artefact(model), str(model), precision)
     elif precision == "int8":
@@ -66,80 +66,95 @@ def open_runtime(
             f"{model}: int8 takes a file made for it: `darknet-compat export {model.name} --precision int8 --calibrate"
             " PICTURES`"
         )
-    choice = choose(exported, backend, precision, use.mode)
-    if exported:
-        return _run_exported(model, choice.backend, precision, size, resize, use), choice
-    if weights is None:
+    choice = choose(exported, backend, precision, use.mode, use.device)
+    row = registry.named(choice.backend)
+    if not exported and weights is None:
         beside = model.with_suffix(".weights").name
         raise CatalogError(f"{model}: no weights are named, and there is no {beside} beside it")
-    if choice.backend == "torch":
-        return _run_torch(model, weights, precision, size, resize, use), choice
-    # Where the layers are rounded anyway, so may pixels be, and travel to the GPU as bytes.
-    pixels: Input = "uint8" if choice.backend == "tensorrt" and precision != "fp32" else "float"
-    try:
-        path = cached_export(model, weights, size, pixels)
-    except BackendError as error:
-        if backend != "auto":
-            raise
-        return _run_torch(model, weights, precision, size, resize, use), Choice("torch", str(error))
-    return _run_exported(path, choice.backend, precision, size, resize, use), choice
+    if not exported and registry.ONNX in row.suffixes:
+        assert weights is not None
+        try:
+            model = cached_export(model, weights, size, "float" if precision == "fp32" else row.reduced_input)
+        except BackendError as error:
+            if backend != "auto":
+                raise
+            choice = Choice("torch", str(error))
+    return registry.open_model(choice.backend, model, weights, precision, size, use), choice
 
 
-def choose(exported: bool, backend: str, precision: Precision, mode: Mode = "latency") -> Choice:
+def choose(
+    exported: bool, backend: str, precision: Precision, mode: Mode = "latency", device: str | None = None
+) -> Choice:
     """What `backend` means for a model: itself, or with "auto" the best that is installed and can do it.
 
     For many pictures (mode "throughput") a `.cfg` is worth being exported into the cache, unless there is a GPU.
     """
-    if backend == "torch" and exported:
-        raise BackendError("backend: torch runs a .cfg and its .weights, not an .onnx; onnxruntime and openvino do")
     if backend != "auto":
+        row = registry.named(backend)
+        if exported and registry.ONNX not in row.suffixes:
+            do = " and ".join(other.name for other, _ in registry.preferred("fp32"))
+            raise BackendError(f"backend: {row.name} runs a {row.suffixes[0]}, not an .onnx; {do} do")
         return Choice(backend, "as asked for")
-    if not exported and mode == "latency":
-        return Choice("torch", "a .cfg runs without being exported first, which pays for many pictures")
-    if not exported and (why_not := _stays_with_torch(precision)):
+    able = [(row, why) for row, why in registry.preferred(precision) if row.runs_on(device)]
+    if not exported and (why_not := _stays_with_torch(able, precision, mode, device)):
         return Choice("torch", why_not)
-    for name, why in _BEST.get(precision, ()):
-        if _installed(name):
+    for row, why in able:
+        if row.installed:
             if precision == "bf16" and bf16_is_slow():
                 why += "; this processor computes bf16 more slowly than fp32"
             return Choice(
-                name, why if exported else f"exported into {cache_dir()}, which pays for many pictures; {why}"
+                row.name, why if exported else f"exported into {cache_dir()}, which pays for many pictures; {why}"
             )
-    if _installed("onnxruntime") or _installed("openvino"):
-        able = "openvino: pip install 'darknet-compat[openvino]'" if precision == "bf16" else "torch and the .cfg"
-        raise BackendError(f"precision: an .onnx in {precision} needs {able}")
-    raise BackendError("neither onnxruntime nor openvino is installed: pip install 'darknet-compat[onnxruntime]'")
+    raise _none_for(precision, device)
 
 
-def _stays_with_torch(precision: Precision) -> str | None:
-    """Why a `.cfg` is run by torch although there are many pictures; None where exporting it is better."""
-    if not all(map(_installed, ("onnx", "onnxslim"))):
+def _stays_with_torch(
+    able: Sequence[tuple[registry.Row, str]], precision: Precision, mode: Mode, device: str | None
+) -> str | None:
+    """Why a `.cfg` is run by torch; None where exporting it for one of the `able` is better."""
+    if mode == "latency":
+        return "a .cfg runs without being exported first, which pays for many pictures"
+    if not all(map(registry.installed, ("onnx", "onnxslim"))):
         return "to export a .cfg for another runtime, 'darknet-compat[onnx]' has to be installed"
-    if not any(_installed(name) for name, _ in _BEST.get(precision, ())):
-        return f"no other runtime for {precision} is installed"
+    if not any(row.installed for row, _ in able):
+        return f"no other runtime for {precision}{f' on {device}' if device else ''} is installed"
+    if device is not None:
+        return None
     import torch
 
     return "there is a GPU, which it uses" if torch.cuda.is_available() else None
 
 
-_LEFT = "of what is installed it is what runs an .onnx in {}"
-_BEST: dict[Precision, tuple[tuple[str, str], ...]] = {
-    "fp32": (
-        ("onnxruntime", "in fp32 it is no slower than openvino where measured"),
-        ("openvino", _LEFT.format("fp32")),
-    ),
-    "bf16": (("openvino", _LEFT.format("bf16")),),
-    "int8": (
-        ("openvino", "it computes an int8 file in int8, 4.8 times as fast as onnxruntime where measured"),
-        ("onnxruntime", "openvino is not installed, which would compute an int8 file in int8; here it is float32"),
-    ),
-}
-"""What runs an .onnx best in a precision, with the reason; the first that is installed. Measured with yolov2-voc at
-416 on two cores, in ms: fp32 134 and 133 (AMD, Zen 4), 100 and 107 (Intel, AVX-512 without AMX); int8 185 (its kernels
-want values rounded before the activation too, which costs 3 to 15 points of agreement) and 38, 184 and 40."""
+def _none_for(precision: Precision, device: str | None) -> BackendError:
+    """What to say where no runtime can run an `.onnx` so."""
+    known = [row for row, _ in registry.preferred("fp32")]
+    if not any(row.installed for row in known):
+        names = " nor ".join(row.name for row in known)
+        return BackendError(f"neither {names} is installed: pip install 'darknet-compat[{known[0].extra}]'")
+    if device is not None:
+        return BackendError(f"device: no runtime that `auto` would take runs an .onnx on {device}; name one")
+    able = [f"{row.name}: pip install 'darknet-compat[{row.extra}]'" for row, _ in registry.preferred(precision)]
+    return BackendError(f"precision: an .onnx in {precision} needs {able[0] if able else 'torch and the .cfg'}")
 
 
-def cached_export(cfg: Path, weights: Path, size: Size, input: Input = "float", names: Sequence[str] = ()) -> Path:
+def _choose_built(model: Path, backend: str) -> Choice:
+    """Who runs a file that was built for one runtime."""
+    names = [row.name for row in registry.running(model)]
+    suffix = model.suffix.lower()
+    if backend not in ("auto", *names):
+        raise BackendError(f"backend: {backend} does not run an {suffix}; {' and '.join(names)} does")
+    return Choice(names[0] if backend == "auto" else backend, f"it alone runs an {suffix}")
+
+
+def expect_usable(backend: str) -> None:
+    """Raise BackendError for a backend, named by the user, that cannot run anything here: no GPU, not installed."""
+    if backend != "auto":
+        registry.expect_usable(backend)
+
+
+def cached_export(
+    cfg: Path, weights: Path, size: Size | None, input: Input = "float", names: Sequence[str] = ()
+) -> Path:
     """The model as an `.onnx` in the cache folder, exported now unless that has been done.
 
     Its name holds a checksum of everything that its content depends on: the definition with the files that it names,
@@ -184,84 +199,6 @@ def _usable(path: Path) -> bool:
     try:
         return path.is_file() and bool(read_artefact(path))
     except BackendError:
-        return False
-
-
-def _run_torch(cfg: Path, weights: Path, precision: Precision, size: Size, resize: Resize | None, use: Use) -> Runtime:
-    try:
-        from darknet_compat.network.load import load_network
-        from darknet_compat.runtime.torch import TorchRuntime, set_threads
-    except ModuleNotFoundError as error:
-        raise BackendError(f"{error.name} is not installed: pip install 'darknet-compat[torch]'") from None
-    if use.threads is not None:
-        set_threads(use.threads)
-    return TorchRuntime(load_network(cfg, weights, size=size), precision=precision, resize=resize)
-
-
-def _run_exported(
-    model: Path, backend: str, precision: Precision, size: Size, resize: Resize | None, use: Use
-) -> Runtime:
-    return _resized(_RUNTIMES[backend](model, precision, size, use), resize)
-
-
-def _run_engine(model: Path, backend: str, size: Size, resize: Resize | None) -> tuple[Runtime, Choice]:
-    """An engine runs in the precision that it was built in."""
-    if backend not in ("auto", "tensorrt"):
-        raise BackendError(f"backend: {backend} does not run an .engine; tensorrt does")
-    expect_usable("tensorrt")
-    from darknet_compat.runtime.tensorrt.runtime import TensorRtRuntime
-
-    return _resized(TensorRtRuntime(model, size=size), resize), Choice("tensorrt", "it alone runs an .engine")
-
-
-def _resized(runtime: Runtime, resize: Resize | None) -> Runtime:
-    if resize is not None:
-        runtime.description = dataclasses.replace(runtime.description, resize=resize)
-    return runtime
-
-
-def _onnxruntime(model: Path, precision: Precision, size: Size, use: Use) -> Runtime:
-    from darknet_compat.runtime.onnxruntime import OnnxRuntime
-
-    return OnnxRuntime(model, precision=precision, size=size, threads=use.threads, mode=use.mode)
-
-
-def _openvino(model: Path, precision: Precision, size: Size, use: Use) -> Runtime:
-    from darknet_compat.runtime.openvino import OpenVinoRuntime
-
-    return OpenVinoRuntime(model, precision=precision, size=size, threads=use.threads, mode=use.mode)
-
-
-def _tensorrt(model: Path, precision: Precision, size: Size, use: Use) -> Runtime:
-    try:
-        from darknet_compat.runtime.tensorrt.engines import cached_engine
-        from darknet_compat.runtime.tensorrt.runtime import TensorRtRuntime
-    except ModuleNotFoundError as error:
-        raise BackendError(f"{error.name} is not installed: pip install 'darknet-compat[tensorrt]'") from None
-    return TensorRtRuntime(cached_engine(model, precision, size), size=size)  # type: ignore[arg-type]
-
-
-_RUNTIMES: dict[str, Callable[[Path, Precision, Any, Use], Runtime]] = {
-    "onnxruntime": _onnxruntime,
-    "openvino": _openvino,
-    "tensorrt": _tensorrt,
-}
-
-
-def expect_usable(backend: str) -> None:
-    """Raise BackendError for a backend, named by the user, that cannot run anything here: no GPU, not installed."""
-    if backend == "tensorrt":
-        from darknet_compat.nvidia.library import load_tensorrt
-
-        load_tensorrt()
-    elif backend != "auto" and not _installed(backend):
-        raise BackendError(f"{backend} is not installed: pip install 'darknet-compat[{backend}]'")
-
-
-def _installed(package: str) -> bool:
-    try:
-        return find_spec(package) is not None
-    except ValueError:  # a package that a program has put out of reach
         return False
 
 

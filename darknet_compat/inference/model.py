@@ -16,10 +16,10 @@ from darknet_compat.errors import BackendError, CatalogError, MetadataError
 from darknet_compat.formats.metadata import class_names, names_beside, read_map
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.textfile import shown
-from darknet_compat.inference.backends import BACKENDS, Choice, Use, expect_usable, open_runtime
+from darknet_compat.inference.backends import BACKENDS, Choice, expect_usable, open_runtime
 from darknet_compat.inference.hierarchy import HierarchyRule
-from darknet_compat.runtime.base import Mode, Precision, Resize, Runtime, Task
-from darknet_compat.runtime.exported import is_exported
+from darknet_compat.runtime.base import Mode, Precision, Resize, Runtime, Task, Use
+from darknet_compat.runtime.registry import is_exported
 
 MOST_THREADS = 1024
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
@@ -101,42 +100,6 @@ class Cuda(Protocol):
     def close(self) -> None:
         """Let go of the context, once everything that was made in it is freed."""
         ...
-
-
-def open_cuda(number: int = 0) -> Cuda:
-    """The device's primary context, by PyCUDA if that is installed, else by cuda-bindings.
-
-    To be called once `find_gpu` has found the device. Raises BackendError where neither is installed and can be loaded.
-    """
-    failed = []
-    for package, make in (("pycuda", _pycuda), ("cuda.bindings", _cuda_bindings)):
-        if _installed(package):
-            try:
-                return make(number)
-            except (ImportError, OSError) as error:
-                failed.append(f"{package} cannot be loaded: {str(error).splitlines()[0]}")
-    if failed:
-        raise BackendError("; ".join(failed))
-    raise BackendError("neither pycuda nor cuda-bindings is installed: pip install 'darknet-compat[tensorrt]'")
-
-
-def _pycuda(number: int) -> Cuda:
-    from darknet_compat.nvidia.cuda_pycuda import PyCuda
-
-    return PyCuda(number)
-
-
-def _cuda_bindings(number: int) -> Cuda:
-    from darknet_compat.nvidia.cuda_bindings import CudaBindings
-
-    return CudaBindings(number)
-
-
-def _installed(package: str) -> bool:
-    try:
-        return find_spec(package) is not None
-    except (ModuleNotFoundError, ValueError):  # no package of the first part's name; one put out of reach
-        return False
 
 
 class NoMemoryError(BackendError):

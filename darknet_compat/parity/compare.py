@@ -1,31 +1,44 @@
-"""How far apart two arrays are, and how far they may be. Knows no backend."""
+"""How far apart two arrays are, and how far they may be."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-TOLERANCES: dict[tuple[str, str, str], float] = {
-    ("original", "torch", "fp32"): 1e-4,
-    ("definition", "torch", "fp32"): 1e-5,
-    ("torch", "folded", "fp32"): 1e-4,
-    ("torch", "onnxruntime", "fp32"): 1e-4,
-    ("torch", "openvino", "fp32"): 1e-4,
-    ("torch", "openvino", "bf16"): 0.25,
-    ("torch", "onnxruntime", "int8"): 0.5,
-    ("torch", "openvino", "int8"): 0.5,
-    ("torch", "onnxruntime", "fp16"): 2e-2,
-    ("torch", "openvino", "fp16"): 2e-2,
-    ("onnxruntime", "tensorrt", "fp32"): 1e-3,
-    ("onnxruntime", "tensorrt", "fp16"): 2e-2,
-    ("torch", "tensorrt", "fp32"): 1e-3,
-    ("torch", "tensorrt", "fp16"): 2e-2,
-    ("torch", "tensorrt", "int8"): 0.5,
-}
+from darknet_compat.runtime.registry import ROWS
+
+_Key = tuple[str, str, str]
+_T = TypeVar("_T")
+
+
+def _for_runtimes(table: Mapping[_Key, _T]) -> dict[_Key, _T]:
+    """A table in which a row for the "cpu" or the "gpu" stands for each runtime that the registry names as such."""
+    named = {key: value for key, value in table.items() if key[1] not in ("cpu", "gpu")}
+    for (reference, stage, precision), value in table.items():
+        named |= {(reference, row.name, precision): value for row in ROWS if row.tolerances == stage}
+    return named
+
+
+TOLERANCES = _for_runtimes(
+    {
+        ("original", "torch", "fp32"): 1e-4,
+        ("definition", "torch", "fp32"): 1e-5,
+        ("torch", "folded", "fp32"): 1e-4,
+        ("torch", "cpu", "fp32"): 1e-4,
+        ("torch", "cpu", "bf16"): 0.25,
+        ("torch", "cpu", "int8"): 0.5,
+        ("torch", "cpu", "fp16"): 2e-2,
+        ("onnxruntime", "gpu", "fp32"): 1e-3,
+        ("onnxruntime", "gpu", "fp16"): 2e-2,
+        ("torch", "gpu", "fp32"): 1e-3,
+        ("torch", "gpu", "fp16"): 2e-2,
+        ("torch", "gpu", "int8"): 0.5,
+    }
+)
 """(stage, next stage, precision) → the largest difference allowed, as a part of the reference's largest value. The only
 table of tolerances; a lower precision gets rows of its own.
 
@@ -43,22 +56,24 @@ class Apart(NamedTuple):
     box: float
 
 
-ANSWERS: dict[tuple[str, str, str], Apart] = {
-    ("original", "torch", "fp32"): Apart(0.002, 0.5),
-    ("definition", "torch", "fp32"): Apart(0.002, 0.5),
-    ("torch", "onnxruntime", "fp32"): Apart(0.002, 0.5),
-    ("torch", "openvino", "fp32"): Apart(0.002, 0.5),
-    ("torch", "tensorrt", "fp32"): Apart(0.005, 1.0),
-    ("torch", "tensorrt", "fp16"): Apart(0.03, 5.0),
-}
+ANSWERS = _for_runtimes(
+    {
+        ("original", "torch", "fp32"): Apart(0.002, 0.5),
+        ("definition", "torch", "fp32"): Apart(0.002, 0.5),
+        ("torch", "cpu", "fp32"): Apart(0.002, 0.5),
+        ("torch", "gpu", "fp32"): Apart(0.005, 1.0),
+        ("torch", "gpu", "fp16"): Apart(0.03, 5.0),
+    }
+)
 """The same for detections and classes, which have to be the same ones."""
 
-AGREEMENT: dict[tuple[str, str, str], float] = {
-    ("torch", "openvino", "bf16"): 99.0,
-    ("torch", "onnxruntime", "int8"): 99.0,
-    ("torch", "openvino", "int8"): 99.0,
-    ("torch", "tensorrt", "int8"): 99.0,
-}
+AGREEMENT = _for_runtimes(
+    {
+        ("torch", "cpu", "bf16"): 99.0,
+        ("torch", "cpu", "int8"): 99.0,
+        ("torch", "gpu", "int8"): 99.0,
+    }
+)
 """Where so few bits are left that single scores and boxes move: the least agreement of all answers with the
 reference's, in percent (`evaluation.agreement`)."""
 

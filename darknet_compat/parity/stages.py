@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +20,17 @@ from darknet_compat.export.quantize.quantize import quantize_onnx
 from darknet_compat.inference.backends import open_runtime
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
-from darknet_compat.nvidia.library import load_tensorrt
 from darknet_compat.parity.answers import Answering, candidates_found, torch_answers
 from darknet_compat.parity.compare import AGREEMENT, ANSWERS, TOLERANCES, Difference, compare, verdict
 from darknet_compat.parity.layers import compare_layers
 from darknet_compat.parity.matching import Agreement, Matching
 from darknet_compat.parity.reference import Original
 from darknet_compat.parity.seeded import seed_weights
+from darknet_compat.runtime import registry
 from darknet_compat.runtime.base import Floats, Precision, Resize
 from darknet_compat.runtime.exported import ExportedRuntime
 
-ENGINES = ("onnxruntime", "openvino", "tensorrt")
+ENGINES = tuple(row.name for row in registry.ROWS if registry.ONNX in row.suffixes)
 """What runs the exported file, in the order of the chain."""
 
 
@@ -176,6 +175,8 @@ def _engines(precision: str, seeded: bool) -> Iterator[tuple[str, str]]:
         key = ("torch", engine, precision)
         if why := _unable(engine):
             yield engine, why
+        elif precision not in registry.named(engine).precisions:
+            yield engine, f"does not compute in {precision}"
         elif key not in TOLERANCES or key not in ANSWERS.keys() | AGREEMENT.keys():
             yield engine, f"no tolerance stands for it in {precision}"
         elif seeded and key in AGREEMENT:
@@ -186,13 +187,11 @@ def _engines(precision: str, seeded: bool) -> Iterator[tuple[str, str]]:
 
 def _unable(engine: str) -> str:
     """Why an engine cannot run here at all; empty where it can."""
-    if engine == "tensorrt":
-        try:
-            load_tensorrt()
-        except BackendError as error:
-            return str(error)
-        return ""
-    return "" if find_spec(engine) else f"not installed: pip install 'darknet-compat[{engine}]'"
+    try:
+        registry.expect_usable(engine)
+    except BackendError as error:
+        return str(error)
+    return ""
 
 
 @dataclass

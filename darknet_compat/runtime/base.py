@@ -21,6 +21,9 @@ Resize = Literal["letterbox", "stretch"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 """What the layers compute in. int8 is a property of the file: those in fp32 do not become it by being asked to."""
 
+Size = tuple[int, int]
+"""(width, height) of a network's input, in pixels."""
+
 Mode = Literal["latency", "throughput"]
 """latency: one picture at a time, as soon as possible, by all cores. throughput: as many pictures a second as possible,
 several at a time, each by few cores, which then seldom wait for one another."""
@@ -47,6 +50,16 @@ class Description:
     hier_thresh: float = 0.5
     nms: float = 0.45
     suppressed: bool = False
+
+
+@dataclass(frozen=True)
+class Use:
+    """How a model is going to be used: many pictures or one at a time, on how many cores (None: all), and on which
+    device, as torch names them: "cpu", "cuda", "cuda:1" (None: what the runtime takes by itself)."""
+
+    mode: Mode = "latency"
+    threads: int | None = None
+    device: str | None = None
 
 
 class Runtime(Protocol):

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.exported.artefact import Artefact, from_properties
-from darknet_compat.formats.exported.enginefile import read_record
 from darknet_compat.formats.exported.onnxfile import read_top
 from darknet_compat.runtime.base import Description, Floats, Mode, Precision
 
@@ -32,18 +31,6 @@ def cores() -> int:
 def read_artefact(path: str | Path) -> Artefact:
     """What an `.onnx` says of itself. Raises BackendError for one that is damaged or not ours."""
     return from_properties(read_top(path).properties, str(path))
-
-
-def is_exported(path: Path) -> bool:
-    """Whether this is an exported file, by its name."""
-    return path.suffix.lower() in (".onnx", ".engine")
-
-
-def artefact_of(path: Path) -> Artefact | None:
-    """What an exported file says of itself; None for anything else. Raises BackendError for one that is not ours."""
-    if not is_exported(path):
-        return None
-    return read_record(path).artefact if path.suffix.lower() == ".engine" else read_artefact(path)
 
 
 def computed_in(artefact: Artefact, where: str, precision: Precision) -> Precision:

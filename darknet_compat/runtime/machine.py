@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from darknet_compat.runtime.processor import abilities, cpuinfo
+from darknet_compat.runtime.registry import ROWS
 
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16", "amx_int8", "asimd")
 """The processor's abilities that decide how fast a network can be, as Linux spells them."""
@@ -15,10 +16,7 @@ _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_t
 _PACKAGES = (
     "darknet-compat",
     "numpy",
-    "torch",
-    "onnxruntime",
-    "openvino",
-    "tensorrt",
+    *(row.packages[0] for row in ROWS),
     "opencv-python-headless",
     "opencv-python",
 )

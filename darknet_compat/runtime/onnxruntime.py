@@ -10,7 +10,7 @@ from typing import Any
 import onnxruntime as ort
 
 from darknet_compat.errors import BackendError
-from darknet_compat.runtime.base import Mode, Precision
+from darknet_compat.runtime.base import Mode, Precision, Size, Use
 from darknet_compat.runtime.exported import Array, ExportedRuntime, layout
 
 
@@ -54,6 +54,11 @@ class OnnxRuntime(ExportedRuntime):
                 return dict(zip(self.names, self.session.run(None, {self.input: images}), strict=True))
         except Exception as error:
             raise BackendError(f"{self.path}: ONNX Runtime failed: {_first_line(error)}") from None
+
+
+def open_model(model: Path, weights: Path | None, precision: Precision, size: Size | None, use: Use) -> OnnxRuntime:
+    """See `runtime.registry.Row`."""
+    return OnnxRuntime(model, precision=precision, size=size, threads=use.threads, mode=use.mode)
 
 
 def _first_line(error: Exception) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import openvino as ov
 
 from darknet_compat.errors import BackendError
-from darknet_compat.runtime.base import Mode, Precision
+from darknet_compat.runtime.base import Mode, Precision, Size, Use
 from darknet_compat.runtime.exported import Array, ExportedRuntime, layout
 
 PRECISIONS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
@@ -78,6 +78,11 @@ class OpenVinoRuntime(ExportedRuntime):
                     self._compiled.popitem(last=False)
             self._compiled.move_to_end(shape)
             return compiled
+
+
+def open_model(model: Path, weights: Path | None, precision: Precision, size: Size | None, use: Use) -> OpenVinoRuntime:
+    """See `runtime.registry.Row`."""
+    return OpenVinoRuntime(model, precision=precision, size=size, threads=use.threads, mode=use.mode)
 
 
 class _Compiled:

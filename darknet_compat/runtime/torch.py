@@ -6,6 +6,7 @@ import copy
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,9 +17,10 @@ from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.errors import BackendError
 from darknet_compat.network import heads
 from darknet_compat.network.layers import Convolutional
+from darknet_compat.network.load import load_network
 from darknet_compat.network.network import Network, out_of_memory
 from darknet_compat.network.split import SplitRegion, splittable
-from darknet_compat.runtime.base import Description, Floats, Precision, Resize
+from darknet_compat.runtime.base import Description, Floats, Precision, Resize, Size, Use
 
 _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -61,7 +63,7 @@ class TorchRuntime:
         if precision not in _DTYPES:
             raise BackendError(f"torch runs in {', '.join(_DTYPES)}, not in {precision}")
         self.description = describe(network.spec, precision=precision, resize=resize)
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = _device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.dtype = _DTYPES[precision]
         folded = network.folded().eval()
         self.heads = [copy.deepcopy(folded.layers[head.index]).to(self.device) for head in folded.spec.heads]
@@ -112,6 +114,23 @@ class TorchRuntime:
         together = {name: torch.cat([getattr(part, name) for part in parts], 1) for name in heads.Boxes._fields}
         dropped = np.zeros(len(images), np.float32)
         return {_NAMES[name]: _array(value) for name, value in together.items()} | {"dropped": dropped}
+
+
+def _device(name: str) -> torch.device:
+    """The device of a name. Raises BackendError for one that there is not here."""
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise BackendError(f"device: torch cannot use {name!r}: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def open_model(cfg: Path, weights: Path | None, precision: Precision, size: Size | None, use: Use) -> TorchRuntime:
+    """See `runtime.registry.Row`."""
+    if use.threads is not None:
+        set_threads(use.threads)
+    return TorchRuntime(load_network(cfg, weights, size=size), precision=precision, device=use.device)
 
 
 def set_threads(threads: int) -> None:

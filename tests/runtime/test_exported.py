@@ -15,12 +15,12 @@ import pytest
 from darknet_compat.errors import BackendError, ExportError
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.formats.exported.artefact import PREFIX
-from darknet_compat.inference import backends
 from darknet_compat.inference.backends import cached_export, choose
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.network.load import save_weights
+from darknet_compat.runtime import registry
 from darknet_compat.runtime.base import Mode
 from darknet_compat.runtime.exported import ExportedRuntime, cores, layout, unpacked
 from darknet_compat.runtime.onnxruntime import OnnxRuntime
@@ -354,7 +354,7 @@ except dc.DarknetCompatError as error:
 
 def test_auto_takes_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     def there(*packages: str) -> None:
-        monkeypatch.setattr(backends, "_installed", lambda name: name in packages)
+        monkeypatch.setattr(registry, "installed", lambda name: name in packages)
 
     there("openvino", "onnxruntime")
     assert choose(True, "auto", "fp32").backend == "onnxruntime"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from darknet_compat.inference import backends
-from darknet_compat.runtime import processor
+from darknet_compat.runtime import processor, registry
 
 INTEL = "GenuineIntel", "avx512f avx512_bf16"
 AMD = "AuthenticAMD", "avx512f avx512_bf16"
@@ -24,7 +24,7 @@ def put(monkeypatch: pytest.MonkeyPatch, vendor: str, flags: str) -> None:
 def test_where_bf16_is_slower_than_fp32(vendor: str, flags: str, slow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     put(monkeypatch, vendor, flags)
     assert processor.bf16_is_slow() == slow
-    monkeypatch.setattr(backends, "_installed", lambda name: True)
+    monkeypatch.setattr(registry, "installed", lambda name: True)
     assert ("more slowly than fp32" in backends.choose(True, "auto", "bf16").why) == slow
     assert "slowly" not in backends.choose(True, "auto", "fp32").why
 

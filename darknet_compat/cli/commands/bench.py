@@ -111,14 +111,14 @@ def bench(
     times as fast as the baseline. Without weights they are seeded, which run as fast as trained ones.
     """
     from darknet_compat.benchmark.contenders import PRECISIONS
-    from darknet_compat.benchmark.contest import RUNTIMES, Asked, contest, seeded_weights
+    from darknet_compat.benchmark.contest import Asked, contest, seeded_weights
     from darknet_compat.benchmark.measure import Plan
     from darknet_compat.inference.model import locate
-    from darknet_compat.runtime.exported import is_exported
+    from darknet_compat.runtime.registry import NAMES, is_exported
 
     if load and out is not None:
         raise typer.BadParameter("--load prints its rows, and writes none into --out")
-    _expect_known("--backends", backends or (), RUNTIMES)
+    _expect_known("--backends", backends or (), NAMES)
     _expect_known("--precisions", precisions, PRECISIONS)
     if out is not None:
         terminal.results_folder(out)

@@ -17,6 +17,7 @@ from darknet_compat.cli.commands.export import Input
 from darknet_compat.cli.options import InputSize, Json, Model, Size, Weights, parse_size
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.errors import ExportError
+from darknet_compat.runtime.registry import is_built, is_onnx
 
 if TYPE_CHECKING:
     from darknet_compat.export.tensorrt.engine import BuildProgress
@@ -129,7 +130,7 @@ def engine(
     `--backend tensorrt` they build one themselves and keep it.
     """
     path = Path(model)
-    if path.suffix.lower() == ".engine":
+    if is_built(path):
         _existing(path, rebuild, onnx, refit, out, layers, json)
         return
     if rebuild or refit or layers or onnx:
@@ -180,7 +181,7 @@ def _build(
     with terminal.Transfers(model, quiet=json) as progress:
         sources = locate(model, weights, progress=progress)
         onnx = sources.cfg
-        if onnx.suffix.lower() != ".onnx":
+        if not is_onnx(onnx):
             if sources.weights is None:
                 raise ExportError(f"{onnx}: no weights are named, and there is no {onnx.stem}.weights beside it")
             kind: Kind = input.value if input else "float" if settings.precision == "fp32" else "uint8"

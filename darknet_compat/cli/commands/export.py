@@ -26,6 +26,7 @@ from darknet_compat.cli.options import (
 )
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.errors import CatalogError, ExportError
+from darknet_compat.runtime.registry import is_onnx
 
 if TYPE_CHECKING:
     from darknet_compat.formats.exported.artefact import Artefact
@@ -133,7 +134,7 @@ def export(
     }
     with terminal.Transfers(model, quiet=json) as progress, explaining(size):
         sources = locate(model, weights, progress=progress)
-        exported = _is_onnx(sources.cfg)
+        exported = is_onnx(sources.cfg)
         if exported and not int8:
             raise ExportError(f"{sources.cfg}: is exported already; name the .cfg")
         if exported:
@@ -153,10 +154,6 @@ def export(
         terminal.print_json(entry)
         return
     terminal.print_line(f"{path}: {entry['bytes']:,} bytes, {_sizes(artefact)}, {artefact.outputs}{_loss(artefact)}")
-
-
-def _is_onnx(path: Path) -> bool:
-    return path.suffix.lower() == ".onnx"
 
 
 def _refuse_options(path: Path, options: dict[str, Any]) -> None:
@@ -188,8 +185,8 @@ def _export(sources: Sources, path: Path, size: Size | None, arguments: dict[str
 
 def _place(out: Path | None, stem: str) -> Path:
     """The file to write. Raises ExportError where its folder is missing."""
-    path = Path(f"{stem}.onnx") if out is None else out if _is_onnx(out) else out / f"{stem}.onnx"
-    if out is not None and not _is_onnx(out):
+    path = Path(f"{stem}.onnx") if out is None else out if is_onnx(out) else out / f"{stem}.onnx"
+    if out is not None and not is_onnx(out):
         out.mkdir(parents=True, exist_ok=True)
     if not path.parent.is_dir():
         raise ExportError(f"{path}: there is no folder {path.parent}")

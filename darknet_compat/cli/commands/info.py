@@ -60,7 +60,7 @@ def info(
         raise typer.BadParameter("--out, --decode and --split are for a data set")
     from darknet_compat.cli.terminal import artefact_report
     from darknet_compat.cli.terminal import model_report as description
-    from darknet_compat.runtime.exported import artefact_of
+    from darknet_compat.runtime.registry import artefact_of
 
     if (artefact := artefact_of(Path(model))) is not None:
         artefact_report.show(Path(model), artefact, json)

@@ -85,7 +85,7 @@ def parity(
     from darknet_compat.inference.model import locate
     from darknet_compat.parity.layers import layer_parity
     from darknet_compat.parity.reference import require_original
-    from darknet_compat.runtime.exported import is_exported
+    from darknet_compat.runtime.registry import is_exported
 
     if not stages and (layers or thresh is not None or precision is not Precision.fp32 or len(image or ()) > 1):
         raise typer.BadParameter("--layers, --thresh, --precision and several pictures go with --stages")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.formats.exported.artefact import Artefact
+from darknet_compat.runtime.registry import is_built
 
 
 def show(path: Path, artefact: Artefact, json: bool) -> None:
@@ -18,7 +19,7 @@ def show(path: Path, artefact: Artefact, json: bool) -> None:
         return
     terminal.print_line(f"{path}: {terminal.in_bytes(path.stat().st_size)}, {artefact.precision}", bold=True)
     terminal.print_fields(_fields(artefact))
-    if path.suffix.lower() == ".engine":
+    if is_built(path):
         terminal.say(f"`engine {path}` says what it was built for, `engine {path} --layers` what is in it")
 
 

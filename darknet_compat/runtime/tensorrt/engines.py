@@ -11,17 +11,35 @@ from darknet_compat.catalogue.catalog import cache_dir
 from darknet_compat.errors import BackendError, ExportError
 from darknet_compat.export.tensorrt.engine import BuildProgress, build_engine, sha256_of
 from darknet_compat.export.tensorrt.settings import EnginePrecision, Settings, settings_from
+from darknet_compat.formats.exported.artefact import Artefact
 from darknet_compat.formats.exported.enginefile import EngineRecord, read_plan, read_record
 from darknet_compat.nvidia.driver import Gpu
 from darknet_compat.nvidia.library import load_tensorrt
+from darknet_compat.runtime.base import Precision, Size, Use
 from darknet_compat.runtime.exported import read_artefact
+from darknet_compat.runtime.registry import is_onnx
+from darknet_compat.runtime.tensorrt.runtime import TensorRtRuntime
+
+
+def open_model(model: Path, weights: Path | None, precision: Precision, size: Size | None, use: Use) -> TensorRtRuntime:
+    """See `runtime.registry.Row`: an engine as it is, an `.onnx` built first."""
+    number = int((use.device or "cuda").partition(":")[2] or 0)
+    if is_onnx(model):
+        model = cached_engine(model, precision, size, gpu=number)  # type: ignore[arg-type]
+    return TensorRtRuntime(model, size=size, gpu=number)
+
+
+def artefact_of(engine: Path) -> Artefact:
+    """What an engine's JSON says of the model. Raises BackendError where there is none, or none of ours."""
+    return read_record(engine).artefact
 
 
 def cached_engine(
     model: Path,
     precision: EnginePrecision,
-    size: tuple[int, int] | None = None,
+    size: Size | None = None,
     *,
+    gpu: int = 0,
     progress: BuildProgress | None = None,
 ) -> Path:
     """The engine of an `.onnx` in the cache folder, built now unless that has been done; it takes minutes.
@@ -31,12 +49,12 @@ def cached_engine(
     artefact = read_artefact(model)
     own = (artefact.width, artefact.height)
     settings = Settings(precision=precision, sizes=((size or own),))
-    trt, gpu = load_tensorrt()
+    trt, found = load_tensorrt(gpu)
     folder = engine_folder()
-    path = folder / f"{model.stem}-{engine_key(sha256_of(model), settings, str(trt.__version__), gpu)}.engine"
+    path = folder / f"{model.stem}-{engine_key(sha256_of(model), settings, str(trt.__version__), found)}.engine"
     if not _usable(path):
-        times = timing_cache(str(trt.__version__), gpu)
-        build_engine(model, path, settings=settings, timing_cache=times, progress=progress)
+        times = timing_cache(str(trt.__version__), found)
+        build_engine(model, path, settings=settings, timing_cache=times, gpu=gpu, progress=progress)
     return path
 
 

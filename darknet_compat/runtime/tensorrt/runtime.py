@@ -14,10 +14,11 @@ import numpy as np
 from darknet_compat.errors import BackendError
 from darknet_compat.export.tensorrt.profiles import input_shape
 from darknet_compat.formats.exported.enginefile import EngineRecord, read_plan, read_record
-from darknet_compat.nvidia.cuda import Cuda, open_cuda
+from darknet_compat.nvidia.cuda import Cuda
 from darknet_compat.nvidia.devicearray import DeviceArray, device_array
 from darknet_compat.nvidia.driver import Gpu
 from darknet_compat.nvidia.library import load_tensorrt, make_logger, reason
+from darknet_compat.nvidia.open_cuda import open_cuda
 from darknet_compat.runtime.exported import Array, ExportedRuntime
 from darknet_compat.runtime.tensorrt.lane import Lane, Opened, Pool, Tensor
 

@@ -26,8 +26,9 @@ from darknet_compat.export.tensorrt.refit import refit_engine
 from darknet_compat.export.tensorrt.settings import Settings
 from darknet_compat.formats.exported.enginefile import Profile, read_plan, read_record, record_path
 from darknet_compat.network.load import load_network
-from darknet_compat.nvidia.cuda import no_memory, open_cuda
+from darknet_compat.nvidia.cuda import no_memory
 from darknet_compat.nvidia.devicearray import DeviceArray
+from darknet_compat.nvidia.open_cuda import open_cuda
 from darknet_compat.parity.compare import TOLERANCES
 from darknet_compat.parity.seeded import seed_weights
 from darknet_compat.runtime.onnxruntime import OnnxRuntime
@@ -641,7 +642,7 @@ def test_refitting_refuses_what_does_not_fit(engine: Path, gpu: Driver, model: P
 
 
 def test_packages_that_cannot_be_loaded_are_named(gpu: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    from darknet_compat.nvidia import cuda as module
+    from darknet_compat.nvidia import open_cuda as module
 
     monkeypatch.setitem(sys.modules, "darknet_compat.nvidia.cuda_bindings", None)
     monkeypatch.setitem(sys.modules, "darknet_compat.nvidia.cuda_pycuda", None)
