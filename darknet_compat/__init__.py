@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 from darknet_compat.errors import DarknetCompatError
 
 if TYPE_CHECKING:
+    from darknet_compat.evaluation.job import evaluate
+    from darknet_compat.evaluation.options import EvaluateOptions
     from darknet_compat.export.onnx.export import export_onnx
     from darknet_compat.export.tensorrt.engine import build_engine
     from darknet_compat.inference.classifier import Classifier
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from darknet_compat.inference.results import Detections
     from darknet_compat.network.load import load_network, save_weights
     from darknet_compat.network.network import Network
+    from darknet_compat.training.job import train
+    from darknet_compat.training.options import TrainOptions
 
 __version__ = "0.1.0"
 
@@ -33,23 +37,31 @@ __all__ = [
     "DarknetCompatError",
     "Detections",
     "Detector",
+    "EvaluateOptions",
     "Network",
+    "TrainOptions",
     "__version__",
     "build_engine",
+    "evaluate",
     "export_onnx",
     "load_network",
     "save_weights",
+    "train",
 ]
 
 _ROOMS = {
     "Classifier": "darknet_compat.inference.classifier",
     "Detections": "darknet_compat.inference.results",
     "Detector": "darknet_compat.inference.detector",
+    "EvaluateOptions": "darknet_compat.evaluation.options",
     "Network": "darknet_compat.network.network",
+    "TrainOptions": "darknet_compat.training.options",
     "build_engine": "darknet_compat.export.tensorrt.engine",
+    "evaluate": "darknet_compat.evaluation.job",
     "export_onnx": "darknet_compat.export.onnx.export",
     "load_network": "darknet_compat.network.load",
     "save_weights": "darknet_compat.network.load",
+    "train": "darknet_compat.training.job",
 }
 
 

@@ -66,3 +66,11 @@ class ExportError(DarknetCompatError):
 
 class CannotWriteError(DarknetCompatError):
     """A place for results that is no folder, or that nobody may write into."""
+
+
+class OptionError(DarknetCompatError):
+    """A value that the option of this name does not take, or options that do not go together."""
+
+    def __init__(self, reason: str, option: str | None = None) -> None:
+        super().__init__(f"{option}: {reason}" if option else reason)
+        self.reason, self.option = reason, option

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from darknet_compat import __version__
+from darknet_compat.cli.arguments import command
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.errors import DarknetCompatError
 from darknet_compat.runtime.registry import ROWS
@@ -97,13 +98,13 @@ app = typer.Typer(
     epilog="`darknet-compat COMMAND --help` says more. Exit code: 0 for success, 1 for bad input, 2 for bad usage.",
 )
 for _verb in _COMMANDS:
-    app.command(_verb, cls=_Command)(getattr(import_module(f"darknet_compat.cli.commands.{_verb}"), _verb))
+    app.command(_verb, cls=_Command)(command(getattr(import_module(f"darknet_compat.cli.commands.{_verb}"), _verb)))
 
 for _noun in _NOUNS:
     _module = import_module(f"darknet_compat.cli.commands.{_noun}")
     _verbs = typer.Typer(help=_module.__doc__, no_args_is_help=True, rich_markup_mode=None)
     for _verb, _function in _module.COMMANDS.items():
-        _verbs.command(_verb, cls=_Command)(_function)
+        _verbs.command(_verb, cls=_Command)(command(_function))
     app.add_typer(_verbs, name=_noun)
 
 

@@ -10,11 +10,12 @@ import contextlib
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from darknet_compat.errors import DarknetCompatError
+from darknet_compat.errors import CannotWriteError, DarknetCompatError
 from darknet_compat.formats.lock import is_open_file, try_lock
 from darknet_compat.formats.textfile import plain
 
@@ -107,3 +108,15 @@ def _put(temporary: Path, target: Path, previous: Path | None) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.replace(target, previous)
     os.replace(temporary, target)
+
+
+def results_folder(path: Path) -> None:
+    """Make the folder that results are going to, before there are any. Raises CannotWriteError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except FileExistsError:
+        raise CannotWriteError(f"{path}: expected a folder for the results, found a file") from None
+    except OSError as error:
+        raise CannotWriteError(f"{path}: cannot be written into: {error.strerror or error}") from None

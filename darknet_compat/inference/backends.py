@@ -20,8 +20,6 @@ from darknet_compat.runtime.base import Mode, Precision, Resize, Runtime, Size, 
 from darknet_compat.runtime.exported import computed_in, read_artefact
 from darknet_compat.runtime.processor import bf16_is_slow
 
-BACKENDS = ("auto", *registry.NAMES)
-
 
 @dataclass(frozen=True)
 class Choice:

@@ -40,6 +40,7 @@ class Classifier(Answering[Classification]):
         leaves: str | Path | None = None,
         mode: Mode = "latency",
         threads: int | None = None,
+        device: str | None = None,
         progress: Progress | None = None,
     ) -> None:
         expect_way_down(hier_thresh, hierarchy, level)
@@ -54,6 +55,7 @@ class Classifier(Answering[Classification]):
             resize=resize,
             mode=mode,
             threads=threads,
+            device=device,
             progress=progress,
         )
         super().__init__(loaded)

@@ -35,7 +35,8 @@ class Detector(Answering[Detections]):
     tree: "coco", "imagenet-det", "digits", a file with a node's number a line, or such numbers.
 
     `mode` "throughput" is for `stream`s of many pictures: several at a time, each on few cores, where the backend can
-    share them out (onnxruntime, openvino). `threads` is how many cores to use, by default all.
+    share them out (onnxruntime, openvino). `threads` is how many cores to use, by default all. `device` is where the
+    network runs, as torch names it ("cpu", "cuda:1"), by default where the backend runs it by itself.
 
     Can be shared between threads. Raises DarknetCompatError, one line, for whatever is missing or wrong.
     """
@@ -58,6 +59,7 @@ class Detector(Answering[Detections]):
         map: str | Path | Sequence[int] | None = None,
         mode: Mode = "latency",
         threads: int | None = None,
+        device: str | None = None,
         progress: Progress | None = None,
     ) -> None:
         for name, value in (("thresh", thresh), ("nms", nms)):
@@ -75,6 +77,7 @@ class Detector(Answering[Detections]):
             resize=resize,
             mode=mode,
             threads=threads,
+            device=device,
             progress=progress,
         )
         super().__init__(loaded)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darknet_compat.formats.wordtree import WordTree
+from darknet_compat.inference.options import HierarchyRule
+
+__all__ = ["HierarchyRule", "PathStep", "mapped", "path_steps", "top_nodes"]
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
-
-HierarchyRule = Literal["darknet", "paper"]
-"""What has to exceed `hier_thresh` on the way down. `paper`: the node's absolute probability, the product of the
-probabilities given the parent. `darknet`: the product of the *absolute* probabilities of all nodes passed, which is
-what the original computes (it multiplies down the tree twice) and what its answers, which stop earlier, come from."""
 
 
 class PathStep(NamedTuple):

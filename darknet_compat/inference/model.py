@@ -16,8 +16,9 @@ from darknet_compat.errors import BackendError, CatalogError, MetadataError
 from darknet_compat.formats.metadata import class_names, names_beside, read_map
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.textfile import shown
-from darknet_compat.inference.backends import BACKENDS, Choice, expect_usable, open_runtime
+from darknet_compat.inference.backends import Choice, expect_usable, open_runtime
 from darknet_compat.inference.hierarchy import HierarchyRule
+from darknet_compat.inference.options import BACKENDS
 from darknet_compat.runtime.base import Mode, Precision, Resize, Runtime, Task, Use
 from darknet_compat.runtime.registry import is_exported
 
@@ -85,6 +86,7 @@ def load_model(
     resize: Resize | None = None,
     mode: Mode = "latency",
     threads: int | None = None,
+    device: str | None = None,
     progress: Progress | None = None,
 ) -> Model:
     """What a Detector or Classifier needs. Raises DarknetCompatError, one line, for whatever is missing or wrong."""
@@ -100,7 +102,13 @@ def load_model(
     expect_usable(backend)  # before anything is fetched for it
     sources = locate(model, weights, progress=progress)
     runtime, choice = open_runtime(
-        sources.cfg, sources.weights, backend, precision, _pair(size), resize or sources.resize, Use(mode, threads)
+        sources.cfg,
+        sources.weights,
+        backend,
+        precision,
+        _pair(size),
+        resize or sources.resize,
+        Use(mode, threads, device),
     )
     if runtime.description.task != task:
         other = {"detect": "classify it with Classifier or `classify`", "classify": "use Detector or `detect`"}[task]

@@ -8,25 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darknet_compat.formats.wordtree import WordTree
+from darknet_compat.runtime.modes import Mode, Precision, Resize, Task
+
+__all__ = ["Description", "Floats", "Mode", "Precision", "Resize", "Runtime", "Size", "Task", "Use"]
 
 Floats = NDArray[np.float32]
-Task = Literal["detect", "classify"]
-Resize = Literal["letterbox", "stretch"]
-Precision = Literal["fp32", "bf16", "fp16", "int8"]
-"""What the layers compute in. int8 is a property of the file: those in fp32 do not become it by being asked to."""
-
 Size = tuple[int, int]
 """(width, height) of a network's input, in pixels."""
-
-Mode = Literal["latency", "throughput"]
-"""latency: one picture at a time, as soon as possible, by all cores. throughput: as many pictures a second as possible,
-several at a time, each by few cores, which then seldom wait for one another."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from darknet_compat.training.batches.loader import Batch
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.checkpoint import Checkpoints
 from darknet_compat.training.losses import Losses
-from darknet_compat.training.losses.region import Rule
+from darknet_compat.training.options import Rule
 from darknet_compat.training.parallel import World, synchronize_normalization, total
 from darknet_compat.training.update.optimizer import make_optimizer
 from darknet_compat.training.update.schedule import current_batch, learning_rate

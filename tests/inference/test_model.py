@@ -13,8 +13,8 @@ import pytest
 import darknet_compat as dc
 from darknet_compat.errors import BackendError, CatalogError, DarknetCompatError, MetadataError, WeightsError
 from darknet_compat.formats.packaged import cfg_dir
-from darknet_compat.inference.backends import BACKENDS
 from darknet_compat.inference.model import class_names, locate
+from darknet_compat.inference.options import BACKENDS
 from tests.inference.support import Files, classifier, noise, region, trunk, write_model, yolov1
 
 TREE = "thing -1\nplace -1\nanimal 0\ncar 0\ncat 2\ndog 2\nbird 2\n"

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from darknet_compat.cli.options import Json, Resize, Size, parse_size
+from darknet_compat.cli.options import Json, Resize, Size
 from darknet_compat.cli.terminal import output as terminal
+from darknet_compat.formats.atomic import results_folder
+from darknet_compat.options import Option, parse_size
 
 if TYPE_CHECKING:
     from darknet_compat.datasets.anchors.find import Anchors
@@ -37,11 +39,10 @@ Boxes = Annotated[
 K = Annotated[int, typer.Option("--k", min=1, max=64, metavar="N", help="How many anchors.")]
 ByWhat = Annotated[By, typer.Option("--by", help="iou: 1 - IoU, the paper's way. sse: squared error, to compare.")]
 NetworkSize = Annotated[
-    Size | None,
-    typer.Option("--size", metavar="WxH", parser=parse_size, help="The network's input, 608x416 say. Default: 416."),
+    Size | None, Option("The network's input, 608x416 say. Default: 416.", metavar="WxH", parse=parse_size)
 ]
 Stride = Annotated[int, typer.Option("--stride", min=1, max=1024, metavar="N", help="Pixels of one cell of its grid.")]
-Fit = Annotated[Resize, typer.Option("--resize", help="How pictures are fitted to that size.")]
+Fit = Annotated[Resize, Option("How pictures are fitted to that size.")]
 Split = Annotated[str | None, typer.Option("--split", metavar="NAME", help="Which part of BOXES. Default: training's.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="The same seed gives the same anchors.")]
 Restarts = Annotated[int, typer.Option("--restarts", min=1, max=1000, metavar="N", help="Beginnings; the best counts.")]
@@ -60,7 +61,7 @@ def anchors(
     by: ByWhat = By.iou,
     size: NetworkSize = None,
     stride: Stride = 32,
-    resize: Fit = Resize.letterbox,
+    resize: Fit = "letterbox",
     split: Split = None,
     seed: Seed = 0,
     restarts: Restarts = 10,
@@ -105,7 +106,7 @@ def _expect_writable(out: Path) -> None:
     """Raise BadParameter or CannotWriteError where the picture could not be written, before it is made."""
     if out.suffix.lower() not in (".png", ".svg", ".pdf") or out.is_dir():
         raise typer.BadParameter(f"--out: expected a name that ends in .png, .svg or .pdf, found {out}")
-    terminal.results_folder(out.parent)
+    results_folder(out.parent)
 
 
 _WORDS = {By.iou: "by IoU", By.sse: "by squared error"}
@@ -115,11 +116,11 @@ def _shapes(boxes: str, size: Size, resize: Resize, split: str | None, *, quiet:
     from darknet_compat.datasets.readers.shapes import read_csv, shapes_of
 
     if Path(boxes).suffix.lower() == ".csv":
-        return read_csv(boxes, size, resize.value)
+        return read_csv(boxes, size, resize)
     from darknet_compat.datasets.open import open_dataset
 
     with terminal.Counter("reading labels", quiet=quiet) as progress:
-        return shapes_of(open_dataset(boxes, split=split), size, resize.value, progress)
+        return shapes_of(open_dataset(boxes, split=split), size, resize, progress)
 
 
 def _anchors_of(model: str, size: Size) -> list[tuple[float, float]]:
@@ -167,7 +168,7 @@ def _document(
         "pictures": shapes.pictures,
         "size": list(size),
         "stride": stride,
-        "resize": resize.value,
+        "resize": resize,
         "seed": seed,
         "note": shapes.note,
     }

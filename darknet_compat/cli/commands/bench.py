@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from darknet_compat.cli.options import Json, Model, Weights, explaining, parse_size
+from darknet_compat.cli.arguments import parser
+from darknet_compat.cli.options import Json, Model, Weights, explaining
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.cli.terminal.startup_report import measure_loading, print_loading
+from darknet_compat.formats.atomic import results_folder
+from darknet_compat.options import parse_sizes
 
 if TYPE_CHECKING:
     from darknet_compat.benchmark.contest import Contest
@@ -36,11 +39,6 @@ def parse_counts(text: str | list[int]) -> list[int]:
     return counts
 
 
-def parse_sizes(text: str | list[Any]) -> list[Any]:
-    """`320,608x416` → sizes. Raises BadParameter."""
-    return text if isinstance(text, list) else [parse_size(part) for part in parse_words(text)]
-
-
 Backends = Annotated[
     str | None,
     typer.Option(
@@ -54,7 +52,10 @@ Precisions = Annotated[
 Sizes = Annotated[
     str | None,
     typer.Option(
-        "--sizes", parser=parse_sizes, metavar="A,B", help="Sizes of the input: 416, 608x416. Default: the model's."
+        "--sizes",
+        parser=parser(parse_sizes),
+        metavar="A,B",
+        help="Sizes of the input: 416, 608x416. Default: the model's.",
     ),
 ]
 Batches = Annotated[
@@ -121,7 +122,7 @@ def bench(
     _expect_known("--backends", backends or (), NAMES)
     _expect_known("--precisions", precisions, PRECISIONS)
     if out is not None:
-        terminal.results_folder(out)
+        results_folder(out)
     sources = locate(model, weights, download=False)
     exported = is_exported(sources.cfg)
     seeded = sources.weights is None and not exported

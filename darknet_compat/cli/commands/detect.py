@@ -7,128 +7,40 @@ from math import floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from darknet_compat.cli.options import (
-    Backend,
-    BackendName,
-    Batch,
-    Hierarchy,
-    HierThresh,
-    InputSize,
-    Json,
-    Level,
-    Model,
-    Names,
-    Pictures,
-    Precision,
-    PrecisionMode,
-    ResizeMode,
-    Rule,
-    RunMode,
-    Threads,
-    Verbose,
-    Weights,
-    parse_fraction,
-)
+from darknet_compat.cli.options import Json, Verbose
 from darknet_compat.cli.terminal import output as terminal
-from darknet_compat.cli.terminal.answers import Answers, answer_all, find_pictures, mode_for, output_paths
+from darknet_compat.cli.terminal.answers import Answers, answer_all, find_pictures, output_paths
+from darknet_compat.inference.options import DetectOptions
+from darknet_compat.options import Option
 
 if TYPE_CHECKING:
     from darknet_compat.inference.answering import Answering
     from darknet_compat.inference.detector import Detector
     from darknet_compat.inference.results import Detections
 
-Thresh = Annotated[
-    float | None,
-    typer.Option(
-        "--thresh",
-        parser=parse_fraction,
-        metavar="0..1",
-        help="The least score that counts. Default: 0.5, or what the file was exported with.",
-    ),
-]
-Map = Annotated[
-    str | None,
-    typer.Option(
-        "--map",
-        metavar="NAME|FILE",
-        help="With a WordTree: score these nodes; coco, imagenet-det, digits or a .map.",
-    ),
-]
-Nms = Annotated[
-    float | None,
-    typer.Option(
-        "--nms",
-        parser=parse_fraction,
-        metavar="0..1",
-        help="The overlap (IoU) above which the weaker of two boxes of a class is dropped; 1 keeps all. Default: 0.45,"
-        " or what the file was exported with.",
-    ),
-]
-Out = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Write copies of the pictures with the boxes drawn in here.")
-]
+Out = Annotated[Path | None, Option("Write copies of the pictures with the boxes drawn in here.", metavar="DIR")]
 
 
-def detect(
-    model: Model,
-    files: Pictures,
-    weights: Weights = None,
-    names: Names = None,
-    thresh: Thresh = None,
-    hier_thresh: HierThresh = None,
-    hierarchy: Hierarchy = Rule.darknet,
-    level: Level = None,
-    map: Map = None,
-    nms: Nms = None,
-    size: InputSize = None,
-    resize: ResizeMode = None,
-    precision: PrecisionMode = Precision.fp32,
-    backend: BackendName = Backend.auto,
-    batch: Batch = 1,
-    mode: RunMode = None,
-    threads: Threads = None,
-    out: Out = None,
-    verbose: Verbose = False,
-    json: Json = False,
-) -> None:
+def detect(options: DetectOptions, out: Out = None, verbose: Verbose = False, json: Json = False) -> None:
     """Find objects in pictures, and draw them.
 
     Boxes are left, top, right and bottom in pixels of the picture. One that cannot be read is named, the others go on,
     and the exit code is 1.
     """
     answers = Answers(json)
-    pictures = find_pictures(files, answers)
+    pictures = find_pictures(options.files, answers)
     if not pictures:
         answers.finish()
         return
     places = output_paths(pictures, out) if out else {}
 
     def ready(progress: terminal.Transfers) -> Detector:
-        from darknet_compat.inference.detector import Detector
+        from darknet_compat.inference.job import open_detector
 
-        return Detector(
-            model,
-            weights,
-            names=names,
-            backend=backend.value,
-            precision=precision.value,
-            thresh=thresh,
-            hier_thresh=hier_thresh,
-            hierarchy=hierarchy.value,
-            level=level,
-            map=map,
-            nms=nms,
-            size=size,
-            resize=resize.value if resize else None,
-            mode=mode_for(pictures, mode),
-            threads=threads,
-            progress=progress,
-        )
+        return open_detector(options, len(pictures), progress)
 
     show = partial(_show, answers, places, alone=len(pictures) == 1)
-    answer_all(ready, pictures, answers, show, model=model, size=size, batch=batch, verbose=verbose)
+    answer_all(ready, pictures, answers, show, options, verbose)
 
 
 def _show(

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from darknet_compat.cli.arguments import parser
 from darknet_compat.cli.commands.export import Input
-from darknet_compat.cli.options import InputSize, Json, Model, Size, Weights, parse_size
+from darknet_compat.cli.options import InputSize, Json, Model, Size, Weights
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.errors import ExportError
+from darknet_compat.options import parse_sizes
 from darknet_compat.runtime.registry import is_built, is_onnx
 
 if TYPE_CHECKING:
@@ -34,11 +36,6 @@ class EnginePrecision(str, Enum):
     fp16 = "fp16"
     int8 = "int8"
     fp8 = "fp8"
-
-
-def parse_sizes(text: str | tuple[Size, ...]) -> tuple[Size, ...]:
-    """`288,352,608x416`. Raises BadParameter."""
-    return text if isinstance(text, tuple) else tuple(parse_size(part) for part in text.split(","))
 
 
 def parse_batches(text: str | tuple[int, ...]) -> tuple[int, ...]:
@@ -64,7 +61,9 @@ PrecisionMode = Annotated[
 ]
 Sizes = Annotated[
     str | None,
-    typer.Option("--sizes", parser=parse_sizes, metavar="A,B,WxH", help="Input sizes to tune for. Default: its own."),
+    typer.Option(
+        "--sizes", parser=parser(parse_sizes), metavar="A,B,WxH", help="Input sizes to tune for. Default: its own."
+    ),
 ]
 Batches = Annotated[
     str,

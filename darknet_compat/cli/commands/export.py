@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from darknet_compat.cli.commands.detect import Nms, Thresh
 from darknet_compat.cli.commands.export_int8 import Calibrate, MaxDrop, Written, WrittenPrecision, quantize
 from darknet_compat.cli.options import (
     HierThresh,
@@ -26,6 +25,7 @@ from darknet_compat.cli.options import (
 )
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.errors import CatalogError, ExportError
+from darknet_compat.inference.options import Nms, Thresh
 from darknet_compat.runtime.registry import is_onnx
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def export(
         "sizes": sizes,
         "batch": batch,
         "names": names,
-        "resize": resize.value if resize else None,
+        "resize": resize,
         "thresh": thresh,
         "hier_thresh": hier_thresh,
         "nms": nms,

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from darknet_compat.cli.arguments import parser
 from darknet_compat.cli.options import (
     InputSize,
     Json,
     Model,
-    Precision,
     PrecisionMode,
     Weights,
     explaining,
-    parse_fraction,
 )
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.cli.terminal.parity_report import finite, photographs, print_chain, write_chain
+from darknet_compat.formats.atomic import results_folder
+from darknet_compat.options import parse_fraction
 
 if TYPE_CHECKING:
     from darknet_compat.parity.compare import Difference
@@ -47,7 +48,7 @@ Thresh = Annotated[
     float | None,
     typer.Option(
         "--thresh",
-        parser=parse_fraction,
+        parser=parser(parse_fraction),
         metavar="0..1",
         help="With --stages: the least score of a detection. Default: 0.25; of seeded weights what 20 boxes pass.",
     ),
@@ -72,7 +73,7 @@ def parity(
     stages: Stages = False,
     layers: Layers = False,
     thresh: Thresh = None,
-    precision: PrecisionMode = Precision.fp32,
+    precision: PrecisionMode = "fp32",
     out: Out = None,
     json: Json = False,
 ) -> None:
@@ -87,7 +88,7 @@ def parity(
     from darknet_compat.parity.reference import require_original
     from darknet_compat.runtime.registry import is_exported
 
-    if not stages and (layers or thresh is not None or precision is not Precision.fp32 or len(image or ()) > 1):
+    if not stages and (layers or thresh is not None or precision != "fp32" or len(image or ()) > 1):
         raise typer.BadParameter("--layers, --thresh, --precision and several pictures go with --stages")
     sources = locate(model, weights, download=False)
     if is_exported(sources.cfg):
@@ -96,7 +97,7 @@ def parity(
         )
     require_original()
     if out is not None:
-        terminal.results_folder(out)
+        results_folder(out)
     with terminal.Transfers(model, quiet=json), explaining(size):
         if stages:
             from darknet_compat.parity.stages import stage_parity
@@ -107,7 +108,7 @@ def parity(
                 image or photographs(),
                 seed=seed,
                 size=size,
-                precision=precision.value,
+                precision=precision,
                 resize=sources.resize,
                 thresh=thresh,
                 layers=layers,

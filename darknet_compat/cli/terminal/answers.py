@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from darknet_compat.cli.options import Mode, Size, explaining
+from darknet_compat.cli.options import explaining
 from darknet_compat.cli.terminal import output as terminal
+from darknet_compat.formats.atomic import results_folder
 
 if TYPE_CHECKING:
     from darknet_compat.inference.answering import Answering
-    from darknet_compat.inference.backends import Choice
+    from darknet_compat.inference.options import ClassifyOptions, DetectOptions
 
 _Answer = TypeVar("_Answer")
 
 WRITTEN = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """Suffixes that annotated copies keep; all others become .jpg."""
-
-MANY = 32
-"""From how many pictures on several are worked on at a time."""
 
 _NOT_PICTURES = {".weights": "--weights", ".names": "--names"}
 
@@ -78,7 +74,7 @@ def output_paths(pictures: Iterable[Path], folder: Path) -> dict[Path, Path]:
     No two pictures share a place, not even where names differ in case alone, and no place is one of `pictures`.
     Raises CannotWriteError where the folder cannot be made or written into.
     """
-    terminal.results_folder(folder)
+    results_folder(folder)
     pictures = list(pictures)
     taken = {_key(picture) for picture in pictures}
     places: dict[Path, Path] = {}
@@ -98,51 +94,27 @@ def _key(path: Path) -> str:
     return os.path.realpath(path).casefold()
 
 
-def announce(choice: Choice, verbose: bool) -> None:
-    """Say which backend runs the model and why, where that is wanted."""
-    if verbose:
-        terminal.say(f"{choice.backend}: {choice.why}")
-
-
 def answer_all(
     make: Callable[[terminal.Transfers], Answering[_Answer]],
     pictures: Sequence[Path],
     answers: Answers,
     show: Callable[[Answering[_Answer], Path, _Answer, float], None],
-    *,
-    model: str,
-    size: Size | None,
-    batch: int,
+    options: DetectOptions | ClassifyOptions,
     verbose: bool,
 ) -> None:
     """Make a model ready and put all pictures to it, with progress on a terminal; those that cannot be read fail in
     `answers`, the others are `show`n with the seconds that they took."""
-    with terminal.Transfers(model, quiet=answers.json) as progress, explaining(size):
+    with terminal.Transfers(options.model, quiet=answers.json) as progress, explaining(options.size):
+        from darknet_compat.inference import job
         from darknet_compat.inference.batch import Failure
 
         ready = make(progress)
-    announce(ready.choice, verbose)
-    results = timed(ready.stream(pictures, batch), batch)
+    terminal.announce(ready.choice, verbose)
+    results = job.answers(ready, pictures, options.batch)
     with terminal.counted(results, len(pictures), quiet=answers.json) as counted:
-        for (picture, answer), seconds in counted:
+        for picture, answer, seconds in counted:
             if isinstance(answer, Failure):
                 answers.fail(picture, str(answer.error))
             else:
                 show(ready, picture, answer, seconds)
     answers.finish()
-
-
-def mode_for(pictures: Sequence[Path], asked: Mode | None) -> Literal["latency", "throughput"]:
-    """The mode that was asked for, else what suits so many pictures."""
-    return asked.value if asked else "throughput" if len(pictures) >= MANY else "latency"
-
-
-def timed(answers: Iterator[_Answer], batch: int) -> Iterator[tuple[_Answer, float]]:
-    """Each answer with the seconds it took; those of one batch come together and get an equal share."""
-    while True:
-        start = perf_counter()
-        group = list(islice(answers, batch))
-        share = (perf_counter() - start) / max(1, len(group))
-        if not group:
-            return
-        yield from ((answer, share) for answer in group)

@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
-
-from darknet_compat.errors import CannotWriteError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars
     from rich.status import Status
 
+    from darknet_compat.inference.backends import Choice
     from darknet_compat.inference.hierarchy import PathStep
 
 _Item = TypeVar("_Item")
@@ -44,6 +41,12 @@ def console(*, stderr: bool = False) -> Console:
 def say(text: str) -> None:
     """One line to the person, on stderr, so that stdout stays what was asked for."""
     print(f"darknet-compat: {printable(text)}", file=sys.stderr)
+
+
+def announce(choice: Choice, verbose: bool) -> None:
+    """Say which backend runs the model and why, where that is wanted."""
+    if verbose:
+        say(f"{choice.backend}: {choice.why}")
 
 
 def print_json(document: Any) -> None:
@@ -251,15 +254,3 @@ def counted(items: Iterator[_Item], total: int, *, quiet: bool = False) -> Itera
             yield iter(bars.track(items, total=total))
         finally:
             _below.pop()
-
-
-def results_folder(path: Path) -> None:
-    """Make the folder that results are going to, before there are any. Raises CannotWriteError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except FileExistsError:
-        raise CannotWriteError(f"{path}: expected a folder for the results, found a file") from None
-    except OSError as error:
-        raise CannotWriteError(f"{path}: cannot be written into: {error.strerror or error}") from None

@@ -1,22 +1,24 @@
-"""What a person sees of training while it runs, and what stays of it: table, chart, pictures, the best weights."""
+"""What a person sees of training while it runs, and its last words."""
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from darknet_compat.cli.terminal import output as terminal
+from darknet_compat.cli.terminal.data_report import print_report
+from darknet_compat.cli.terminal.jobs import JobProgress
+from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.spec import Detection, Region, Yolo
-from darknet_compat.training.log import CHART, Log
+from darknet_compat.training import job
+from darknet_compat.training.log import CHART
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
-    from darknet_compat.datasets.base import Dataset
     from darknet_compat.training.trainer import Step, Trainer
 
 _EVERY = 100
@@ -27,116 +29,68 @@ _WARMING_UP = 5
 """Batches at the start that say little about those to come."""
 
 
-class TrainingProgress:
-    """A context that is shown each step and score of a Trainer's run."""
+class TrainingProgress(JobProgress):
+    """What training tells, on the terminal."""
 
-    def __init__(self, trainer: Trainer, dataset: Dataset, *, quiet: bool, tensorboard: bool) -> None:
-        self.trainer, self.dataset, self.quiet = trainer, dataset, quiet
-        self.log = Log(trainer.folder, trainer.number)
-        self.events = _events(trainer.folder) if tensorboard else None
-        self.last: Step | None = None
-        self.best: tuple[float, int] | None = None
-        self.score: float | None = None
-        self.skipped = 0
+    def __init__(self, began: Callable[[Trainer], None], *, quiet: bool) -> None:
+        super().__init__(quiet=quiet)
+        self._when_begun = began
+        self.trainer: Trainer | None = None
         self._began = perf_counter()
         self._steady: tuple[float, int] | None = None
         self._estimated = False
         self._bars: Bars | None = None
-
-    def __enter__(self) -> TrainingProgress:
-        if not self.quiet:
-            net, title = self.trainer.net, self.dataset.title
-            terminal.say(
-                f"{self.trainer.name} on {title}: {terminal.count(len(self.dataset), 'picture')}, batches of"
-                f" {net.step_rows} to {net.max_batches:,}, on {self.trainer.device}; results in {self.trainer.folder}"
-            )
-            self._bars = _bars(self.trainer)
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bars is not None:
             self._bars.stop()
-        if self.log.rows:
-            self.log.write()
-        if self.events is not None:
-            self.events.close()
+        super().__exit__(kind, error, trace)
 
-    def show(self, step: Step) -> None:
-        """A batch is done."""
-        self.last = step
-        self.log.add(step.row())
-        for error in step.skipped:
-            self.skipped += 1
-            terminal.say(f"skipped {error}")
-        if self.events is not None:
-            for name, value in step.row().items():
-                self.events.add_scalar(name, value, step.number)
-        if step.number % self.trainer.settings.checkpoint_every == 0:
-            self.log.write()
+    def show(self, event: Any) -> None:
+        """Show an event that is not about how far something is."""
+        if isinstance(event, job.Stepped):
+            self._step(event.step, event.score)
+        elif isinstance(event, job.Began):
+            self._begin(event)
+        elif self.quiet:
+            super().show(event)
+        elif isinstance(event, job.Checked):
+            print_report(event.report)
+        elif isinstance(event, job.Covered):
+            pictures = terminal.count(len(event.dataset), "picture")
+            terminal.print_line(f"{event.dataset.title}: {pictures}; {event.coverage}")
+        elif isinstance(event, job.Scored):
+            best = ", the best so far" if event.best else ""
+            terminal.print_line(f"{event.number}: mAP {100 * event.score:.2f} %{best}")
+        else:
+            super().show(event)
+
+    def _begin(self, event: job.Began) -> None:
+        trainer, dataset = event
+        self.trainer = trainer
+        self._when_begun(trainer)
+        self._began = perf_counter()
+        if not self.quiet:
+            terminal.say(
+                f"{trainer.name} on {dataset.title}: {terminal.count(len(dataset), 'picture')}, batches of"
+                f" {trainer.net.step_rows} to {trainer.net.max_batches:,}, on {trainer.device}; results in"
+                f" {trainer.folder}"
+            )
+            self._bars = _bars(trainer)
+
+    def _step(self, step: Step, score: float | None) -> None:
         self._estimate(step)
         if self._bars is not None:
-            self._bars.update(self._bars.task_ids[0], completed=step.number, status=_status(step, self.score))
+            self._bars.update(self._bars.task_ids[0], completed=step.number, status=_status(step, score))
         elif not self.quiet and step.number % _EVERY == 0:
-            terminal.print_line(f"{step.number}: {_status(step, self.score)}")
-
-    def scored(self, number: int, score: float, weights: Path) -> None:
-        """The weights after batch `number`, now in the file `weights`, reach this mAP; the best ones are kept."""
-        self.score = score
-        self.log.add({"batch": number, "mAP": score})
-        self.log.write()
-        if self.events is not None:
-            self.events.add_scalar("mAP", score, number)
-        best = self.best is None or score > self.best[0]
-        if best:
-            self.best = (score, number)
-            shutil.move(weights, weights.with_name(f"{self.trainer.name}_best.weights"))
-        else:
-            weights.unlink()
-        if not self.quiet:
-            terminal.print_line(f"{number}: mAP {100 * score:.2f} %" + (", the best so far" if best else ""))
-
-    def finish(self, json: bool, facts: dict[str, Any]) -> None:
-        """The last words; `facts` are of the data, for JSON."""
-        trainer, step = self.trainer, self.last
-        final = trainer.folder / f"{trainer.name}_final.weights"
-        weights = final if final.is_file() else trainer.folder / f"{trainer.name}.backup"
-        report: dict[str, Any] = {
-            "folder": str(trainer.folder),
-            "weights": str(weights),
-            "batches": trainer.number,
-            "images": trainer.seen,
-            "seconds": round(perf_counter() - self._began, 1),
-            "loss": None if step is None else step.average_loss,
-            "skipped": self.skipped,
-            "mAP": self.score,
-            "best": None if self.best is None else {"mAP": self.best[0], "batch": self.best[1]},
-            **facts,
-        }
-        if json:
-            terminal.print_json(report)
-            return
-        if step is None:
-            terminal.print_line(
-                f"nothing to do: {trainer.number:,} batches are done, max_batches is {trainer.net.max_batches:,}"
-            )
-            return
-        took = timedelta(seconds=round(report["seconds"]))
-        scores = "" if self.best is None else f", best mAP {100 * self.best[0]:.2f} % after batch {self.best[1]:,}"
-        terminal.print_line(
-            f"{trainer.number:,} batches in {took}, average loss {step.average_loss:.4g}{scores}", bold=True
-        )
-        chart, cfg = trainer.folder / CHART, trainer.folder / f"{trainer.name}.cfg"
-        verb = "detect" if isinstance(trainer.network.spec.heads[-1], Region | Yolo | Detection) else "classify"
-        print(f"weights  {terminal.printable(weights)}")
-        if chart.is_file():
-            print(f"chart    {terminal.printable(chart)}")
-        print(f"next     darknet-compat {verb} {terminal.printable(cfg)} FILES --weights {terminal.printable(weights)}")
+            terminal.print_line(f"{step.number}: {_status(step, score)}")
 
     def _estimate(self, step: Step) -> None:
         """Once, after a minute: how long the rest will take."""
         now = perf_counter()
+        assert self.trainer is not None
         done = step.number - self.trainer.started
         if done == _WARMING_UP:
             self._steady = (now, step.number)
@@ -149,6 +103,23 @@ class TrainingProgress:
             left = timedelta(seconds=round(each * (self.trainer.net.max_batches - step.number)))
             pace = self.trainer.net.step_rows / each
             terminal.print_line(f"{pace:.3g} images/s; the remaining batches take about {left}")
+
+
+def print_trained(trained: job.Trained, max_batches: int) -> None:
+    """The last words."""
+    if trained.loss is None:
+        terminal.print_line(f"nothing to do: {trained.batches:,} batches are done, max_batches is {max_batches:,}")
+        return
+    best = trained.best
+    scores = "" if best is None else f", best mAP {100 * best.mAP:.2f} % after batch {best.batch:,}"
+    took = timedelta(seconds=round(trained.seconds))
+    terminal.print_line(f"{trained.batches:,} batches in {took}, average loss {trained.loss:.4g}{scores}", bold=True)
+    weights, cfg, chart = trained.weights, trained.cfg, trained.folder / CHART
+    verb = "detect" if isinstance(load_spec(cfg).heads[-1], Region | Yolo | Detection) else "classify"
+    print(f"weights  {terminal.printable(weights)}")
+    if chart.is_file():
+        print(f"chart    {terminal.printable(chart)}")
+    print(f"next     darknet-compat {verb} {terminal.printable(cfg)} FILES --weights {terminal.printable(weights)}")
 
 
 def _status(step: Step, score: float | None) -> str:
@@ -180,14 +151,3 @@ def _bars(trainer: Trainer) -> Bars | None:
     bars.add_task("", total=trainer.net.max_batches or None, completed=trainer.number, status="")
     bars.start()
     return bars
-
-
-def _events(folder: Path) -> Any:
-    """TensorBoard's writer. Raises TrainingError without it."""
-    from darknet_compat.errors import TrainingError
-
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ModuleNotFoundError:
-        raise TrainingError("tensorboard is not installed: pip install tensorboard") from None
-    return SummaryWriter(str(folder))

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darknet_compat.errors import ImageError
 from darknet_compat.evaluation.material.tables import Ints
+from darknet_compat.evaluation.options import View
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.classifier import Classifier
@@ -21,9 +22,6 @@ from darknet_compat.vision.image import decode, letterbox, resize, stretch
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
-View = Literal["crop", "letterbox", "stretch", "ten"]
-"""How a picture is looked at: `crop`, the square in its middle (`classifier valid`); `letterbox`, whole on grey
-(`classifier predict`); `stretch`; `ten`, ten overlapping parts (`classifier valid10`), whose answers are added."""
 
 _SHIFT = 32
 _OFFSETS = ((-_SHIFT, -_SHIFT), (_SHIFT, -_SHIFT), (0, 0), (-_SHIFT, _SHIFT), (_SHIFT, _SHIFT))

@@ -17,9 +17,10 @@ from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.base import HeadLoss, pull
 from darknet_compat.training.losses.cost import CostLoss
 from darknet_compat.training.losses.detection import DetectionLoss
-from darknet_compat.training.losses.region import RegionLoss, Rule
+from darknet_compat.training.losses.region import RegionLoss
 from darknet_compat.training.losses.softmax import LogisticLoss, SoftmaxLoss
 from darknet_compat.training.losses.yolo import YoloLoss
+from darknet_compat.training.options import Rule
 
 LOSSES: dict[type[LayerSpec], Callable[[Any, Any], nn.Module]] = {
     s.Region: RegionLoss,

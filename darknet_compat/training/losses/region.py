@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,18 +14,7 @@ from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.base import HeadLoss, iou, matched_figures, shape_iou, squares
 from darknet_compat.training.losses.classes import ClassRows, Labels, many_labels, one_label
 from darknet_compat.training.losses.slots import Slots, add_rows, box_targets, cells, rows_at, set_rows
-
-Rule = Literal["darknet", "paper", "surest"]
-"""Which box a whole picture's label is given to, and what happens to objectness.
-
-`darknet`: the box of the highest objectness times probability of the label, whose objectness stays; the released code
-computes the paper's rule and overwrites it with 0. All other boxes are background. `paper`: the same box, but pulled up
-to an objectness of at least 0.3. `surest`: the box of the highest objectness, pulled up as well, and the others stay.
-
-`darknet` is the default everywhere, because a cfg should train as it does in the original. But where classes of the
-other pictures are sure of themselves, a new label finds its highest product beside the object, where no box was ever
-told a class, and is learned there, in boxes that detection never uses, while the object's own box becomes background.
-"""
+from darknet_compat.training.options import Rule
 
 PRIOR_IMAGES = 12_800
 _PRIOR_SCALE = 0.01

@@ -25,7 +25,8 @@ from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses import LossResult
 from darknet_compat.training.losses.base import HeadLoss, squares
 from darknet_compat.training.losses.classes import ClassRows
-from darknet_compat.training.losses.region import Chosen, Located, RegionLoss, Rule
+from darknet_compat.training.losses.region import Chosen, Located, RegionLoss
+from darknet_compat.training.options import Rule
 from darknet_compat.training.update.optimizer import DarknetSGD, make_optimizer
 from darknet_compat.training.update.rows import RowSGD
 

@@ -13,9 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from darknet_compat.cli.options import Backend, Precision, Resize
-from darknet_compat.inference import model
-from darknet_compat.runtime import base
 from tests.cli.support import CLASSIFIER, DETECTOR, REPOSITORY, Command, Toy, paint, write_toy
 from tests.formats.users import unprivileged
 
@@ -66,12 +63,6 @@ def test_thresholds_size_names_and_resize_reach_the_detector(
 def test_other_precisions(dc: Command, detector: Toy, picture: Path, precision: str) -> None:
     (entry,) = images(dc, detector.cfg, picture, "--precision", precision, "--backend", "torch")
     assert entry["detections"][0]["score"] == pytest.approx(0.935, abs=0.01)
-
-
-def test_what_can_be_chosen_is_what_there_is() -> None:
-    assert {choice.value for choice in Resize} == set(base.Resize.__args__)
-    assert {choice.value for choice in Precision} == set(base.Precision.__args__)
-    assert {choice.value for choice in Backend} == set(model.BACKENDS)
 
 
 def test_nothing_found_is_success_and_comes_with_a_hint(dc: Command, detector: Toy, picture: Path) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from darknet_compat.definition.spec import Region
 from darknet_compat.parity.definition import region_with_tree
 from darknet_compat.training.losses import Losses
-from darknet_compat.training.losses.region import Rule
+from darknet_compat.training.options import Rule
 from tests.training.losses.making import TOLERANCE, batches, head_only, off, random_tree, truth_of
 
 Doubles = NDArray[np.float64]

@@ -18,7 +18,7 @@ from darknet_compat.network.network import Network
 from darknet_compat.training.batches.loader import Batch
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses import Losses
-from darknet_compat.training.losses.region import Rule
+from darknet_compat.training.options import Rule
 from darknet_compat.training.trainer import Settings, Trainer
 from darknet_compat.training.update.optimizer import make_optimizer
 from darknet_compat.training.update.rows import RowSGD

@@ -1,0 +1,105 @@
+"""What can be asked of an evaluation, each option stated once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from darknet_compat.errors import OptionError
+from darknet_compat.inference.options import (
+    BACKENDS,
+    BackendName,
+    Batch,
+    Hierarchy,
+    HierThresh,
+    InputSize,
+    Level,
+    Model,
+    Names,
+    PrecisionMode,
+    ResizeMode,
+    Weights,
+)
+from darknet_compat.options import Option, Options, Size, parse_choices, parse_fraction, parse_sizes
+from darknet_compat.runtime.modes import Precision
+
+MetricName = Literal["auto", "voc", "voc07", "coco", "det", "recall"]
+"""What is computed (`evaluation.scores.metrics.METRICS`, and recall)."""
+
+View = Literal["crop", "letterbox", "stretch", "ten"]
+"""How a picture is looked at: `crop`, the square in its middle (`classifier valid`); `letterbox`, whole on grey
+(`classifier predict`); `stretch`; `ten`, ten overlapping parts (`classifier valid10`), whose answers are added."""
+
+
+@dataclass(frozen=True)
+class EvaluateOptions(Options):
+    """What to score on what, and how; raises OptionError for values that cannot be, or that do not go together."""
+
+    model: Model
+    data: Annotated[
+        str,
+        Option(
+            "A VOC folder, COCO's JSON, a .data, a list of pictures, a folder of classes, or `digits`.",
+            metavar="DATA",
+            positional=True,
+        ),
+    ]
+    weights: Weights = None
+    names: Names = None
+    split: Annotated[str | None, Option("The part of DATA. Default: what one tests on.", metavar="NAME")] = None
+    metric: Annotated[
+        MetricName,
+        Option("Default: what goes with DATA. voc07 has 11 points, voc the area under the curve."),
+    ] = "auto"
+    view: Annotated[View, Option("Of classifiers: what they are shown; ten is the original's ten parts.")] = "crop"
+    thresh: Annotated[float, Option("The least score that is kept.", metavar="0..1", parse=parse_fraction)] = 0.005
+    nms: Annotated[
+        float, Option("The overlap from which the weaker box goes.", metavar="0..1", parse=parse_fraction)
+    ] = 0.45
+    flip: Annotated[bool, Option("Average over each picture and its mirror image (the original's valid2).")] = False
+    hier_thresh: HierThresh = 0.5
+    hierarchy: Hierarchy = "darknet"
+    level: Level = None
+    map: Annotated[
+        str | None,
+        Option("With a WordTree: score these nodes; coco, imagenet-det, digits, a .map.", metavar="NAME"),
+    ] = None
+    size: InputSize = None
+    resize: ResizeMode = None
+    precision: PrecisionMode = "fp32"
+    backend: BackendName = "auto"
+    batch: Batch = 4
+    results_from: Annotated[
+        Path | None,
+        Option(
+            "Score the result files there (--metric's; the original's or ours) instead of running MODEL.",
+            metavar="PATH",
+        ),
+    ] = None
+    against: Annotated[str | None, Option("Compare with this one, picture by picture.", metavar="MODEL")] = None
+    against_weights: Annotated[Path | None, Option("Default: --weights, if it is the same MODEL.", metavar="FILE")] = (
+        None
+    )
+    against_backend: Annotated[str, Option("What runs the other.", choices=BACKENDS)] = "auto"
+    against_precision: Annotated[Precision, Option("What the other computes in.")] = "fp32"
+    sizes: Annotated[
+        tuple[Size, ...] | None,
+        Option("Score and time MODEL at each of these input sizes.", metavar="N,N,…", parse=parse_sizes),
+    ] = None
+    backends: Annotated[
+        tuple[str, ...] | None,
+        Option("With --sizes: on each of these.", metavar="A,B,…", parse=parse_choices(*BACKENDS)),
+    ] = None
+    out: Annotated[
+        Path | None, Option("Write report.html, scores.json and --metric's result files here.", metavar="DIR")
+    ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        each = {"--against": self.against, "--sizes": self.sizes, "--results-from": self.results_from}
+        named = [name for name, value in each.items() if value]
+        if len(named) > 1:
+            raise OptionError(f"{' and '.join(named)} do not go together")
+        if self.backends and not self.sizes:
+            raise OptionError("needs --sizes; --backend names the one that runs MODEL", "backends")

@@ -1,0 +1,28 @@
+"""A score for weights while they are being trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from darknet_compat.datasets.readers.digits import is_digits
+from darknet_compat.evaluation.material.entries import read_entries
+from darknet_compat.evaluation.run.detections import THRESH, gathered, matched_classes, open_for
+from darknet_compat.evaluation.scores.metrics import METRICS
+from darknet_compat.inference.detector import Detector
+
+
+def scoring(cfg: Path, data: str, valid: str, names: tuple[str, ...]) -> Callable[[Path], float]:
+    """What measures weights of `cfg` on the data that `valid` stands for, a part of `data` or some of its own: the mean
+    average precision at IoU 0.5, the area under the curve, from 0 to 1. Raises DatasetError."""
+    own = Path(valid).exists() or is_digits(valid)
+    entries = matched_classes(read_entries(open_for(valid if own else data, names, None if own else valid)), names)
+    metric = METRICS["voc"]
+
+    def score(weights: Path) -> float:
+        detector = Detector(cfg, weights, names=names, thresh=THRESH)
+        results = gathered(entries, [answer for _, answer in detector.stream(entries.images(0), 8)])
+        found = metric.as_scored(results.found, results.sizes)
+        return metric.score(found, results.truths, entries.names).headline or 0.0
+
+    return score

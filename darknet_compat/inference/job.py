@@ -1,0 +1,73 @@
+"""A run over pictures: a model made ready by one options value, and every source with its answer and its time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from itertools import islice
+from time import perf_counter
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from darknet_compat.catalogue.fetch.transfer import Progress
+from darknet_compat.inference.answering import Answering, Source
+from darknet_compat.inference.batch import Failure
+from darknet_compat.inference.classifier import Classifier
+from darknet_compat.inference.detector import Detector
+from darknet_compat.inference.options import ClassifyOptions, DetectOptions
+from darknet_compat.runtime.base import Mode
+
+Answer = TypeVar("Answer")
+
+MANY = 32
+"""From how many pictures on several are worked on at a time."""
+
+
+class Answered(NamedTuple, Generic[Answer]):
+    """A source, what the model answered or why it could not be read, and the seconds it took."""
+
+    source: Source
+    answer: Answer | Failure
+    seconds: float
+
+
+def mode_for(sources: int | None, asked: Mode | None) -> Mode:
+    """The mode that was asked for, else what suits so many sources; None where nobody knows how many come."""
+    return asked or ("throughput" if sources is not None and sources >= MANY else "latency")
+
+
+def open_detector(options: DetectOptions, sources: int | None = None, progress: Progress | None = None) -> Detector:
+    """The detector that the options mean, for so many sources. Raises DarknetCompatError.
+
+    `progress` is called with bytes done and in all, where the weights have to be fetched.
+    """
+    return Detector(options.model, progress=progress, **_arguments(options, sources, "batch"))
+
+
+def open_classifier(
+    options: ClassifyOptions, sources: int | None = None, progress: Progress | None = None
+) -> Classifier:
+    """The classifier that the options mean; as `open_detector`."""
+    return Classifier(options.model, progress=progress, **_arguments(options, sources, "batch", "top"))
+
+
+def answers(model: Answering[Answer], sources: Iterable[Source], batch: int = 1) -> Iterator[Answered[Answer]]:
+    """Each source with its answer, in order; those of one batch come together and get an equal share of its time.
+
+    `sources` may be any iterator, of pictures as of a video's frames: see `Answering.stream` for how many of them are
+    taken ahead.
+    """
+    stream = model.stream(sources, batch)
+    while True:
+        start = perf_counter()
+        group = list(islice(stream, batch))
+        share = (perf_counter() - start) / max(1, len(group))
+        if not group:
+            return
+        yield from (Answered(source, answer, share) for source, answer in group)
+
+
+def _arguments(options: DetectOptions | ClassifyOptions, sources: int | None, *others: str) -> dict[str, Any]:
+    """A model's keyword arguments, which are called as the options are."""
+    left_out = {"model", "files", *others}
+    values = {one.name: getattr(options, one.name) for one in fields(options) if one.name not in left_out}
+    return values | {"mode": mode_for(sources, options.mode)}

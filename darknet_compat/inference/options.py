@@ -1,0 +1,155 @@
+"""What can be asked of a model and the pictures that are put to it, each option stated once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from darknet_compat.options import Option, Options, Size, parse_fraction, parse_size
+from darknet_compat.runtime.modes import Mode, Precision, Resize
+from darknet_compat.runtime.registry import NAMES
+
+BACKENDS = ("auto", *NAMES)
+"""What runs a network; auto is the best that is installed."""
+
+HierarchyRule = Literal["darknet", "paper"]
+"""What has to exceed `hier_thresh` on the way down. `paper`: the node's absolute probability, the product of the
+probabilities given the parent. `darknet`: the product of the *absolute* probabilities of all nodes passed, which is
+what the original computes (it multiplies down the tree twice) and what its answers, which stop earlier, come from."""
+
+Model = Annotated[
+    str, Option("A .cfg, or a name from the catalogue (`info` alone lists it).", metavar="MODEL", positional=True)
+]
+Pictures = Annotated[
+    list[str],
+    Option("Pictures, folders of pictures, or quoted globs ('photos/**/*.jpg').", metavar="FILES", positional=True),
+]
+Weights = Annotated[
+    Path | None,
+    Option(
+        "The .weights that belong to MODEL. Default: the file of MODEL's name beside a .cfg; the catalogue's for a"
+        " name, fetched if need be.",
+        metavar="FILE",
+    ),
+]
+Names = Annotated[
+    Path | None,
+    Option(
+        "The classes' names, one a line. Default: the .names beside MODEL, else the usual list of that length.",
+        metavar="FILE",
+    ),
+]
+InputSize = Annotated[
+    Size | None,
+    Option("Another size of the network's input, 416 or 608x416.", metavar="WxH", parse=parse_size),
+]
+ResizeMode = Annotated[
+    Resize | None, Option("How pictures are fitted to that size. Default: as the model was made for.")
+]
+PrecisionMode = Annotated[Precision, Option("What the layers compute in.")]
+BackendName = Annotated[str, Option("What runs the network.", choices=BACKENDS)]
+HierThresh = Annotated[
+    float | None,
+    Option(
+        "With a WordTree: the least probability of the class that is named. Default: 0.5, or what the file was"
+        " exported with.",
+        metavar="0..1",
+        parse=parse_fraction,
+    ),
+]
+Hierarchy = Annotated[
+    HierarchyRule,
+    Option(
+        "With a WordTree: what --hier-thresh is held against. The original multiplies the probabilities down the"
+        " tree twice and so stops earlier; `paper` compares the class's own probability."
+    ),
+]
+Level = Annotated[
+    int | None, Option("With a WordTree: go no deeper than this, 0 being the roots.", metavar="N", least=0)
+]
+RunMode = Annotated[
+    Mode | None,
+    Option(
+        "latency: one picture at a time, by all cores. throughput: several at a time, and a .cfg is exported into"
+        " the cache first. Default: throughput from 32 pictures on."
+    ),
+]
+Threads = Annotated[int | None, Option("How many cores to use. Default: all.", metavar="N", least=1, most=1024)]
+Device = Annotated[
+    str | None, Option("cpu, cuda, cuda:1. Default: what the backend takes by itself, a GPU if there is one.")
+]
+Batch = Annotated[int, Option("Pictures a pass of the network.", metavar="N", least=1, most=1024)]
+Thresh = Annotated[
+    float | None,
+    Option(
+        "The least score that counts. Default: 0.5, or what the file was exported with.",
+        metavar="0..1",
+        parse=parse_fraction,
+    ),
+]
+Map = Annotated[
+    str | None,
+    Option("With a WordTree: score these nodes; coco, imagenet-det, digits or a .map.", metavar="NAME|FILE"),
+]
+Nms = Annotated[
+    float | None,
+    Option(
+        "The overlap (IoU) above which the weaker of two boxes of a class is dropped; 1 keeps all. Default: 0.45,"
+        " or what the file was exported with.",
+        metavar="0..1",
+        parse=parse_fraction,
+    ),
+]
+Leaves = Annotated[
+    Path | None,
+    Option("With a WordTree: choose from the nodes listed here, not from all its leaves.", metavar="FILE"),
+]
+Top = Annotated[int, Option("How many classes to show.", metavar="K", least=1)]
+
+
+@dataclass(frozen=True)
+class DetectOptions(Options):
+    """What to detect with, and how (`inference.detector.Detector`)."""
+
+    model: Model
+    files: Pictures
+    weights: Weights = None
+    names: Names = None
+    thresh: Thresh = None
+    hier_thresh: HierThresh = None
+    hierarchy: Hierarchy = "darknet"
+    level: Level = None
+    map: Map = None
+    nms: Nms = None
+    size: InputSize = None
+    resize: ResizeMode = None
+    precision: PrecisionMode = "fp32"
+    backend: BackendName = "auto"
+    batch: Batch = 1
+    mode: RunMode = None
+    threads: Threads = None
+    device: Device = None
+
+
+@dataclass(frozen=True)
+class ClassifyOptions(Options):
+    """What to classify with, and how (`inference.classifier.Classifier`)."""
+
+    model: Model
+    files: Pictures
+    weights: Weights = None
+    names: Names = None
+    top: Top = 5
+    size: InputSize = None
+    resize: ResizeMode = None
+    hier_thresh: HierThresh = None
+    hierarchy: Hierarchy = "darknet"
+    level: Level = None
+    leaves: Leaves = None
+    precision: PrecisionMode = "fp32"
+    backend: BackendName = "auto"
+    batch: Batch = 1
+    mode: RunMode = None
+    threads: Threads = None
+    device: Device = None

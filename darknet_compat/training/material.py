@@ -1,0 +1,48 @@
+"""What training learns from: one data set or, on a WordTree, two, with boxes and with labels of whole pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from darknet_compat.datasets.base import Dataset
+from darknet_compat.datasets.open import open_dataset
+from darknet_compat.definition.lower import load_spec
+from darknet_compat.errors import DatasetError
+from darknet_compat.formats.metadata import read_map, read_names
+from darknet_compat.formats.wordtree import WordTree
+from darknet_compat.training.joint import Mixed, OnTree
+from darknet_compat.training.options import TrainOptions
+
+
+@dataclass(frozen=True)
+class Material:
+    """`dataset` is shown to the network; it consists of `parts`, which are carried onto `tree` if there is one."""
+
+    dataset: Dataset
+    parts: tuple[Dataset, ...]
+    tree: WordTree | None = None
+
+
+def open_material(cfg: Path, options: TrainOptions) -> Material:
+    """Open the data. Raises DatasetError, also where something is asked for that only a WordTree makes sense of."""
+    joint, map = options.joint, options.map
+    names = None if options.names is None else read_names(options.names)
+    dataset = open_dataset(options.data, names=names, split=options.split)
+    tree = load_spec(cfg).tree
+    if tree is None and (joint or map):
+        raise DatasetError(f"{cfg}: has no WordTree (tree= in its head), which {'--joint' if joint else '--map'} needs")
+    if tree is None or not (joint or map or (dataset.names and set(dataset.names) <= set(tree.names))):
+        return Material(dataset, (dataset,))
+    boxed = _carried(dataset, tree, map)
+    if joint is None:
+        return Material(boxed, (boxed,), tree)
+    labelled = _carried(open_dataset(joint, task="classification"), tree, options.joint_map)
+    return Material(Mixed(boxed, labelled, options.ratio), (boxed, labelled), tree)
+
+
+def _carried(dataset: Dataset, tree: WordTree, map: Path | None) -> Dataset:
+    """The data on the tree: by a map, by the classes' names, or where these have none as the numbers of nodes."""
+    if map is not None:
+        return OnTree(dataset, tree, read_map(map))
+    return OnTree(dataset, tree, None if dataset.names else range(len(tree)))

@@ -1,0 +1,73 @@
+"""Scoring from Python: one options value, one function, one progress callable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import darknet_compat as dc
+from darknet_compat.errors import OptionError
+from darknet_compat.evaluation import job
+from darknet_compat.inference.progress import Counted, Loading, Opened
+from tests.cli.support import CLASSIFIER, DETECTOR, paint, write_toy
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setenv("DARKNET_COMPAT_CACHE", str(tmp_path / "cache"))
+    toy = write_toy(tmp_path, "toy", DETECTOR, [0, 0, 0, 0, 4, 3, 0, 0, 0, 0, 0, -2, 0, 8])
+    toy.cfg.with_suffix(".names").write_text("cat\ndog\n")
+    for number in range(2):
+        paint(tmp_path / f"{number}.png", 32, 32)
+        (tmp_path / f"{number}.txt").write_text(f"{number} 0.5 0.5 1 1\n")
+    listed = tmp_path / "all.txt"
+    listed.write_text("".join(f"{tmp_path / f'{number}.png'}\n" for number in range(2)))
+    return {"model": str(toy.cfg), "data": str(listed)}
+
+
+def test_scores_by_keywords_and_by_a_value(data: dict[str, Any], tmp_path: Path) -> None:
+    seen: list[job.Event] = []
+    scored = dc.evaluate(**data, out=tmp_path / "out", progress=seen.append)
+    assert isinstance(scored, job.Scored)
+    assert scored.complete
+    assert 0 < (scored.figures["mAP"] or 0) <= 1
+    assert {type(event) for event in seen} == {Loading, Opened, Counted}
+    assert tmp_path / "out" / "scores.json" in scored.files
+    again = dc.evaluate(dc.EvaluateOptions(**data))
+    assert isinstance(again, job.Scored)
+    assert again.figures == scored.figures
+
+
+def test_the_other_kinds_of_work(data: dict[str, Any], tmp_path: Path) -> None:
+    reached = dc.evaluate(**data, metric="recall")
+    assert isinstance(reached, job.Reached)
+    assert reached.recall.objects == 2
+    compared = dc.evaluate(**data, against=data["model"])
+    assert isinstance(compared, job.Compared)
+    assert compared.comparison.agreement.share == 1
+    classifier = write_toy(tmp_path, "classes", CLASSIFIER, [0, 1, 2])
+    for name in ("a", "b", "c"):
+        paint(tmp_path / "folders" / name / "0.png")
+    (tmp_path / "abc.names").write_text("a\nb\nc\n")
+    names = tmp_path / "abc.names"
+    classified = dc.evaluate(model=str(classifier.cfg), data=str(tmp_path / "folders"), names=names)
+    assert isinstance(classified, job.Classified)
+    assert classified.scores.top1 == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"metric": "best"}, "metric: expected one of auto, voc, voc07, coco, det, recall, found 'best'"),
+        ({"against": "x", "sizes": 416}, "--against and --sizes do not go together"),
+        ({"backends": ["torch"]}, "backends: needs --sizes"),
+        ({"against": "yolov2-voc", "metric": "recall"}, "metric: --against compares voc"),
+    ],
+)
+def test_wrong_options(more: dict[str, Any], message: str, data: dict[str, Any]) -> None:
+    if more.get("against") == "yolov2-voc":
+        more = more | {"against": data["model"]}
+    with pytest.raises(OptionError, match=message):
+        dc.evaluate(**data | more)
