@@ -36,6 +36,10 @@ class ImageError(DarknetCompatError):
     """A picture that cannot be read, or is too small or too large to be one."""
 
 
+class SourceError(ImageError):
+    """A video, a camera or a stream that cannot be opened, read or written."""
+
+
 class DatasetError(DarknetCompatError):
     """Labelled pictures that cannot be used: a list, an annotation or a label that is none."""
 

@@ -38,12 +38,14 @@ _NOUNS = ("tree",)
 
 _BROUGHT_BY = {
     **{package: row.extra for row in ROWS for package in row.packages},
+    "av": "video",
     "cffi": "parity",
     "cv2": "vision",
     "matplotlib": "eval",
     "onnx": "onnx",
     "onnxslim": "onnx",
     "sklearn": "digits",
+    "trackers": "track",
 }
 """Packages that not every installation has → the extra that brings them."""
 

@@ -18,7 +18,8 @@ _Self = TypeVar("_Self", bound="Frames")
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One picture of a source. `name` is how messages and files call it, `index` its number in the source, from 0,
-    `time` its seconds since the source's beginning, None where there is no clock, as in a folder of pictures.
+    `time` its seconds since the source's beginning, None where there is no clock, as in a folder of pictures, and
+    `arrived` (`time.perf_counter`) when a live source had it.
 
     `picture` is whatever `vision.image.decode` reads (a path, a file's bytes, a PIL image, uint8 [H, W, 3] in BGR), or
     a function that gives uint8 [H, W, 3] in RGB when it is first asked, which a decoder converts only where needed.
@@ -28,6 +29,7 @@ class Frame:
     name: str
     index: int = 0
     time: float | None = None
+    arrived: float | None = None
 
     def pixels(self) -> Bytes:
         """uint8 [H, W, 3], RGB. A file is read anew each time, a decoder's picture is kept. Raises ImageError."""

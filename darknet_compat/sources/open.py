@@ -3,28 +3,94 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from darknet_compat.sources.base import Frames, Given
+from darknet_compat.errors import ImageError
+from darknet_compat.sources.base import Failed, Frame, Frames, Given
+from darknet_compat.sources.kind import NEEDED, begins_like_picture, begins_like_video, kind_of
 from darknet_compat.sources.pictures import Pictures, pictures_of
+from darknet_compat.sources.span import Span, Spanned
+
+TIMEOUT = 10.0
+"""Seconds in which an address has to answer, and then to go on."""
+RETRIES = 5
+"""How often in a row a stream that breaks is connected again."""
 
 
-def open_source(what: Any) -> Frames:
-    """The frames of `what`: a picture's path, a folder, a glob, a list of paths (.txt), or any iterable of pictures (as
-    `vision.image.decode` reads them) or Frames. Raises ImageError where that means nothing."""
+def open_source(
+    what: Any,
+    span: Span | None = None,
+    *,
+    timeout: float = TIMEOUT,
+    retries: int = RETRIES,
+    failed: Failed | None = None,
+) -> Frames:
+    """The frames of `what`, those in `span`.
+
+    `what` is the path of a picture, a folder of them, a glob, a list of paths (.txt), a video; a camera's number or
+    device; an address (rtsp://, http:// …) of a video, an mjpeg stream or another live one; "-" for standard input,
+    which may hold a video, a picture, or paths of pictures, one a line; a list of paths; or any iterable of pictures
+    (as `vision.image.decode` reads them) or Frames. Addresses have `timeout` seconds to answer. `failed` is told, in
+    one line, what went wrong where frames go on nevertheless. Raises ImageError, also one line, where `what` is none of
+    these or cannot be opened.
+    """
+    span = span or Span()
+    frames = _open(what, span, timeout, retries, failed)
+    return frames if span == Span() else Spanned(frames, span)
+
+
+def _open(what: Any, span: Span, timeout: float, retries: int, failed: Failed | None) -> Frames:
     if isinstance(what, Frames):
         return what
+    if isinstance(what, int) and not isinstance(what, bool):
+        what = str(what)
     if isinstance(what, str | os.PathLike):
-        name = os.fspath(what)
-        return Pictures(pictures_of(name), name)
+        return _named(os.fspath(what), span, timeout, retries, failed)
     if isinstance(what, list | tuple) and all(isinstance(one, str | Path) for one in what):
-        return Pictures([path for one in what for path in pictures_of(os.fspath(one))])
-    if (
-        isinstance(what, Iterable)
-        and not isinstance(what, bytes | bytearray | memoryview)
-        and not hasattr(what, "ndim")
-    ):
-        return Given(what)
-    return Given([what])
+        return Pictures([path for one in what for path in pictures_of(os.fspath(one))], rate=span.fps)
+    one = isinstance(what, bytes | bytearray | memoryview) or hasattr(what, "shape") or not isinstance(what, Iterable)
+    return Given([what] if one else what)
+
+
+def _named(name: str, span: Span, timeout: float, retries: int, failed: Failed | None) -> Frames:
+    kind = kind_of(name)
+    if kind == "video":
+        from darknet_compat.sources.video import open_video
+
+        return open_video(name, start=span.start, failed=failed)
+    if kind == "camera":
+        from darknet_compat.sources.camera import open_camera
+
+        return open_camera(name, retries=retries, failed=failed)
+    if kind == "url":
+        from darknet_compat.sources.network import open_address
+
+        return open_address(name, timeout=timeout, retries=retries, start=span.start, failed=failed)
+    if kind == "input":
+        return _standard_input(sys.stdin.buffer, failed)
+    return Pictures(pictures_of(name), name, rate=span.fps)
+
+
+def _standard_input(file: BinaryIO, failed: Failed | None) -> Frames:
+    """A video, a picture, or the paths of pictures, one a line, answered as they come (original: `test_detector`)."""
+    beginning = _beginning(file)
+    if not beginning:
+        raise ImageError("standard input: empty; expected a video, a picture, or paths of pictures, one a line")
+    if begins_like_video(beginning):
+        from darknet_compat.sources.video import open_video
+
+        return open_video(file, failed=failed)
+    if begins_like_picture(beginning):
+        return Given([Frame(file.read(), "standard input")], "standard input")
+    paths = (os.fsdecode(line.strip()) for line in file)
+    frames = (Frame(Path(path), path, index) for index, path in enumerate(path for path in paths if path))
+    return Given(frames, "standard input", live=file.isatty())
+
+
+def _beginning(file: BinaryIO) -> bytes:
+    """The first bytes, which stay to be read."""
+    peek = getattr(file, "peek", None)
+    return b"" if peek is None else peek(NEEDED)[:NEEDED]

@@ -1,0 +1,181 @@
+"""Pictures written as a video, with the sound of the video that they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from darknet_compat.errors import SourceError
+from darknet_compat.formats.atomic import atomic_write
+from darknet_compat.vision.pyav import pyav, reason
+from darknet_compat.vision.resize import Bytes
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi", ".webm": "webm"}
+"""Suffixes of videos that are written → FFmpeg's names of their containers."""
+
+_CODECS = {
+    ".webm": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "crf": "32", "b": "0"}),
+    ".avi": ("mpeg4", {"qscale": "4", "flags": "+qscale"}),
+}
+_USUAL = ("libx264", {"preset": "superfast", "crf": "23"})
+"""H.264 plays everywhere."""
+_TICKS = 90_000
+"""A second's parts that times are counted in."""
+_BT709 = 1
+"""FFmpeg's number for the colours of high definition, which players take for granted."""
+
+
+class VideoWriter:
+    """A context that encodes pictures into the file `path`, whole or not at all, though not all pictures need to come:
+    what was written by the time that the context ends plays, unless it ends with an exception.
+
+    `rate` is the frames a second to expect. `sound` is a video whose audio is copied as it is from its second `start`
+    on; where the container cannot hold it, `silent` says why. Odd sizes are made even by repeating the last row or
+    column, since H.264 has colours for pairs of pixels only. Raises SourceError for a suffix that is no video's, and
+    where the file cannot be written.
+    """
+
+    def __init__(self, path: str | Path, rate: float, *, sound: Path | None = None, start: float = 0.0) -> None:
+        self.path, self.rate = Path(path), Fraction(rate).limit_denominator(1001)
+        suffix = self.path.suffix.lower()
+        if suffix not in FORMATS:
+            raise SourceError(f"{path}: no video format is called '{suffix}': use {', '.join(FORMATS)}")
+        self.sound_from, self.start = sound, start
+        self.silent: str | None = None
+        self.frames = 0
+        self._stack = ExitStack()
+        self._video: Any = None
+        self._sound: _Sound | None = None
+        self._last = -1
+        self._size = (0, 0)
+
+    def __enter__(self) -> VideoWriter:
+        av, suffix = pyav(), self.path.suffix.lower()
+        file = self._stack.enter_context(atomic_write(self.path, SourceError))
+        self._container = av.open(file, "w", format=FORMATS[suffix], buffer_size=1 << 20)
+        self._stack.callback(self._container.close)
+        return self
+
+    def write(self, picture: Bytes, time: float | None = None) -> None:
+        """Add a picture, uint8 [H, W, 3] in RGB, that is shown from `time` on, seconds after the first one's beginning;
+        by default at the expected rate. Raises SourceError for another size than the first one's."""
+        if self._video is None:
+            self._begin(picture)
+        if picture.shape[1::-1] != self._size:
+            (width, height), (wide, high) = self._size, picture.shape[1::-1]
+            raise SourceError(f"{self.path}: begun with pictures of {width}x{height}, found one of {wide}x{high}")
+        ticks = round((self.frames / self.rate if time is None else time) * _TICKS)
+        frame = self._frame(picture)
+        frame.pts = self._last = max(ticks, self._last + 1)  # times that stand still would not be written
+        frame.time_base = Fraction(1, _TICKS)
+        self._mux(self._video.encode(frame))
+        if self._sound:
+            self._mux(self._sound.until(ticks / _TICKS))
+        self.frames += 1
+
+    def _begin(self, picture: Bytes) -> None:
+        codec, options = _CODECS.get(self.path.suffix.lower(), _USUAL)
+        stream = self._container.add_stream(codec, rate=self.rate, options=dict(options))
+        self._size = picture.shape[1], picture.shape[0]
+        stream.width, stream.height = (side + side % 2 for side in self._size)
+        stream.pix_fmt = "yuv420p"
+        if codec != "mpeg4":  # whose ticks are at most 1/65,535 of a second
+            stream.codec_context.time_base = Fraction(1, _TICKS)
+        for name in ("colorspace", "color_primaries", "color_trc", "color_range"):
+            setattr(stream.codec_context, name, _BT709)  # a range of 1 is that of television
+        self._video = stream
+        if self.sound_from is not None:
+            self._sound, self.silent = _copied(self.sound_from, self._container, self.start)
+            if self._sound:
+                self._stack.callback(self._sound.close)
+
+    def _frame(self, picture: Bytes) -> Any:
+        av = pyav()
+        height, width = picture.shape[:2]
+        if width % 2 or height % 2:
+            picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
+        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture), format="rgb24")
+        return frame.reformat(format="yuv420p", dst_colorspace=_BT709, dst_color_range=1)
+
+    def _mux(self, packets: Any) -> None:
+        try:
+            for packet in packets:
+                self._container.mux(packet)
+        except OSError as error:
+            raise SourceError(f"{self.path}: cannot be written: {reason(error)}") from None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None or self._video is None:
+            error = error or SourceError(f"{self.path}: not written, there was no frame")
+            self._stack.__exit__(type(error), error, trace)
+            if kind is None:
+                raise error
+            return
+        with self._stack:
+            self._mux(self._video.encode())
+            if self._sound:
+                self._mux(self._sound.until(self._last / _TICKS + float(1 / self.rate)))
+
+
+class _Sound:
+    """The packets of a video's audio, to be written as they are."""
+
+    def __init__(self, container: InputContainer, packets: Iterator[Any], stream: Any, start: float) -> None:
+        self.container, self.packets, self.stream, self.start = container, packets, stream, start
+        self.waiting: Any = None
+
+    def until(self, time: float) -> Iterator[Any]:
+        """Those that begin before `time`, seconds of the written video."""
+        while (packet := self.waiting or next(self.packets, None)) is not None:
+            self.waiting = None
+            if packet.dts is None or packet.pts is None:
+                continue
+            base = packet.time_base
+            begins = float(packet.pts * base) - self.start
+            if begins >= time:
+                self.waiting = packet
+                return
+            if begins > -0.05:
+                shift = round(self.start / base)
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = self.stream
+                yield packet
+
+    def close(self) -> None:
+        """Close the video it comes from."""
+        self.container.close()
+
+
+def _copied(source: Path, container: Any, start: float) -> tuple[_Sound | None, str | None]:
+    """The audio of `source`, as a stream of `container`; or why not, where there is some."""
+    av = pyav()
+    try:
+        opened = av.open(str(source), options={"protocol_whitelist": "file,crypto,data"})
+    except (av.error.FFmpegError, OSError):
+        return None, None
+    if not opened.streams.audio:
+        opened.close()
+        return None, None
+    audio = opened.streams.audio[0]
+    name = audio.codec_context.name if audio.codec_context else "unknown"
+    try:
+        if name not in container.supported_codecs and name.partition("_")[0] != "pcm":
+            raise ValueError
+        stream = container.add_stream_from_template(audio)
+    except (ValueError, av.error.FFmpegError):
+        opened.close()
+        return None, f"{source}: its sound ({name}) cannot be in a {container.format.name}; .mkv holds any"
+    if start:
+        opened.seek(int(start * 1_000_000))
+    return _Sound(opened, opened.demux(audio), stream, start), None

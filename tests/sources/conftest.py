@@ -1,0 +1,139 @@
+"""Streams on this machine: mjpeg over HTTP, RTSP, and addresses that answer nothing."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import pytest
+
+from tests.sources.making import numbered
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+_BINDINGS = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
+
+
+class Camera:
+    """What an HTTP server of `numbered` JPEGs does: so many frames a second, and connections cut after so many."""
+
+    def __init__(self) -> None:
+        self.rate, self.frames, self.connections = 100.0, 10**9, 0
+        self.files: dict[str, bytes] = {}
+        self.address = ""
+
+
+@pytest.fixture
+def mjpeg() -> Iterator[Camera]:
+    """A camera that speaks mjpeg over HTTP at `address`/stream, and files below it."""
+    camera = Camera()
+    jpegs = [cv2.imencode(".jpg", picture)[1].tobytes() for picture in numbered(29)]
+    stopping = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path != "/stream":
+                self.send_file(camera.files.get(self.path))
+                return
+            camera.connections += 1
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            try:
+                for number in range(camera.frames):
+                    part = jpegs[number % 29]
+                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(part)}\r\n\r\n"
+                    self.wfile.write(head.encode() + part + b"\r\n")
+                    self.wfile.flush()
+                    if stopping.wait(1 / camera.rate):
+                        return
+            except OSError:
+                return
+
+        def send_file(self, data: bytes | None) -> None:
+            self.send_response(200 if data is not None else 404)
+            self.send_header("Content-Length", str(len(data or b"")))
+            self.end_headers()
+            self.wfile.write(data or b"")
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on stderr."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    camera.address = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield camera
+    stopping.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """An address where a connection is accepted and nothing is ever said."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+class Rtsp:
+    """GStreamer's server; `stop` cuts all connections, `start` serves again at the same address."""
+
+    def __init__(self) -> None:
+        self.port, self.address = "0", ""
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        command = [SYSTEM_PYTHON, str(Path(__file__).with_name("rtsp_server.py")), self.port]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.address = self.process.stdout.readline().strip()
+        self.port = self.address.rpartition(":")[2].partition("/")[0]
+
+    def stop(self) -> None:
+        if self.process is not None:
+            assert self.process.stdin is not None and self.process.stdout is not None
+            self.process.kill()
+            self.process.wait()
+            self.process.stdin.close()
+            self.process.stdout.close()
+            self.process = None
+
+
+@pytest.fixture
+def rtsp() -> Iterator[Rtsp]:
+    """A real RTSP server; skipped where GStreamer's is not installed."""
+    try:
+        there = subprocess.run([SYSTEM_PYTHON, "-c", _BINDINGS], capture_output=True, timeout=60).returncode == 0
+    except OSError:
+        there = False
+    if not there:
+        pytest.skip(
+            "no RTSP server: apt-get install python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-rtsp"
+            " gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
+            " gstreamer1.0-plugins-ugly"
+        )
+    server = Rtsp()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool]], bool]:
+    """Waits up to half a minute for something to become true."""
+
+    def wait(true: Callable[[], bool]) -> bool:
+        end = time.monotonic() + 30
+        while not true() and time.monotonic() < end:
+            time.sleep(0.01)
+        return true()
+
+    return wait
