@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from darknet_compat.cli.terminal import output as terminal
-from darknet_compat.sources.pictures import SUFFIXES
 
 if TYPE_CHECKING:
     from darknet_compat.datasets.base import Labels
@@ -77,6 +76,8 @@ def quantize(source: Path, path: Path, calibrate: Path, max_drop: float, *, quie
 
 def calibration(source: Path, names: Sequence[str] | None) -> tuple[list[Any], list[Labels] | None]:
     """At most MEASURED pictures of `source`, and their labels where it has any. Raises DatasetError."""
+    from darknet_compat.sources.pictures import SUFFIXES
+
     if source.is_dir():
         plain = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
         if plain:
