@@ -157,7 +157,8 @@ LONG = {
     "Detector.__init__",  # the public signatures, which users type
     "Classifier.__init__",
     "export_onnx",
-    "bench",  # typer's own, an option a parameter
+    "anchors",  # typer's own, an option a parameter
+    "bench",
     "engine",
     "export",
 }

@@ -13,6 +13,7 @@ import typer
 
 from darknet_compat.errors import OptionError
 from darknet_compat.options import Field, Options, field_of, made, options_of
+from darknet_compat.vision.header import limited_pixels
 
 _Parameter = inspect.Parameter
 
@@ -36,7 +37,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
     def run(**values: Any) -> None:
         plain = {name: value.value if isinstance(value, _Choice) else value for name, value in values.items()}
-        with usage_errors():
+        with usage_errors(), limited_pixels(plain.get("max_pixels")):
             for name, kind in groups.items():
                 own = {field: plain.pop(field) for field in options_of(kind)}
                 plain[name] = made(kind, None, own)

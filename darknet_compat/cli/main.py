@@ -16,6 +16,7 @@ from darknet_compat.cli.arguments import command
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.errors import DarknetCompatError
 from darknet_compat.runtime.registry import ROWS
+from darknet_compat.vision.opencv import quiet
 
 _COMMANDS = (
     "info",
@@ -134,4 +135,5 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             # A terminal of another encoding shows \\xe9 for a letter it lacks, instead of a UnicodeEncodeError.
             stream.reconfigure(errors="backslashreplace")
+    quiet.begin()
     app(prog_name="darknet-compat")

@@ -10,6 +10,7 @@ from darknet_compat.errors import CfgError
 from darknet_compat.inference.options import (
     HierThresh,
     InputSize,
+    MaxPixels,
     Model,
     Names,
     PrecisionMode,
@@ -23,6 +24,7 @@ __all__ = [
     "HierThresh",
     "InputSize",
     "Json",
+    "MaxPixels",
     "Model",
     "Names",
     "Precision",

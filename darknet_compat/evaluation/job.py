@@ -30,6 +30,7 @@ from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.model import locate
 from darknet_compat.inference.progress import Counted, Loading, Noted, Opened, counting, fetching
 from darknet_compat.options import made
+from darknet_compat.vision.header import limited_pixels
 
 Event = Loading | Opened | Counted | Noted
 Progress = Callable[[Event], None]
@@ -110,7 +111,12 @@ def evaluate(options: EvaluateOptions | None = None, *, progress: Progress | Non
     Raises OptionError for options that cannot be, other DarknetCompatErrors, one line, for what is missing or wrong.
     """
     options = made(EvaluateOptions, options, given)
-    work = _Work(options, progress or _silent)
+    with limited_pixels(options.max_pixels):
+        return _evaluated(options, _Work(options, progress or _silent))
+
+
+def _evaluated(options: EvaluateOptions, work: _Work) -> Evaluated:
+    """The one kind of evaluation that is asked for."""
     if options.out is not None:
         results_folder(options.out)
     model = str(options.model)

@@ -15,6 +15,7 @@ from darknet_compat.inference.options import (
     HierThresh,
     InputSize,
     Level,
+    MaxPixels,
     Model,
     Names,
     PrecisionMode,
@@ -70,6 +71,7 @@ class EvaluateOptions(Options):
     precision: PrecisionMode = "fp32"
     backend: BackendName = "auto"
     batch: Batch = 4
+    max_pixels: MaxPixels = None
     results_from: Annotated[
         Path | None,
         Option(

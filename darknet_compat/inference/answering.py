@@ -16,6 +16,7 @@ from darknet_compat.inference.model import Model
 from darknet_compat.runtime.base import Floats
 from darknet_compat.sources.base import Frames
 from darknet_compat.sources.open import open_source
+from darknet_compat.vision.header import expect_max_pixels
 
 Source = Any
 """A picture: a path, encoded bytes, a PIL image, an ndarray uint8 [H, W, 3] in BGR as OpenCV gives it, or a Frame of a
@@ -27,10 +28,11 @@ Answer = TypeVar("Answer")
 class Answering(ABC, Generic[Answer]):
     """A network on some runtime, with names for its classes, that answers pictures. Can be shared between threads."""
 
-    def __init__(self, loaded: Model) -> None:
+    def __init__(self, loaded: Model, max_pixels: int | None = None) -> None:
         self.runtime = loaded.runtime
         self.choice = loaded.choice
         self.names = loaded.names
+        self.max_pixels = expect_max_pixels(max_pixels)
 
     def _expect_tree_for(self, level: int | None) -> None:
         """Raise MetadataError for a level of a WordTree where there is none."""
@@ -75,20 +77,20 @@ class Answering(ABC, Generic[Answer]):
         taken ahead of the picture that is answered. In mode "throughput" several threads (`Runtime.streams`) each read
         a batch, run the network and make answers of what it gives, and two batches more than that are taken ahead.
         """
-        description, streams = self.runtime.description, self.runtime.streams
+        description, streams, most = self.runtime.description, self.runtime.streams, self.max_pixels
         if isinstance(sources, str | os.PathLike):
             sources = open_source(sources)
         if isinstance(sources, Frames) and sources.live:
             for frame in sources:
-                yield from self._answers([attempt(frame, description)])
+                yield from self._answers([attempt(frame, description, most)])
             return
         if streams == 1:
-            for prepared in prepared_batches(sources, description, batch):
+            for prepared in prepared_batches(sources, description, batch, most):
                 yield from self._answers(prepared)
             return
 
         def work(group: list[Source]) -> list[tuple[Source, Answer | Failure]]:
-            return self._answers([attempt(source, description) for source in group])
+            return self._answers([attempt(source, description, most) for source in group])
 
         for answers in worked_off(sources, work, batch, streams):
             yield from answers

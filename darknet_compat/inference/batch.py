@@ -40,13 +40,13 @@ class Failure:
     error: ImageError
 
 
-def prepare(source: Any, description: Description) -> Prepared:
+def prepare(source: Any, description: Description, max_pixels: int | None = None) -> Prepared:
     """Decode a picture, or take a Frame's pixels, and fit it to the network. Raises ImageError.
 
     A network of one channel reads brightness, 0.299 R + 0.587 G + 0.114 B (original: `grayscale_image`; but its
     `detector` and `classifier` always load three planes, of which such a network reads the red one).
     """
-    picture = source.pixels() if isinstance(source, Frame) else decode(source)  # [H, W, 3]
+    picture = source.pixels(max_pixels) if isinstance(source, Frame) else decode(source, max_pixels)  # [H, W, 3]
     if description.channels == 1:
         cv2 = opencv()
         picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]  # [H, W, 1]
@@ -54,17 +54,17 @@ def prepare(source: Any, description: Description) -> Prepared:
     return Prepared(source, pixels, placement)
 
 
-def attempt(source: Any, description: Description) -> Prepared | Failure:
+def attempt(source: Any, description: Description, max_pixels: int | None = None) -> Prepared | Failure:
     """The same, or why it failed."""
     try:
-        return prepare(source, description)
+        return prepare(source, description, max_pixels)
     except ImageError as error:
         # Without its traceback, which would keep what was read of the file.
         return Failure(source, ImageError(str(error)))
 
 
 def prepared_batches(
-    sources: Iterable[Any], description: Description, batch: int = 1
+    sources: Iterable[Any], description: Description, batch: int = 1, max_pixels: int | None = None
 ) -> Iterator[list[Prepared | Failure]]:
     """Pictures in groups of `batch`, the last one smaller, in order, each read by threads while the one before is used.
 
@@ -75,7 +75,7 @@ def prepared_batches(
     remaining = iter(sources)
     first = list(itertools.islice(remaining, 2))
     if len(first) < 2:  # one picture needs no threads
-        yield from ([attempt(source, description)] for source in first)
+        yield from ([attempt(source, description, max_pixels)] for source in first)
         return
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         ahead: deque[Future[Prepared | Failure]] = deque()
@@ -83,7 +83,10 @@ def prepared_batches(
         try:
             while True:
                 wanted = 2 * batch - len(ahead)
-                ahead.extend(pool.submit(attempt, source, description) for source in itertools.islice(chained, wanted))
+                ahead.extend(
+                    pool.submit(attempt, source, description, max_pixels)
+                    for source in itertools.islice(chained, wanted)
+                )
                 if not ahead:
                     return
                 yield [ahead.popleft().result() for _ in range(min(batch, len(ahead)))]

@@ -41,6 +41,7 @@ class Classifier(Answering[Classification]):
         mode: Mode = "latency",
         threads: int | None = None,
         device: str | None = None,
+        max_pixels: int | None = None,
         progress: Progress | None = None,
     ) -> None:
         expect_way_down(hier_thresh, hierarchy, level)
@@ -58,7 +59,7 @@ class Classifier(Answering[Classification]):
             device=device,
             progress=progress,
         )
-        super().__init__(loaded)
+        super().__init__(loaded, max_pixels)
         self.hier_thresh = loaded.runtime.description.hier_thresh if hier_thresh is None else hier_thresh
         self._expect_tree_for(level)
         self.hierarchy, self.level = hierarchy, level

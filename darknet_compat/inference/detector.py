@@ -36,7 +36,8 @@ class Detector(Answering[Detections]):
 
     `mode` "throughput" is for `stream`s of many pictures: several at a time, each on few cores, where the backend can
     share them out (onnxruntime, openvino). `threads` is how many cores to use, by default all. `device` is where the
-    network runs, as torch names it ("cpu", "cuda:1"), by default where the backend runs it by itself.
+    network runs, as torch names it ("cpu", "cuda:1"), by default where the backend runs it by itself. Pictures of more
+    than `max_pixels` (by default 100 million) are refused by their headers.
 
     Can be shared between threads. Raises DarknetCompatError, one line, for whatever is missing or wrong.
     """
@@ -60,6 +61,7 @@ class Detector(Answering[Detections]):
         mode: Mode = "latency",
         threads: int | None = None,
         device: str | None = None,
+        max_pixels: int | None = None,
         progress: Progress | None = None,
     ) -> None:
         for name, value in (("thresh", thresh), ("nms", nms)):
@@ -80,7 +82,7 @@ class Detector(Answering[Detections]):
             device=device,
             progress=progress,
         )
-        super().__init__(loaded)
+        super().__init__(loaded, max_pixels)
         self._expect_tree_for(level)
         self.node_names = self.names
         self.map: tuple[int, ...] | None = None

@@ -80,6 +80,14 @@ Device = Annotated[
     str | None, Option("cpu, cuda, cuda:1. Default: what the backend takes by itself, a GPU if there is one.")
 ]
 Batch = Annotated[int, Option("Pictures a pass of the network.", metavar="N", least=1, most=1024)]
+MaxPixels = Annotated[
+    int | None,
+    Option(
+        "Refuse pictures that claim to have more pixels, before there is memory for them. Default: 100 million.",
+        metavar="N",
+        least=1,
+    ),
+]
 Thresh = Annotated[
     float | None,
     Option(
@@ -130,6 +138,7 @@ class DetectOptions(Options):
     mode: RunMode = None
     threads: Threads = None
     device: Device = None
+    max_pixels: MaxPixels = None
 
 
 @dataclass(frozen=True)
@@ -153,3 +162,4 @@ class ClassifyOptions(Options):
     mode: RunMode = None
     threads: Threads = None
     device: Device = None
+    max_pixels: MaxPixels = None

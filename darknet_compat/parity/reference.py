@@ -24,6 +24,7 @@ from darknet_compat.parity._original.build import built_module
 from darknet_compat.parity._original.installation import Installation, find_original, require_original
 from darknet_compat.parity._original.networks import Setup
 from darknet_compat.parity._original.process import Worker
+from darknet_compat.vision.image import expect_few_pixels_in
 
 __all__ = [
     "Installation",
@@ -268,7 +269,7 @@ class Original:
 
         Raises OriginalError where the original says that it cannot load it, and goes on with a black square.
         """
-        return np.asarray(self._worker.ask("load_image", str(path), _file(path)))
+        return np.asarray(self._worker.ask("load_image", str(path), _picture(path)))
 
     def random_numbers(self, seed: int, count: int) -> NDArray[np.int64]:
         """What C's `rand` gives after `srand(seed)`, from 0 to 2^31 - 1: all chance in the original comes from it."""
@@ -408,7 +409,13 @@ def _file(path: PathLike) -> str:
 
 
 def _image(image: PathLike | Array) -> str | Array:
-    return _pixels(image) if isinstance(image, np.ndarray) else _file(image)
+    return _pixels(image) if isinstance(image, np.ndarray) else _picture(image)
+
+
+def _picture(path: PathLike) -> str:
+    """The file's name, for the original to read. Raises ImageError for more pixels than we would read."""
+    expect_few_pixels_in(_file(path))
+    return str(path)
 
 
 def _pixels(image: Array) -> Array:

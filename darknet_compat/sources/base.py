@@ -31,9 +31,10 @@ class Frame:
     time: float | None = None
     arrived: float | None = None
 
-    def pixels(self) -> Bytes:
-        """uint8 [H, W, 3], RGB. A file is read anew each time, a decoder's picture is kept. Raises ImageError."""
-        return self._converted if callable(self.picture) else decode(self.picture)
+    def pixels(self, max_pixels: int | None = None) -> Bytes:
+        """uint8 [H, W, 3], RGB. A file is read anew each time, a decoder's picture is kept. Raises ImageError, also for
+        a file of more than `max_pixels` (`decode`)."""
+        return self._converted if callable(self.picture) else decode(self.picture, max_pixels)
 
     @cached_property
     def _converted(self) -> Bytes:

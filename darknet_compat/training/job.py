@@ -37,6 +37,7 @@ from darknet_compat.training.parallel import World, joined_world
 from darknet_compat.training.start import Start, start_training
 from darknet_compat.training.trainer import Settings, Step, Trainer
 from darknet_compat.vision.draw import save
+from darknet_compat.vision.header import limited_pixels
 
 
 class Checked(NamedTuple):
@@ -127,7 +128,7 @@ def train(options: TrainOptions | None = None, *, progress: Progress | None = No
     cfg = _recipe(options.model) if options.paper else locate(options.model, download=False).cfg
     folder = options.out or Path("runs") / cfg.stem
     material = open_material(cfg, options)
-    with joined_world(options.device) as world, _alone(folder, world):
+    with joined_world(options.device) as world, _alone(folder, world), limited_pixels(options.max_pixels):
         tell = _silent if world.rank or progress is None else progress
         facts = _look_at(material, tell) if options.check and not (world.rank or options.resume) else {}
         start = _start(cfg, folder, material.dataset, options, tell)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from darknet_compat.errors import OptionError
-from darknet_compat.inference.options import InputSize, Names
+from darknet_compat.inference.options import InputSize, MaxPixels, Names
 from darknet_compat.options import Option, Options, parse_sides
 
 Rule = Literal["darknet", "paper", "surest"]
@@ -111,6 +111,7 @@ class TrainOptions(Options):
     clear: Annotated[bool, Option("Count images from 0, whatever the weights say.")] = False
     resume: Annotated[bool, Option("Go on from the checkpoint in --out.")] = False
     checkpoint_every: Annotated[int, Option("Write a checkpoint every N batches.", metavar="N", least=1)] = 100
+    max_pixels: MaxPixels = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from darknet_compat.errors import ImageError
-from darknet_compat.vision.opencv import opencv
+from darknet_compat.vision.header import expect_few_pixels, picture_size
+from darknet_compat.vision.opencv import opencv, quiet
 from darknet_compat.vision.resize import Bytes, Floats, picture_shape, resize, resize_into
 
-__all__ = ["Placement", "decode", "letterbox", "resize", "stretch"]
+__all__ = ["Placement", "decode", "expect_few_pixels_in", "letterbox", "resize", "stretch"]
 
 GREY = 0.5
 
@@ -32,7 +33,7 @@ _SIGNATURES = {
 # ------------------------------------------------------------------------------------------------- decoding
 
 
-def decode(source: Any) -> Bytes:
+def decode(source: Any, max_pixels: int | None = None) -> Bytes:
     """A picture as uint8 [H, W, 3], RGB, 0..255 (original: `load_image_color`, there as floats).
 
     `source` is a path, a file's bytes, a PIL image, or an ndarray uint8 as OpenCV gives it: [H, W, 3] in BGR,
@@ -41,16 +42,17 @@ def decode(source: Any) -> Bytes:
     EXIF orientation is honoured, also a PIL image's, as by Debian's original, whose OpenCV turns JPEG and PNG (newer
     ones WebP as well); the original built without OpenCV ignores it. A file that ends too early is refused: the
     original fills what is missing with grey and detects there. Raises ImageError, naming the file, for whatever
-    cannot be read, and for more than OpenCV's 2^30 pixels.
+    cannot be read, and for a file or a PIL image of more than `max_pixels`, by default `header.MAX_PIXELS` or what
+    `header.limited_pixels` says: by its header, before there is memory for it.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _from_bytes(bytes(source), f"picture of {len(source)} bytes")
+        return _from_bytes(bytes(source), f"picture of {len(source)} bytes", max_pixels)
     if isinstance(source, (str, os.PathLike)):
-        return _from_bytes(_read(source), os.fspath(source))
+        return _from_bytes(_read(source), os.fspath(source), max_pixels)
     if type(source).__module__.partition(".")[0] == "PIL":
-        return _from_pil(source)
+        return _from_pil(source, max_pixels)
     raise ImageError(f"a picture is a path, bytes, a PIL image or an ndarray, not {type(source).__name__}")
 
 
@@ -65,13 +67,20 @@ def _read(path: str | os.PathLike[str]) -> bytes:
         raise ImageError(f"{path}: cannot be read: {getattr(cause, 'strerror', None) or cause}") from None
 
 
-def _from_bytes(data: bytes, name: str) -> Bytes:
+def expect_few_pixels_in(path: str | os.PathLike[str]) -> None:
+    """Raise ImageError for a file that `decode` would refuse for its size, where somebody else is to read it."""
+    expect_few_pixels(picture_size(_read(path)), os.fspath(path))
+
+
+def _from_bytes(data: bytes, name: str, max_pixels: int | None) -> Bytes:
     if not data:
         raise ImageError(f"{name}: empty, not a picture")
+    expect_few_pixels(picture_size(data), name, max_pixels)
     cv2 = opencv()
     try:
         # Not imread: it takes no memory, on Windows no Unicode name, and it completes a truncated JPEG in silence.
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        with quiet():
+            bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as cause:
         if "CV_IO_MAX_IMAGE" in str(cause):
             limits = "2^20 pixels wide or high and 2^30 in all (OPENCV_IO_MAX_IMAGE_PIXELS)"
@@ -85,14 +94,16 @@ def _from_bytes(data: bytes, name: str) -> Bytes:
     return _to_rgb(bgr)
 
 
-def _from_pil(source: Any) -> Bytes:
+def _from_pil(source: Any, max_pixels: int | None) -> Bytes:
     from PIL import ImageOps
 
+    name = getattr(source, "filename", "") or "PIL image"
+    expect_few_pixels(source.size, name, max_pixels)
     try:
         upright = ImageOps.exif_transpose(source)
         return _not_empty(np.array(upright.convert("RGB")), "PIL image")
     except (OSError, ValueError, SyntaxError) as cause:  # PIL reads the file only now
-        raise ImageError(f"{getattr(source, 'filename', '') or 'PIL image'}: cannot be read: {cause}") from None
+        raise ImageError(f"{name}: cannot be read: {cause}") from None
 
 
 def _from_array(array: NDArray[Any]) -> Bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from darknet_compat.cli.options import Json, Resize, Size
+from darknet_compat.cli.options import Json, MaxPixels, Resize, Size
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.formats.atomic import results_folder
 from darknet_compat.options import Option, parse_size
@@ -67,6 +67,7 @@ def anchors(
     restarts: Restarts = 10,
     compare: Compare = None,
     out: Out = None,
+    max_pixels: MaxPixels = None,
     json: Json = False,
 ) -> None:
     """Find anchors for a data set by k-means over its boxes' shapes.

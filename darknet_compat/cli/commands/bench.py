@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from darknet_compat.cli.arguments import parser
-from darknet_compat.cli.options import Json, Model, Weights, explaining
+from darknet_compat.cli.options import Json, MaxPixels, Model, Weights, explaining
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.cli.terminal.startup_report import measure_loading, print_loading
 from darknet_compat.formats.atomic import results_folder
@@ -104,6 +104,7 @@ def bench(
     warmup: Warmup = 2,
     out: Out = None,
     load: Load = False,
+    max_pixels: MaxPixels = None,
     json: Json = False,
 ) -> None:
     """Measure speed: all in turn in one run, so that what disturbs the machine disturbs all alike.

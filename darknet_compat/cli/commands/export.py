@@ -16,6 +16,7 @@ from darknet_compat.cli.options import (
     HierThresh,
     InputSize,
     Json,
+    MaxPixels,
     Model,
     Names,
     ResizeMode,
@@ -108,6 +109,7 @@ def export(
     precision: WrittenPrecision = Written.fp32,
     calibrate: Calibrate = None,
     max_drop: MaxDrop = 1.0,
+    max_pixels: MaxPixels = None,
     json: Json = False,
 ) -> None:
     """Write a network as one ONNX file that says itself how it is to be used.

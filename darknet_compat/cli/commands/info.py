@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from darknet_compat.cli.options import InputSize, Json, Weights, explaining
+from darknet_compat.cli.options import InputSize, Json, MaxPixels, Weights, explaining
 from darknet_compat.cli.terminal import data_report
 from darknet_compat.cli.terminal import output as terminal
 
@@ -40,6 +40,7 @@ def info(
     split: Split = None,
     decode: Decode = False,
     out: Out = None,
+    max_pixels: MaxPixels = None,
     json: Json = False,
 ) -> None:
     """Show a network's layers and costs, what an exported file says, or what is in a data set and wrong there.

@@ -11,6 +11,7 @@ from darknet_compat.cli.arguments import parser
 from darknet_compat.cli.options import (
     InputSize,
     Json,
+    MaxPixels,
     Model,
     PrecisionMode,
     Weights,
@@ -75,6 +76,7 @@ def parity(
     thresh: Thresh = None,
     precision: PrecisionMode = "fp32",
     out: Out = None,
+    max_pixels: MaxPixels = None,
     json: Json = False,
 ) -> None:
     """Hold every layer's output against the original Darknet's.

@@ -25,6 +25,7 @@ from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.model import locate
 from darknet_compat.inference.results import Detections
+from darknet_compat.vision.header import max_pixels
 from darknet_compat.vision.image import decode
 
 THRESH = 0.005
@@ -138,6 +139,7 @@ def model_key(model: str | Path, weights: str | Path | None, detector: Detector,
         "nms": detector.nms,
         "tree": [detector.hier_thresh, detector.hierarchy, detector.level, detector.map],
         "batch": batch,
+        "max_pixels": detector.max_pixels or max_pixels(),
     }
 
 
