@@ -14,12 +14,12 @@ import numpy as np
 from gpu_record import Check
 
 from darknet_compat.definition.lower import load_spec
-from darknet_compat.export.onnx import heads
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.quantize.quantize import quantize_onnx
 from darknet_compat.export.tensorrt.engine import build_engine
 from darknet_compat.export.tensorrt.settings import Settings
 from darknet_compat.formats.packaged import cfg_dir
+from darknet_compat.heads import answers
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.results import Detections
 from darknet_compat.network.load import load_network, save_weights
@@ -106,13 +106,13 @@ def _alike(check: Check, network: Network, model: Path, precision: Any) -> None:
         difference = compare(output, left, right, limit)
         check.add("parity", f"{model.stem}, {precision}, {output}", difference.relative, f"of scale, <= {limit:g}",
                   passed=difference.verdict == "same")  # fmt: skip
-    if heads.detects(network.spec):
+    if answers.detects(network.spec):
         _matched(check, f"{model.stem}, {precision}, detections", model, path)
 
 
 def _in_order(array: Any, network: Network) -> Any:
     """An output; that of a split head sorted, since candidates of about the same objectness change places."""
-    return np.sort(array, 1) if heads.splits(network.spec) else array
+    return np.sort(array, 1) if answers.splits(network.spec) else array
 
 
 def _matched(check: Check, what: str, model: Path, engine: Path) -> None:
@@ -253,11 +253,11 @@ def check_tree(check: Check) -> None:
     with ExitStack() as stack:
         tasks: dict[str, Callable[[], float]] = {}
         for name, network, split in (("20 classes", small, 200), ("candidates", large, 200), ("full", large, 10**9)):
-            heads.SPLIT_FROM = split
+            answers.SPLIT_FROM = split
             try:
                 model = exported(check, network.eval(), f"tree-{name.replace(' ', '-')}")
             finally:
-                heads.SPLIT_FROM = 200
+                answers.SPLIT_FROM = 200
             runtime = stack.enter_context(running(built(check, model, Settings(precision="fp16", batches=(1,)))))
             lane = stack.enter_context(runtime.lane(1, (size, size)))
             tasks[name] = stack.enter_context(on_device(runtime, lane))

@@ -25,16 +25,15 @@ import torch
 
 from darknet_compat.benchmark.measure import PAUSE
 from darknet_compat.definition.lower import lower
-from darknet_compat.export.onnx import heads
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.formats.cfg import Cfg, Option, Section, read_cfg
 from darknet_compat.formats.packaged import cfg_dir
+from darknet_compat.heads import answers
 from darknet_compat.inference.select import Criteria, select
 from darknet_compat.network.network import Network
 from darknet_compat.parity.picture import seeded_image
 from darknet_compat.parity.reference import Original, find_original
 from darknet_compat.parity.seeded import seed_weights
-from darknet_compat.runtime import torch as torch_runtime
 from darknet_compat.runtime.base import Runtime
 from darknet_compat.runtime.machine import machine
 from darknet_compat.runtime.timing import interleaved
@@ -50,7 +49,7 @@ def runtime(head: str, backend: str, threads: int | None) -> Runtime:
     cfg = read_cfg(cfg_dir() / "yolo9000.cfg")
     network = Network(lower(_with_20_classes(cfg) if head == "20 classes" else cfg, [cfg_dir()]))
     seed_weights(network)
-    torch_runtime.SPLIT_FROM = heads.SPLIT_FROM = 200 if head == "split" else 10**9
+    answers.SPLIT_FROM = 200 if head == "split" else 10**9
     if backend == "torch":
         return TorchRuntime(network)
     from darknet_compat.runtime.onnxruntime import OnnxRuntime

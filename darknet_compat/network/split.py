@@ -1,10 +1,4 @@
-"""A [region] head whose cost does not grow with the number of classes.
-
-At inference class logits matter only where there may be an object. So the 1x1 convolution before the head is split: its
-rows for boxes and objectness run everywhere, its rows for classes only for candidates, the `limit` best of those cells
-and anchors whose objectness passes the threshold. The answers are the full head's; the full head stays for training,
-parity and raw outputs.
-"""
+"""The last convolution and its [region] as one module that gives candidates (`heads.split`), for inference in torch."""
 
 from __future__ import annotations
 
@@ -14,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from darknet_compat.definition import spec as s
-from darknet_compat.definition.spec import NetworkSpec
-from darknet_compat.network.heads import Region, by_anchor
+from darknet_compat.heads.split import RowNumbers, Rows, best_of_each_anchor
+from darknet_compat.network.heads import Region
 from darknet_compat.network.layers import Convolutional
 
 
@@ -33,43 +26,21 @@ class Candidates(NamedTuple):
     dropped: Tensor
 
 
-def splittable(spec: NetworkSpec) -> bool:
-    """Whether the network ends in a plain 1x1 convolution and a [region] that `SplitRegion` can stand for."""
-    if len(spec.layers) < 2:
-        return False
-    convolution, region = spec.layers[-2:]
-    return (
-        isinstance(region, s.Region)
-        and not region.background
-        and isinstance(convolution, s.Convolutional)
-        and (convolution.size, convolution.stride, convolution.padding, convolution.groups) == (1, 1, 0, 1)
-        and convolution.activation == "linear"
-        and not (convolution.batch_normalize or convolution.xnor or convolution.binary)
-    )
-
-
 class SplitRegion(nn.Module):
     """The last convolution and its [region] as one module, which then needs the convolution no more."""
 
     def __init__(self, convolution: Convolutional, region: Region, limit: int) -> None:
         super().__init__()
-        spec = region.spec
         self.region, self.limit = region, limit
-        self.box_entries = spec.coords + 1
-        weights = (
-            convolution.weights.detach().flatten(1).unflatten(0, (spec.num, -1))
-        )  # [num, coords + 1 + C, channels]
-        biases = convolution.biases.detach().unflatten(0, (spec.num, -1))  # [num, coords + 1 + C]
-        box_weights = weights[:, : self.box_entries].flatten(0, 1)[:, :, None, None]
-        self.register_buffer("box_weights", box_weights, persistent=False)  # [num·(coords + 1), channels, 1, 1]
-        self.register_buffer("box_biases", biases[:, : self.box_entries].flatten(), persistent=False)
-        class_weights, class_biases = weights[:, self.box_entries :], biases[:, self.box_entries :]
-        if region.tree is not None:  # so that its softmax need not rearrange every candidate's classes
-            class_weights, class_biases = class_weights[:, region.tree.order], class_biases[:, region.tree.order]
+        numbers = RowNumbers(region.head)
+        weights, biases = convolution.weights.detach(), convolution.biases.detach()
+        boxes, classes = torch.from_numpy(numbers.boxes), torch.from_numpy(numbers.classes)
+        self.register_buffer("box_weights", weights[boxes], persistent=False)  # [num·(coords + 1), channels, 1, 1]
+        self.register_buffer("box_biases", biases[boxes], persistent=False)
         # Lying this way, they are read once from end to end for a few candidates; the other way takes twice the time.
-        class_weights = class_weights.transpose(1, 2).contiguous()
+        class_weights = weights[classes, :, 0, 0].transpose(1, 2).contiguous()
         self.register_buffer("class_weights", class_weights, persistent=False)  # [num, channels, C]
-        self.register_buffer("class_biases", class_biases, persistent=False)  # [num, C]
+        self.register_buffer("class_biases", biases[classes], persistent=False)  # [num, C]
 
     def forward(self, features: Tensor, thresh: float = 0.0) -> Candidates:
         """What the last convolution reads, [N, channels, H, W] → the candidates with objectness above `thresh`."""
@@ -90,32 +61,17 @@ class SplitRegion(nn.Module):
         return Candidates(xywh, objectness, self._activate(classes), (counts - kept).clamp_min(0))
 
     def static(self, features: Tensor) -> Candidates:
-        """The same for an exported graph: always as many candidates, and no shape that depends on data.
-
-        Each anchor has an equal part of `limit`, rounded up, for its own best; anchor by anchor, each best first. So
-        every row of features meets its own anchor's weights only.
-        """
-        xywh, objectness = self.objects(features)
-        num, area = self.region.spec.num, features.shape[2] * features.shape[3]
-        each = -(-self.limit // num)
-        # In an export a size is no number; who exports makes `limit` small enough for every size.
-        each = each if torch.onnx.is_in_onnx_export() else min(each, area)
-        objectness, cell = objectness.reshape(features.shape[0], num, -1).topk(each)  # [N, num, K/num]
-        cells = features.flatten(2).transpose(1, 2)  # [N, H·W, channels]
-        chosen = cell.flatten(1)[..., None]  # [N, K, 1]
-        there = cells.gather(1, chosen.expand(-1, -1, features.shape[1]))  # [N, K, channels]
-        # Not one product of all anchors' weights: runtimes lay out matrices beforehand, but not stacks of them.
-        logits = torch.cat([self._class_logits(part, anchor) for anchor, part in enumerate(there.split(each, 1))], 1)
-        classes = self._activate(logits.float())  # [N, K, C]
-        boxes = xywh.reshape(features.shape[0], num, -1, 4)  # [N, num, H·W, 4]
-        boxes = boxes.gather(2, cell[..., None].expand(-1, -1, -1, 4)).flatten(1, 2)  # [N, K, 4]
-        dropped = torch.zeros_like(chosen[:, 0, 0])
-        return Candidates(boxes, objectness.flatten(1), classes, dropped)
+        """The same as an exported graph has it: each anchor's best, an equal part of the limit, rounded up."""
+        each = min(-(-self.limit // self.region.spec.num), features.shape[2] * features.shape[3])
+        classes = tuple(self.get_buffer("class_weights")), tuple(self.get_buffer("class_biases"))
+        rows = Rows(self.get_buffer("box_weights"), self.get_buffer("box_biases"), *classes)
+        found, _ = best_of_each_anchor(self.region.ops, self.region.head, rows, features, each)
+        return Candidates(*found, found.objectness.new_zeros(len(features)))
 
     def objects(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes [N, D, 4] and objectness [N, D] of every candidate, in float32."""
-        raw = F.conv2d(features, self.get_buffer("box_weights"), self.get_buffer("box_biases")).float()
-        return self.region.objects(by_anchor(raw, self.region.spec.num))
+        raw = F.conv2d(features, self.get_buffer("box_weights"), self.get_buffer("box_biases"))
+        return self.region.objects(raw.float())
 
     def _class_logits(self, there: Tensor, anchor: int) -> Tensor:
         """Features [..., channels] → the logits of one anchor's classes, [..., C]."""
@@ -123,6 +79,8 @@ class SplitRegion(nn.Module):
 
     def _activate(self, logits: Tensor) -> Tensor:
         """Logits [N, K, C] as the weights lie here → probabilities in the classes' own order."""
-        if self.region.tree is not None:
-            return self.region.tree.ordered(logits)
-        return self.region.activate_classes(logits, -1)
+        head, ops = self.region.head, self.region.ops
+        if head.tree is not None:
+            return ops.take(head.tree.ordered(ops, logits, 2, last=True), head.tree.place, 2)
+        found: Tensor = head.activate_classes(ops, logits, 2, last=True)
+        return found

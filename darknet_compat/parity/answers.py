@@ -12,8 +12,8 @@ import torch
 
 from darknet_compat.definition.spec import Region
 from darknet_compat.evaluation.compare.agreement import LEAST, agreement, same_best
-from darknet_compat.export.onnx.heads import splits
 from darknet_compat.formats.wordtree import WordTree
+from darknet_compat.heads.answers import splits
 from darknet_compat.inference.about import usual_threshold
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector

@@ -14,9 +14,9 @@ import torch
 from darknet_compat.definition.spec import Detection
 from darknet_compat.errors import BackendError
 from darknet_compat.export.onnx.export import export_onnx
-from darknet_compat.export.onnx.heads import splits
 from darknet_compat.export.onnx.probe import probe
 from darknet_compat.export.quantize.quantize import quantize_onnx
+from darknet_compat.heads.answers import splits
 from darknet_compat.inference.backends import open_runtime
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network

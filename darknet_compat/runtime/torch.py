@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.errors import BackendError
+from darknet_compat.heads.answers import splits
 from darknet_compat.network import heads
 from darknet_compat.network.layers import Convolutional
 from darknet_compat.network.load import load_network
 from darknet_compat.network.network import Network, out_of_memory
-from darknet_compat.network.split import SplitRegion, splittable
+from darknet_compat.network.split import SplitRegion
 from darknet_compat.runtime.base import Description, Floats, Precision, Resize, Size, Use
 
 _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -28,11 +29,6 @@ CANDIDATES = 256
 """How many candidates an image at most get class probabilities, where that is limited. Time goes with those there are,
 not with this. In pictures of trained detectors up to 4.5 % of cells and anchors pass a threshold of 0.5, 11 % one of
 0.24, 24 % one of 0.1: of YOLO9000's 867 at 544 pixels 39, 93 and 209."""
-
-SPLIT_FROM = 200
-"""From how many classes on the head is split. It is quicker from 20 on (20, 80, 200, 1000 classes at 17 x 17, 5 % of
-candidates, one core: 0.6, 0.7, 0.8, 2.1 ms against the full head's 0.7, 1.9, 4.4, 22), but below some hundred that is
-so little of an image's time that a limit on candidates is not worth it."""
 
 _NAMES = {"xywh": "boxes", "objectness": "objectness", "classes": "classes", "dropped": "dropped"}
 
@@ -70,12 +66,10 @@ class TorchRuntime:
         # Channels innermost: a quarter faster on CPUs, since convolutions need not turn every layer's output around.
         folded.to(self.device, self.dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = folded
-        self.split = self._split(candidates) if self.description.classes >= SPLIT_FROM else None
+        self.split = self._split(candidates) if splits(self.network.spec) else None
 
-    def _split(self, candidates: int) -> SplitRegion | None:
-        """The last convolution and head as one, where the network has such."""
-        if not splittable(self.network.spec):
-            return None
+    def _split(self, candidates: int) -> SplitRegion:
+        """The last convolution and head as one."""
         convolution, region = self.network.layers[-2], self.heads[-1]
         assert isinstance(convolution, Convolutional) and isinstance(region, heads.Region)
         split = SplitRegion(convolution, region, candidates)

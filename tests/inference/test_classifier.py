@@ -22,8 +22,8 @@ from darknet_compat.inference.results import Classification
 from darknet_compat.parity.program import parse_classes, run_program
 from darknet_compat.parity.reference import Original
 from tests.conftest import Original as Installed
+from tests.heads.test_tree import random_tree
 from tests.inference.support import Files, classifier, noise, write_model
-from tests.network.test_tree import random_tree
 
 
 @pytest.fixture(scope="module")

@@ -16,14 +16,15 @@ from hypothesis import strategies as st
 import darknet_compat as dc
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.wordtree import WordTree, format_tree, parse_tree, read_tree
+from darknet_compat.heads import answers
 from darknet_compat.inference.batch import prepare
 from darknet_compat.inference.hierarchy import Floats, mapped, path_steps, top_nodes
 from darknet_compat.network.load import load_network
 from darknet_compat.parity.definition import tree_softmax
 from darknet_compat.runtime import torch as runtime
+from tests.heads.test_tree import random_tree
 from tests.inference.conftest import Library
 from tests.inference.support import Files, noise, region, write_model
-from tests.network.test_tree import random_tree
 
 NINE_K_FILE = cfg_dir() / "data" / "9k.tree"
 NINE_K = read_tree(NINE_K_FILE)
@@ -274,7 +275,7 @@ def test_what_there_was_no_room_for_is_counted(monkeypatch: pytest.MonkeyPatch, 
     detector = dc.Detector(*forest, thresh=0.5, nms=1)
     everything = detector(noise(64, 96))
     assert everything.dropped == 0
-    monkeypatch.setattr(runtime, "SPLIT_FROM", 1)
+    monkeypatch.setattr(answers, "SPLIT_FROM", 1)
     detector.runtime = runtime.TorchRuntime(load_network(*forest), candidates=4)
     few = detector(noise(64, 96))
     assert (len(few), few.dropped) == (4, len(everything) - 4)
@@ -284,7 +285,7 @@ def test_what_there_was_no_room_for_is_counted(monkeypatch: pytest.MonkeyPatch, 
 
 def test_the_split_head_changes_no_detection(monkeypatch: pytest.MonkeyPatch, forest: Files) -> None:
     full = dc.Detector(*forest, thresh=0.5)
-    monkeypatch.setattr(runtime, "SPLIT_FROM", 1)
+    monkeypatch.setattr(answers, "SPLIT_FROM", 1)
     split = dc.Detector(*forest, thresh=0.5)
     for seed in range(5):
         ours, theirs = split(noise(64, 96, seed)), full(noise(64, 96, seed))

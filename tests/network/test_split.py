@@ -11,9 +11,10 @@ import torch
 from darknet_compat.definition.lower import lower
 from darknet_compat.formats.cfg import parse_cfg
 from darknet_compat.formats.wordtree import format_tree
+from darknet_compat.heads.split import splittable
 from darknet_compat.network.network import Network
-from darknet_compat.network.split import Candidates, SplitRegion, splittable
-from tests.network.test_tree import random_tree
+from darknet_compat.network.split import Candidates, SplitRegion
+from tests.heads.test_tree import random_tree
 
 NODES = 300
 

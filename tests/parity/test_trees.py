@@ -12,10 +12,11 @@ import torch
 
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.wordtree import read_tree
+from darknet_compat.heads.classes import TreeSoftmax
+from darknet_compat.heads.numpy_ops import NumpyOps
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.hierarchy import top_nodes
 from darknet_compat.network.load import load_network, save_weights
-from darknet_compat.network.tree import TreeSoftmax
 from darknet_compat.parity.reference import Original, require_original
 from darknet_compat.parity.seeded import seed_weights
 from darknet_compat.runtime.torch import TorchRuntime
@@ -76,7 +77,7 @@ def test_the_way_down_is_the_originals_which_multiplies_twice(thresh: float) -> 
     """The trap: `get_region_detections` makes probabilities absolute before it multiplies them down once more."""
     library, tree = _Library(), read_tree(TREE)
     logits = np.random.default_rng(0).normal(0, 6, (60, len(tree))).astype(np.float32)
-    conditional = TreeSoftmax(tree)(torch.from_numpy(logits)).numpy()
+    conditional = TreeSoftmax(tree)(NumpyOps(), logits, 1, last=True)
     expected = [library.top(library.absolute(row), thresh) for row in conditional]
     assert top_nodes(conditional, tree, thresh, "darknet").tolist() == expected
     once = [library.top(row.copy(), thresh) for row in conditional]

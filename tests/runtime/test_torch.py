@@ -18,13 +18,13 @@ from darknet_compat.errors import BackendError
 from darknet_compat.formats.cfg import parse_cfg
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.wordtree import format_tree
+from darknet_compat.heads import answers
 from darknet_compat.inference.hierarchy import top_nodes
 from darknet_compat.network.network import Network
 from darknet_compat.parity.seeded import seed_weights
-from darknet_compat.runtime import torch as runtime
 from darknet_compat.runtime.torch import TorchRuntime, describe
+from tests.heads.test_tree import random_tree
 from tests.inference.support import classifier, region, trunk, yolov1
-from tests.network.test_tree import random_tree
 
 Floats = NDArray[np.float32]
 Outputs = Mapping[str, Floats]
@@ -199,9 +199,9 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[TorchRuntime, T
     """`both(network, candidates)`: the split head and the full one."""
 
     def runtimes(network: Network, candidates: int = 999) -> tuple[TorchRuntime, TorchRuntime]:
-        monkeypatch.setattr(runtime, "SPLIT_FROM", 1)
+        monkeypatch.setattr(answers, "SPLIT_FROM", 1)
         split = TorchRuntime(network, candidates=candidates, device="cpu")
-        monkeypatch.setattr(runtime, "SPLIT_FROM", 10**9)
+        monkeypatch.setattr(answers, "SPLIT_FROM", 10**9)
         full = TorchRuntime(network, device="cpu")
         assert split.split is not None and full.split is None
         return split, full
@@ -271,18 +271,18 @@ def test_what_there_was_no_room_for_is_counted(both: Callable) -> None:
 
 def test_a_network_of_one_layer_with_many_classes_runs() -> None:
     network = made("[net]\nwidth=20\nheight=5\nchannels=3\n[softmax]\n")
-    assert network.spec.heads[0].output.size >= runtime.SPLIT_FROM
+    assert network.spec.heads[0].output.size >= answers.SPLIT_FROM
     found = TorchRuntime(network, device="cpu").infer(np.random.default_rng(0).random((1, 3, 5, 20), np.float32))
     np.testing.assert_allclose(found["classes"].sum(), 1, rtol=1e-5)
 
 
 def test_many_classes_split_by_themselves_and_few_do_not() -> None:
-    assert TorchRuntime(made(region(runtime.SPLIT_FROM)), device="cpu").split is not None
-    assert TorchRuntime(made(region(runtime.SPLIT_FROM - 1)), device="cpu").split is None
+    assert TorchRuntime(made(region(answers.SPLIT_FROM)), device="cpu").split is not None
+    assert TorchRuntime(made(region(answers.SPLIT_FROM - 1)), device="cpu").split is None
 
 
 def test_the_split_head_does_not_hold_the_classes_weights_twice() -> None:
-    network = made(region(runtime.SPLIT_FROM))
+    network = made(region(answers.SPLIT_FROM))
     split = TorchRuntime(network, device="cpu")
     held = [*split.network.parameters(), *split.network.buffers(), *split.heads[-1].buffers()]
     assert split.split is not None

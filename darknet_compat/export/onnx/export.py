@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import onnx
-import torch
 from onnx import GraphProto, TensorProto, helper
 
 from darknet_compat.definition import spec as s
@@ -18,6 +17,7 @@ from darknet_compat.definition.weights.arrays import LayerArrays, Trained, weigh
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx import heads
 from darknet_compat.export.onnx.graph import Dims, Graph, value
+from darknet_compat.export.onnx.graph_ops import GraphValue
 from darknet_compat.export.onnx.layers import EMIT
 from darknet_compat.export.onnx.refusals import answers, classes_of, refuse, refuse_build
 from darknet_compat.export.onnx.sizes import Sizes, free_sizes, grid_cells
@@ -25,7 +25,7 @@ from darknet_compat.export.onnx.write import model_of, simplified, write_model
 from darknet_compat.formats.exported.artefact import Artefact, Input, Outputs, expected_of, is_whole, to_properties
 from darknet_compat.formats.metadata import class_names, names_beside
 from darknet_compat.formats.textfile import plain
-from darknet_compat.network.network import Network
+from darknet_compat.heads.answers import detects, splits
 
 IR_VERSION = 8
 """The file format that belongs to opset 17."""
@@ -39,7 +39,7 @@ what finds no room is counted."""
 
 
 def export_onnx(
-    network: Network,
+    network: Trained,
     path: str | Path,
     *,
     outputs: Outputs | None = None,
@@ -55,6 +55,8 @@ def export_onnx(
     cfg: str | Path | None = None,
 ) -> Artefact:
     """Write `network` to `path`, and return what the file says of itself.
+
+    `network`: what `load_network` gives, or `load_weights` without torch.
 
     `outputs`: "heads", what the heads read, for training and parity; "boxes" (the default), `boxes` [N, D, 4] as centre
     and size in fractions of the input, `objectness` [N, D] and `classes` [N, D, C], a tree's nodes given their parent,
@@ -79,7 +81,7 @@ def export_onnx(
     least, most, step = free_sizes(spec, sizes, candidates)
     artefact = Artefact(
         name=Path(spec.name).stem,
-        task=("detect" if heads.detects(spec) else "classify") if answers(spec) else None,
+        task=("detect" if detects(spec) else "classify") if answers(spec) else None,
         width=spec.net.width,
         height=spec.net.height,
         channels=spec.net.channels,
@@ -134,23 +136,23 @@ def _names(names: str | Path | Sequence[str] | None, classes: int, cfg: Path) ->
     return class_names(names_beside(cfg) if names is None else names, classes)
 
 
-def build(network: Network, artefact: Artefact, candidates: int) -> tuple[Graph, GraphProto]:
+def build(network: Trained, artefact: Artefact, candidates: int) -> tuple[Graph, GraphProto]:
     """The graph, with its weights apart."""
     spec, graph = network.spec, Graph()
-    detecting = artefact.outputs != "heads"
-    if detecting:
-        module, wanted, names = heads.decoder(network, candidates)
+    answering = artefact.outputs != "heads"
+    if answering:
+        wanted, names = heads.sources(spec), heads.names(spec)
     else:
         wanted = [head.sources[0] for head in spec.heads] or [spec.output_index]
         names = tuple(f"raw_{head.index}" for head in spec.heads) or ("output",)
     images = _input(graph, artefact)
     made = body(network, graph, images, wanted)
     raws = [made[index] for index in wanted]
-    if detecting:
+    if answering:
         head = spec.heads[-1]
-        shapes = [tuple(_shape(spec, index)) for index in wanted]
+        values = [GraphValue(graph, made[index], _sides_of(spec, index, artefact)) for index in wanted]
         with graph.layer(f"{head.index} {head.type}"):
-            raws = heads.trace(graph, module, shapes, raws, artefact.sizes is not None)
+            raws = heads.answers(graph, network, values, candidates)
             if artefact.outputs == "detections":
                 size = _pixels(graph, artefact)
                 raws = heads.suppressed(graph, raws, size, artefact.thresh, artefact.nms)
@@ -196,7 +198,6 @@ def _tools() -> dict[str, str]:
 
     return {
         "darknet-compat": __version__,
-        "torch": str(torch.__version__),
         "onnx": onnx.__version__,
         "python": platform.python_version(),
     }
@@ -233,6 +234,12 @@ def _pixels(graph: Graph, artefact: Artefact) -> str:
     return graph.add("Cast", graph.add("Gather", graph.add("Shape", "images"), order), to=TensorProto.FLOAT)
 
 
+def _sides_of(spec: NetworkSpec, index: int, artefact: Artefact) -> tuple[int, int] | None:
+    """Height and width of a layer's output where they are fixed."""
+    shape = _shape(spec, index)
+    return (shape[1], shape[2]) if artefact.sizes is None and len(shape) == 3 else None
+
+
 def _shape(spec: NetworkSpec, index: int) -> tuple[int, ...]:
     shape = spec.net.input if index < 0 else spec.layers[index].output
     return tuple(shape[:3]) if shape.image else (shape.c,)
@@ -250,5 +257,5 @@ def _dims(name: str, artefact: Artefact, spec: NetworkSpec, candidates: int) -> 
         return [batch, *((shape[0], f"{name} H", f"{name} W") if free else shape)]
     if artefact.task == "classify":
         return [batch, artefact.classes]
-    count: int | str = candidates if heads.splits(spec) and name != "every_objectness" else "D"
+    count: int | str = candidates if splits(spec) and name != "every_objectness" else "D"
     return {"boxes": [batch, count, 4], "classes": [batch, count, artefact.classes]}.get(name, [batch, count])

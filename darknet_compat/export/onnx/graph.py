@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 Array = NDArray[Any]
 Dims = Sequence[int | str]
@@ -103,36 +103,9 @@ class Graph:
                     if name == old:
                         names[index] = new
 
-    def inline(self, other: GraphProto, inputs: Sequence[str]) -> list[str]:
-        """Take in all of another graph, its inputs being `inputs`; the names of its outputs here."""
-        names = dict(zip((value.name for value in other.input), inputs, strict=True)) | {"": ""}
-        for tensor in other.initializer:
-            array = numpy_helper.to_array(tensor)
-            if array.size <= 1024 or array.dtype != np.float32:
-                names[tensor.name] = self.constant(array, array.dtype)
-            else:
-                slot = self.unique(f"constant{len(self.weights)}", prefix=False)
-                names[tensor.name] = self.weight(slot, array.shape, lambda array=array: array)  # type: ignore[misc]
-        for node in other.node:
-            if node.op_type == "Constant":
-                value = next(a for a in node.attribute if a.name == "value")
-                array = numpy_helper.to_array(value.t)
-                names[node.output[0]] = self.constant(array, array.dtype)
-                continue
-            new = NodeProto()
-            new.CopyFrom(node)
-            new.name = self.unique(node.op_type)
-            new.ClearField("doc_string")
-            new.input[:] = [names[name] for name in node.input]
-            for index, name in enumerate(node.output):
-                names[name] = new.name if len(node.output) == 1 else f"{new.name}:{index}"
-            new.output[:] = [names[name] for name in node.output]
-            self.nodes.append(new)
-        return [names[value.name] for value in other.output]
-
-    def unique(self, name: str, prefix: bool = True) -> str:
+    def unique(self, name: str) -> str:
         """`name`, after the current layer's, with a number where it is taken."""
-        full = self._prefix + name if prefix else name
+        full = self._prefix + name
         count = self._counts[full] = self._counts.get(full, 0) + 1
         return full if count == 1 else f"{full} {count}"
 

@@ -1,165 +1,90 @@
-"""What the raw outputs mean, as nodes: the torch code of `network.heads`, traced, so that no formula is written twice.
-
-By torch's tracing exporter: the newer one begins with opset 18, needs a package more, and takes ten times as long for
-the same nodes. What tracing would make a constant of though it depends on the input is found, and is an error.
-"""
+"""A network's answers as nodes of a graph: `darknet_compat.heads` on its values, and non-maximum suppression."""
 
 from __future__ import annotations
 
-import copy
-import io
-import warnings
 from collections.abc import Sequence
-from typing import Any
-
-import onnx
-import torch
-from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
-from darknet_compat.definition.spec import LayerSpec, NetworkSpec
+from darknet_compat.definition.spec import NetworkSpec
+from darknet_compat.definition.weights.arrays import LayerArrays, Trained
 from darknet_compat.export.onnx.graph import Graph
-from darknet_compat.network import heads
-from darknet_compat.network.layers import Convolutional
-from darknet_compat.network.network import Network
-from darknet_compat.network.split import SplitRegion, splittable
+from darknet_compat.export.onnx.graph_ops import GraphOps, GraphValue
+from darknet_compat.heads.answers import HEADS, boxes, detects, probabilities, splits
+from darknet_compat.heads.ops import Indices
+from darknet_compat.heads.region import Region
+from darknet_compat.heads.split import RowNumbers, Rows, best_of_each_anchor
 
 OPSET = 17
 """The newest that the runtimes of 2022 on read (TensorRT 8.5, OpenVINO 2022.3, ONNX Runtime 1.12); nothing later is
 needed."""
 
-SPLIT_FROM = 200
-"""From how many classes on only the candidates get class probabilities, as in the torch runtime."""
-
 BOXES = ("boxes", "objectness", "classes")
 CANDIDATES = (*BOXES, "every_objectness")
 """The outputs' names. `every_objectness` [N, all of them] tells a reader how many candidates had no room."""
 
-_DETECTS = (heads.Region, heads.Yolo, heads.Detection)
 
-
-class Boxes(nn.Module):
-    """Every head's raw output → boxes, objectness and classes of all heads together (`heads.Boxes`)."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.heads = nn.ModuleList(copy.deepcopy(network.layers[head.index]) for head in network.spec.heads)
-
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """[N, values, H, W] each, and the images for the size that [yolo] needs → [N, D, 4], [N, D], [N, D, C]."""
-        raws, images = inputs[: len(self.heads)], inputs[len(self.heads) :]
-        size = (images[0].shape[3], images[0].shape[2]) if images else (1, 1)
-        parts = []
-        for head, raw in zip(self.heads, raws, strict=True):
-            assert isinstance(head, _DETECTS)
-            parts.append(head.boxes(head(raw), size))
-        return parts[0] if len(parts) == 1 else tuple(torch.cat(column, 1) for column in zip(*parts, strict=True))
-
-
-class Split(nn.Module):
-    """What the last convolution reads → the best candidates (`network.split`)."""
-
-    def __init__(self, network: Network, limit: int) -> None:
-        super().__init__()
-        convolution, region = network.layers[-2], network.layers[-1]
-        assert isinstance(convolution, Convolutional) and isinstance(region, heads.Region)
-        self.split = SplitRegion(convolution, copy.deepcopy(region), limit)
-        for name, rows in list(self.split.named_buffers(recurse=False)):
-            setattr(self.split, name, rows.detach())  # a traced constant may not need a gradient
-
-    def forward(self, features: Tensor) -> tuple[Tensor, ...]:
-        """[N, channels, H, W] → [N, K, 4], [N, K], [N, K, C], [N, D]."""
-        found = self.split.static(features)
-        return found.xywh, found.objectness, found.classes, self.split.objects(features)[1]
-
-
-class Probabilities(nn.Module):
-    """A classifier's last raw output → its classes."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.head = copy.deepcopy(network.layers[network.spec.heads[-1].index])
-
-    def forward(self, raw: Tensor) -> Tensor:
-        """[N, …] → [N, C]."""
-        classes: Tensor = self.head(raw).flatten(1)
-        return classes
-
-
-def decoder(network: Network, limit: int) -> tuple[nn.Module, list[int], tuple[str, ...]]:
-    """The module that makes a network's answers, the layers it reads (-1: the images), the names of what it gives.
-
-    `limit`: how many candidates there are of a network with many classes.
-    """
-    spec = network.spec
+def sources(spec: NetworkSpec) -> list[int]:
+    """The layers that the answers are made of; -1: the images."""
     if not detects(spec):
-        return Probabilities(network), [spec.heads[-1].sources[0]], ("classes",)
+        return [spec.heads[-1].sources[0]]
     if splits(spec):
-        return Split(network, limit), [spec.layers[-2].sources[0]], CANDIDATES
+        return [spec.layers[-2].sources[0]]
     images = [-1] if any(isinstance(head, s.Yolo) for head in spec.heads) else []  # no grid tells their size exactly
-    return Boxes(network), [head.sources[0] for head in spec.heads] + images, BOXES
+    return [head.sources[0] for head in spec.heads] + images
 
 
-def detects(spec: NetworkSpec) -> bool:
-    """Whether the heads give boxes."""
-    return bool(spec.heads) and isinstance(spec.heads[-1], s.Region | s.Yolo | s.Detection)
-
-
-def splits(spec: NetworkSpec) -> bool:
-    """Whether the head is one for candidates only."""
-    head: LayerSpec = spec.layers[-1]
-    return isinstance(head, s.Region) and head.classes >= SPLIT_FROM and splittable(spec)
+def names(spec: NetworkSpec) -> tuple[str, ...]:
+    """What the answers are called."""
+    if not detects(spec):
+        return ("classes",)
+    return CANDIDATES if splits(spec) else BOXES
 
 
 def whole_parts(spec: NetworkSpec, candidates: int) -> int:
-    """As many candidates, rounded up so that each anchor has an equal part (`SplitRegion.static`); 0, for no limit,
-    where the head is not split."""
+    """As many candidates, rounded up so that each anchor has an equal part (`heads.split`); 0, for no limit, where the
+    head is not split."""
     region = spec.layers[-1]
     return region.num * -(-candidates // region.num) if splits(spec) and isinstance(region, s.Region) else 0
 
 
-def trace(
-    graph: Graph, module: nn.Module, shapes: Sequence[tuple[int, ...]], inputs: Sequence[str], dynamic: bool
-) -> list[str]:
-    """Add the nodes of `module`, which reads images' worth of `shapes`; the names of its outputs.
+def answers(graph: Graph, trained: Trained, values: Sequence[GraphValue], limit: int) -> list[str]:
+    """Add the nodes that make a network's answers of its `sources`; the names of the outputs, as `names` has them.
 
-    The batch is free, and with `dynamic` height and width. Raises RuntimeError where they are not after all.
+    `limit`: how many candidates there are of a network with many classes.
     """
-    traced = _traced(module, 2, shapes, dynamic)
-    more = [(shape[0], *(side + 2 for side in shape[1:])) if dynamic else shape for shape in shapes]
-    again = _traced(module, 3, more, dynamic)
-    if traced.node != again.node or traced.initializer != again.initializer:
-        raise RuntimeError(f"{type(module).__name__}: the traced graph depends on the size it was traced with")
-    return graph.inline(traced, inputs)
+    ops, spec = GraphOps(graph), trained.spec
+    if splits(spec):
+        return _split(graph, trained, values[0], limit)
+    heads = [HEADS[type(head)](head, trained.batchnorm) for head in spec.heads]
+    if not detects(spec):
+        return [probabilities(ops, heads[-1], values[0]).name]
+    raws = values[: len(heads)]
+    return [value.name for value in boxes(ops, heads, raws, values[-1])]
 
 
-def _traced(module: nn.Module, batch: int, shapes: Sequence[tuple[int, ...]], dynamic: bool) -> onnx.GraphProto:
-    samples = tuple(torch.rand(batch, *shape) for shape in shapes)
-    names = [f"input{number}" for number in range(len(samples))]
-    sides = {2: "H", 3: "W"} if dynamic else {}
-    axes = {
-        name: {0: "N"} | {axis: f"{side} {name}" for axis, side in sides.items() if axis < x.dim()}
-        for name, x in zip(names, samples, strict=True)
-    }
-    file = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", torch.jit._trace.TracerWarning)
-        export: Any = torch.onnx.export
-        export(
-            module.cpu().float().eval(),
-            samples,
-            file,
-            input_names=names,
-            dynamic_axes=axes,
-            opset_version=OPSET,
-            **_TRACING,
-        )
-    return onnx.load_from_string(file.getvalue()).graph
+def _split(graph: Graph, trained: Trained, features: GraphValue, limit: int) -> list[str]:
+    """The last convolution and its [region], for candidates."""
+    convolution, spec = trained.spec.layers[-2:]
+    assert isinstance(spec, s.Region)
+    region, arrays, ops = Region(spec, trained.batchnorm), LayerArrays(trained, convolution), GraphOps(graph)
+    numbers, channels = RowNumbers(region), arrays.shape("weights")[1]
 
+    def weights(name: str, rows: Indices, turned: bool) -> GraphValue:
+        shape = (channels, len(rows)) if turned else (len(rows), channels, 1, 1)
+        make = lambda: arrays["weights"][rows, :, 0, 0].T if turned else arrays["weights"][rows]  # noqa: E731
+        return ops.value(graph.weight(name, shape, make))
 
-# `dynamo` came with torch 2.5, and chose the other exporter from 2.9 on.
-_TRACING = {"dynamo": False} if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 5) else {}
+    def biases(name: str, rows: Indices) -> GraphValue:
+        return ops.value(graph.weight(name, (len(rows),), lambda: arrays["biases"][rows]))
+
+    rows = Rows(
+        weights("box weights", numbers.boxes, turned=False),
+        biases("box biases", numbers.boxes),
+        tuple(weights(f"class weights {at}", rows, turned=True) for at, rows in enumerate(numbers.classes)),
+        tuple(biases(f"class biases {at}", rows) for at, rows in enumerate(numbers.classes)),
+    )
+    found, every = best_of_each_anchor(ops, region, rows, features, limit // spec.num)
+    return [*(value.name for value in found), every.name]
 
 
 def suppressed(graph: Graph, outputs: Sequence[str], size: str, thresh: float, nms: float) -> list[str]:

@@ -8,9 +8,9 @@ from darknet_compat.definition import spec as s
 from darknet_compat.definition.builds import Build, misread
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec
 from darknet_compat.errors import ExportError
-from darknet_compat.export.onnx import heads
 from darknet_compat.export.onnx.layers import EMIT
 from darknet_compat.formats.exported.artefact import Input, Outputs
+from darknet_compat.heads.answers import detects
 
 
 def refuse(spec: NetworkSpec, outputs: Outputs, input: Input) -> None:
@@ -29,7 +29,7 @@ def refuse(spec: NetworkSpec, outputs: Outputs, input: Input) -> None:
         )
     if outputs != "heads" and not answers(spec):
         raise ExportError(f"{spec.name}: neither detects nor classifies pictures; export its outputs as heads")
-    if outputs == "detections" and not heads.detects(spec):
+    if outputs == "detections" and not detects(spec):
         raise ExportError(f"{spec.name}: classifies, and has no detections; export boxes, which are its classes")
     if outputs == "detections" and spec.tree is not None:
         raise ExportError(

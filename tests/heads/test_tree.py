@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.wordtree import WordTree, from_parents, read_tree
-from darknet_compat.network.tree import NodeProbabilities, TreeProbabilities, TreeSoftmax
+from darknet_compat.heads.classes import TreeSoftmax
+from darknet_compat.heads.numpy_ops import NumpyOps
+from darknet_compat.network.torch_ops import TorchOps
 from darknet_compat.parity.definition import tree_softmax
 
 
@@ -31,6 +33,12 @@ trees = st.builds(random_tree, st.integers(0, 10**6), st.integers(1, 2000))
 NINE_K = read_tree(cfg_dir() / "data" / "9k.tree")
 
 
+def softmax(tree: WordTree, x: torch.Tensor, axis: int = 1, temperature: float = 1.0) -> torch.Tensor:
+    """By torch; `x` has at most one axis after the nodes'."""
+    found: torch.Tensor = TreeSoftmax(tree, temperature)(TorchOps(), x, axis, last=axis == x.dim() - 1)
+    return found
+
+
 def logits(tree: WordTree, rows: int = 3, seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(seed).normal(0, 4, (rows, len(tree))).astype(np.float32))
 
@@ -38,12 +46,14 @@ def logits(tree: WordTree, rows: int = 3, seed: int = 0) -> torch.Tensor:
 @given(trees)
 def test_softmax_is_its_definition(tree: WordTree) -> None:
     x = logits(tree)
-    np.testing.assert_allclose(TreeSoftmax(tree)(x), tree_softmax(tree, x.numpy()), atol=1e-6)
+    expected = tree_softmax(tree, x.numpy())
+    np.testing.assert_allclose(softmax(tree, x), expected, atol=1e-6)
+    np.testing.assert_allclose(TreeSoftmax(tree)(NumpyOps(), x.numpy(), 1, last=True), expected, atol=1e-6)
 
 
 @given(trees)
 def test_siblings_share_their_parents_probability(tree: WordTree) -> None:
-    absolute = TreeProbabilities(tree)(TreeSoftmax(tree)(logits(tree))).double()
+    absolute = torch.from_numpy(tree.absolute(softmax(tree, logits(tree)).double().numpy()))
     sums = torch.zeros(3, len(tree.group_sizes), dtype=torch.float64)
     sums.index_add_(1, torch.from_numpy(tree.groups).long(), absolute)
     parents = torch.from_numpy(tree.parents[tree.group_offsets]).long()
@@ -53,37 +63,36 @@ def test_siblings_share_their_parents_probability(tree: WordTree) -> None:
 
 @given(trees)
 def test_leaves_share_all_the_mass(tree: WordTree) -> None:
-    absolute = TreeProbabilities(tree)(TreeSoftmax(tree)(logits(tree))).double().numpy()
+    absolute = tree.absolute(softmax(tree, logits(tree)).double().numpy())
     np.testing.assert_allclose(absolute[:, tree.leaves].sum(1), 1, atol=1e-5)
 
 
 @given(trees, st.integers(0, 10**6))
 def test_absolute_probabilities_are_products_down_the_path(tree: WordTree, seed: int) -> None:
-    conditional = TreeSoftmax(tree)(logits(tree, 1, seed))
+    conditional = softmax(tree, logits(tree, 1, seed))
     nodes = tuple(np.random.default_rng(seed).integers(0, len(tree), 5).tolist())
     expected = [float(conditional[0, tree.path(node)].double().prod()) for node in nodes]
-    np.testing.assert_allclose(TreeProbabilities(tree)(conditional)[0, list(nodes)], expected, rtol=1e-5, atol=1e-30)
-    np.testing.assert_allclose(NodeProbabilities(tree, nodes)(conditional)[0], expected, rtol=1e-5, atol=1e-30)
     np.testing.assert_allclose(tree.absolute(conditional.numpy())[0, list(nodes)], expected, rtol=1e-5, atol=1e-30)
 
 
-def test_yolo9000s_tree_along_any_dimension() -> None:
-    x = torch.randn(2, 3, len(NINE_K), 2, 2, generator=torch.Generator().manual_seed(0)) * 5
+def test_yolo9000s_tree_along_any_axis() -> None:
+    x = torch.randn(2, 3, len(NINE_K), 4, generator=torch.Generator().manual_seed(0)) * 5
     expected = tree_softmax(NINE_K, x.numpy(), axis=2)
-    np.testing.assert_allclose(TreeSoftmax(NINE_K)(x, 2), expected, atol=1e-6)
-    np.testing.assert_allclose(TreeSoftmax(NINE_K)(x.movedim(2, -1)).movedim(-1, 2), expected, atol=1e-6)
+    np.testing.assert_allclose(softmax(NINE_K, x, 2), expected, atol=1e-6)
+    np.testing.assert_allclose(softmax(NINE_K, x.movedim(2, -1), 3).movedim(-1, 2), expected, atol=1e-6)
+    np.testing.assert_allclose(TreeSoftmax(NINE_K)(NumpyOps(), x.numpy(), 2, last=False), expected, atol=1e-6)
 
 
 def test_temperature_divides_the_logits() -> None:
     x = logits(NINE_K, 1)
     expected = tree_softmax(NINE_K, x.numpy(), temperature=2.5)
-    np.testing.assert_allclose(TreeSoftmax(NINE_K, 2.5)(x), expected, atol=1e-6)
+    np.testing.assert_allclose(softmax(NINE_K, x, temperature=2.5), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("dtype", "allowed"), [(torch.float16, 2e-3), (torch.bfloat16, 1.2e-2)])
 def test_half_precision_stays_finite_and_near(dtype: torch.dtype, allowed: float) -> None:
     x = (logits(NINE_K, 2) * 20).to(dtype)  # up to ±300: beyond what a plain exponential survives
-    found = TreeSoftmax(NINE_K)(x)
+    found = softmax(NINE_K, x)
     assert found.dtype == dtype
     expected = tree_softmax(NINE_K, x.float().numpy())
     np.testing.assert_allclose(found.float(), expected, atol=allowed)
@@ -92,8 +101,7 @@ def test_half_precision_stays_finite_and_near(dtype: torch.dtype, allowed: float
 def test_gradients_stay_inside_the_group() -> None:
     tree = random_tree(3, 30)
     x = logits(tree, 1).double().requires_grad_()
-    softmax = TreeSoftmax(tree)
-    assert torch.autograd.gradcheck(softmax, (x,))
-    softmax(x)[0, 7].backward()
+    assert torch.autograd.gradcheck(lambda x: softmax(tree, x), (x,))
+    softmax(tree, x)[0, 7].backward()
     assert x.grad is not None
     assert set(np.flatnonzero(x.grad[0].numpy())) <= set(np.flatnonzero(tree.groups == tree.groups[7]))

@@ -1,0 +1,34 @@
+"""Candidates, and how a grid's cells and anchors become boxes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from darknet_compat.heads.ops import Ops, Value
+
+
+class Boxes(NamedTuple):
+    """Candidates of one head, D = anchors · cells, in the original's order.
+
+    That is anchor by anchor, and for each row by row, for [region]; cell by cell for [yolo] and [detection].
+    `xywh`: [N, D, 4], centre and size as fractions of the network's input. `objectness`: [N, D]. `classes`: [N, D, C],
+    each class's probability given an object; of a tree's nodes given their parent.
+    """
+
+    xywh: Value
+    objectness: Value
+    classes: Value
+
+
+def grid_boxes(ops: Ops, centre: Value, size: Value, anchors: Value, like: Value) -> Value:
+    """Activated x, y and raw w, h, both [N, A, 2, cells] → boxes [N, A, 4, cells].
+
+    `anchors` [A, 2, 1] are fractions of the network's input, `like` is any map [N, C, H, W] of the grid (paper section
+    2, direct location prediction; original: `get_region_box`, `get_yolo_box`).
+    """
+    return ops.concat([(centre + ops.cells(like)) / ops.size(like), ops.exp(size) * anchors], 2)
+
+
+def joined(ops: Ops, parts: list[Boxes]) -> Boxes:
+    """The candidates of several heads, one head's after another's."""
+    return parts[0] if len(parts) == 1 else Boxes(*(ops.concat(column, 1) for column in zip(*parts, strict=True)))

@@ -1,0 +1,84 @@
+"""The array operations that the heads are written in.
+
+Implemented for numpy arrays (`numpy_ops`), torch tensors (`network.torch_ops`) and values of an ONNX graph
+(`export.onnx.graph_ops`). A value of any of them can also be added, subtracted, multiplied and divided, by another or
+by a number, and broadcasts as in numpy. No operation asks for a shape: of a graph's values it is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Value = Any
+"""A torch tensor, a numpy array or a value of a graph."""
+
+Constant = NDArray[np.float32]
+Indices = NDArray[np.int64]
+
+
+class Ops(Protocol):
+    """The operations; `x` is always a Value. Axes count from 0."""
+
+    def constant(self, array: Constant, like: Value) -> Value:
+        """An array as a value of the kind, type and place of `like`. The same array object may be kept for later."""
+        ...
+
+    def reshape(self, x: Value, shape: Sequence[int]) -> Value:
+        """The same values in another shape: 0 keeps the side at that place, -1 is what is left."""
+        ...
+
+    def transpose(self, x: Value, axes: Sequence[int]) -> Value:
+        """The axes in another order."""
+        ...
+
+    def concat(self, parts: Sequence[Value], axis: int) -> Value:
+        """One after another."""
+        ...
+
+    def split(self, x: Value, sizes: Sequence[int], axis: int) -> list[Value]:
+        """The inverse of `concat`; `sizes` may hold zeros, whose parts are left out."""
+        ...
+
+    def take(self, x: Value, indices: Indices, axis: int) -> Value:
+        """The entries `indices` [K] along an axis."""
+        ...
+
+    def exp(self, x: Value) -> Value:
+        """The exponential."""
+        ...
+
+    def sigmoid(self, x: Value) -> Value:
+        """1 / (1 + exp(-x))."""
+        ...
+
+    def softmax(self, x: Value, axis: int) -> Value:
+        """The softmax along an axis."""
+        ...
+
+    def cells(self, x: Value) -> Value:
+        """Column and row of each cell of a map [N, C, H, W], [2, H·W]; row by row."""
+        ...
+
+    def size(self, x: Value) -> Value:
+        """Width and height of a map or of images [N, C, H, W], [2, 1]."""
+        ...
+
+    def best(self, x: Value, count: int) -> tuple[Value, Value]:
+        """The `count` largest along the last axis, largest first, and their places."""
+        ...
+
+    def gather(self, x: Value, places: Value, axis: int) -> Value:
+        """[…, M, C], of which M is the `axis`, at `places` […, K] → […, K, C]."""
+        ...
+
+    def conv1x1(self, x: Value, weights: Value, biases: Value) -> Value:
+        """[N, C, H, W] by `weights` [K, C, 1, 1] and `biases` [K] → [N, K, H, W]."""
+        ...
+
+    def matmul(self, x: Value, y: Value) -> Value:
+        """[N, K, C] by [C, D] → [N, K, D]."""
+        ...

@@ -1,0 +1,51 @@
+"""[yolo]: YOLOv3's head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from darknet_compat.definition import spec as s
+from darknet_compat.definition.builds import Build
+from darknet_compat.heads.boxes import Boxes, grid_boxes
+from darknet_compat.heads.ops import Ops, Value
+
+
+class Yolo:
+    """Everything but width and height through the logistic function."""
+
+    def __init__(self, spec: s.Yolo, build: Build) -> None:
+        self.spec = spec
+        anchors = np.array([spec.anchors[number] for number in spec.mask], np.float32)
+        self.anchors = anchors[:, :, None]  # [masks, 2, 1] in pixels of the network's input
+
+    def parts(self, ops: Ops, x: Value) -> list[Value]:
+        """[N, masks·(5 + classes), H, W] → x and y, width and height, objectness with classes, [N, masks, K, cells]
+        each."""
+        x = ops.reshape(x, (0, len(self.spec.mask), 5 + self.spec.classes, -1))
+        return ops.split(x, [2, 2, 1 + self.spec.classes], 2)
+
+    def activate(self, ops: Ops, x: Value) -> list[Value]:
+        """The raw output [N, masks·(5 + classes), H, W] → its `parts`, activated."""
+        centre, size, rest = self.parts(ops, x)
+        centre, scale = ops.sigmoid(centre), self.spec.scale_x_y
+        centre = centre if scale == 1 else centre * scale - (scale - 1) / 2
+        return [centre, size, ops.sigmoid(rest)]
+
+    def boxes(self, ops: Ops, activated: Sequence[Value], like: Value, size_of_input: Value) -> Boxes:
+        """`activate`'s result decoded, D = masks·cells, cell by cell.
+
+        `like` is a map [N, C, H, W] of the grid, `size_of_input` [2, 1] the width and height of the network's input.
+        """
+        centre, size, rest = activated
+        classes = self.spec.classes
+        xywh = self.decode(ops, centre, size, like, size_of_input)
+        every = ops.concat([xywh, rest], 2)  # [N, masks, 5 + classes, cells]
+        every = ops.reshape(ops.transpose(every, (0, 3, 1, 2)), (0, -1, 5 + classes))  # [N, D, 5 + classes]
+        xywh, objectness, found = ops.split(every, [4, 1, classes], 2)
+        return Boxes(xywh, ops.reshape(objectness, (0, -1)), found)
+
+    def decode(self, ops: Ops, centre: Value, size: Value, like: Value, size_of_input: Value) -> Value:
+        """Activated x, y and raw w, h, both [N, masks, 2, cells] → boxes, 4 numbers each; anchors are in pixels."""
+        return grid_boxes(ops, centre, size, ops.constant(self.anchors, like) / size_of_input, like)
