@@ -21,7 +21,8 @@ from darknet_compat.evaluation.options import EvaluateOptions
 from darknet_compat.evaluation.run.detections import Results, matched_classes, open_for, stated_sizes
 from darknet_compat.evaluation.run.subject import Subject, entries_for, results_of
 from darknet_compat.evaluation.scores import classification
-from darknet_compat.evaluation.scores.metrics import METRICS, Score, usual_metric
+from darknet_compat.evaluation.scores.detector_map import MapSettings
+from darknet_compat.evaluation.scores.metrics import METRICS, Score, metric_of, usual_metric
 from darknet_compat.evaluation.scores.recall import Recall, recalls
 from darknet_compat.formats.atomic import atomic_write, results_folder
 from darknet_compat.inference.about import task_of
@@ -149,7 +150,7 @@ class _Work:
         """Score what the detector finds."""
         detector = self._detector(self.subject)
         entries = self._entries(detector)
-        metric = METRICS[self._metric(entries)]
+        metric = metric_of(self._metric(entries), self._settings)
         results = self._results(self.subject, detector, entries)
         score = metric.score(metric.as_scored(results.found, results.sizes), results.truths, entries.names)
         if results.dropped:
@@ -167,7 +168,7 @@ class _Work:
     def score_files(self, path: Path) -> Scored:
         """Score detections that somebody has written down."""
         entries = self._entries(self._detector(self.subject))
-        metric = METRICS[self._metric(entries)]
+        metric = metric_of(self._metric(entries), self._settings)
         found = metric.read(path, entries)
         sizes, problems = stated_sizes(entries)
         score = metric.score(found, entries.truths(sizes), entries.names)
@@ -260,6 +261,11 @@ class _Work:
         document |= {"problems": list(lines)}
         written = self._write_scores(document)
         return Classified(label, title, document, lines, complete, scores, options.view, files=tuple(written))
+
+    @property
+    def _settings(self) -> MapSettings:
+        options = self.options
+        return MapSettings(options.iou_thresh, options.points, options.conf)
 
     def _detector(self, subject: Subject) -> Detector:
         detector = subject.detector(fetching(self.tell, subject.model))

@@ -25,7 +25,7 @@ from darknet_compat.inference.options import (
 from darknet_compat.options import Option, Options, Size, parse_choices, parse_fraction, parse_sizes
 from darknet_compat.runtime.modes import Precision
 
-MetricName = Literal["auto", "voc", "voc07", "coco", "det", "recall"]
+MetricName = Literal["auto", "voc", "voc07", "coco", "det", "map", "recall"]
 """What is computed (`evaluation.scores.metrics.METRICS`, and recall)."""
 
 View = Literal["crop", "letterbox", "stretch", "ten"]
@@ -51,8 +51,20 @@ class EvaluateOptions(Options):
     split: Annotated[str | None, Option("The part of DATA. Default: what one tests on.", metavar="NAME")] = None
     metric: Annotated[
         MetricName,
-        Option("Default: what goes with DATA. voc07 has 11 points, voc the area under the curve."),
+        Option(
+            "Default: what goes with DATA. voc07 has 11 points, voc the area under the curve; map is what the fork's"
+            " `detector map` prints."
+        ),
     ] = "auto"
+    iou_thresh: Annotated[
+        float, Option("With map: the overlap that finds an object.", metavar="0..1", parse=parse_fraction)
+    ] = 0.5
+    points: Annotated[
+        int, Option("With map: 0 for the area under the curve, 11 or 101 recall levels.", metavar="N", least=0)
+    ] = 0
+    conf: Annotated[
+        float, Option("With map: the score that counts as found.", metavar="0..1", parse=parse_fraction)
+    ] = 0.25
     view: Annotated[View, Option("Of classifiers: what they are shown; ten is the original's ten parts.")] = "crop"
     thresh: Annotated[float, Option("The least score that is kept.", metavar="0..1", parse=parse_fraction)] = 0.005
     nms: Annotated[
@@ -99,6 +111,13 @@ class EvaluateOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.points == 1:
+            raise OptionError("expected 0, or 2 or more, such as 11 or 101; found 1", "points")
+        own = {"iou_thresh": self.iou_thresh != 0.5, "points": bool(self.points), "conf": self.conf != 0.25}
+        if self.metric != "map" and (given := next((name for name, other in own.items() if other), None)):
+            raise OptionError("goes with --metric map", given)
+        if self.metric == "map" and (self.against or self.sizes):
+            raise OptionError("map goes with neither --against nor --sizes; voc does", "metric")
         each = {"--against": self.against, "--sizes": self.sizes, "--results-from": self.results_from}
         named = [name for name, value in each.items() if value]
         if len(named) > 1:

@@ -40,6 +40,20 @@ def test_scores_by_keywords_and_by_a_value(data: dict[str, Any], tmp_path: Path)
     assert again.figures == scored.figures
 
 
+def test_the_forks_page_of_figures(data: dict[str, Any], tmp_path: Path) -> None:
+    """A cat of 0.94 that fills both pictures: right where the cat is, false where the dog is."""
+    scored = dc.evaluate(**data, metric="map", out=tmp_path / "out")
+    assert isinstance(scored, job.Scored)
+    assert dict(scored.score.counts) == {"true positives": 1, "false positives": 1, "missed": 1}
+    assert scored.figures["precision"] == scored.figures["recall"] == 0.5
+    # The cat is the best in its picture. The dog's own boxes, of 0.12, are a quarter of it; of the large boxes,
+    # which call it a dog with 0.05, the one in its picture comes fourth.
+    assert scored.figures["mAP"] == pytest.approx((1 + 1 / 4) / 2)
+    lower = dc.evaluate(**data, metric="map", conf=0.01, iou_thresh=0.2, points=11)
+    assert isinstance(lower, job.Scored)
+    assert lower.score.counts["missed"] == 0
+
+
 def test_the_other_kinds_of_work(data: dict[str, Any], tmp_path: Path) -> None:
     reached = dc.evaluate(**data, metric="recall")
     assert isinstance(reached, job.Reached)
@@ -60,8 +74,12 @@ def test_the_other_kinds_of_work(data: dict[str, Any], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"metric": "best"}, "metric: expected one of auto, voc, voc07, coco, det, recall, found 'best'"),
+        ({"metric": "best"}, "metric: expected one of auto, voc, voc07, coco, det, map, recall, found 'best'"),
         ({"against": "x", "sizes": 416}, "--against and --sizes do not go together"),
+        ({"points": 11}, "points: goes with --metric map"),
+        ({"metric": "map", "points": 1}, "points: expected 0, or 2 or more"),
+        ({"metric": "map", "iou_thresh": 2}, "iou_thresh: expected"),
+        ({"metric": "map", "sizes": 416}, "metric: map goes with neither"),
         ({"backends": ["torch"]}, "backends: needs --sizes"),
         ({"against": "yolov2-voc", "metric": "recall"}, "metric: --against compares voc"),
     ],

@@ -81,7 +81,8 @@ def _print_scored(done: job.Scored) -> None:
     terminal.print_table(score.headers, rows, left=("class",))
     without = len(score.rows) - len(rows)
     print()
-    terminal.print_fields([(name, _percent(value)) for name, value in score.figures.items()])
+    counts = [(name, f"{value:,}") for name, value in score.counts.items()]
+    terminal.print_fields([*((name, _percent(value)) for name, value in score.figures.items()), *counts])
     note = f"; {without:,} of {len(score.rows):,} classes without objects" if without else ""
     pictures = terminal.count(done.pictures, "picture")
     terminal.print_line(f"{pictures}, {terminal.count(done.detections, 'detection')}{note}")

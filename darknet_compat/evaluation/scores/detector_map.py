@@ -88,7 +88,7 @@ class DetectorMap:
             "F1": _share(2 * self.true, found + self.true + self.missed),
             "average IoU": _share(self.overlap, found),
             "best F1": self.best[1] if self.best else None,
-            "its confidence": self.best[0] if self.best else None,
+            "its score": self.best[0] if self.best else None,
         }
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,23 @@ import numpy as np
 from darknet_compat.evaluation.material import coco_files
 from darknet_compat.evaluation.material.entries import Entries
 from darknet_compat.evaluation.material.tables import Found, Ints, Truths
-from darknet_compat.evaluation.scores import coco, imagenet, voc
+from darknet_compat.evaluation.scores import coco, detector_map, imagenet, voc
 from darknet_compat.evaluation.scores.average_precision import Form
+from darknet_compat.evaluation.scores.detector_map import MapSettings
 
 
 @dataclass(frozen=True, eq=False)
 class Score:
     """What a metric says: `figures` by name, shares from 0 to 1 and None for what cannot be said, the first one being
-    the headline; a table of classes, whose columns `headers` names; the whole as a `document` for JSON."""
+    the headline; a table of classes, whose columns `headers` names; the whole as a `document` for JSON; and `counts` by
+    name, where the metric has any."""
 
     metric: str
     figures: dict[str, float | None]
     headers: tuple[str, ...]
     rows: tuple[tuple[str | float | int | None, ...], ...]
     document: dict[str, Any]
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def headline(self) -> float | None:
@@ -80,6 +83,18 @@ def _det(found: Found, truths: Truths, names: Sequence[str]) -> Score:
     return Score("det", figures, headers, rows, scores.to_dict())
 
 
+def _map(settings: MapSettings, found: Found, truths: Truths, names: Sequence[str]) -> Score:
+    scores = detector_map.score(found, truths, names, settings)
+    rows = tuple((one.name, one.average_precision, one.true, one.false, one.objects) for one in scores.classes)
+    counts = {"true positives": scores.true, "false positives": scores.false, "missed": scores.missed}
+    return Score("map", scores.figures, ("class", "AP", "TP", "FP", "objects"), rows, scores.to_dict(), counts)
+
+
+def _as_found(found: Found, sizes: Ints) -> Found:
+    """As the detector gives them: the fork scores what it detects, without a file in between."""
+    return found
+
+
 def _write_voc(folder: Path, found: Found, entries: Entries, sizes: Ints) -> list[Path]:
     return voc.write_results(folder, found, entries.ids, sizes, entries.names)
 
@@ -125,8 +140,15 @@ METRICS: dict[str, Metric] = {
     "voc": Metric("VOC, area", voc.as_scored, partial(_voc, "voc", "area"), _write_voc, _read_voc),
     "voc07": Metric("VOC 2007, 11 points", voc.as_scored, partial(_voc, "voc07", "11-point"), _write_voc, _read_voc),
     "coco": Metric("COCO", Found.clipped, _coco, _write_coco, _read_coco),
+    "map": Metric("detector map", _as_found, partial(_map, MapSettings()), _write_coco, _read_coco),
     "det": Metric("ImageNet DET", imagenet.as_scored, _det, _write_det, _read_det),
 }
+
+
+def metric_of(name: str, settings: MapSettings | None = None) -> Metric:
+    """The metric of this name; `settings` are those of "map"."""
+    metric = METRICS[name]
+    return replace(metric, score=partial(_map, settings)) if name == "map" and settings else metric
 
 
 def usual_metric(source: str | Path, entries: Entries) -> str:

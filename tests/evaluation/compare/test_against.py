@@ -12,9 +12,10 @@ from darknet_compat.evaluation.scores.metrics import METRICS
 from tests.evaluation.making import random_results
 
 NAMES = ("a", "b", "c", "d", "e")
+COMPARED = sorted(set(METRICS) - {"map"})  # which comparisons refuse
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", COMPARED)
 def test_a_whole_draw_is_the_score(metric: str) -> None:
     """With every picture once the judged detections give what the metric gives."""
     found, truths = random_results(4)
@@ -79,7 +80,7 @@ def test_agreement_box_by_box() -> None:
     assert against.agreement(nothing, nothing, 2).share is None
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", COMPARED)
 def test_whatever_is_drawn_a_perfect_one_is_perfect(metric: str) -> None:
     _, truths = random_results(3, objects=200)
     truths = truths.rows(~(truths.difficult | truths.crowd))

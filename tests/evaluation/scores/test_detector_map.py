@@ -99,7 +99,7 @@ def test_two_objects_by_hand() -> None:
     assert figures["precision"] == figures["recall"] == figures["F1"] == 0.5
     assert figures["average IoU"] == pytest.approx(0.5)
     assert figures["best F1"] == pytest.approx(0.8)
-    assert figures["its confidence"] == pytest.approx(0.65)
+    assert figures["its score"] == pytest.approx(0.65)
 
 
 def test_a_weak_box_that_lies_first_takes_the_object() -> None:
