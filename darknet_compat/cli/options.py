@@ -8,6 +8,7 @@ from typing import Annotated
 
 from darknet_compat.errors import CfgError
 from darknet_compat.inference.options import (
+    DialectOption,
     HierThresh,
     InputSize,
     MaxPixels,
@@ -21,6 +22,7 @@ from darknet_compat.options import Option, Size
 from darknet_compat.runtime.modes import Precision, Resize
 
 __all__ = [
+    "DialectOption",
     "HierThresh",
     "InputSize",
     "Json",

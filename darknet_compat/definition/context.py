@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from darknet_compat.definition.dialects import ORIGINAL, Dialect
 from darknet_compat.definition.spec import ActivationName, LayerSpec, Net, Shape
 from darknet_compat.errors import CfgError
 from darknet_compat.formats.cfg import Options
@@ -27,6 +28,7 @@ class Context:
     net: Net
     cfg_name: str
     roots: Sequence[Path]
+    dialect: Dialect = ORIGINAL
     layers: list[LayerSpec] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     parameters: int = 0
@@ -67,6 +69,10 @@ class Context:
             "dontsave": options.flag("dontsave"),
             "dontloadscales": options.flag("dontloadscales"),
             "numload": options.integer("numload", 0, minimum=0),
+            "clip": options.real("clip", 0.0),
+            "dont_update": options.integer("dont_update", 0),
+            "burnin_update": options.integer("burnin_update", 0),
+            "train_only_bn": options.flag("train_only_bn"),
         }
 
     def image(self, options: Options) -> Shape:

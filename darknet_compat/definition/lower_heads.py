@@ -1,4 +1,4 @@
-"""The sections that give a network's answers: softmax, logistic, region, yolo, detection, iseg."""
+"""The sections that give a network's answers: softmax, logistic, region, yolo, Gaussian_yolo, detection, iseg."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from darknet_compat.definition.context import Context, Lowering
 from darknet_compat.definition.spec import LayerSpec
 from darknet_compat.formats.cfg import Options
 from darknet_compat.formats.metadata import read_map
-from darknet_compat.formats.textfile import plain
+from darknet_compat.formats.textfile import plain, shown
 from darknet_compat.formats.wordtree import WordTree, read_tree
 
 _DEFAULT_ANCHOR = 0.5
@@ -51,12 +51,13 @@ def region(options: Options, context: Context) -> LayerSpec:
     _expect_channels(options, context, "num, coords or classes", num, coords + 1 + classes)
     return spec.Region(
         **context.common(options, context.image(options)),
-        **_boxes(options, default_max=30),
+        **_boxes(options, context.dialect.region_max),
         **_scales(options),
+        **_suppression(options),
         classes=classes,
         coords=coords,
         num=num,
-        anchors=_anchors(options, num),
+        anchors=_anchors(options, context, num),
         softmax=options.flag("softmax"),
         background=options.flag("background"),
         tree=_tree(options, context, classes, "classes"),
@@ -67,31 +68,96 @@ def region(options: Options, context: Context) -> LayerSpec:
         absolute=options.flag("absolute"),
         classfix=options.integer("classfix", 0),
         mask_scale=options.real("mask_scale", 1.0),
+        logistic=context.dialect.region_logistic,
+        focal_loss=options.flag("focal_loss"),
     )
 
 
 def yolo(options: Options, context: Context) -> LayerSpec:
     """(number of masks) · (4 + 1 + classes) channels."""
+    return spec.Yolo(
+        **_yolo(options, context, numbers=5),
+        new_coords=options.flag("new_coords"),
+        focal_loss=options.flag("focal_loss"),
+        embedding_layer=_embedding(options, context),
+    )
+
+
+def gaussian_yolo(options: Options, context: Context) -> LayerSpec:
+    """(number of masks) · (8 + 1 + classes) channels."""
+    return spec.GaussianYolo(
+        **_yolo(options, context, numbers=9),
+        yolo_point=_choice(options, "yolo_point", ("center", "left_top", "right_bottom")),
+        uc_normalizer=options.real("uc_normalizer", 1.0),
+    )
+
+
+def _yolo(options: Options, context: Context, numbers: int) -> dict[str, Any]:
+    """What [yolo] and [Gaussian_yolo] share; a box has `numbers` and then its classes."""
     classes = options.integer("classes", 20, minimum=1)
     total = options.integer("num", 1, minimum=1, maximum=_MAX_ANCHORS)
-    anchors = _anchors(options, total)
-    mask = options.integers("mask") or tuple(range(total))
+    anchors = _anchors(options, context, total)
+    mask = options.integers("mask", context.dialect.list_end) or tuple(range(total))
     if not all(0 <= number < total for number in mask):
         raise options.error(f"mask: expected anchors 0 to {total - 1}, found {plain(options.text('mask'))}", "mask")
-    if options.flag("new_coords"):
-        raise options.error("new_coords=1, the fork's other reading of the boxes, is not supported", "new_coords")
-    _expect_channels(options, context, "num, mask or classes", len(mask), 5 + classes)
-    return spec.Yolo(
+    _expect_channels(options, context, "num, mask or classes", len(mask), numbers + classes)
+    counters = options.integers("counters_per_class")
+    if counters and len(counters) != classes:
+        raise options.error(
+            f"expected a number for each of {classes} classes, found {len(counters)}", "counters_per_class"
+        )
+    return {
         **context.common(options, context.image(options)),
-        **_boxes(options, default_max=90),
-        classes=classes,
-        anchors=anchors,
-        mask=mask,
-        map=_map(options, context, None),
-        ignore_thresh=options.real("ignore_thresh", 0.5),
-        truth_thresh=options.real("truth_thresh", 1.0),
-        scale_x_y=options.real("scale_x_y", 1.0),
-    )
+        **_boxes(options, context.dialect.yolo_max),
+        **_suppression(options, corners=numbers == 9),
+        "classes": classes,
+        "anchors": anchors,
+        "mask": mask,
+        "map": _map(options, context, None),
+        "ignore_thresh": options.real("ignore_thresh", 0.5),
+        "truth_thresh": options.real("truth_thresh", 1.0),
+        "scale_x_y": options.real("scale_x_y", 1.0),
+        "resize": options.real("resize", 1.0),
+        "iou_thresh": options.real("iou_thresh", 1.0),
+        "iou_thresh_kind": _choice(options, "iou_thresh_kind", ("iou", "giou", "diou", "ciou")),
+        "iou_loss": _choice(options, "iou_loss", ("mse", "iou", "giou", "diou", "ciou"), other="iou"),
+        "iou_normalizer": options.real("iou_normalizer", context.dialect.iou_normalizer),
+        **{key: options.real(key, 1.0) for key in ("obj_normalizer", "cls_normalizer", "delta_normalizer")},
+        "max_delta": options.real("max_delta", 0.0) if options.has("max_delta") else None,
+        "objectness_smooth": options.flag("objectness_smooth"),
+        "label_smooth_eps": options.real("label_smooth_eps", 0.0),
+        "counters_per_class": counters,
+        "show_details": options.flag("show_details", default=True),
+    }
+
+
+def _embedding(options: Options, context: Context) -> int:
+    """The layer whose values tell objects apart in tracking, -1 where there is none."""
+    if not options.has("embedding_layer"):
+        return -1
+    number = options.integer("embedding_layer", -1)
+    index = context.index + number if number < 0 else number
+    if not 0 <= index < context.index:
+        raise options.error(
+            f"embedding_layer={number} means layer {index}; it has to be an earlier one", "embedding_layer"
+        )
+    return index
+
+
+def _choice(options: Options, key: str, known: tuple[str, ...], other: str | None = None) -> Any:
+    """One of the words `known`, the first without the option; any other word is taken for `other`, or for the first."""
+    word = options.text(key, known[0])
+    if word in known:
+        return word
+    taken = other or known[0]
+    options.note(f"unknown {key} {shown(word)} is taken for {taken}", key)
+    return taken
+
+
+def _suppression(options: Options, corners: bool = False) -> dict[str, Any]:
+    """How its boxes suppress others; cornersnms is [Gaussian_yolo]'s alone."""
+    kinds = ("default", "greedynms", "diounms", *(["cornersnms"] if corners else []))
+    return {"nms_kind": _choice(options, "nms_kind", kinds), "beta_nms": options.real("beta_nms", 0.6)}
 
 
 def detection(options: Options, context: Context) -> LayerSpec:
@@ -105,7 +171,7 @@ def detection(options: Options, context: Context) -> LayerSpec:
         raise options.error(f"needs side²·(num·(1+coords)+classes) = {expected} inputs, found {context.input.size}")
     return spec.Detection(
         **context.common(options, spec.flat(expected)),
-        **_boxes(options, default_max=90),
+        **_boxes(options, context.dialect.yolo_max),
         **_scales(options),
         classes=classes,
         coords=coords,
@@ -137,9 +203,16 @@ def _expect_channels(options: Options, context: Context, given: str, boxes: int,
         )
 
 
-def _anchors(options: Options, num: int) -> tuple[tuple[float, float], ...]:
+def _anchors(options: Options, context: Context, num: int) -> tuple[tuple[float, float], ...]:
     """`num` pairs (width, height)."""
-    values = options.reals("anchors") if options.has("anchors") else (_DEFAULT_ANCHOR,) * (2 * num)
+    values = options.reals("anchors", context.dialect.list_end)
+    if not context.dialect.exact_anchors and len(values) != 2 * num:
+        rest = "the others count for nothing" if len(values) > 2 * num else f"missing ones are {_DEFAULT_ANCHOR}"
+        if values:
+            options.note(f"anchors: {2 * num} numbers count (2 x num), found {len(values)}; {rest}", "anchors")
+        values = (values + (_DEFAULT_ANCHOR,) * (2 * num))[: 2 * num]
+    elif not options.has("anchors"):
+        values = (_DEFAULT_ANCHOR,) * (2 * num)
     if len(values) == 2 * num + 1 and options.text("anchors").endswith(","):
         values = values[:-1]  # the one that the original writes beyond its array
     if len(values) != 2 * num:
@@ -181,6 +254,7 @@ HEAD_LOWERINGS: dict[str, Lowering] = {
     "logistic": logistic,
     "region": region,
     "yolo": yolo,
+    "Gaussian_yolo": gaussian_yolo,
     "detection": detection,
     "iseg": iseg,
 }

@@ -172,13 +172,13 @@ class Options:
         """A switch: any number but 0 is on."""
         return self.integer(key, int(default)) != 0
 
-    def integers(self, key: str) -> tuple[int, ...]:
-        """A comma-separated list of whole numbers; empty where the option is absent."""
-        return tuple(self._number(key, item, 0, _INTEGER, int) for item in self._items(key))
+    def integers(self, key: str, ends_at: str | None = None) -> tuple[int, ...]:
+        """A comma-separated list of whole numbers, up to the first `ends_at`; empty where the option is absent."""
+        return tuple(self._number(key, item, 0, _INTEGER, int) for item in self._items(key, ends_at))
 
-    def reals(self, key: str) -> tuple[float, ...]:
-        """A comma-separated list of numbers; empty where the option is absent."""
-        return tuple(self._number(key, item, 0.0, _REAL, float) for item in self._items(key))
+    def reals(self, key: str, ends_at: str | None = None) -> tuple[float, ...]:
+        """A comma-separated list of numbers, up to the first `ends_at`; empty where the option is absent."""
+        return tuple(self._number(key, item, 0.0, _REAL, float) for item in self._items(key, ends_at))
 
     def finish(self) -> list[str]:
         """All notes: odd values, then every option nobody read (original: `option_unused`), each with its line."""
@@ -205,8 +205,9 @@ class Options:
         self._read.add(key)
         return self.section.find(key)
 
-    def _items(self, key: str) -> list[str]:
-        items = self.text(key).split(",")
+    def _items(self, key: str, ends_at: str | None = None) -> list[str]:
+        text = self.text(key)
+        items = (text.split(ends_at)[0] if ends_at else text).split(",")
         if items == [""]:
             return []
         if "" in items:  # after a comma at the end, say: to the original one more number

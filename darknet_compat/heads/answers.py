@@ -11,18 +11,20 @@ from darknet_compat.definition.spec import LayerSpec, NetworkSpec
 from darknet_compat.heads.boxes import Boxes, joined
 from darknet_compat.heads.classes import Iseg, Logistic, Softmax
 from darknet_compat.heads.detection import Detection
+from darknet_compat.heads.gaussian import GaussianYolo
 from darknet_compat.heads.ops import Ops, Value
 from darknet_compat.heads.region import Region
 from darknet_compat.heads.split import splittable
 from darknet_compat.heads.yolo import Yolo
 
-Head = Softmax | Logistic | Iseg | Region | Yolo | Detection
+Head = Softmax | Logistic | Iseg | Region | Yolo | GaussianYolo | Detection
 
 HEADS: dict[type[LayerSpec], Callable[[Any, Build], Head]] = {
     s.Softmax: Softmax,
     s.Logistic: Logistic,
     s.Region: Region,
     s.Yolo: Yolo,
+    s.GaussianYolo: GaussianYolo,
     s.Detection: Detection,
     s.Iseg: Iseg,
 }
@@ -36,7 +38,7 @@ SPLIT_FROM = 200
 
 def detects(spec: NetworkSpec) -> bool:
     """Whether the heads give boxes."""
-    return bool(spec.heads) and isinstance(spec.heads[-1], s.Region | s.Yolo | s.Detection)
+    return bool(spec.heads) and spec.heads[-1].detects
 
 
 def splits(spec: NetworkSpec) -> bool:
@@ -56,7 +58,7 @@ def boxes(ops: Ops, heads: Sequence[Head], raws: Sequence[Value], images: Value)
 def _boxes(ops: Ops, head: Head, raw: Value, images: Value) -> Boxes:
     if isinstance(head, Region):
         return head.boxes(ops, head.activate(ops, raw), raw)
-    if isinstance(head, Yolo):
+    if isinstance(head, Yolo | GaussianYolo):
         return head.boxes(ops, head.activate(ops, raw), raw, ops.size(images))
     if isinstance(head, Detection):
         return head.boxes(ops, head.activate(ops, raw))

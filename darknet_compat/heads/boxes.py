@@ -29,6 +29,11 @@ def grid_boxes(ops: Ops, centre: Value, size: Value, anchors: Value, like: Value
     return ops.concat([(centre + ops.cells(like)) / ops.size(like), ops.exp(size) * anchors], 2)
 
 
+def spread(x: Value, scale: float) -> Value:
+    """A place within its cell, 0..1, over `scale` times as much around the middle (the fork's scale_x_y)."""
+    return x if scale == 1 else x * scale - (scale - 1) / 2
+
+
 def joined(ops: Ops, parts: list[Boxes]) -> Boxes:
     """The candidates of several heads, one head's after another's."""
     return parts[0] if len(parts) == 1 else Boxes(*(ops.concat(column, 1) for column in zip(*parts, strict=True)))

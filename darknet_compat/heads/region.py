@@ -53,7 +53,9 @@ class Region:
         """Class logits along `axis` → probabilities, those of a tree's nodes given their parent (`TreeSoftmax`)."""
         if self.tree is not None:
             return self.tree(ops, x, axis, last)
-        return ops.softmax(x, axis) if self.spec.softmax else ops.sigmoid(x)
+        if self.spec.softmax:
+            return ops.softmax(x, axis)
+        return ops.sigmoid(x) if self.spec.logistic else x
 
     def boxes(self, ops: Ops, activated: Sequence[Value], like: Value) -> Boxes:
         """`activate`'s result decoded, D = num·cells, anchor by anchor; `like` is a map [N, C, H, W] of the grid."""

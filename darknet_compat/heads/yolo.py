@@ -8,12 +8,12 @@ import numpy as np
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.builds import Build
-from darknet_compat.heads.boxes import Boxes, grid_boxes
+from darknet_compat.heads.boxes import Boxes, grid_boxes, spread
 from darknet_compat.heads.ops import Ops, Value
 
 
 class Yolo:
-    """Everything but width and height through the logistic function."""
+    """Everything but width and height through the logistic function; with `new_coords` the layer before has done so."""
 
     def __init__(self, spec: s.Yolo, build: Build) -> None:
         self.spec = spec
@@ -29,9 +29,9 @@ class Yolo:
     def activate(self, ops: Ops, x: Value) -> list[Value]:
         """The raw output [N, masks·(5 + classes), H, W] → its `parts`, activated."""
         centre, size, rest = self.parts(ops, x)
-        centre, scale = ops.sigmoid(centre), self.spec.scale_x_y
-        centre = centre if scale == 1 else centre * scale - (scale - 1) / 2
-        return [centre, size, ops.sigmoid(rest)]
+        if self.spec.new_coords:
+            return [spread(centre, self.spec.scale_x_y), size, rest]
+        return [spread(ops.sigmoid(centre), self.spec.scale_x_y), size, ops.sigmoid(rest)]
 
     def boxes(self, ops: Ops, activated: Sequence[Value], like: Value, size_of_input: Value) -> Boxes:
         """`activate`'s result decoded, D = masks·cells, cell by cell.
@@ -48,4 +48,7 @@ class Yolo:
 
     def decode(self, ops: Ops, centre: Value, size: Value, like: Value, size_of_input: Value) -> Value:
         """Activated x, y and raw w, h, both [N, masks, 2, cells] → boxes, 4 numbers each; anchors are in pixels."""
+        if self.spec.new_coords:  # (2·size)², where e^size is else
+            sides = size * size * (ops.constant(4 * self.anchors, like) / size_of_input)
+            return ops.concat([(centre + ops.cells(like)) / ops.size(like), sides], 2)
         return grid_boxes(ops, centre, size, ops.constant(self.anchors, like) / size_of_input, like)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from darknet_compat.definition.dialects import DialectName
 from darknet_compat.options import Option, Options, Size, parse_fraction, parse_size
 from darknet_compat.runtime.modes import Mode, Precision, Resize
 from darknet_compat.runtime.registry import NAMES
@@ -43,6 +44,13 @@ Names = Annotated[
 InputSize = Annotated[
     Size | None,
     Option("Another size of the network's input, 416 or 608x416.", metavar="WxH", parse=parse_size),
+]
+DialectOption = Annotated[
+    DialectName | None,
+    Option(
+        "Whose words a .cfg is read as: the original Darknet's, or its best-known fork's (AlexeyAB), which take some"
+        " for other things. Default: the fork's where words stand that only it has (`info` names them)."
+    ),
 ]
 ResizeMode = Annotated[
     Resize | None, Option("How pictures are fitted to that size. Default: as the model was made for.")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
-from darknet_compat.heads import classes, detection, region, yolo
+from darknet_compat.heads import classes, detection, gaussian, region, yolo
 from darknet_compat.heads.boxes import Boxes as Boxes
 from darknet_compat.network.layers import Build
 from darknet_compat.network.torch_ops import TorchOps
@@ -114,6 +114,31 @@ class Yolo(nn.Module):
         centre, size = located.flatten(3).split(2, 2)
         sides = self.ops.sides(*input_size, located)
         return _tensor(self.head.decode(self.ops, centre, size, located[:, 0], sides)).reshape(located.shape)
+
+
+class GaussianYolo(nn.Module):
+    """The fork's head with uncertainties; `anchors` [masks, 2] are in pixels of the network's input."""
+
+    anchors: Tensor
+
+    def __init__(self, spec: s.GaussianYolo, build: Build) -> None:
+        super().__init__()
+        self.spec, self.head, self.ops = spec, gaussian.GaussianYolo(spec, build), TorchOps()
+        anchors = torch.tensor([spec.anchors[number] for number in spec.mask])
+        self.register_buffer("anchors", anchors, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, masks·(9 + classes), H, W] → the same shape, activated."""
+        return torch.cat(self.head.activate(self.ops, x), 2).reshape(x.shape)
+
+    def boxes(self, activated: Tensor, input_size: tuple[int, int]) -> Boxes:
+        """Decode `forward`'s result; `input_size` is the network's (width, height)."""
+        size = self.ops.sides(*input_size, activated)
+        return self.head.boxes(self.ops, self.head.parts(self.ops, activated), activated, size)
+
+    def uncertainties(self, activated: Tensor) -> Tensor:
+        """Those of x, y, w and h, [N, D, 4], for each of `boxes`."""
+        return _tensor(self.head.uncertainties(self.ops, self.head.parts(self.ops, activated)))
 
 
 class Detection(nn.Module):

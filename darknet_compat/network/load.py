@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from darknet_compat.definition.dialects import DialectName
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.weights.file import FLOAT, Weights, read_weights, write_weights
 from darknet_compat.errors import WeightsError
@@ -20,16 +21,18 @@ def load_network(
     batchnorm: Build = "cuda",
     cutoff: int | None = None,
     size: tuple[int, int] | None = None,
+    dialect: DialectName | None = None,
 ) -> Network:
     """A network from its `.cfg` and `.weights`, ready for inference (call `.train()` to train it).
 
     Without `weights` they are drawn at random as the original does; with `cutoff` only the file's first layers are
     there (`darknet19_448.conv.23`: cutoff 23) and the rest is random. `batchnorm` chooses the build of the original
     whose batch normalization is meant: "cuda", with which the official weights were made, or "cpu". `size` is another
-    input size than the cfg's, (width, height).
+    input size than the cfg's, (width, height). `dialect` says whose words the cfg's are, "original" or "fork"; by
+    default its own words tell.
     Raises CfgError, WeightsError, TreeError or MetadataError, all DarknetCompatError, each one line.
     """
-    spec = load_spec(cfg, size)
+    spec = load_spec(cfg, size, dialect=dialect)
     # The file is checked against the network before anything is allocated for it.
     values = None if weights is None else read_weights(weights, spec, cutoff)
     complete = (

@@ -44,12 +44,11 @@ MODULES: dict[type[LayerSpec], Callable[[Any, Build], nn.Module]] = {
     s.Logistic: heads.Logistic,
     s.Region: heads.Region,
     s.Yolo: heads.Yolo,
+    s.GaussianYolo: heads.GaussianYolo,
     s.Detection: heads.Detection,
     s.Iseg: heads.Iseg,
 }
 """A layer's spec → the module that computes it."""
-
-_RECURRENT = (s.Rnn, s.Gru, s.Lstm, s.Crnn)
 
 
 def _overwrites(layer: LayerSpec, build: Build) -> bool:
@@ -164,7 +163,7 @@ class Network(nn.Module):
         if images.dim() != (4 if shape.image else 2) or images.shape[1] != shape.c:
             wanted = f"[N, {shape.c}, height, width]" if shape.image else f"[N, {shape.c}]"
             raise ValueError(f"{self.spec.name} reads images {wanted}, found {list(images.shape)}")
-        if len(images) % steps and any(isinstance(layer, _RECURRENT) for layer in self.spec.layers):
+        if len(images) % steps and any(layer.recurrent for layer in self.spec.layers):
             raise ValueError(f"{self.spec.name} reads N = {steps} time steps x sequences at once, found {len(images)}")
         return images
 

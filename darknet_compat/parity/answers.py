@@ -61,7 +61,7 @@ class PlainTorch:
         parts = [
             layer.boxes(x, size)
             for layer, x in zip(layers, activated, strict=True)
-            if isinstance(layer, heads.Region | heads.Yolo | heads.Detection)
+            if isinstance(layer, heads.Region | heads.Yolo | heads.GaussianYolo | heads.Detection)
         ]
         found = {
             "boxes": torch.cat([part.xywh for part in parts], 1).numpy(),

@@ -32,9 +32,7 @@ not with this. In pictures of trained detectors up to 4.5 % of cells and anchors
 
 _NAMES = {"xywh": "boxes", "objectness": "objectness", "classes": "classes", "dropped": "dropped"}
 
-_DETECTS = (s.Region, s.Yolo, s.Detection)
 _DETECTING = (heads.Region, heads.Yolo, heads.Detection)
-_RECURRENT = (s.Rnn, s.Gru, s.Lstm, s.Crnn)
 
 
 class TorchRuntime:
@@ -142,15 +140,15 @@ def describe(spec: NetworkSpec, *, precision: Precision = "fp32", resize: Resize
     net, head = spec.net, spec.heads[-1]  # all heads have the same classes
     return Description(
         name=spec.name,
-        task="detect" if isinstance(head, _DETECTS) else "classify",
+        task="detect" if isinstance(head, s.BoxHead) else "classify",
         width=net.width,
         height=net.height,
         channels=net.channels,
-        classes=head.classes if isinstance(head, _DETECTS) else head.output.size,
+        classes=head.classes if isinstance(head, s.BoxHead) else head.output.size,
         resize=resize or spec.resize,
         precision=precision,
         tree=spec.tree,
-        map=head.map if isinstance(head, s.Region | s.Yolo) else None,
+        map=spec.map,
     )
 
 
@@ -159,11 +157,11 @@ def _unfit(spec: NetworkSpec) -> str | None:
     shape, layers = spec.net.input, spec.heads
     if not shape.image or not layers or any(isinstance(head, s.Iseg) for head in layers):
         return "neither detects nor classifies pictures"
-    if any(isinstance(layer, _RECURRENT) for layer in spec.layers):
+    if any(layer.recurrent for layer in spec.layers):
         return "reads sequences, not single pictures"
     if shape.c not in (1, 3):
         return f"reads {shape.c} channels, but pictures have 3, or 1 if grey"
-    detecting = [head for head in layers if isinstance(head, _DETECTS)]
+    detecting = [head for head in layers if isinstance(head, s.BoxHead)]
     if detecting and len(detecting) < len(layers):
         return "both detects and classifies"
     if len({head.classes for head in detecting}) > 1:

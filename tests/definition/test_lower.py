@@ -196,10 +196,18 @@ def test_defaults_of_layers_that_need_something_before_them() -> None:
     assert last(conv.format(52) + "[iseg]") == s.Iseg(**common("iseg", image, image, **at), classes=20, ids=32)
 
 
+def kinds(spec: type[LayerSpec]) -> set[type[LayerSpec]]:
+    """The kinds of layers among a class's descendants: those that nothing else is made from."""
+    below = spec.__subclasses__()
+    return set().union(*map(kinds, below)) if below else {spec}
+
+
 def test_every_section_has_a_test_of_its_defaults() -> None:
     tested = {type(layer) for layer in DEFAULTS.values()} | {s.Shortcut, s.Route, s.Yolo, s.Region, s.Detection, s.Iseg}
-    assert tested == set(LayerSpec.__subclasses__())
+    tested |= {s.GaussianYolo}
+    assert tested == kinds(LayerSpec)
     with_body = {"route": "layers=0", "shortcut": "from=0", "yolo": "classes=1\nnum=4", "region": "classes=1\nnum=4"}
+    with_body |= {"Gaussian_yolo": "classes=3\nnum=2"}
     with_body |= {"iseg": "classes=20\nids=4", "detection": "side=8\nnum=1\nclasses=16"}
     for name in LOWERINGS:
         layer = last(f"[conv]\nfilters=24\n[connected]\noutput=576\n[local]\nfilters=24\n[conv]\n[route]\nlayers=0\n"
@@ -243,9 +251,9 @@ def test_the_output_is_the_last_layer_that_is_no_cost() -> None:
 
 
 def test_notes_name_the_line() -> None:
-    spec = lowered("[conv]\nfilters=2x\nsize=1\nsize=3\ndilation=2\n[cost]\ntype=nonsense", IMAGE + "\npolicy=sgdr")
+    spec = lowered("[conv]\nfilters=2x\nsize=1\nsize=3\ndilation=2\n[cost]\ntype=nonsense", IMAGE + "\npolicy=cosine")
     assert spec.notes == (
-        "m.cfg:5: [net] unknown policy 'sgdr' is taken for constant",
+        "m.cfg:5: [net] unknown policy 'cosine' is taken for constant",
         "m.cfg:7: [conv] filters='2x' is read as 2",
         "m.cfg:9: [conv] size stands twice; the first one counts",
         "m.cfg:10: [conv] unused option dilation=2",

@@ -101,10 +101,6 @@ REFUSED: dict[str, tuple[str, str]] = {
         "[reorg]\nflatten=1\nextra=3",
         "m.cfg:7: [reorg] flatten and extra together make the original read beyond its memory",
     ),
-    "the fork's other boxes": (
-        "[yolo]\nnum=1\nanchors=1,1\nnew_coords=1",
-        "m.cfg:8: [yolo] new_coords=1, the fork's other reading of the boxes, is not supported",
-    ),
     "reorg of few channels": (
         "[conv]\nfilters=2\n[reorg]\nstride=2",
         "m.cfg:8: [reorg] stride=2 does not divide the input 8 x 6 x 2 evenly",
@@ -155,10 +151,10 @@ REFUSED: dict[str, tuple[str, str]] = {
     ),
     "an unknown section": (
         "[convolutonal]",
-        "m.cfg:5: [convolutonal] unknown section; known are activation, avg, avgpool, batchnorm, conn, connected, "
-        "conv, convolutional, cost, crnn, crop, deconv, deconvolutional, detection, dropout, gru, iseg, l2norm, local, "
-        "logistic, lrn, lstm, max, maxpool, normalization, region, reorg, rnn, route, shortcut, soft, softmax, "
-        "upsample, yolo",
+        "m.cfg:5: [convolutonal] unknown section; known are Gaussian_yolo, activation, avg, avgpool, batchnorm, conn, "
+        "connected, conv, convolutional, cost, crnn, crop, deconv, deconvolutional, detection, dropout, gru, iseg, "
+        "l2norm, local, logistic, lrn, lstm, max, maxpool, normalization, region, reorg, rnn, route, shortcut, soft, "
+        "softmax, upsample, yolo",
     ),
     "a second [net]": (CONV + "[net]", "m.cfg:7: [net] stands a second time; are these two definitions in one file?"),
 }  # fmt: skip

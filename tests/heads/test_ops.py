@@ -41,6 +41,10 @@ CASES = {
     "region tree": (REGION.format(len(TREE), 4) + "softmax=1\ntree=its.tree", 2 * (5 + len(TREE))),
     "yolo": ("[yolo]\nmask=2,0\nnum=3\nclasses=2\nanchors=10,20,30,40,50,60", 14),
     "yolo scaled": ("[yolo]\nmask=2,0\nnum=3\nclasses=2\nanchors=10,20,30,40,50,60\nscale_x_y=1.2", 14),
+    "yolo new_coords": ("[yolo]\nmask=2,0\nnum=3\nclasses=2\nanchors=10,20,30,40,50,60\nnew_coords=1\nscale_x_y=2", 14),
+    "gaussian": ("[Gaussian_yolo]\nmask=2,0\nnum=3\nclasses=2\nanchors=10,20,30,40,50,60\nscale_x_y=1.1", 22),
+    "gaussian corner": ("[Gaussian_yolo]\nnum=1\nclasses=3\nyolo_point=right_bottom", 12),
+    "region raw": (REGION.format(3, 4) + "focal_loss=0", 2 * 8),
     "detection": ("[detection]\nside=3\nnum=2\nclasses=4\ncoords=4\nsqrt=1\nsoftmax=1", 126),
     "detection plain": ("[detection]\nside=3\nnum=1\nclasses=4\ncoords=4", 81),
     "softmax": ("[softmax]\ngroups=2\ntemperature=2.5", 6),
@@ -100,7 +104,7 @@ def test_heads_mean_the_same_to_numpy_torch_and_a_graph(name: str, tmp_path: Pat
     raw, images = random(2, *shape), random(2, 3, 96, 160)
 
     def task(ops: Ops, values: Sequence[Value]) -> Sequence[Value]:
-        if name.split()[0] in ("region", "yolo", "detection"):
+        if name.split()[0] in ("region", "yolo", "gaussian", "detection"):
             return answers.boxes(ops, [head], values[:1], values[1])
         return [answers.probabilities(ops, head, values[0])]
 

@@ -48,6 +48,7 @@ EVERY_LAYER = {
     ),
     "region": ((3, 8, 8), DETECTOR, ""),
     "yolo": ((3, 8, 8), TWO_HEADS, ""),
+    "gaussian": ((3, 8, 8), f"{CONV}[convolutional]\nfilters=22\n[Gaussian_yolo]\nmask=0,1\nnum=3\nclasses=2\n", ""),
     "detection": ((3, 2, 2), "[connected]\noutput=72\n[detection]\nside=3\nclasses=3\ncoords=4\n", ""),
     "iseg": ((3, 4, 4), f"{CONV}[iseg]\nclasses=3\nids=5\n", ""),
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from darknet_compat.cli.options import InputSize, Json, MaxPixels, Weights, explaining
+from darknet_compat.cli.options import DialectOption, InputSize, Json, MaxPixels, Weights, explaining
 from darknet_compat.cli.terminal import data_report
 from darknet_compat.cli.terminal import output as terminal
 
@@ -41,6 +41,7 @@ def info(
     decode: Decode = False,
     out: Out = None,
     max_pixels: MaxPixels = None,
+    dialect: DialectOption = None,
     json: Json = False,
 ) -> None:
     """Show a network's layers and costs, what an exported file says, or what is in a data set and wrong there.
@@ -67,7 +68,7 @@ def info(
         artefact_report.show(Path(model), artefact, json)
         return
     with explaining(size):
-        about = description.gather(model, weights, size)
+        about = description.gather(model, weights, size, dialect)
     if about.problem and json:
         raise about.problem
     if json:

@@ -12,6 +12,7 @@ from darknet_compat.cli.terminal import layer_table
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.cost import Cost, costs
+from darknet_compat.definition.dialects import DialectName
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.definition.weights.file import Header, read_weights
@@ -33,10 +34,15 @@ class About:
     problem: DarknetCompatError | None
 
 
-def gather(model: str, weights: Path | None = None, size: tuple[int, int] | None = None) -> About:
+def gather(
+    model: str,
+    weights: Path | None = None,
+    size: tuple[int, int] | None = None,
+    dialect: DialectName | None = None,
+) -> About:
     """Read what there is of `model` on this machine. Raises DarknetCompatError where its definition cannot be read."""
     sources = locate(model, weights, download=False)
-    spec = load_spec(sources.cfg, size)
+    spec = load_spec(sources.cfg, size, dialect=dialect)
     header: Header | None = None
     names: tuple[str, ...] = ()
     problem: DarknetCompatError | None = None
@@ -54,8 +60,8 @@ def gather(model: str, weights: Path | None = None, size: tuple[int, int] | None
 def _classes(spec: NetworkSpec) -> int:
     """How many classes the heads tell apart; 0 where nothing of the kind is asked of pictures."""
     head = spec.heads[-1] if spec.heads and spec.net.input.image else None
-    if isinstance(head, s.Region | s.Yolo | s.Detection | s.Iseg):
-        return head.classes
+    if head is not None and hasattr(head, "classes"):
+        return int(head.classes)
     return head.output.size if head else 0
 
 
@@ -67,10 +73,11 @@ def fields(about: About) -> Iterator[tuple[str, str]]:
     if known:
         yield "model", f"{known.name}: {known.title}"
     yield "definition", spec.name
-    yield "input", str(spec.net.input)
+    yield "dialect", dialect_text(spec)
+    yield "input", f"{spec.net.input}{_fitting(spec)}"
     yield "parameters", f"{parameters:,}, {terminal.in_bytes(4 * parameters)} as float32"
     many = f"{operations / 1e9:.2f} billion" if operations >= 1e7 else f"{operations:,}"
-    step = " a step" if any(isinstance(layer, s.Rnn | s.Gru | s.Lstm | s.Crnn) for layer in spec.layers) else ""
+    step = " a step" if any(layer.recurrent for layer in spec.layers) else ""
     yield "operations", f"{many}{step}, two for each multiply-add"
     yield "weights", _weights_text(about)
     for head in spec.heads:
@@ -96,6 +103,19 @@ def fields(about: About) -> Iterator[tuple[str, str]]:
         yield "note", note
 
 
+def dialect_text(spec: NetworkSpec) -> str:
+    """Whose words the definition is read as, and what told."""
+    signs = spec.dialect.signs
+    return spec.dialect.name + (f": {', '.join(signs)}" if signs else "")
+
+
+def _fitting(spec: NetworkSpec) -> str:
+    """How pictures are fitted to the input."""
+    if not spec.net.input.image:
+        return ""
+    return ", pictures stretched to it" if spec.resize == "stretch" else ", pictures letterboxed"
+
+
 def _weights_text(about: About) -> str:
     if about.header:
         header = about.header
@@ -118,9 +138,9 @@ def _head_text(head: Any) -> str:
     if isinstance(head, s.Region):
         kind = "tree" if head.tree else "softmax" if head.softmax else "logistic"
         return f"region: {kind} over {head.classes} classes, {head.num} anchors in cells: {_anchors(head.anchors)}"
-    if isinstance(head, s.Yolo):
+    if isinstance(head, s.YoloHead):
         mine = [head.anchors[number] for number in head.mask]
-        return f"yolo: logistic over {head.classes} classes, {len(mine)} anchors in pixels: {_anchors(mine)}"
+        return f"{head.type}: logistic over {head.classes} classes, {len(mine)} anchors in pixels: {_anchors(mine)}"
     if isinstance(head, s.Detection):
         return f"detection: {head.classes} classes, {head.num} boxes a cell of {head.side} x {head.side}"
     return f"{head.type} over {head.output.size} values"
@@ -151,6 +171,8 @@ def to_dict(about: About) -> dict[str, Any]:
     return {
         "name": known.name if known else None,
         "cfg": spec.name,
+        "dialect": {"name": spec.dialect.name, "signs": list(spec.dialect.signs)},
+        "resize": spec.resize,
         "input": {"width": net.width, "height": net.height, "channels": net.channels, "values": net.input.size},
         "parameters": sum(cost.parameters for cost in about.costs),
         "operations": sum(cost.operations for cost in about.costs),

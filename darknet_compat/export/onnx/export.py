@@ -11,7 +11,6 @@ from typing import Any, Literal
 import onnx
 from onnx import GraphProto, TensorProto, helper
 
-from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.definition.weights.arrays import LayerArrays, Trained, weights_sha256
 from darknet_compat.errors import ExportError
@@ -96,10 +95,11 @@ def export_onnx(
         hier_thresh=float(hier_thresh),
         nms=float(nms),
         names=_names(names, classes_of(spec), cfg),
-        map=next((head.map for head in spec.heads if isinstance(head, s.Region | s.Yolo)), None),
+        map=spec.map,
         tree=spec.tree,
         cfg_sha256=_sha256_of(cfg),
         weights_sha256=weights_sha256(network),
+        dialect=spec.dialect.name,
         batchnorm=network.batchnorm,
         tools=_tools(),
     )

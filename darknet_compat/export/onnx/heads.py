@@ -29,7 +29,9 @@ def sources(spec: NetworkSpec) -> list[int]:
         return [spec.heads[-1].sources[0]]
     if splits(spec):
         return [spec.layers[-2].sources[0]]
-    images = [-1] if any(isinstance(head, s.Yolo) for head in spec.heads) else []  # no grid tells their size exactly
+    images = (
+        [-1] if any(isinstance(head, s.YoloHead) for head in spec.heads) else []
+    )  # no grid tells their size exactly
     return [head.sources[0] for head in spec.heads] + images
 
 

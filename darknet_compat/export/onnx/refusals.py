@@ -50,7 +50,7 @@ def refuse_build(spec: NetworkSpec, build: Build) -> None:
 
 def _obstacle(layer: LayerSpec, spec: NetworkSpec) -> str | None:
     read = any(layer.index in other.sources for other in spec.layers if not isinstance(other, s.Cost))
-    if isinstance(layer, s.HEADS):
+    if layer.answers:
         return "is a head that other layers read, which cannot be exported" if read else None
     if isinstance(layer, s.Cost):
         return "is read by other layers, which cannot be exported" if read else None
@@ -71,4 +71,4 @@ def classes_of(spec: NetworkSpec) -> int:
     if not answers(spec):
         return 0
     head = spec.heads[-1]
-    return head.classes if isinstance(head, s.Region | s.Yolo | s.Detection) else head.output.size
+    return int(getattr(head, "classes", head.output.size))

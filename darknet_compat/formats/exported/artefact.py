@@ -37,8 +37,8 @@ class Artefact:
     `step` between the two, else only that. `batch`: how many pictures at once, None for any number. `outputs`: raw
     outputs of the heads, decoded boxes, or detections after non-maximum suppression. `input`: float [N, C, H, W],
     0..1, or uint8 [N, H, W, C], 0..255. The thresholds are in force inside the graph only for detections, and elsewhere
-    what the model is meant to be used with. `quantization`: of one in int8 what it was calibrated with and what it
-    loses (`export.quantize.Accuracy`).
+    what the model is meant to be used with. `dialect`: whose words the `.cfg` was read as. `quantization`: of one in
+    int8 what it was calibrated with and what it loses (`export.quantize.Accuracy`).
     """
 
     name: str
@@ -63,6 +63,7 @@ class Artefact:
     cfg_sha256: str | None = None
     weights_sha256: str | None = None
     batchnorm: str = "cuda"
+    dialect: str = "original"
     quantization: Mapping[str, Any] | None = None
     tools: Mapping[str, str] = field(default_factory=dict)
 
@@ -144,10 +145,14 @@ _CHECKS: dict[str, _Check] = {
     "cfg_sha256": _or_none(_TEXT),
     "weights_sha256": _or_none(_TEXT),
     "batchnorm": _TEXT,
+    "dialect": _one_of("original", "fork"),
     "quantization": _or_none(("figures by name", lambda value: isinstance(value, Mapping))),
     "tools": ("versions by name", lambda value: isinstance(value, Mapping)),
 }
 """One a field."""
+
+_BEFORE = {"dialect": json.dumps("original")}
+"""What files of this format say by saying nothing: the field is younger than they are."""
 
 _UNREADABLE = object()
 """Which no field may be."""
@@ -181,6 +186,7 @@ def from_properties(properties: Mapping[str, str], where: str) -> Artefact:
             " export it from its .cfg and .weights with `darknet-compat export`"
         )
     fields = list(Artefact.__dataclass_fields__)
+    own = _BEFORE | own
     if missing := sorted({"format", *fields} - own.keys()):
         raise BackendError(f"{where}: lacks the metadata {PREFIX}{missing[0]}; export it again")
     if own["format"] != json.dumps(FORMAT):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_compat.datasets.base import Labels
-from darknet_compat.definition.spec import Detection, Net, NetworkSpec, Region, Yolo
+from darknet_compat.definition.spec import BoxHead, Detection, Net, NetworkSpec
 from darknet_compat.errors import TrainingError
 from darknet_compat.training.augment.boxes import Move, Truths, fill_truth_detection, fill_truth_region
 from darknet_compat.training.augment.draws import Draws
@@ -168,7 +168,7 @@ Recipe = DetectionRecipe | CropRecipe | ClassificationRecipe
 def recipe(spec: NetworkSpec) -> Recipe:
     """How this network's training pictures are made. Raises TrainingError for options that make none."""
     net = spec.net
-    heads = [head for head in spec.heads if isinstance(head, Region | Yolo | Detection)]
+    heads = [head for head in spec.heads if isinstance(head, BoxHead)]
     if heads:
         head = heads[-1]
         if not 0 <= head.jitter < 1:

@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 import torch
 
 from darknet_compat.datasets.base import Dataset
-from darknet_compat.definition.spec import Detection, NetworkSpec, Region, Yolo
+from darknet_compat.definition.spec import BoxHead, NetworkSpec
 from darknet_compat.errors import DatasetError, TrainingError
 from darknet_compat.training.augment.recipes import recipe
 from darknet_compat.training.batches.examples import Batch, Examples
@@ -128,4 +128,4 @@ def _dead(number: int) -> str:
 def _classes(spec: NetworkSpec) -> int:
     """How many classes a label may name."""
     head = spec.heads[-1] if spec.heads else spec.layers[spec.output_index]
-    return head.classes if isinstance(head, Region | Yolo | Detection) else head.output.size
+    return head.classes if isinstance(head, BoxHead) else head.output.size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from darknet_compat.definition.spec import Detection, NetworkSpec, Region, Yolo
+from darknet_compat.definition.spec import BoxHead, NetworkSpec
 from darknet_compat.errors import TrainingError
 from darknet_compat.training.augment.draws import Draws
 
@@ -38,7 +38,7 @@ class Sizes:
 def training_sizes(spec: NetworkSpec, seed: int, sides: Sequence[int] | None = None) -> Sizes:
     """As the cfg's `random` says; with `sides`, squares of these sides whatever it says. Raises TrainingError."""
     net = spec.net
-    heads = [head for head in spec.heads if isinstance(head, Region | Yolo | Detection)]
+    heads = [head for head in spec.heads if isinstance(head, BoxHead)]
     every = 10 if heads else 40
     if sides is None:
         sides = DETECTOR_SIZES if heads and heads[-1].random else CLASSIFIER_SIZES if not heads and net.random else ()

@@ -47,7 +47,13 @@ def test_properties_give_the_artefact_back(artefact: Artefact) -> None:
     assert from_properties(properties | {"another tool's": "x"}, "m.onnx") == artefact
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Artefact)])
+def test_a_file_from_before_dialects_is_the_originals() -> None:
+    properties = to_properties(FULL)
+    del properties[f"{PREFIX}dialect"]
+    assert from_properties(properties, "m.onnx").dialect == "original"
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Artefact) if field.name != "dialect"])
 def test_each_missing_property_is_named(field: str) -> None:
     properties = to_properties(FULL)
     del properties[PREFIX + field]

@@ -1,0 +1,70 @@
+"""A whole network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from darknet_compat.definition.dialects import ORIGINAL, Dialect
+from darknet_compat.definition.spec.base import LayerSpec
+from darknet_compat.definition.spec.heads import Detection, NmsKind, Region, YoloHead
+from darknet_compat.definition.spec.layers import Cost
+from darknet_compat.definition.spec.net import Net
+from darknet_compat.formats.wordtree import WordTree
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A whole network. `notes` are one-line remarks for a person, such as options nobody read, each with its line."""
+
+    net: Net
+    layers: tuple[LayerSpec, ...]
+    name: str = "<cfg>"
+    notes: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """The files that options of the cfg led to (`tree`, `map`): name in the cfg → path read."""
+    dialect: Dialect = ORIGINAL
+
+    @property
+    def heads(self) -> tuple[LayerSpec, ...]:
+        """The layers that give the answers, in order."""
+        return tuple(layer for layer in self.layers if layer.answers)
+
+    @property
+    def output_index(self) -> int:
+        """The layer whose output is the network's: the last that is no cost (original: `get_network_output_layer`)."""
+        return max((layer.index for layer in self.layers if not isinstance(layer, Cost)), default=-1)
+
+    @property
+    def tree(self) -> WordTree | None:
+        """The WordTree of the classes, where there is one."""
+        return next((tree for head in self.heads if (tree := getattr(head, "tree", None))), None)
+
+    @property
+    def map(self) -> tuple[int, ...] | None:
+        """The heads' map: a class of the labels → the head's own."""
+        return next((head.map for head in self.heads if isinstance(head, Region | YoloHead)), None)
+
+    @property
+    def resize(self) -> Literal["letterbox", "stretch"]:
+        """How pictures are fitted to the input: as `letter_box` says, else as the dialect does; but stretched for
+        YOLO's first head (original: `test_yolo`), which knows of no border."""
+        letterboxed = self.net.letter_box
+        if letterboxed is None:
+            letterboxed = self.dialect.letter_box and not any(isinstance(head, Detection) for head in self.heads)
+        return "letterbox" if letterboxed else "stretch"
+
+    @property
+    def nms_kind(self) -> NmsKind:
+        """The suppression of the last head that gives boxes, which is that of all (fork: `do_nms_sort`'s callers)."""
+        return getattr(self._last_boxes, "nms_kind", "default") if self.dialect.nms_kind else "default"
+
+    @property
+    def beta_nms(self) -> float:
+        """That head's exponent for `nms_kind`."""
+        return float(getattr(self._last_boxes, "beta_nms", 0.6))
+
+    @property
+    def _last_boxes(self) -> LayerSpec | None:
+        return next((layer for layer in reversed(self.layers) if layer.detects), None)
