@@ -52,6 +52,12 @@ def make_logger(trt: Any) -> Any:
     return Logger()
 
 
+def forget(logger: Any) -> None:
+    """Forget what was logged: before something is begun whose reason for failing is to be told."""
+    logger.errors.clear()
+    logger.warnings.clear()
+
+
 def reason(logger: Any) -> str:
     """What went wrong, in one line: the first error of those kept, from which others follow; they are forgotten."""
     if not logger.errors:

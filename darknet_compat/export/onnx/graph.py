@@ -20,7 +20,7 @@ OPERATORS = frozenset((
     "DequantizeLinear", "Div", "Elu", "Equal", "Exp", "Expand", "Flatten", "Floor", "Gather", "GatherElements",
     "GatherND", "Gemm", "GlobalAveragePool", "Greater", "GreaterOrEqual", "HardSigmoid", "Identity", "LeakyRelu",
     "Less", "MatMul", "Max", "MaxPool", "Min", "Mod", "Mul", "Neg", "NonMaxSuppression", "Not", "Or", "Pad", "Pow",
-    "QuantizeLinear", "Range", "ReduceL2", "Relu", "Reshape", "Resize", "Selu", "Shape", "Sigmoid", "Slice",
+    "QuantizeLinear", "Range", "ReduceSum", "Relu", "Reshape", "Resize", "Selu", "Shape", "Sigmoid", "Slice",
     "Softmax", "Softplus", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "TopK", "Transpose", "Unsqueeze", "Where",
 ))
 # fmt: on

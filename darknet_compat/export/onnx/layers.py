@@ -142,7 +142,9 @@ def normalization(graph: Graph, layer: s.Normalization, arrays: LayerArrays, inp
 
 def l2norm(graph: Graph, layer: s.L2norm, arrays: LayerArrays, inputs: Sequence[str]) -> str:
     """Each location's channels by their length."""
-    return graph.add("Div", inputs[0], graph.add("ReduceL2", inputs[0], axes=[1], keepdims=1))
+    # Not ReduceL2: TensorRT 8.6 makes a layer without a name of its squares, which cannot be held in float32.
+    squares = graph.add("Mul", inputs[0], inputs[0])
+    return graph.add("Div", inputs[0], graph.add("Sqrt", graph.add("ReduceSum", squares, graph.constant([1]))))
 
 
 def route(graph: Graph, layer: s.Route, arrays: LayerArrays, inputs: Sequence[str]) -> str:

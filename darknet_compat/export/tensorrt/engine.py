@@ -20,7 +20,7 @@ from darknet_compat.formats.exported.artefact import Artefact, from_properties
 from darknet_compat.formats.exported.enginefile import EngineRecord, Profile, write_engine
 from darknet_compat.formats.exported.onnxfile import read_top
 from darknet_compat.nvidia.driver import on_gpu
-from darknet_compat.nvidia.library import load_tensorrt, make_logger, reason, strongly_typed
+from darknet_compat.nvidia.library import forget, load_tensorrt, make_logger, reason, strongly_typed
 
 BuildProgress = Callable[[str, int, int], None]
 """Called with what is being done, the steps that are done, and how many there are."""
@@ -109,6 +109,7 @@ def prepared(model: Path, settings: Settings, profiles: Sequence[Profile], *, ty
     if typed and settings.precision != "fp32":
         proto = precision.to_half(proto)
     _mark(proto, settings.outputs, str(model))
+    parserforms.shorten_ends(proto)
     if found := parserforms.problems(proto):
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         raise ExportError(f"{model}: TensorRT's parser does not take {found[0]}{more}")
@@ -173,6 +174,7 @@ class _Build:
         monitor = None
         if self.progress is not None and hasattr(trt, "IProgressMonitor"):
             monitor = config.progress_monitor = make_monitor(trt, self.progress)
+        forget(self.logger)  # a timing cache, say, complains of what is no reason for what comes
         plan = builder.build_serialized_network(network, config)
         if monitor is not None and monitor.raised is not None:
             raise monitor.raised
@@ -245,6 +247,7 @@ class _Build:
         return bool(given) and all(tensor.dtype == self.trt.float32 for tensor in tensors)
 
     def _add_profiles(self, builder: Any, config: Any) -> None:
+        forget(self.logger)
         for wanted in self.profiles:
             optimization_profile = builder.create_optimization_profile()
             shapes = (input_shape(self.artefact, triple) for triple in (wanted.least, wanted.best, wanted.most))

@@ -22,13 +22,14 @@ _TYPES = frozenset((
     TensorProto.UINT8, TensorProto.FLOAT8E4M3FN,
 ))  # fmt: skip
 
+_MOST = 2**31 - 1
+
 _MUST_BE_CONSTANT = {
     "Conv": (1, 2),
     "ConvTranspose": (1, 2),
     "CumSum": (1,),
     "NonMaxSuppression": (2, 3, 4),
     "ReduceSum": (1,),
-    "ReduceL2": (1,),
     "Slice": (3, 4),
     "Squeeze": (1,),
     "TopK": (1,),
@@ -57,6 +58,17 @@ class _Forms:
         return node is not None and node.op_type in QUANTIZING and self.constant(node.input[0])
 
 
+def shorten_ends(model: ModelProto) -> None:
+    """Write the ends of slices, where they are beyond, as the largest of 32 bits, in place: a file of another exporter
+    or of an earlier version has INT64_MAX, of which TensorRT 8.6 warns that it had to be clamped."""
+    ends = {node.input[2] for node in model.graph.node if node.op_type == "Slice"}
+    for tensor in model.graph.initializer:
+        if tensor.name in ends and tensor.data_type == TensorProto.INT64:
+            values = numpy_helper.to_array(tensor)
+            if (abs(values) > _MOST).any():
+                tensor.CopyFrom(numpy_helper.from_array(values.clip(-_MOST, _MOST), tensor.name))
+
+
 def problems(model: ModelProto) -> list[str]:
     """A line for each node that the parser would refuse, naming it; empty where all is well."""
     forms = _Forms(model)
@@ -70,7 +82,7 @@ def problems(model: ModelProto) -> list[str]:
                 if node.op_type != "Cast"
             ]
     for node in model.graph.node:
-        if node.domain or node.op_type not in OPERATORS | QUANTIZING | {"CumSum", "ReduceSum", "ScatterND"}:
+        if node.domain or node.op_type not in OPERATORS | QUANTIZING | {"CumSum", "ReduceL2", "ScatterND"}:
             found.append(f"{node.name}: the operator {node.op_type}")
             continue
         for index in _MUST_BE_CONSTANT.get(node.op_type, ()):

@@ -25,7 +25,7 @@ EXACT = frozenset(("input", "normalization", "l2norm"))
 PRODUCTS = frozenset(("Conv", "ConvTranspose", "Gemm", "MatMul"))
 """Where the time goes, and where hardware adds up in float32 whatever the inputs are."""
 
-LONG_SUMS = frozenset(("AveragePool", "GlobalAveragePool", "Softmax", "Exp", "Pow", "ReduceL2"))
+LONG_SUMS = frozenset(("AveragePool", "GlobalAveragePool", "Softmax", "Exp", "Pow", "ReduceSum"))
 """Operators that stay in float32 in every layer."""
 
 MOVES = frozenset((

@@ -14,7 +14,7 @@ from darknet_compat.formats.exported.artefact import from_properties
 from darknet_compat.formats.exported.enginefile import EngineRecord, read_plan, read_record, write_engine
 from darknet_compat.formats.exported.onnxfile import read_top
 from darknet_compat.nvidia.driver import on_gpu
-from darknet_compat.nvidia.library import load_tensorrt, make_logger, reason, strongly_typed
+from darknet_compat.nvidia.library import forget, load_tensorrt, make_logger, reason, strongly_typed
 
 
 def refit_engine(
@@ -53,6 +53,13 @@ def _refitted(trt: Any, plan: bytes, graph: bytes, engine_name: str, model: str)
     if engine is None:
         raise BackendError(f"{engine_name}: TensorRT cannot load it: {reason(logger)}")
     refitter = trt.Refitter(engine, logger)
+    named = set(refitter.get_all_weights())
+    if kept := [name for name in _trained(graph) if name not in named]:
+        raise ExportError(
+            f"{engine_name}: {kept[0]}{f' and {len(kept) - 1} more' if len(kept) > 1 else ''} cannot be exchanged and"
+            f" would stay as before: TensorRT {trt.__version__} does not name it; build the engine again from {model}"
+        )
+    forget(logger)
     if hasattr(trt, "OnnxParserRefitter"):
         parser_refitter = trt.OnnxParserRefitter(refitter, logger)
         good = parser_refitter.refit_from_bytes(graph)
@@ -68,6 +75,21 @@ def _refitted(trt: Any, plan: bytes, graph: bytes, engine_name: str, model: str)
     if hasattr(trt.SerializationFlag, "INCLUDE_REFIT"):
         serialization.set_flag(trt.SerializationFlag.INCLUDE_REFIT)  # so that it can be refitted again
     return engine.serialize_with_config(serialization)
+
+
+def _trained(graph: bytes) -> list[str]:
+    """The names of all values in a graph that training changes: they are named after their layer, constants are not.
+    The zero points of quantized weights are always 0."""
+    import onnx
+
+    from darknet_compat.export.tensorrt.precision import layer_of
+
+    kinds = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.INT8, onnx.TensorProto.FLOAT8E4M3FN)
+    return [
+        tensor.name
+        for tensor in onnx.load_from_string(graph).graph.initializer
+        if layer_of(tensor.name) and tensor.data_type in kinds and not tensor.name.endswith(" zeros")
+    ]
 
 
 def _weights(trt: Any, refitter: Any, graph: bytes) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.onnx.refusals import answers
 from darknet_compat.export.tensorrt.candidates import box_count, limit_candidates
-from darknet_compat.export.tensorrt.parserforms import problems
+from darknet_compat.export.tensorrt.parserforms import problems, shorten_ends
 from darknet_compat.export.tensorrt.precision import raise_opset, to_half
 from darknet_compat.network.network import Network
 from tests.conftest import Original
@@ -27,6 +27,8 @@ def forms_of(network: Network, path: Path, **options: object) -> list[str]:
     """The problems of a network's graph, in float32, in float16 and with its candidates limited."""
     export_onnx(network, path, **options)  # type: ignore[arg-type]
     model = onnx.load(path)
+    values = [numpy_helper.to_array(t) for t in model.graph.initializer if t.data_type == TensorProto.INT64]
+    assert all((abs(array) < 2**31).all() for array in values), "TensorRT 8.6 warns of these"
     found = problems(model) + problems(to_half(model))
     limit_candidates(model, 16, (1, *network.spec.net.input[:3]))
     return found + problems(model)
@@ -36,6 +38,16 @@ def forms_of(network: Network, path: Path, **options: object) -> list[str]:
 def test_every_kind_of_layer(name: str, tmp_path: Path) -> None:
     shape = (8 if "reorg" in name else 4, 12, 16)
     assert forms_of(small(CASES[name], shape), tmp_path / "m.onnx", outputs="heads") == []
+
+
+def test_ends_of_slices_are_made_to_fit_32_bits(tmp_path: Path) -> None:
+    export_onnx(small(CASES["crop"], (4, 12, 16)), tmp_path / "m.onnx", outputs="heads")
+    model = onnx.load(tmp_path / "m.onnx")
+    (node,) = (node for node in model.graph.node if node.op_type == "Slice")
+    end = next(tensor for tensor in model.graph.initializer if tensor.name == node.input[2])
+    end.CopyFrom(numpy_helper.from_array(np.array([2**63 - 1, -(2**63)]), end.name))
+    shorten_ends(model)
+    assert numpy_helper.to_array(end).tolist() == [2**31 - 1, 1 - 2**31]
 
 
 @pytest.mark.parametrize(("name", "input"), [("yolov3-tiny", "float"), ("tiny", "uint8")])

@@ -11,7 +11,7 @@ from onnx import TensorProto
 
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.export import export_onnx
-from darknet_compat.export.tensorrt.precision import HEADS, PRODUCTS, layer_of, raise_opset, to_half
+from darknet_compat.export.tensorrt.precision import HEADS, PRODUCTS, layer_keeps_single, layer_of, raise_opset, to_half
 from darknet_compat.network.layers import Convolutional
 from darknet_compat.network.load import load_network
 from darknet_compat.network.network import Network
@@ -155,6 +155,14 @@ def test_sums_of_squares_do_not_overflow(name: str, tmp_path: Path) -> None:
     (expected,) = run_graph("onnxruntime", tmp_path / "m.onnx", images).values()
     (found,) = run_graph("onnxruntime", path, images).values()
     assert_near(name, expected, found, "onnxruntime")
+
+
+def test_the_squares_of_l2norm_are_a_layer_with_a_name(tmp_path: Path) -> None:
+    """So that TensorRT 8.6, which is told layer by layer, can hold them in float32."""
+    export_onnx(small(CASES["l2norm"], (4, 12, 16)), tmp_path / "m.onnx", outputs="heads")
+    nodes = onnx.load(tmp_path / "m.onnx").graph.node
+    assert [node.op_type for node in nodes] == ["Mul", "ReduceSum", "Sqrt", "Div"]
+    assert all(layer_keeps_single(node.name) for node in nodes)
 
 
 def test_weights_beyond_the_range_are_named(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ _TYPES = {
     TensorProto.INT64: "INT64",
 }
 _NUMPY = {"FLOAT": np.float32, "HALF": np.float16, "UINT8": np.uint8, "INT64": np.int64}
+_TRAINED = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT8)
 _HOST_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
@@ -496,7 +497,12 @@ class Refitter(_Recorded):
         self._engine, self._logger = engine, logger
 
     def get_all_weights(self) -> list[str]:
-        return [tensor.name for tensor in self._engine._model.graph.initializer if _large(tensor)]
+        graph = self._engine._model.graph
+        unnamed = set()
+        if self._trt.__version__.startswith("8."):  # its parser does not name the bias beside a dequantized kernel
+            dequantized = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+            unnamed = {n.input[2] for n in graph.node if n.op_type == "Conv" and n.input[1] in dequantized}
+        return [tensor.name for tensor in graph.initializer if _large(tensor) and tensor.name not in unnamed]
 
     def set_named_weights(self, name: str, weights: Any) -> bool:
         return bool(_fill(self._engine._model, {name: weights._array}))
@@ -527,7 +533,8 @@ def _array(address: int, shape: tuple[int, ...], kind: str) -> Any:
 
 
 def _large(tensor: Any) -> bool:
-    return tensor.name.endswith(("/weights", "/biases"))
+    _, slash, slot = tensor.name.partition("/")
+    return bool(slash) and tensor.data_type in _TRAINED and not slot.endswith(" zeros")
 
 
 def _fill(model: Any, values: dict[str, Any] | None) -> bool:

@@ -628,6 +628,57 @@ def test_refitting_on_version_8_goes_by_name(
     ours.close()
 
 
+@pytest.mark.parametrize("version", ["8.6.1", "10.0.1"])
+def test_refitting_refuses_where_a_trained_value_has_no_name(
+    gpu: Driver, quantized: Path, tmp_path: Path, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parser of 8.6, and of the early 10.x, does not name the bias of a convolution whose kernel is dequantized:
+    refitting would leave the old one in its place."""
+    trt = use_version(monkeypatch, version)
+    build_engine(quantized, tmp_path / "m.engine", settings=Settings(precision="int8", refittable=True))
+    plan = (tmp_path / "m.engine").read_bytes()
+    if version != "8.6.1":
+        refit_engine(tmp_path / "m.engine", quantized, tmp_path / "all.engine")
+        named = trt.Refitter.get_all_weights
+        monkeypatch.setattr(
+            trt.Refitter, "get_all_weights", lambda self: [n for n in named(self) if not n.endswith("biases")]
+        )
+    with pytest.raises(
+        ExportError, match=r"/biases and \d more cannot be exchanged and would stay as before"
+    ) as caught:
+        refit_engine(tmp_path / "m.engine", quantized)
+    assert "\n" not in str(caught.value) and version in str(caught.value)
+    assert (tmp_path / "m.engine").read_bytes() == plan
+
+
+def test_the_reason_is_not_what_was_logged_before(
+    gpu: Driver, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = use_version(monkeypatch)
+    parse = trt.OnnxParser.parse
+
+    def noisy(self: Any, content: bytes) -> bool:
+        self._network._logger.log("ERROR", "cudaError 35")
+        return bool(parse(self, content))
+
+    def fail(self: Any, network: Any, config: Any) -> None:
+        self._logger.log("ERROR", "no kernel for 3 convolutional/Conv")
+        self._logger.log("ERROR", "what follows from it")
+
+    make_network = trt.Builder.create_network
+
+    def create(self: Any, flags: int) -> Any:
+        network = make_network(self, flags)
+        network._logger = self._logger
+        return network
+
+    monkeypatch.setattr(trt.Builder, "create_network", create)
+    monkeypatch.setattr(trt.OnnxParser, "parse", noisy)
+    monkeypatch.setattr(trt.Builder, "build_serialized_network", fail)
+    with pytest.raises(ExportError, match=r"TensorRT cannot build it: no kernel for 3 convolutional/Conv$"):
+        build_engine(model, tmp_path / "m.engine")
+
+
 def test_refitting_refuses_what_does_not_fit(engine: Path, gpu: Driver, model: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="was not built refittable"):
         refit_engine(engine, model)
