@@ -8,12 +8,42 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_compat.errors import DatasetError
+from darknet_compat.datasets.options import LabelRule
+from darknet_compat.errors import DatasetError, ImageError
+
+Task = Literal["detection", "classification"]
+
+Repair = Literal["no labels", "beside", "clipped", "left out", "polygons", "turned"]
+REPAIRS: dict[Repair, str] = {
+    "no labels": "pictures without a file of labels, taken for background",
+    "beside": "pictures whose labels lie where the fork looks for them, not the original",
+    "clipped": "boxes that reached out of their picture, cut at its border",
+    "left out": "labels that were left out: malformed, or outside of their picture",
+    "polygons": "outlines of which the box around them was taken",
+    "turned": "pictures that are turned by EXIF, labelled as they lie in the file: their boxes were turned along",
+}
+"""What readers do to labels, in words."""
+
+Repairs = tuple[tuple[Repair, int], ...]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How a data set is to be read: the classes' `names` as the network has them, else its own; the `split`, else what
+    one trains on; for what `task` where it serves two; the rule for `labels`; the folder of the `pictures` where its
+    annotations do not say it right."""
+
+    names: tuple[str, ...] | None = None
+    split: str | None = None
+    task: Task | None = None
+    labels: LabelRule = "clip"
+    pictures: Path | None = None
+
 
 Progress = Callable[[int, int], None]
 """Called with (pictures done, all) while many are looked at."""
@@ -62,6 +92,18 @@ class Labels:
         """A label of the whole picture."""
         return cls.drawn(np.zeros((1, 4)), [class_id])
 
+    @classmethod
+    def joined(cls, parts: Sequence[Labels]) -> Labels:
+        """The rows of several, in order."""
+        if not parts:
+            return cls.drawn([], [])
+        return cls(
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.classes for part in parts]),
+            np.concatenate([part.difficult for part in parts]),
+            np.concatenate([part.crowd for part in parts]),
+        )
+
     def __len__(self) -> int:
         return len(self.classes)
 
@@ -71,8 +113,8 @@ class Labels:
         drawn: NDArray[np.bool_] = np.logical_or.reduce(self.boxes != 0, axis=1)
         return drawn
 
-    def chosen(self, rows: NDArray[np.bool_]) -> Labels:
-        """The rows for which `rows` [N] is true."""
+    def chosen(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Labels:
+        """The rows for which `rows` [N] is true, or of these numbers."""
         return Labels(self.boxes[rows], self.classes[rows], self.difficult[rows], self.crowd[rows])
 
     def corners(self, width: int, height: int) -> NDArray[np.float64]:
@@ -87,11 +129,35 @@ class Labels:
 
 class Sample(NamedTuple):
     """One labelled picture: what results call it (a VOC id, a file's stem), what `vision.image.decode` reads (a path,
-    or a composed picture, uint8 [H, W, 3] in BGR), and what is in it."""
+    or a composed picture, uint8 [H, W, 3] in BGR), what is in it, and how often the reader did what to its labels."""
 
     id: str
     image: Path | NDArray[np.uint8]
     labels: Labels
+    repairs: Repairs = ()
+
+
+class Refusal(NamedTuple):
+    """The number of a picture whose labels cannot be used, and why."""
+
+    picture: int
+    error: DatasetError | ImageError
+
+
+class Rows(NamedTuple):
+    """The labels of the pictures `start` to `start` + N as columns.
+
+    `paths` [N]: each picture's, "" for a composed one or where there is a refusal. `pictures` int64 [M]: of each object
+    the picture, counted from 0. `labels` of all M objects. `repairs`: what was done to which picture's labels, and how
+    often.
+    """
+
+    start: int
+    paths: list[str]
+    pictures: NDArray[np.int64]
+    labels: Labels
+    repairs: list[tuple[int, Repair, int]]
+    refusals: list[Refusal]
 
 
 class Dataset(Sequence[Sample], ABC):
@@ -104,17 +170,45 @@ class Dataset(Sequence[Sample], ABC):
     names: tuple[str, ...]
     is_composed = False
     """Whether pictures and labels are made on the fly, right by construction and slower than labels are read."""
+    is_numbered = False
+    """Whether labels are numbers of classes, which a list of names stands for, and not the names themselves."""
+    split = ""
+    splits: tuple[str, ...] = ()
+    """Which part of several it is, and what parts there are."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of how it was read."""
 
     @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
     def sample(self, index: int) -> Sample:
-        """Picture number `index`, from 0. Raises DatasetError, naming file and line, for labels that are none."""
+        """Picture number `index`, from 0. Raises DatasetError, naming file and line, for malformed labels."""
 
     def size(self, index: int) -> tuple[int, int] | None:
         """Width and height of picture number `index` as the annotations state them; None where they do not."""
         return None
+
+    def place(self, index: int) -> str:
+        """What a message calls picture number `index`, with what is wrong with its labels where it can be said."""
+        return self.sample(index).id
+
+    def rows(self, start: int, stop: int) -> Rows:
+        """The labels of the pictures `start` to `stop` as columns; what `sample` raises stands in its refusals."""
+        paths, parts, repairs, refusals = [], [], [], []
+        for index in range(start, stop):
+            try:
+                sample = self.sample(index)
+            except (DatasetError, ImageError) as error:
+                refusals.append(Refusal(index, error))
+                paths.append("")
+                parts.append(Labels.drawn([], []))
+                continue
+            paths.append(str(sample.image) if isinstance(sample.image, Path) else "")
+            parts.append(sample.labels)
+            repairs += [(index, repair, count) for repair, count in sample.repairs]
+        pictures = np.repeat(np.arange(stop - start), [len(part) for part in parts])
+        return Rows(start, paths, pictures, Labels.joined(parts), repairs, refusals)
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...

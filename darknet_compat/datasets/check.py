@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from darknet_compat.datasets.base import Dataset, Labels, Progress, Sample
-from darknet_compat.errors import DatasetError, ImageError
+from darknet_compat.datasets.base import REPAIRS, Dataset, Progress, Repair, Rows
+from darknet_compat.errors import ImageError
 from darknet_compat.vision.image import decode
 
-Kind = Literal[
+Wrong = Literal[
     "bad labels", "missing", "unreadable", "empty", "no area", "too small", "outside", "twice", "repeated", "other size"
 ]
+Kind = Wrong | Repair
 KINDS: dict[Kind, str] = {
     "bad labels": "pictures whose labels cannot be used",
     "missing": "pictures that are not there",
@@ -30,18 +32,27 @@ KINDS: dict[Kind, str] = {
     "too small": "boxes below a thousandth of the picture's side, which training leaves out",
     "outside": "boxes that reach out of the picture by more than a hundredth",
     "twice": "boxes that are there twice in a picture",
+    "no labels": REPAIRS["no labels"],
+    "left out": REPAIRS["left out"],
+    "clipped": REPAIRS["clipped"],
+    "turned": REPAIRS["turned"],
+    "polygons": REPAIRS["polygons"],
+    "beside": REPAIRS["beside"],
 }
-"""What is looked for, the worst first."""
+"""What is looked for, the worst first, and what readers do to labels."""
 
 WRONG: tuple[Kind, ...] = ("bad labels", "missing", "unreadable")
-"""What one should not train with: labels that are none end it, pictures that cannot be read are left out."""
+"""What makes training refuse to start: malformed labels, pictures that are missing or cannot be read."""
 
 SMALLEST = 0.001
 """Of the picture's side; below it the original leaves a box out (`fill_truth_detection`)."""
 
 _OUTSIDE = 0.01
+_WITH_PLACE = ("clipped", "left out")
 _EXAMPLES = 5
 _PER_CORE = 2
+_AT_ONCE = 4096
+"""Pictures whose labels are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,16 @@ class Report:
         return tuple(name for name, count in zip(self.names, self.objects, strict=True) if not count)
 
     @property
+    def boxes(self) -> int:
+        """How many objects have a box."""
+        return sum(self.objects) - self.whole_pictures
+
+    @property
+    def highest(self) -> int:
+        """The highest class that occurs; -1 where nothing does."""
+        return max((number for number, count in enumerate(self.objects) if count), default=-1)
+
+    @property
     def wrong(self) -> int:
         """How many pictures cannot be used."""
         return sum(self.findings[kind].count for kind in WRONG if kind in self.findings)
@@ -90,7 +111,7 @@ class Report:
                 for name, objects, pictures in zip(self.names, self.objects, self.pictures_with, strict=True)
             ],
             "never_seen": list(self.never_seen),
-            "whole_pictures": self.whole_pictures,
+            "without_box": self.whole_pictures,
             "difficult": self.difficult,
             "crowd": self.crowd,
             "decoded": self.decoded,
@@ -100,12 +121,81 @@ class Report:
         }
 
 
-class _Look(NamedTuple):
-    """What one picture showed: its labels, unless they are none; what was found, as often as it was."""
+class _Tally:
+    """Counts, and what was found."""
 
-    labels: Labels | None
-    found: list[tuple[Kind, str]]
-    path: str = ""
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self.objects, self.pictures_with = Counter[int](), Counter[int]()
+        self.difficult = self.crowd = self.whole = 0
+        self.counts, self.examples = Counter[Kind](), dict[Kind, list[str]]()
+        self.hashes: list[NDArray[np.int64]] = []
+
+    def find(self, kind: Kind, place: str | Callable[[], str], times: int = 1) -> None:
+        """Note that something was found somewhere; where exactly is only asked for the first few."""
+        self.counts[kind] += times
+        examples = self.examples.setdefault(kind, [])
+        if (room := _EXAMPLES - len(examples)) > 0:
+            examples += [place if isinstance(place, str) else place()] * min(times, room)
+
+    def take(self, rows: Rows) -> None:
+        """Count what these pictures' labels say, and look for what is wrong with them."""
+        labels = rows.labels
+        self.objects.update(labels.classes.tolist())
+        self.pictures_with.update(np.unique(np.stack([rows.pictures, labels.classes]), axis=1)[1].tolist())
+        self.difficult += int(labels.difficult.sum())
+        self.crowd += int(labels.crowd.sum())
+        self.whole += int((~labels.is_drawn).sum())
+        refused = {index for index, _ in rows.refusals}
+        for _, error in rows.refusals:
+            self.find("unreadable" if isinstance(error, ImageError) else "bad labels", str(error))
+        empty = np.bincount(rows.pictures, minlength=len(rows.paths)) == 0
+        for index in np.flatnonzero(empty).tolist():
+            if rows.start + index not in refused:
+                self.find("empty", partial(self._id, rows.start + index))
+        for kind, pictures in _box_findings(rows):
+            for index, times in zip(*np.unique(pictures, return_counts=True), strict=True):
+                self.find(kind, partial(self._id, rows.start + int(index)), int(times))
+        for index, repair, times in rows.repairs:
+            self.counts[repair] += times - 1
+            self.find(repair, partial(self.dataset.place if repair in _WITH_PLACE else self._id, index))
+        missing = [path for path in rows.paths if path and not os.path.isfile(path)]
+        for path in missing:
+            self.find("missing", path)
+        self.hashes.append(np.array([hash(path) if path else 0 for path in rows.paths], np.int64))
+
+    def find_repeated(self) -> None:
+        """Look for pictures that are there more than once."""
+        hashes = np.concatenate([np.empty(0, np.int64), *self.hashes])
+        order = np.argsort(hashes, kind="stable")
+        again = order[1:][(hashes[order][1:] == hashes[order][:-1]) & (hashes[order][1:] != 0)]
+        for index in np.sort(again).tolist():
+            self.find("repeated", partial(self._path, index))
+
+    def report(self, decoded: bool) -> Report:
+        """All of it."""
+        dataset = self.dataset
+        names = dataset.names or tuple(str(number) for number in range(max(self.objects, default=-1) + 1))
+        return Report(
+            title=dataset.title,
+            names=names,
+            pictures=len(dataset),
+            objects=tuple(self.objects[number] for number in range(len(names))),
+            pictures_with=tuple(self.pictures_with[number] for number in range(len(names))),
+            whole_pictures=self.whole,
+            difficult=self.difficult,
+            crowd=self.crowd,
+            findings={
+                kind: Finding(self.counts[kind], tuple(self.examples[kind])) for kind in KINDS if self.counts[kind]
+            },
+            decoded=decoded,
+        )
+
+    def _id(self, index: int) -> str:
+        return self.dataset[index].id
+
+    def _path(self, index: int) -> str:
+        return str(self.dataset[index].image)
 
 
 def check_dataset(dataset: Dataset, *, decode_pictures: bool = False, progress: Progress | None = None) -> Report:
@@ -114,91 +204,50 @@ def check_dataset(dataset: Dataset, *, decode_pictures: bool = False, progress: 
     Nothing that is wrong with a picture or its labels is raised, it stands in the report. `progress` is called with
     (pictures done, all).
     """
-    counts, pictures_with, marks = Counter[int](), Counter[int](), Counter[str]()
-    found: dict[Kind, list[str]] = {}
-    seen: set[str] = set()
-    for done, look in enumerate(_looks(dataset, decode_pictures), start=1):
-        if look.path and look.path in seen:
-            look.found.append(("repeated", look.path))
-        seen.add(look.path)
-        for kind, place in look.found:
-            found.setdefault(kind, []).append(place)
-        if look.labels is not None:
-            counts.update(look.labels.classes.tolist())
-            pictures_with.update(set(look.labels.classes.tolist()))
-            marks["difficult"] += int(look.labels.difficult.sum())
-            marks["crowd"] += int(look.labels.crowd.sum())
-            marks["whole"] += int((~look.labels.is_drawn).sum())
+    tally = _Tally(dataset)
+    at_once = 1 if dataset.is_composed or len(dataset) < 256 else 64 if decode_pictures else _AT_ONCE
+    for start in range(0, len(dataset), at_once):
+        stop = min(start + at_once, len(dataset))
+        rows = dataset.rows(start, stop)
+        tally.take(rows)
+        if decode_pictures:
+            _look_at_pictures(tally, rows)
         if progress:
-            progress(done, len(dataset))
-    names = dataset.names or tuple(str(number) for number in range(max(counts, default=-1) + 1))
-    return Report(
-        title=dataset.title,
-        names=names,
-        pictures=len(dataset),
-        objects=tuple(counts[number] for number in range(len(names))),
-        pictures_with=tuple(pictures_with[number] for number in range(len(names))),
-        whole_pictures=marks["whole"],
-        difficult=marks["difficult"],
-        crowd=marks["crowd"],
-        findings={kind: Finding(len(found[kind]), tuple(found[kind][:_EXAMPLES])) for kind in KINDS if kind in found},
-        decoded=decode_pictures,
-    )
+            progress(stop, len(dataset))
+    tally.find_repeated()
+    return tally.report(decode_pictures)
 
 
-def _looks(dataset: Dataset, decode_pictures: bool) -> Iterator[_Look]:
-    """A look at each picture, in order; threads only pay where pictures are decoded."""
-    if not decode_pictures:
-        yield from (_look(dataset, index, False) for index in range(len(dataset)))
-        return
-    workers = _PER_CORE * (os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(dataset), 64 * workers):  # no more at once: looks wait in memory
-            indices = range(start, min(start + 64 * workers, len(dataset)))
-            yield from pool.map(lambda index: _look(dataset, index, True), indices)
-
-
-def _look(dataset: Dataset, index: int, decode_picture: bool) -> _Look:
-    try:
-        sample = dataset[index]
-    except DatasetError as error:
-        return _Look(None, [("bad labels", str(error))])
-    except ImageError as error:  # an annotation that does not say how large the picture is
-        return _Look(None, [("unreadable", str(error))])
-    found = [(kind, sample.id) for kind in _label_findings(sample.labels)]
-    path = str(sample.image) if isinstance(sample.image, Path) else ""
-    if path and not os.path.isfile(path):
-        found.append(("missing", path))
-    elif decode_picture:
-        found += _picture_findings(dataset, index, sample)
-    return _Look(sample.labels, found, path)
-
-
-def _label_findings(labels: Labels) -> Iterator[Kind]:
-    if not len(labels):
-        yield "empty"
-    drawn = labels.is_drawn
-    boxes, classes = labels.boxes[drawn], labels.classes[drawn]
+def _box_findings(rows: Rows) -> Iterator[tuple[Kind, NDArray[np.int64]]]:
+    """What is wrong with boxes, and for each such box its picture."""
+    drawn = rows.labels.is_drawn
+    pictures, boxes, classes = rows.pictures[drawn], rows.labels.boxes[drawn], rows.labels.classes[drawn]
     centres, sides = boxes[:, :2], boxes[:, 2:]
-    for side in sides.min(axis=1):
-        if side <= 0:
-            yield "no area"
-        elif side < SMALLEST:
-            yield "too small"
+    least = sides.min(axis=1, initial=np.inf)
+    yield "no area", pictures[least <= 0]
+    yield "too small", pictures[(least > 0) & (least < SMALLEST)]
     beyond = np.maximum(sides / 2 - centres, centres + sides / 2 - 1).max(axis=1, initial=0)
-    for _ in range(int((beyond > _OUTSIDE).sum())):
-        yield "outside"
-    rows = np.column_stack([boxes, classes])
-    for _ in range(len(rows) - len(np.unique(rows, axis=0))):
-        yield "twice"
+    yield "outside", pictures[beyond > _OUTSIDE]
+    table = np.column_stack([pictures, classes, boxes])
+    table = table[np.lexsort(table.T[::-1])]
+    yield "twice", table[1:][(table[1:] == table[:-1]).all(axis=1), 0].astype(np.int64)
 
 
-def _picture_findings(dataset: Dataset, index: int, sample: Sample) -> list[tuple[Kind, str]]:
+def _look_at_pictures(tally: _Tally, rows: Rows) -> None:
+    """Read the pictures, several at a time."""
+    indices = [index for index, path in enumerate(rows.paths) if path and os.path.isfile(path)]
+    with ThreadPoolExecutor(_PER_CORE * (os.cpu_count() or 1)) as pool:
+        looks = pool.map(lambda index: _look_at(tally.dataset, rows.start + index, rows.paths[index]), indices)
+        for kind, place in filter(None, looks):
+            tally.find(kind, place)
+
+
+def _look_at(dataset: Dataset, index: int, path: str) -> tuple[Kind, str] | None:
     try:
-        height, width, _ = decode(sample.image).shape
+        height, width, _ = decode(path).shape
     except ImageError as error:
-        return [("unreadable", str(error))]
+        return "unreadable", str(error)
     stated = dataset.size(index)
     if stated is None or stated == (width, height):
-        return []
-    return [("other size", f"{sample.id}: {stated[0]}x{stated[1]} said, {width}x{height} found")]
+        return None
+    return "other size", f"{dataset[index].id}: {stated[0]}x{stated[1]} said, {width}x{height} found"

@@ -1,91 +1,118 @@
-"""One door to every kind of data set."""
+"""One door to every kind of data set: which layout a file or folder has, and the reader of it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from darknet_compat.datasets.base import Dataset, Joined
-from darknet_compat.datasets.files import pick_split
-from darknet_compat.datasets.readers.coco import CocoInstances
-from darknet_compat.datasets.readers.darknet import PictureList, Task, read_data_file
+from darknet_compat.datasets.base import Dataset, Task, Wanted
+from darknet_compat.datasets.files import is_picture, subfolders
+from darknet_compat.datasets.options import Reading
+from darknet_compat.datasets.readers import coco, darknet, imagenet, kitti, supervisely, tables, voc, yolo
 from darknet_compat.datasets.readers.digits import is_digits, open_digits
-from darknet_compat.datasets.readers.imagenet import ClassFolders, is_class_folders
-from darknet_compat.datasets.readers.voc import VocFolder, find_layout
 from darknet_compat.errors import DatasetError
 
-_KINDS = "a list of pictures, a .data, a VOC folder, COCO's JSON or a folder of classes"
-_NOT_LISTS = (".names", ".labels", ".cfg", ".weights", ".tree", ".map", ".xml", ".csv", ".onnx")
+
+class Layout(NamedTuple):
+    """A way to lay a data set out: what it is called; how specific its signs are, 0 being the most; why a path is of
+    this layout, None where it is not; the data set of it."""
+
+    title: str
+    rank: int
+    claims: Callable[[Path], str | None]
+    open: Callable[[Path, Wanted], Dataset]
+
+
+LAYOUTS: dict[str, Layout] = {
+    "darknet": Layout("a .data of Darknet's (also CVAT's YOLO 1.1)", 0, darknet.claims, darknet.open_layout),
+    "yaml": Layout("Ultralytics' data.yaml (also Roboflow's YOLOv5 to v11)", 0, yolo.claims_yaml, yolo.open_yaml),
+    "supervisely": Layout("Supervisely's project", 0, supervisely.claims, supervisely.open_layout),
+    "open-images": Layout("Open Images' CSV", 0, tables.claims_open_images, tables.open_open_images),
+    "coco": Layout("COCO's JSON (also Roboflow's, CVAT's, Label Studio's)", 0, coco.claims, coco.open_layout),
+    "kitti": Layout("KITTI's folders", 1, kitti.claims, kitti.open_layout),
+    "voc": Layout("VOC's XML files (also labelImg's, Kaggle's, ImageNet DET's)", 1, voc.claims, voc.open_layout),
+    "csv": Layout("a table of boxes (CSV)", 2, tables.claims, tables.open_layout),
+    "yolo": Layout("pictures and .txt files of labels", 2, yolo.claims_folders, yolo.open_folders),
+    "folders": Layout("a folder of pictures for each class", 3, imagenet.claims, imagenet.open_layout),
+    "list": Layout("a list of pictures", 3, darknet.claims_list, darknet.open_list),
+}
+"""All layouts by the name that `--layout` knows them under, most specific first."""
+
+_KINDS = "a list of pictures, a .data, a VOC folder, COCO's JSON, a data.yaml, a CSV or a folder of classes"
+
+
+class Recognised(NamedTuple):
+    """The name of a layout, and why."""
+
+    layout: str
+    why: str
+
+
+def recognise(source: str | Path, layout: str | None = None) -> Recognised:
+    """Which layout a file or folder has: the most specific one whose signs are there.
+
+    Raises DatasetError where there is none, where several are equally specific and `layout` does not say which, and
+    where `layout` is not there.
+    """
+    path = Path(source)
+    if not os.path.exists(path):
+        raise DatasetError(f"{source}: no such file or folder; expected {_KINDS}")
+    if layout is not None:
+        if layout not in LAYOUTS:
+            raise DatasetError(f"--layout {layout}: expected one of {', '.join(LAYOUTS)}")
+        if (why := LAYOUTS[layout].claims(path)) is None:
+            raise DatasetError(
+                f"{source}: expected {LAYOUTS[layout].title} (--layout {layout}); its signs are not there"
+            )
+        return Recognised(layout, f"asked for; {why}")
+    found: list[Recognised] = []
+    for name, one in LAYOUTS.items():
+        if found and one.rank > LAYOUTS[found[0].layout].rank:
+            break
+        if (why := one.claims(path)) is not None:
+            found.append(Recognised(name, why))
+    if len(found) > 1:
+        choices = "; or ".join(f"{one.layout} ({one.why})" for one in found)
+        raise DatasetError(f"{source}: it may be {choices}: say which with --layout")
+    if not found:
+        raise DatasetError(f"{source}: expected {_KINDS}; {_instead(path)}")
+    return found[0]
+
+
+def _instead(path: Path) -> str:
+    """What is there that is no data set."""
+    if path.is_file():
+        hint = "; one annotation: give its folder" if path.suffix.lower() == ".xml" else ""
+        return f"found a {path.suffix} file{hint}"
+    pictures = sum(is_picture(entry.name) for place in (path, *subfolders(path)) for entry in os.scandir(place))
+    if pictures:
+        return f"there are {pictures:,} pictures in this folder, and nothing that labels them"
+    return "none of them is in this folder"
 
 
 def open_dataset(
-    source: str | Path, *, names: Sequence[str] | None = None, split: str | None = None, task: Task | None = None
+    source: str | Path,
+    *,
+    names: Sequence[str] | None = None,
+    split: str | None = None,
+    task: Task | None = None,
+    reading: Reading | None = None,
 ) -> Dataset:
-    """The labelled pictures in `source`, whatever kind it is.
+    """The labelled pictures in `source`, whatever layout of LAYOUTS it has (`recognise`), or:
 
-    - `list.txt`: pictures, one path a line, labels in files beside them as the original looks for them. Its classes
-      have only numbers unless `names` are given.
-    - `x.data`: the list for `split`, "train" or "valid"; with `labels=` one for classification (`read_data_file`).
-    - a VOC folder (VOCdevkit/VOC2007, or ImageNet DET's): the ids in its list `split`, "trainval" if there is one. A
-      folder of several of them (VOCdevkit): all that have this list.
-    - COCO's `instances_val2017.json`, or the folder above `annotations`, `split` being val2017.
-    - a folder with a folder of pictures for each class, or with such in `split`.
     - "digits": scenes made of handwritten digits, nothing to download; "digit-pictures": pictures of one digit each,
       with a label and no box; "digits:01234", "digit-pictures:567": with these digits only.
 
-    `names` are the classes to use, as the network has them: what is annotated is found among them by its name. `split`
-    None is what one trains on; val, valid and validation are the same. Raises DatasetError or MetadataError, naming
-    what was expected.
+    `names` are the classes to use, as the network has them: what is annotated is found among them by its name, or by
+    its number where the layout has numbers. `split` None is what one trains on; val, valid and validation are the same.
+    `reading` has the layout where it cannot be told, what becomes of faulty labels, and where the pictures are. Raises
+    DatasetError or MetadataError, naming what was expected.
     """
-    path = Path(source)
     if is_digits(source):
         return open_digits(str(source), split)
-    if os.path.isdir(path):
-        return _open_folder(path, names, split)
-    if not os.path.isfile(path):
-        raise DatasetError(f"{source}: no such file or folder; expected {_KINDS}")
-    suffix = path.suffix.lower()
-    if suffix == ".data":
-        return read_data_file(path, names=names, split=split, task=task)
-    if suffix == ".json":
-        return CocoInstances(path, names=names)
-    if suffix in _NOT_LISTS:
-        raise DatasetError(f"{source}: expected {_KINDS}, found a {suffix} file")
-    return PictureList(path, names or ())
-
-
-def _open_folder(folder: Path, names: Sequence[str] | None, split: str | None) -> Dataset:
-    if find_layout(folder):
-        return VocFolder(folder, split, names)
-    if jsons := sorted((folder / "annotations").glob("instances_*.json")):
-        there = {path.stem.removeprefix("instances_"): path for path in jsons}
-        by_kind = {name.rstrip("0123456789"): name for name in sorted(there)}
-        chosen = (
-            split if split in there else by_kind[pick_split(split, by_kind, ("train",), str(folder / "annotations"))]
-        )
-        return CocoInstances(there[chosen or ""], names=names)
-    below = [path for path in sorted(folder.iterdir()) if path.is_dir() and find_layout(path)]
-    if below:
-        return _join_voc(folder, below, names, split)
-    lists = sorted([*folder.glob("*.data"), *folder.glob("*.json")])
-    if len(lists) == 1:
-        return open_dataset(lists[0], names=names, split=split)
-    if os.path.isdir(folder / "labels"):
-        raise DatasetError(f"{folder}: pictures with a folder of labels beside them need a list; give that, or a .data")
-    if is_class_folders(folder):
-        return ClassFolders(folder, split, names)
-    raise DatasetError(f"{folder}: expected {_KINDS}; none of them is in this folder")
-
-
-def _join_voc(folder: Path, below: Sequence[Path], names: Sequence[str] | None, split: str | None) -> Dataset:
-    """Those of several VOC folders that have the list (VOC 2012's test list was never published)."""
-    parts, refusals = [], []
-    for path in below:
-        try:
-            parts.append(VocFolder(path, split, names))
-        except DatasetError as cause:
-            refusals.append(cause)
-    if not parts:
-        raise refusals[0]
-    return parts[0] if len(parts) == 1 else Joined(parts, f"{folder.name} ({parts[0].split})")
+    reading = reading or Reading()
+    found = recognise(source, reading.layout)
+    wanted = Wanted(None if names is None else tuple(names), split, task, reading.labels, reading.pictures)
+    return LAYOUTS[found.layout].open(Path(source), wanted)

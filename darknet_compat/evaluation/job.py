@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from darknet_compat.datasets.options import Reading
 from darknet_compat.errors import DatasetError, OptionError
 from darknet_compat.evaluation.compare import against, tradeoff
 from darknet_compat.evaluation.material.entries import Entries, Problem, read_entries
@@ -151,6 +152,8 @@ class _Work:
         detector = self._detector(self.subject)
         entries = self._entries(detector)
         metric = metric_of(self._metric(entries), self._settings)
+        if self.options.out:
+            metric.expect_writable(entries)
         results = self._results(self.subject, detector, entries)
         score = metric.score(metric.as_scored(results.found, results.sizes), results.truths, entries.names)
         if results.dropped:
@@ -239,7 +242,7 @@ class _Work:
         options = self.options
         classifier = self.subject.classifier(fetching(self.tell, self.subject.model))
         self.tell(Opened(classifier.choice))
-        dataset = open_for(options.data, classifier.names, options.split, "classification")
+        dataset = open_for(options.data, classifier.names, options.split, "classification", Reading.of(options))
         entries = matched_classes(read_entries(dataset), classifier.names)
         rows = [row for row in entries.rows if len(row.labels) == 1 and not row.labels.is_drawn[0]]
         if not rows:
@@ -275,7 +278,13 @@ class _Work:
     def _entries(self, detector: Detector) -> Entries:
         """What is to be scored, as the detector numbers it; reading it may take a while."""
         count = counting(self.tell, "reading labels")
-        return entries_for(detector, self.subject, self.options.data, self.options.split, count)
+        reading = Reading.of(self.options)
+        entries = entries_for(detector, self.subject, self.options.data, self.options.split, count, reading)
+        if not self.options.results_from:
+            entries.expect_pictures()
+        for note in entries.notes:
+            self.tell(Noted(note))
+        return entries
 
     def _results(self, subject: Subject, detector: Detector, entries: Entries) -> Results:
         return results_of(subject, detector, entries, self.options.batch, counting(self.tell, subject.label))

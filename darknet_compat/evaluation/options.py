@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from darknet_compat.datasets.options import LabelsRule, LayoutName, PicturesFolder
 from darknet_compat.errors import OptionError
 from darknet_compat.inference.options import (
     BACKENDS,
@@ -41,7 +42,8 @@ class EvaluateOptions(Options):
     data: Annotated[
         str,
         Option(
-            "A VOC folder, COCO's JSON, a .data, a list of pictures, a folder of classes, or `digits`.",
+            "Labelled pictures: a folder as any labelling tool leaves it, a .data, a list, a data.yaml, COCO's JSON, a"
+            " CSV, a folder of classes, or `digits`.",
             metavar="DATA",
             positional=True,
         ),
@@ -49,6 +51,9 @@ class EvaluateOptions(Options):
     weights: Weights = None
     names: Names = None
     split: Annotated[str | None, Option("The part of DATA. Default: what one tests on.", metavar="NAME")] = None
+    layout: LayoutName = None
+    labels: LabelsRule = "clip"
+    pictures: PicturesFolder = None
     metric: Annotated[
         MetricName,
         Option(

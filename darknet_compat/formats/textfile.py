@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 from pathlib import Path
@@ -14,9 +15,12 @@ MAX_TEXT_BYTES = 64 << 20
 MAX_LIST_BYTES = 4 << 20
 """Far beyond any list of classes (ImageNet's 21,842 labels have 0.3 MB), and read in less than a second."""
 
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""How the files begin that Windows' tools write as "Unicode"."""
+
 
 def read_text(path: str | Path, error: type[DarknetCompatError], what: str, limit: int = MAX_TEXT_BYTES) -> str:
-    """A text file's content, bytes that are no UTF-8 kept as surrogates.
+    """A text file's content: UTF-8, bytes that are not kept as surrogates, or UTF-16 with a byte order mark.
 
     `what` names the kind of file expected (`a .cfg`, say). Raises `error` for a folder, no permission, binary data, or
     more than `limit` bytes.
@@ -64,6 +68,8 @@ def _read_bytes(path: str | Path, error: type[DarknetCompatError], what: str, li
         raise error(f"{path}: cannot be read as {what}: {cause.strerror or cause}") from None
     except ValueError as cause:  # a NUL byte in the path
         raise error(f"{shown(str(path))}: cannot be read as {what}: {cause}") from None
+    if b"\0" in data and data.startswith(_UTF16):
+        data = data[: len(data) // 2 * 2].decode("utf-16", errors="replace").encode()
     if b"\0" in data:
         raise error(f"{path}: expected {what} (text), found binary data; is another file meant?")
     if len(data) > limit:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from darknet_compat.datasets.base import Dataset
 from darknet_compat.datasets.open import open_dataset
+from darknet_compat.datasets.options import Reading
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.metadata import read_map, read_names
@@ -28,7 +29,7 @@ def open_material(cfg: Path, options: TrainOptions) -> Material:
     """Open the data. Raises DatasetError, also where something is asked for that only a WordTree makes sense of."""
     joint, map = options.joint, options.map
     names = None if options.names is None else read_names(options.names)
-    dataset = open_dataset(options.data, names=names, split=options.split)
+    dataset = open_dataset(options.data, names=names, split=options.split, reading=Reading.of(options))
     tree = load_spec(cfg).tree
     if tree is None and (joint or map):
         raise DatasetError(f"{cfg}: has no WordTree (tree= in its head), which {'--joint' if joint else '--map'} needs")

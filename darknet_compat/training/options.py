@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from darknet_compat.datasets.options import LabelsRule, LayoutName, PicturesFolder
 from darknet_compat.errors import OptionError
 from darknet_compat.inference.options import InputSize, MaxPixels, Names
 from darknet_compat.options import Option, Options, parse_sides
@@ -31,8 +32,8 @@ class TrainOptions(Options):
     data: Annotated[
         str,
         Option(
-            "What to learn from: a .data, a list of pictures (.txt), a VOC folder, a COCO .json, a folder of class"
-            " folders, or `digits`.",
+            "What to learn from: a folder as any labelling tool leaves it, a .data, a list of pictures (.txt), a"
+            " data.yaml, a COCO .json, a CSV, a folder of class folders, or `digits`.",
             metavar="DATA",
             positional=True,
         ),
@@ -47,6 +48,9 @@ class TrainOptions(Options):
     ] = None
     out: Annotated[Path | None, Option("Where the results go. Default: runs/MODEL.", metavar="DIR")] = None
     split: Annotated[str | None, Option("The part of DATA to learn from.", metavar="NAME")] = None
+    layout: LayoutName = None
+    labels: LabelsRule = "clip"
+    pictures: PicturesFolder = None
     valid: Annotated[str | None, Option("A part of DATA, or other data, to measure mAP on.", metavar="NAME|DATA")] = (
         None
     )

@@ -40,7 +40,6 @@ def test_nothing_wrong(tmp_path: Path) -> None:
     ("kind", "count", "labels"),
     [
         ("bad labels", 1, "3 .5 .5 .1 .1"),
-        ("bad labels", 1, None),
         ("empty", 1, ""),
         ("no area", 2, "0 .5 .5 0 .1\n0 .5 .5 .1 0"),
         ("too small", 1, "0 .5 .5 .0009 .1"),

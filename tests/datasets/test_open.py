@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from darknet_compat.datasets.base import Joined
-from darknet_compat.datasets.open import open_dataset
+from darknet_compat.datasets.open import open_dataset, recognise
 from darknet_compat.errors import DatasetError
 from tests.datasets.readers.test_voc import OBJECT, annotation, make
 
@@ -49,8 +49,8 @@ def test_images_and_labels_are_no_classes(tmp_path: Path) -> None:
     for name in ("images/a.jpg", "labels/a.txt"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text("")
-    with pytest.raises(DatasetError, match="pictures with a folder of labels beside them need a list"):
-        open_dataset(tmp_path)
+    dataset = open_dataset(tmp_path)
+    assert (recognise(tmp_path).layout, len(dataset), len(dataset[0].labels)) == ("yolo", 1, 0)
 
 
 @pytest.mark.parametrize(

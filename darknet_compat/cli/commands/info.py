@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from darknet_compat.cli.options import DialectOption, InputSize, Json, MaxPixels, Weights, explaining
+from darknet_compat.cli.options import DialectOption, InputSize, Json, MaxPixels, Names, Weights, explaining
 from darknet_compat.cli.terminal import data_report
 from darknet_compat.cli.terminal import output as terminal
+from darknet_compat.datasets.options import LabelsRule, LayoutName, PicturesFolder, Reading
 
 if TYPE_CHECKING:
     from darknet_compat.catalogue import catalog
     from darknet_compat.cli.terminal.model_report import About
 
+
+class Form(str, Enum):
+    """What a data set can be written as (`datasets.writers.layouts.WRITERS`)."""
+
+    darknet = "darknet"
+    voc = "voc"
+    coco = "coco"
+    yolo = "yolo"
+
+
 OptionalModel = Annotated[
     str | None,
     typer.Argument(
         metavar="MODEL|DATASET",
-        help="A .cfg, or a name from the catalogue; an .onnx or .engine; or a data set: a list, .data, VOC folder,"
-        " COCO's JSON, folders of classes. Without: the catalogue.",
+        help="A .cfg, or a name from the catalogue; an .onnx or .engine; or a data set: a folder of any labelling tool,"
+        " a list, .data, data.yaml, COCO's JSON, CSV. Without: the catalogue.",
     ),
 ]
 Split = Annotated[
@@ -28,8 +40,9 @@ Split = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", help="Of a data set: write it there as lists, labels and .data for Darknet."),
+    typer.Option("--out", metavar="DIR", help="Of a data set: write it there, pictures and labels, as --as says."),
 ]
+As = Annotated[Form, typer.Option("--as", help="With --out: the layout that is written.")]
 Decode = Annotated[bool, typer.Option("--decode", help="Of a data set: read every picture, not its labels only.")]
 
 
@@ -37,9 +50,14 @@ def info(
     model: OptionalModel = None,
     weights: Weights = None,
     size: InputSize = None,
+    names: Names = None,
     split: Split = None,
+    layout: LayoutName = None,
+    labels: LabelsRule = "clip",
+    pictures: PicturesFolder = None,
     decode: Decode = False,
     out: Out = None,
+    form: As = Form.darknet,
     max_pixels: MaxPixels = None,
     dialect: DialectOption = None,
     json: Json = False,
@@ -54,12 +72,13 @@ def info(
         _print_catalogue(json)
         return
     if data_report.is_dataset(model):
-        data_report.show(model, split, decode, json)
+        source = data_report.Source(model, split, names, Reading(layout, labels, pictures))
+        data_report.show(source, decode, json)
         if out is not None:
-            data_report.write(model, split, out, json)
+            data_report.write(source, out, form.value, json)
         return
-    if out or decode or split:
-        raise typer.BadParameter("--out, --decode and --split are for a data set")
+    if out or decode or split or layout or pictures:
+        raise typer.BadParameter("--out, --decode, --split, --layout and --pictures are for a data set")
     from darknet_compat.cli.terminal import artefact_report
     from darknet_compat.cli.terminal import model_report as description
     from darknet_compat.runtime.registry import artefact_of

@@ -72,11 +72,14 @@ def print_table(
 ) -> None:
     """Columns as wide as they need, at the right except those in `left`; two blanks between them if there is room.
 
-    A column without content is left out. A last column in `left` is wrapped at the terminal's width.
+    A column without content is left out, and so is a table without rows. A last column in `left` is wrapped at the
+    terminal's width.
     """
     from rich.cells import cell_len
 
     cells = [list(headers), *([printable(cell) for cell in row] for row in rows)]
+    if len(cells) == 1:
+        return
     shown = [number for number in range(len(headers)) if any(row[number] for row in cells[1:])]
     widths = {number: max(cell_len(row[number]) for row in cells) for number in shown}
     out = console()

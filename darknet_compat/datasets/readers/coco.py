@@ -2,200 +2,227 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_compat.datasets.base import Dataset, Labels, Sample
-from darknet_compat.datasets.files import inside
+from darknet_compat.datasets.base import Dataset, Labels, Sample, Wanted
+from darknet_compat.datasets.files import USUAL_SPLITS, inside, pick_split, split_word, subfolders
+from darknet_compat.datasets.options import LabelRule
+from darknet_compat.datasets.readers.coco_document import (
+    Key,
+    classes_of,
+    columns,
+    keys_of,
+    one_by_one,
+    read_document,
+    rows_of,
+    sizes_of,
+    text_of,
+)
+from darknet_compat.datasets.turned import seen_size, turned_along
 from darknet_compat.errors import DatasetError
-from darknet_compat.formats.textfile import plain, read_text, shown
+from darknet_compat.vision.image import decode
+from darknet_compat.vision.orientation import read_stored
 
-MAX_JSON_BYTES = 1 << 30
-"""instances_train2017.json has 448 MB."""
-
-_DARKNETS_SPELLING = {
-    "airplane": "aeroplane",
-    "motorcycle": "motorbike",
-    "couch": "sofa",
-    "potted plant": "pottedplant",
-    "dining table": "diningtable",
-    "tv": "tvmonitor",
-}
-"""COCO's categories that are written otherwise in Darknet's coco.names."""
-
-_NUMBER = (int, float)
+_SNIFFED = 1 << 18
+_LISTS = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 
 
 class CocoInstances(Dataset):
     """The pictures of one JSON file; those without objects as well.
 
     `category_ids` are the categories' numbers in the file, one a class: COCO's 80 have numbers from 1 to 90.
-    `image_ids` are the pictures'. Without `names` the classes are the file's categories in the file's order. With
-    `names` they are those, each category is found by its name (also in the spelling of Darknet's coco.names), and one
-    that is missing on either side is refused: an order of its own in the file mixes nothing up.
+    `image_ids` are the pictures'; both are counted from 1 where the file has other things than whole numbers. Without
+    `names` the classes are the file's categories in the file's order, less the one that Roboflow puts before them to
+    stand above them all. With `names` they are those, and each category is found by its name, also in the spelling of
+    Darknet's coco.names: an order of its own in the file mixes nothing up, classes that the file does not have do no
+    harm, and a category that is none of the names is refused only where something is annotated with it.
 
-    The pictures are in `pictures`, else where COCO's own folders have them. Raises DatasetError.
+    An annotation without a box gets its outline's; without either, or for a picture that the file does not list, it is
+    left out. Pictures are looked for in `pictures`, else where COCO's own folders and the labelling tools have them.
+    Raises DatasetError.
     """
 
     def __init__(
-        self, path: str | Path, *, names: Sequence[str] | None = None, pictures: str | Path | None = None
+        self,
+        path: str | Path,
+        *,
+        names: Sequence[str] | None = None,
+        pictures: str | Path | None = None,
+        labels: LabelRule = "clip",
     ) -> None:
         self.path = Path(path)
-        self.title = self.path.stem.removeprefix("instances_")
-        document = _read(path)
+        self.title = self.split = split_of(self.path)
+        self._strict = labels == "strict"
+        document = read_document(path)
         images, annotations, categories = (
-            _rows(document, key, path) for key in ("images", "annotations", "categories")
+            rows_of(document, key, path) for key in ("images", "annotations", "categories")
         )
-        of_category, self.names, self.category_ids = _classes(categories, names, path)
+        of_category, self.names, self.category_ids = classes_of(categories, annotations, names, path)
         self._files = tuple(
-            _field(row, "file_name", str, f"{path}: image {n}") for n, row in enumerate(images, start=1)
+            text_of(row.get("file_name"), f"{path}: image {n}") for n, row in enumerate(images, start=1)
         )
-        self.image_ids = tuple(_field(row, "id", int, f"{path}: image {n}") for n, row in enumerate(images, start=1))
-        self._sizes = np.array(
-            [
-                [
-                    _bounded(_field(row, key, int, f"{path}: image {n}"), f"{path}: image {n}")
-                    for key in ("width", "height")
-                ]
-                for n, row in enumerate(images, start=1)
-            ],
-            np.int64,
-        ).reshape(-1, 2)
-        self._take(annotations, of_category)
+        keys = keys_of(images, "id", f"{path}: image")
+        if len(set(keys)) < len(keys):
+            raise DatasetError(f"{path}: two images have the same id")
+        whole = [key for key in keys if isinstance(key, int)]
+        self.image_ids = tuple(whole if len(whole) == len(keys) else range(1, len(keys) + 1))
+        self._sizes = sizes_of(images, path)
+        self._take(annotations, {key: index for index, key in enumerate(keys)}, of_category)
         self._folder = Path(pictures) if pictures is not None else self._find_pictures()
 
     def __len__(self) -> int:
         return len(self._files)
 
     def sample(self, index: int) -> Sample:
-        """Picture number `index`. Raises DatasetError for a picture's name that leaves the folder."""
-        picture = inside(self._folder, self._files[index], str(self.path))
+        """Picture number `index`. Raises DatasetError for a picture's name that leaves the folder, ImageError where its
+        size is not stated and it cannot be read either."""
+        picture = self.picture(index)
+        stated = self._stated(index)
         rows = self._rows_of(index)
         x, y, w, h = self._boxes[rows].T
-        labels = Labels.from_corners(
-            np.stack([x, y, x + w, y + h], axis=1), self.size(index), self._classes[rows], crowd=self._crowd[rows]
-        )
-        return Sample(picture.stem, picture, labels)
+        if stated is None and len(x):
+            header = read_stored(picture)
+            stated_or_read = header.seen if header else decode(picture).shape[1::-1]
+        else:
+            stated_or_read = stated or (1, 1)
+        corners = np.stack([x, y, x + w, y + h], axis=1)
+        labels = Labels.from_corners(corners, stated_or_read, self._classes[rows], crowd=self._crowd[rows])
+        labels, repairs = turned_along(labels, picture, stated)
+        if outlines := int(self._outlines[rows].sum()):
+            repairs = (*repairs, ("polygons", outlines))
+        if left_out := self._left_out.get(index):
+            repairs = (*repairs, ("left out", left_out))
+        return Sample(picture.stem, picture, labels, repairs)
 
-    def size(self, index: int) -> tuple[int, int]:
-        """Width and height as the file states them."""
-        width, height = self._sizes[index].tolist()
-        return width, height
+    def size(self, index: int) -> tuple[int, int] | None:
+        """Width and height as the file states them, as the picture is seen."""
+        return seen_size(self.picture(index), self._stated(index))
+
+    def picture(self, index: int) -> Path:
+        """Where picture number `index` is; tools that write whole paths or addresses have it under its last name."""
+        name = self._files[index]
+        try:
+            path = inside(self._folder, name, str(self.path))
+        except DatasetError:
+            path = self._folder / PurePath(name.replace("\\", "/")).name
+            if not os.path.isfile(path):
+                raise
+        if not os.path.isfile(path) and os.path.isfile(self._folder / path.name):
+            return self._folder / path.name
+        return path
 
     def areas(self, index: int) -> NDArray[np.float64]:
         """[N]: the area of each object of picture number `index` in pixels as the file states it, its mask's."""
         return self._areas[self._rows_of(index)]
 
+    @property
+    def used_names(self) -> tuple[str, ...]:
+        """The classes with which something is annotated."""
+        used = set(self._classes.tolist())
+        return tuple(name for number, name in enumerate(self.names) if number in used)
+
+    def _stated(self, index: int) -> tuple[int, int] | None:
+        width, height = self._sizes[index].tolist()
+        return (width, height) if width else None
+
     def _rows_of(self, index: int) -> slice:
         return slice(int(self._starts[index]), int(self._starts[index + 1]))
 
-    def _take(self, annotations: Sequence[Mapping[str, Any]], of_category: Mapping[int, int]) -> None:
+    def _take(
+        self,
+        annotations: Sequence[Mapping[str, Any]],
+        of_image: Mapping[Key, int],
+        of_category: Mapping[Key, int],
+    ) -> None:
         """Boxes as flat arrays in the order of their pictures."""
-        of_image = {image_id: index for index, image_id in enumerate(self.image_ids)}
-        if len(of_image) < len(self.image_ids):
-            raise DatasetError(f"{self.path}: two images have the same id")
-        pictures, classes = np.empty(len(annotations), np.int64), np.empty(len(annotations), np.int64)
-        boxes, areas, crowd = np.empty((len(annotations), 4)), np.empty(len(annotations)), []
-        for n, row in enumerate(annotations):
-            where = f"{self.path}: annotation {n + 1}"
-            image_id, category = _field(row, "image_id", int, where), _field(row, "category_id", int, where)
-            if image_id not in of_image:
-                raise DatasetError(f"{where}: there is no image with the id {image_id}")
-            if category not in of_category:
-                raise DatasetError(f"{where}: there is no category with the id {category}")
-            pictures[n], classes[n] = of_image[image_id], of_category[category]
-            box = _field(row, "bbox", list, where)
-            if len(box) != 4 or not all(_is_number(value) for value in box):
-                raise DatasetError(f"{where}: expected a bbox of four numbers x, y, width, height")
-            boxes[n] = box
-            area = row.get("area", box[2] * box[3])
-            areas[n] = area if _is_number(area) else box[2] * box[3]
-            crowd.append(bool(row.get("iscrowd", 0)))
-        order = np.argsort(pictures, kind="stable")
-        self._boxes, self._areas, self._classes = boxes[order], areas[order], classes[order]
-        self._crowd = np.array(crowd, bool)[order]
-        self._starts = np.searchsorted(pictures[order], np.arange(len(self.image_ids) + 1))
+        found = columns(annotations, of_image, of_category) or one_by_one(
+            annotations, of_image, of_category, self.path, strict=self._strict
+        )
+        order = np.argsort(found.pictures, kind="stable")
+        self._boxes, self._areas, self._classes = found.boxes[order], found.areas[order], found.classes[order]
+        self._crowd, self._outlines = found.crowd[order], found.outlines[order]
+        self._starts = np.searchsorted(found.pictures[order], np.arange(len(self._files) + 1))
+        self._left_out = found.left_out
 
     def _find_pictures(self) -> Path:
         """The folder with the first picture, of those usual; the first of them where none has it."""
         here = self.path.absolute().parent
         above = here.parent
-        folders = [here, here / "images", above / self.title, above / "images" / self.title, above / "images", above]
-        folders += [above / "JPEGImages", here / self.title]
-        if self._files:
+        parts = [self.title, here.name] if here.name != "annotations" else [self.title]
+        folders = [here, here / "images", *(above / part for part in parts), *(above / "images" / p for p in parts)]
+        folders += [above / "images", above, above / "JPEGImages", above / "data", here / self.title]
+        folders += [above / part / "images" for part in parts] + [here / "data", here / "images" / self.title]
+        for name in self._files[:3]:
+            last = PurePath(name.replace("\\", "/")).name
             for folder in folders:
-                if os.path.isfile(inside(folder, self._files[0], f"{self.path}: image 1")):
+                if any(part and ".." not in part and os.path.isfile(folder / part) for part in (name, last)):
                     return folder
         return above / self.title
 
 
-def _read(path: str | Path) -> Mapping[str, Any]:
+def split_of(path: Path) -> str:
+    """What part of the data set a file of that name has: the word for one in it, the folder's where that is one
+    (Roboflow), else the name."""
+    name = path.stem.removeprefix("instances_")
+    words = [word for word in re.split(r"[-_. ]+", name) if split_word(word)]
+    return (
+        name if split_word(name) else words[-1] if words else path.parent.name if split_word(path.parent.name) else name
+    )
+
+
+# ------------------------------------------------------------------------------------------- the recogniser
+
+
+def claims(path: Path) -> str | None:
+    """Why a file or folder is of this kind; None where it is not."""
+    if path.is_file():
+        return "a JSON file" if path.suffix.lower() == ".json" else None
+    files = annotation_files(path)
+    shown_files = ", ".join(str(file.relative_to(path)) for file in list(files.values())[:3])
+    return f"there is {shown_files}{', …' if len(files) > 3 else ''}" if files else None
+
+
+def open_layout(path: Path, wanted: Wanted) -> Dataset:
+    """The file, or the one for the split. Raises DatasetError."""
+    files = {} if path.is_file() else annotation_files(path)
+    chosen = pick_split(wanted.split, files, USUAL_SPLITS, str(path)) if files else None
+    file = path if chosen is None else files[chosen]
+    dataset = CocoInstances(file, names=wanted.names, pictures=wanted.pictures, labels=wanted.labels)
+    if chosen is not None:
+        dataset.split, dataset.splits = chosen, tuple(files)
+    return dataset
+
+
+def annotation_files(folder: Path) -> dict[str, Path]:
+    """The files of a folder by split: annotations/instances_*.json; other JSON files there, in the folder itself or in
+    folders that are its parts, that look like COCO's."""
+    for place in (folder / "annotations", folder):
+        files = sorted(place.glob("instances_*.json")) or [
+            file for file in sorted(place.glob("*.json")) if is_coco(file)
+        ]
+        if files:
+            return {split_of(file): file for file in files}
+    parts = [part for part in subfolders(folder) if split_word(part.name)]
+    return {part.name: file for part in parts for file in sorted(part.glob("*.json")) if is_coco(file)}
+
+
+def is_coco(path: Path) -> bool:
+    """Whether a JSON file has two of the three lists of a COCO file, as its first and last bytes tell."""
     try:
-        document = json.loads(read_text(path, DatasetError, "COCO's instances (JSON)", MAX_JSON_BYTES))
-    except json.JSONDecodeError as cause:
-        raise DatasetError(
-            f"{path}:{cause.lineno}: expected COCO's instances, found damaged JSON: {cause.msg}"
-        ) from None
-    except (RecursionError, ValueError):  # brackets without end; a number of more digits than Python reads
-        raise DatasetError(f"{path}: expected COCO's instances, found JSON that is none") from None
-    if not isinstance(document, dict):
-        raise DatasetError(f"{path}: expected COCO's instances, an object with images, annotations and categories")
-    return document
-
-
-def _rows(document: Mapping[str, Any], key: str, path: str | Path) -> list[Mapping[str, Any]]:
-    rows = document.get(key)
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        found = ", ".join(plain(str(name), 20) for name in list(document)[:6]) or "nothing"
-        raise DatasetError(f"{path}: expected a list of {key}; the file has {found}")
-    return rows
-
-
-def _field(row: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
-    value = row.get(key)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        found = "nothing" if value is None else shown(str(value), 30)
-        raise DatasetError(f"{where}: {key}: expected {_IN_WORDS[kind]}, found {found}")
-    return value
-
-
-_IN_WORDS: dict[type, str] = {int: "a whole number", str: "text", list: "a list"}
-
-
-def _bounded(side: int, where: str) -> int:
-    if not 0 < side < 1 << 31:
-        raise DatasetError(f"{where}: expected a width and a height in pixels, found {plain(str(side), 30)}")
-    return side
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, _NUMBER) and not isinstance(value, bool) and abs(value) < 1e15  # which nan is not
-
-
-def _classes(
-    categories: Sequence[Mapping[str, Any]], names: Sequence[str] | None, path: str | Path
-) -> tuple[dict[int, int], tuple[str, ...], tuple[int, ...]]:
-    """The class of each category's number, the classes' names, and their categories' numbers."""
-    ids = [_field(row, "id", int, f"{path}: category {n}") for n, row in enumerate(categories, start=1)]
-    own = [_field(row, "name", str, f"{path}: category {n}") for n, row in enumerate(categories, start=1)]
-    for what, values in (("id", ids), ("name", own)):
-        if len(set(values)) < len(values):
-            raise DatasetError(f"{path}: two categories have the same {what}")
-    if names is None:
-        return {number: index for index, number in enumerate(ids)}, tuple(own), tuple(ids)
-    spelt = [name if name in names else _DARKNETS_SPELLING.get(name, name) for name in own]
-    unknown = next((name for name, spelling in zip(own, spelt, strict=True) if spelling not in names), None)
-    if unknown is not None:
-        raise DatasetError(f"{path}: the category {shown(unknown)} is none of the {len(names)} names")
-    missing = next((name for name in names if name not in spelt), None)
-    if missing is not None:
-        raise DatasetError(f"{path}: there is no category {shown(missing)}, which is one of the {len(names)} names")
-    number_of = dict(zip(spelt, ids, strict=True))
-    ordered = tuple(number_of[name] for name in names)
-    return {number: index for index, number in enumerate(ordered)}, tuple(names), ordered
+        with open(path, "rb") as file:
+            text = file.read(_SNIFFED)
+            size = os.fstat(file.fileno()).st_size
+            if size > len(text):
+                file.seek(max(len(text), size - _SNIFFED))
+                text += file.read(_SNIFFED)
+    except OSError:
+        return False
+    found = set(_LISTS.findall(text))
+    return len(found) >= 2 or (bool(found) and size > 2 * _SNIFFED)

@@ -3,137 +3,237 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from darknet_compat.datasets.base import Dataset, Labels, Sample
-from darknet_compat.datasets.files import pick_split
+import numpy as np
+
+from darknet_compat.datasets.base import (
+    Dataset,
+    Labels,
+    Refusal,
+    Repair,
+    Repairs,
+    Rows,
+    Sample,
+    Task,
+    Wanted,
+)
+from darknet_compat.datasets.files import Lines, pick_split
+from darknet_compat.datasets.options import LabelRule
+from darknet_compat.datasets.readers.labelfile import (
+    label_path,
+    label_places,
+    plain_labels,
+    plain_rows,
+    read_labels,
+    read_with_rule,
+)
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.cfg import Options
 from darknet_compat.formats.metadata import read_data, read_names
 from darknet_compat.formats.packaged import cfg_dir
-from darknet_compat.formats.textfile import MAX_LIST_BYTES, plain, read_lines, shown
+from darknet_compat.formats.textfile import plain, read_lines, shown
 
-Task = Literal["detection", "classification"]
+__all__ = ["PictureList", "label_path", "read_data_file", "read_labels"]
 
 MAX_PICTURE_LIST_BYTES = 1 << 30
 """ImageNet's 14 million pictures need about 0.8 GB."""
 
-_TO_LABEL = (
-    ("images", "labels"),
-    ("JPEGImages", "labels"),
-    ("raw", "labels"),
-    (".jpg", ".txt"),
-    (".png", ".txt"),
-    (".JPG", ".txt"),
-    (".JPEG", ".txt"),
+_NOT_LISTS = (
+    *(".names", ".labels", ".cfg", ".weights", ".tree", ".map", ".onnx", ".engine"),
+    *(".data", ".xml", ".json", ".csv", ".yaml", ".yml", ".py", ".md", ".zip"),
 )
-"""What the original replaces, each once, in this order (`fill_truth_detection`)."""
+"""What a list of pictures is not called."""
 
-_FRACTION = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-_ROW = "class x y w h"
+_DEEPEST = 12
+"""Folders of a path that are tried without those before them."""
 
 
-def label_path(picture: str) -> str:
-    """Where the labels of a picture are (original: `fill_truth_detection`).
+class Located(NamedTuple):
+    """A file of a list: the folder from which it was found, and the path from there."""
 
-    It replaces the first `images`, then the first `JPEGImages` and the first `raw` anywhere in the path by `labels`,
-    and the first .jpg, .png, .JPG and .JPEG by .txt. For a suffix that it does not know it would read the picture
-    itself as labels; here .txt takes that suffix' place.
+    root: str
+    rest: str
+
+    @property
+    def path(self) -> str:
+        """Both."""
+        return os.path.join(self.root, self.rest)
+
+
+class Locator:
+    """Finds the files that a list names: from the working directory, as the original does; from the list's folder; and
+    where they are in neither, under the end of their path in the list's folder or the one above it, since lists are
+    moved, come from Windows, or are unpacked elsewhere than their tool thought (CVAT's `data/…`, Roboflow's `../…`).
     """
-    path = picture
-    for old, new in _TO_LABEL:
-        path = path.replace(old, new, 1)
-    return path if path.endswith(".txt") else os.path.splitext(path)[0] + ".txt"
 
+    def __init__(self, folder: Path, *roots: Path) -> None:
+        self._folder = str(folder.absolute())
+        self._first = [*map(str, roots), self._folder]
+        self._last: tuple[str, int] | None = None
 
-def read_labels(path: str | Path, classes: int | None = None) -> Labels:
-    """The labels in a file, one a line: `class x y w h`, centre and size as fractions of the picture.
+    def find(self, text: str) -> Located | None:
+        """Where the file is; None where there is none."""
+        for root in self._first:
+            if os.path.isfile(os.path.join(root, text)):
+                return Located(root, text)
+        parts = [part for part in PurePosixPath(text.replace("\\", "/")).parts if part not in (".", "/")]
+        if parts and parts[0].endswith(":"):
+            del parts[0]
+        roots = (self._folder, os.path.dirname(self._folder))
+        tries = [(root, drop) for drop in range(min(len(parts), _DEEPEST)) for root in roots]
+        for root, drop in [*([self._last] if self._last else []), *tries]:
+            rest = parts[drop:]
+            if rest and ".." not in rest and os.path.isfile(os.path.join(root, *rest)):
+                self._last = root, drop
+                return Located(root, "/".join(rest))
+        return None
 
-    A box whose centre is 0 0 is a label of the whole picture, as in the original (`read_boxes`, `correct_boxes`). An
-    empty file is a picture without objects. Raises DatasetError with the line that is no label, is beyond 0 to 1, or
-    whose class is not below `classes`; the original stops reading there, clips the box, or writes beside its memory.
-    """
-    boxes, numbers = [], []
-    for line, text in enumerate(read_lines(path, DatasetError, f"labels ({_ROW})", MAX_LIST_BYTES), start=1):
-        fields = text.split()
-        if not fields:
-            continue
-        if len(fields) != 5 or not all(map(_FRACTION.fullmatch, fields[1:])):
-            raise DatasetError(f"{path}:{line}: expected {_ROW}, found {shown(text)}")
-        if not (fields[0].isascii() and fields[0].isdigit() and len(fields[0]) < 10):
-            raise DatasetError(f"{path}:{line}: expected the number of a class first, found {shown(fields[0])}")
-        if classes is not None and int(fields[0]) >= classes:
-            raise DatasetError(
-                f"{path}:{line}: class {int(fields[0])}, but there are {classes} classes, from 0 to {classes - 1}"
-            )
-        box = [float(field) for field in fields[1:]]
-        for name, value, field in zip(_ROW.split()[1:], box, fields[1:], strict=True):
-            if not 0 <= value <= 1:
-                hint = "; in pixels?" if value > 2 else ""
-                raise DatasetError(
-                    f"{path}:{line}: expected {name} as a fraction of the picture from 0 to 1, found"
-                    f" {shown(field, 20)}{hint}"
-                )
-        boxes.append(box if box[0] or box[1] else [0.0, 0.0, 0.0, 0.0])
-        numbers.append(int(fields[0]))
-    return Labels.drawn(boxes, numbers)
+    def otherwise(self, text: str) -> Located:
+        """Where the original would look for what is nowhere."""
+        return Located(self._first[0], text)
 
 
 class PictureList(Dataset):
     """A list of pictures, one path a line; blanks at the ends and empty lines do not count.
 
-    A relative path is looked for from the working directory, as in the original, then from the list's folder; its
-    labels in the same one of the two. Without `names` any class is accepted. With `strings`, one a class, the label of
-    a picture is the one of them that occurs in its path as the list has it (original: `fill_truth`), otherwise
-    labels are read from the file beside it.
+    A relative path is looked for from the working directory, as in the original, then as `Locator` does. Labels are
+    where the original looks for them; where it has none, where the fork does (`label_places`). Without `names` any
+    class is accepted. With `strings`, one a class, the label of a picture is the one of them that occurs in its path as
+    the list has it (original: `fill_truth`), otherwise labels are read by the rule `labels`.
     """
 
+    is_numbered = True
+    has_one_place = True
+    """Whether labels that are not where the original looks first are worth a word."""
+
     def __init__(
-        self, path: str | Path, names: Sequence[str] = (), *, strings: Sequence[str] | None = None, title: str = ""
+        self,
+        path: str | Path,
+        names: Sequence[str] = (),
+        *,
+        strings: Sequence[str] | None = None,
+        title: str = "",
+        labels: LabelRule = "clip",
+        pictures: Sequence[str] | None = None,
     ) -> None:
         self.path = Path(path)
         self.title = title or self.path.name
         self.names = tuple(names)
         self.strings = None if strings is None else tuple(strings)
-        lines = read_lines(path, DatasetError, "a list of pictures", MAX_PICTURE_LIST_BYTES)
-        self._lines = [number for number, line in enumerate(lines, start=1) if line.strip()]
-        self._pictures = [lines[number - 1].strip() for number in self._lines]
-        if not self._pictures:
-            raise DatasetError(f"{path}: expected one picture a line, found an empty file")
-        self._roots = (Path.cwd(), self.path.absolute().parent)
+        self.rule = labels
+        if pictures is None:
+            pictures = read_lines(path, DatasetError, "a list of pictures", MAX_PICTURE_LIST_BYTES)
+            self._numbers = np.array([n for n, line in enumerate(pictures, start=1) if line.strip()], np.int64)
+            pictures = [line.strip() for line in pictures if line.strip()]
+            if not pictures:
+                raise DatasetError(f"{path}: expected one picture a line, found an empty file")
+            self._locator = Locator(self.path.absolute().parent, Path.cwd())
+        else:
+            self._numbers = np.arange(1, len(pictures) + 1)
+            self._locator = Locator(self.path)
+        self._pictures = Lines(pictures)
 
     def __len__(self) -> int:
         return len(self._pictures)
 
     def sample(self, index: int) -> Sample:
-        """Picture number `index`. Raises DatasetError for labels that are none, or that are not there."""
+        """Picture number `index`. Raises DatasetError for malformed labels, or labels and a picture that are not
+        there."""
         text = self._pictures[index]
-        root = self._root(text)
-        picture = root / text
-        if self.strings is None:
-            return Sample(picture.stem, picture, self._labels(root / label_path(text), index))
-        return Sample(picture.stem, picture, self._class_in(text, index))
+        found = self._locator.find(text)
+        located = found or self._locator.otherwise(text)
+        picture = Path(located.path)
+        if self.strings is not None:
+            return Sample(picture.stem, picture, self._class_in(text, index))
+        place, is_beside = self._label_file(located)
+        if place is None:
+            self._expect_no_labels(index, found)
+            return Sample(picture.stem, picture, Labels.drawn([], []), (("no labels", 1),))
+        labels, repairs = read_with_rule(place, len(self.names) or None, self.rule)
+        beside: Repairs = (("beside", 1),) if is_beside else ()
+        return Sample(picture.stem, picture, labels, beside + repairs)
+
+    def place(self, index: int) -> str:
+        """The line that is not as it should be, else the picture's name."""
+        found = self._locator.find(self._pictures[index])
+        place = self._label_file(found)[0] if found else None
+        if place is not None:
+            try:
+                read_labels(place, len(self.names) or None)
+            except DatasetError as error:
+                return str(error)
+        return self.sample(index).id
 
     def has_label_file(self, index: int) -> bool:
-        """Whether there is a file of labels beside picture number `index`."""
-        text = self._pictures[index]
-        return os.path.isfile(self._root(text) / label_path(text))
+        """Whether there is a file of labels for picture number `index`."""
+        found = self._locator.find(self._pictures[index])
+        return found is not None and self._label_file(found)[0] is not None
 
-    def _root(self, text: str) -> Path:
-        return next((root for root in self._roots if os.path.isfile(root / text)), self._roots[0])
+    def rows(self, start: int, stop: int) -> Rows:
+        """As `Dataset.rows`; files in which nothing is out of the ordinary are read many at a time."""
+        if self.strings is not None:
+            return super().rows(start, stop)
+        paths, counts, fields, slow, repairs = [], [], [], [], list[tuple[int, Repair, int]]()
+        for index in range(start, stop):
+            found = self._locator.find(self._pictures[index])
+            data, is_beside = _read_first(self._label_places(found)) if found else (None, False)
+            rows = None if data is None else plain_rows(data)
+            paths.append(found.path if found else "")
+            counts.append(0 if rows is None else len(rows) // 5)
+            if rows is None:
+                slow.append(index)
+            else:
+                fields += rows
+                if is_beside and self.has_one_place:
+                    repairs.append((index, "beside", 1))
+        labels = plain_labels(fields)
+        pictures = np.repeat(np.arange(stop - start), counts)
+        wrong = (labels.boxes > 1).any(axis=1) | (labels.classes >= (len(self.names) or 1 << 62))
+        again = sorted({*slow, *(pictures[wrong] + start).tolist()})
+        return self._mended(Rows(start, paths, pictures, labels, repairs, []), again)
 
-    def _labels(self, path: Path, index: int) -> Labels:
-        if not os.path.exists(path):
-            where, picture = f"{self.path}:{self._lines[index]}", self._pictures[index]
-            if not os.path.isfile(self._root(picture) / picture):
-                raise DatasetError(f"{where}: expected a picture, found no file {shown(picture, 200)}")
+    def _mended(self, rows: Rows, again: Sequence[int]) -> Rows:
+        """The rows with those of the pictures `again` read one by one."""
+        if not again:
+            return rows
+        parts, numbers, refusals = [], [], list[Refusal]()
+        repairs = [row for row in rows.repairs if row[0] not in set(again)]
+        for index in again:
+            single = super().rows(index, index + 1)
+            rows.paths[index - rows.start] = single.paths[0]
+            parts.append(single.labels)
+            numbers += [index - rows.start] * len(single.labels)
+            repairs += single.repairs
+            refusals += single.refusals
+        kept = ~np.isin(rows.pictures, np.array(again) - rows.start)
+        pictures = np.concatenate([rows.pictures[kept], np.array(numbers, np.int64)])
+        order = np.argsort(pictures, kind="stable")
+        labels = Labels.joined([rows.labels.chosen(kept), *parts]).chosen(order)
+        return Rows(rows.start, rows.paths, pictures[order], labels, repairs, refusals)
+
+    def _label_places(self, picture: Located) -> tuple[str, ...]:
+        """Where a picture's labels may be. Nothing is replaced in the folders before the list's own path: what they are
+        called says nothing of the data."""
+        return tuple(os.path.join(picture.root, place) for place in label_places(picture.rest))
+
+    def _label_file(self, picture: Located) -> tuple[str | None, bool]:
+        """Where a picture's labels are, and whether that is not where they are looked for first."""
+        places = self._label_places(picture)
+        found = next((place for place in places if os.path.exists(place)), None)
+        return found, found is not None and found != places[0] and self.has_one_place
+
+    def _expect_no_labels(self, index: int, found: Located | None) -> None:
+        where, text = f"{self.path}:{self._numbers[index]}", self._pictures[index]
+        if found is None:
+            raise DatasetError(f"{where}: expected a picture, found no file {shown(text, 200)}")
+        if self.rule == "strict":
             raise DatasetError(
-                f"{where}: there is no {plain(str(path), 400)}; a picture without objects needs an empty file there"
+                f"{where}: there is no {plain(self._label_places(found)[0], 400)}; a picture without objects needs an"
+                " empty file there (--labels strict)"
             )
-        return read_labels(path, len(self.names) or None)
 
     def _class_in(self, text: str, index: int) -> Labels:
         strings = self.strings or ()
@@ -144,24 +244,41 @@ class PictureList(Dataset):
             return Labels.drawn([], [])
         several = " and ".join(shown(strings[number], 30) for number in found[:3])
         raise DatasetError(
-            f"{self.path}:{self._lines[index]}: expected one label string in the path {shown(text, 100)}, found"
+            f"{self.path}:{self._numbers[index]}: expected one label string in the path {shown(text, 100)}, found"
             f" {several or 'none'}"
         )
 
 
+def _read_first(places: Sequence[str]) -> tuple[bytes | None, bool]:
+    """The first of the files that is there, and whether it is not the first of the places."""
+    for place in places:
+        try:
+            with open(place, "rb", buffering=0) as file:
+                return file.read(1 << 16), place != places[0]
+        except (OSError, ValueError):
+            continue
+    return None, False
+
+
 def read_data_file(
-    path: str | Path, *, names: Sequence[str] | None = None, split: str | None = None, task: Task | None = None
+    path: str | Path,
+    *,
+    names: Sequence[str] | None = None,
+    split: str | None = None,
+    task: Task | None = None,
+    labels: LabelRule = "clip",
 ) -> PictureList:
     """The list that a `.data` file gives for `split`: "train" (unless asked otherwise), "valid" or another of its keys.
 
-    Files are looked for from the working directory, as in the original, then from the `.data` file's folder and, if
-    that is called `cfg`, the one above it; names and labels also among those of this package. `classes` cuts lists that
-    are longer. Without `task` a `.data` with `labels=` is one for classification, unless its first picture has a file
-    of labels beside it (`combine9k.data` is for detection). Raises DatasetError or MetadataError.
+    Files are looked for from the working directory, as in the original, then as `Locator` does from the `.data` file's
+    folder and, if that is called `cfg`, the one above it; names and labels also among those of this package. `classes`
+    cuts lists that are longer. Without `task` a `.data` with `labels=` is one for classification, unless its first
+    picture has a file of labels beside it (`combine9k.data` is for detection). Raises DatasetError or MetadataError.
     """
     section = read_data(path)
     options = Options(section, str(path))
-    chosen = pick_split(split, {"train", "valid", "test"} & section.counting.keys(), ("train",), str(path))
+    there = [key for key in ("train", "valid", "val", "test") if key in section.counting]
+    chosen = pick_split(split, there, ("train",), str(path))
     picture_list = _named(path, options, chosen)
     count = options.integer("classes", 0, minimum=1, maximum=1_000_000) if options.has("classes") else None
     strings = _cut(read_names(_named(path, options, "labels")), count, path) if options.has("labels") else None
@@ -171,30 +288,74 @@ def read_data_file(
         else:
             names = strings or tuple(str(number) for number in range(count or 0))
     title = f"{Path(path).stem} ({chosen})"
-    drawn = PictureList(picture_list, names, title=title)
+    drawn = PictureList(picture_list, names, title=title, labels=labels)
+    drawn.split, drawn.splits = chosen, tuple(there)
     if strings is None or task == "detection" or (task is None and drawn.has_label_file(0)):
         if task == "classification":
             raise DatasetError(f"{path}: classification needs labels=, a file with one label string a class")
         return drawn
     if len(names) != len(strings):
         raise DatasetError(f"{path}: expected as many names as labels ({len(strings)}), found {len(names)}")
-    return PictureList(picture_list, names, strings=strings, title=title)
+    pictures = PictureList(picture_list, names, strings=strings, title=title)
+    pictures.split, pictures.splits = chosen, tuple(there)
+    return pictures
 
 
 def _named(path: str | Path, options: Options, key: str) -> Path:
     """The file that an option of a `.data` file names."""
     value = options.text(key)
     folder = Path(path).absolute().parent
-    roots = [Path.cwd(), folder, *([folder.parent] if folder.name == "cfg" else [])]
+    roots = [Path.cwd(), *([folder.parent] if folder.name == "cfg" else [])]
     if key in ("names", "labels"):
         roots.append(cfg_dir())
-    for root in roots:
-        if os.path.isfile(root / value):
-            return root / value
-    raise DatasetError(f"{options.where(key)} {key}: there is no {shown(value, 200)}")
+    found = Locator(folder, *roots).find(value)
+    if found is None:
+        raise DatasetError(f"{options.where(key)} {key}: there is no {shown(value, 200)}")
+    return Path(found.path)
 
 
 def _cut(names: tuple[str, ...], classes: int | None, path: str | Path) -> tuple[str, ...]:
     if classes is not None and len(names) < classes:
         raise DatasetError(f"{path}: classes={classes}, but there are only {len(names)} names")
     return names[:classes]
+
+
+# ------------------------------------------------------------------------------------------- the recogniser
+
+
+def claims(path: Path) -> str | None:
+    """Why a file or folder is of this kind; None where it is not."""
+    if path.is_file():
+        return "a .data file" if path.suffix.lower() == ".data" else None
+    files = _data_files(path)
+    return f"there is {', '.join(str(file.relative_to(path)) for file in files[:3])}" if files else None
+
+
+def open_layout(path: Path, wanted: Wanted) -> Dataset:
+    """The `.data` file, or the one in a folder. Raises DatasetError, MetadataError."""
+    files = [path] if path.is_file() else _data_files(path)
+    if len(files) > 1:
+        raise DatasetError(
+            f"{path}: which of {', '.join(str(file.relative_to(path)) for file in files[:6])}? give that"
+        )
+    return read_data_file(files[0], names=wanted.names, split=wanted.split, task=wanted.task, labels=wanted.labels)
+
+
+def claims_list(path: Path) -> str | None:
+    """Why a file is a list of pictures; None where it is not: any file of text of no other kind's suffix."""
+    if not path.is_file():
+        return None
+    return None if path.suffix.lower() in _NOT_LISTS else f"a file of lines ({path.suffix or path.name})"
+
+
+def open_list(path: Path, wanted: Wanted) -> Dataset:
+    """The list. Raises DatasetError."""
+    return PictureList(path, wanted.names or (), labels=wanted.labels)
+
+
+def _data_files(folder: Path) -> list[Path]:
+    """The `.data` files of a folder, else those in the folders where the original and the fork keep them."""
+    for place in (folder, folder / "data", folder / "cfg"):
+        if files := sorted(place.glob("*.data")):
+            return files
+    return []

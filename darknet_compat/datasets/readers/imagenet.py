@@ -6,14 +6,23 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from darknet_compat.datasets.base import Dataset, Labels, Sample
-from darknet_compat.datasets.files import PICTURE_SUFFIXES, pick_split
+from darknet_compat.datasets.base import Dataset, Labels, Sample, Wanted
+from darknet_compat.datasets.files import (
+    USUAL_SPLITS,
+    first_words,
+    is_picture,
+    pick_split,
+    pictures_in,
+    split_word,
+    subfolders,
+)
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.metadata import read_names
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.textfile import shown
 
-_USUAL_SPLITS = ("train", "training")
+_NO_CLASSES = ("images", "img", "jpegimages", "pictures", "photos", "data")
+"""What a folder of all pictures is called, in lower case."""
 
 
 class ClassFolders(Dataset):
@@ -28,9 +37,10 @@ class ClassFolders(Dataset):
         self.folder = Path(folder)
         self.title = self.folder.name
         root = self.folder
-        splits = [path.name for path in _folders(root) if not _has_pictures(path) and _class_folders(path)]
+        splits = [path.name for path in subfolders(root) if not _has_pictures(path) and _class_folders(path)]
         if splits:
-            chosen = pick_split(split, splits, _USUAL_SPLITS, str(folder))
+            chosen = pick_split(split, splits, USUAL_SPLITS, str(folder))
+            self.split, self.splits = chosen, tuple(splits)
             root, self.title = root / chosen, f"{self.title} ({chosen})"
         elif split is not None:
             raise DatasetError(f"{folder}: there is no split {shown(split)}; it has the classes' folders itself")
@@ -38,7 +48,9 @@ class ClassFolders(Dataset):
         if not folders:
             raise DatasetError(f"{root}: expected a folder of pictures for each class, found none")
         self.names, number_of = _numbered([path.name for path in folders], names, root)
-        self._pictures = tuple((str(picture), number_of[path.name]) for path in folders for picture in _pictures(path))
+        self._pictures = tuple(
+            (str(picture), number_of[path.name]) for path in folders for picture in pictures_in(path)
+        )
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -49,34 +61,30 @@ class ClassFolders(Dataset):
         return Sample(Path(path).stem, Path(path), Labels.whole_picture(class_id))
 
 
-def is_class_folders(folder: Path) -> bool:
-    """Whether there are folders of pictures in it, or one level further down."""
-    return bool(_class_folders(folder)) or any(_class_folders(path) for path in _folders(folder))
+def claims(path: Path) -> str | None:
+    """Why a folder is of this kind; None where it is not: folders of pictures in it, or one level further down, that
+    are not called like the parts of a data set."""
+    if not path.is_dir():
+        return None
+    for place in (path, *subfolders(path)):
+        names = [folder.name for folder in _class_folders(place)]
+        if any(split_word(name) is None and name.lower() not in _NO_CLASSES for name in names):
+            return f"there are folders of pictures and nothing that labels them: {first_words(names, 3)}"
+    return None
 
 
-def _folders(folder: Path) -> list[Path]:
-    try:
-        entries = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."]
-    except OSError as cause:
-        raise DatasetError(f"{folder}: cannot be read: {cause.strerror or cause}") from None
-    return sorted(entries)
+def open_layout(path: Path, wanted: Wanted) -> Dataset:
+    """The folder. Raises DatasetError."""
+    return ClassFolders(path, wanted.split, wanted.names)
 
 
 def _class_folders(folder: Path) -> list[Path]:
-    return [path for path in _folders(folder) if _has_pictures(path)]
+    return [path for path in subfolders(folder) if _has_pictures(path)]
 
 
 def _has_pictures(folder: Path) -> bool:
     with os.scandir(folder) as entries:
-        return any(_is_picture(entry.name) for entry in entries)
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(folder / name for name in os.listdir(folder) if _is_picture(name))
-
-
-def _is_picture(name: str) -> bool:
-    return name.lower().endswith(PICTURE_SUFFIXES) and name[0] != "."
+        return any(is_picture(entry.name) for entry in entries)
 
 
 def _numbered(

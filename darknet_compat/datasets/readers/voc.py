@@ -6,11 +6,22 @@ import math
 import os
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from darknet_compat.datasets.base import Dataset, Labels, Sample
-from darknet_compat.datasets.files import inside, names_among, pick_split, picture_called
+from darknet_compat.datasets.base import Dataset, Joined, Labels, Sample, Wanted
+from darknet_compat.datasets.files import (
+    USUAL_SPLITS,
+    folder_called,
+    inside,
+    names_among,
+    pick_split,
+    picture_called,
+    split_word,
+    subfolders,
+    suffixes_in,
+)
+from darknet_compat.datasets.turned import seen_size, turned_along
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.textfile import MAX_LIST_BYTES, plain, read_lines, shown
 from darknet_compat.vision.image import decode
@@ -23,7 +34,7 @@ MAX_SIDE = 1 << 20
 
 
 class Layout(NamedTuple):
-    """The folders of annotations, lists of ids, and pictures."""
+    """The folders of annotations, lists of ids, and pictures; "" is the folder itself."""
 
     annotations: str
     lists: str
@@ -37,14 +48,18 @@ LAYOUTS = (
 )
 """VOC's, and ILSVRC's two."""
 
-_USUAL_SPLITS = ("trainval", "train")
+_ANNOTATIONS = ("annotations", "annotation", "xmls", "xml", "labels")
+_PICTURES = ("jpegimages", "images", "image", "imgs", "img")
+"""What Kaggle, Label Studio and others call them, in lower case."""
 
 
 class Annotation(NamedTuple):
-    """One XML file: the picture's `size` (width, height) if it is stated; for each object a name, xmin ymin xmax ymax
-    as they stand (pixels counted from 1, the last one belongs to the box), and whether it is marked difficult."""
+    """One XML file: the picture's `size` (width, height) if it is stated, and its file's name; for each object a name,
+    xmin ymin xmax ymax as they stand (pixels counted from 1, the last one belongs to the box), and whether it is marked
+    difficult."""
 
     size: tuple[int, int] | None
+    picture: str
     objects: tuple[str, ...]
     corners: tuple[tuple[float, float, float, float], ...]
     difficult: tuple[bool, ...]
@@ -82,7 +97,8 @@ def read_annotation(path: str | Path) -> Annotation:
         names.append(name)
         corners.append((xmin, ymin, xmax, ymax))
         difficult.append((element.findtext("difficult") or "0").strip() not in ("0", ""))
-    return Annotation(_size(root, path), tuple(names), tuple(corners), tuple(difficult))
+    picture = (root.findtext("filename") or "").strip()
+    return Annotation(_size(root, path), picture, tuple(names), tuple(corners), tuple(difficult))
 
 
 def _number(text: str | None, where: str, key: str) -> float:
@@ -104,25 +120,31 @@ def _size(root: ET.Element, path: str | Path) -> tuple[int, int] | None:
 
 class VocFolder(Dataset):
     """The pictures that one of the folder's lists names (`split`, VOC's own lists are in ImageSets/Main); with no lists
-    all that have an annotation.
+    all that have an annotation. Where the parts are folders (Roboflow), the annotations of one of them.
 
     A box from the pixels xmin to xmax, which VOC counts from 1, has its corners at xmin-1 and xmax, as in VOC's own
     measure of overlap; the original's voc_label.py lets it end a pixel earlier. Nothing is clipped. Without `names` the
-    classes are those of the one .names file in the folder, else all that occur in its annotations, by the alphabet,
-    which is VOC's own order.
+    classes are those of the file of names in the folder, else all that occur in its annotations, by the alphabet,
+    which is VOC's own order. A picture that EXIF turns and whose annotation states the size before that was labelled
+    unturned: its boxes are turned along.
     """
 
     def __init__(self, folder: str | Path, split: str | None = None, names: Sequence[str] | None = None) -> None:
         self.folder = Path(folder)
-        self._layout = find_layout(self.folder)
-        if self._layout is None:
+        parts = _parts(self.folder)
+        chosen = pick_split(split, parts, USUAL_SPLITS, str(folder)) if parts else None
+        root = self.folder if chosen is None else parts[chosen]
+        layout = find_layout(root)
+        if layout is None:
             raise DatasetError(f"{folder}: expected VOC's folders Annotations and JPEGImages")
-        self._annotations = self.folder / self._layout.annotations
-        self.ids, self.split = self._choose(split)
+        self._annotations, self._pictures = root / layout.annotations, root / layout.pictures
+        self.splits = tuple(parts)
+        self.ids, self.split = self._choose(root / layout.lists, split, chosen)
         self.title = f"{self.folder.name} ({self.split})"
         if names is None:
-            files = sorted(self._annotations.rglob("*.xml"))
-            names = names_among(self.folder, {name for file in files for name in read_annotation(file).objects})
+            roots = [part / (find_layout(part) or layout).annotations for part in parts.values()]
+            found = {name for root in roots or [self._annotations] for name in _classes(root)}
+            names = names_among(self.folder, found)
         self.names = tuple(names)
         self._numbers = {name: number for number, name in enumerate(self.names)}
 
@@ -134,10 +156,10 @@ class VocFolder(Dataset):
         return read_annotation(inside(self._annotations, f"{self.ids[index]}.xml", self.title))
 
     def sample(self, index: int) -> Sample:
-        """Picture number `index`. Raises DatasetError for an annotation that is none, or has a class that is none;
-        ImageError where it states no size and the picture cannot be read either."""
+        """Picture number `index`. Raises DatasetError for a malformed annotation or an unknown class; ImageError where
+        it states no size and the picture cannot be read either."""
         annotation = self.annotation(index)
-        picture = self.picture(index)
+        picture = self.picture(index, annotation.picture)
         unknown = next((name for name in annotation.objects if name not in self._numbers), None)
         if unknown is not None:
             path = self._annotations / f"{self.ids[index]}.xml"
@@ -147,38 +169,70 @@ class VocFolder(Dataset):
             size = decode(picture).shape[1::-1]
         corners = [(xmin - 1, ymin - 1, xmax, ymax) for xmin, ymin, xmax, ymax in annotation.corners]
         classes = [self._numbers[name] for name in annotation.objects]
-        return Sample(
-            self.ids[index], picture, Labels.from_corners(corners, size or (1, 1), classes, annotation.difficult)
-        )
+        labels = Labels.from_corners(corners, size or (1, 1), classes, annotation.difficult)
+        return Sample(self.ids[index], picture, *turned_along(labels, picture, annotation.size))
 
     def size(self, index: int) -> tuple[int, int] | None:
-        """Width and height as the annotation states them. Raises DatasetError."""
-        return self.annotation(index).size
+        """Width and height as the annotation states them, as the picture is seen. Raises DatasetError."""
+        annotation = self.annotation(index)
+        return seen_size(self.picture(index, annotation.picture), annotation.size)
 
-    def picture(self, index: int) -> Path:
-        """Where picture number `index` is."""
-        assert self._layout is not None
-        return picture_called(inside(self.folder / self._layout.pictures, self.ids[index], self.title))
+    def picture(self, index: int, called: str = "") -> Path:
+        """Where picture number `index` is; where none has its id, that which its annotation names."""
+        path = picture_called(inside(self._pictures, self.ids[index], self.title))
+        other = PurePath(called.replace("\\", "/")).name
+        if other and not os.path.isfile(path) and os.path.isfile(self._pictures / other):
+            return self._pictures / other
+        return path
 
-    def _choose(self, split: str | None) -> tuple[tuple[str, ...], str]:
-        assert self._layout is not None
-        lists = {path.stem: path for path in sorted((self.folder / self._layout.lists).glob("*.txt"))}
+    def _choose(self, folder: Path, split: str | None, chosen: str | None) -> tuple[tuple[str, ...], str]:
+        if chosen is not None:
+            return tuple(_all_ids(self._annotations)), chosen
+        lists = {path.stem: path for path in sorted(folder.glob("*.txt"))}
+        self.splits = tuple(name for name in lists if split_word(name))
         if not lists and split is None:
             return tuple(_all_ids(self._annotations)), "all"
-        chosen = pick_split(split, lists, _USUAL_SPLITS, f"{self.folder / self._layout.lists}")
+        chosen = pick_split(split, lists, USUAL_SPLITS, str(folder))
         path = lists[chosen]
         # A list of one class says after each id whether it is in the picture.
         lines = read_lines(path, DatasetError, "a list of ids", 16 * MAX_LIST_BYTES)
-        ids = tuple(line.split()[0] for line in lines if line.split())
+        ids = tuple(_id_on(line, self._annotations) for line in lines if line.split())
         if not ids:
             raise DatasetError(f"{path}: expected one id a line, found an empty file")
         return ids, chosen
 
 
+def _id_on(line: str, annotations: Path) -> str:
+    """The id on a line of a list; ids may have blanks where what stands before them is none."""
+    first, whole = line.split()[0], line.strip()
+    return whole if first != whole and os.path.isfile(annotations / f"{whole}.xml") else first
+
+
 def find_layout(folder: Path) -> Layout | None:
-    """How the folder is laid out; None if it is none of this kind."""
-    there = (layout for layout in LAYOUTS if os.path.isdir(folder / layout.pictures))
-    return next((layout for layout in there if os.path.isdir(folder / layout.annotations)), None)
+    """How the folder is laid out; None if it is not of this kind: VOC's own folders; folders of other names, one with
+    annotations and one with pictures; annotations beside the pictures."""
+    for layout in LAYOUTS:
+        if os.path.isdir(folder / layout.pictures) and os.path.isdir(folder / layout.annotations):
+            return layout
+    if not os.path.isdir(folder):
+        return None
+    annotations, pictures = folder_called(folder, _ANNOTATIONS), folder_called(folder, _PICTURES)
+    if annotations and pictures and ".xml" in suffixes_in(annotations):
+        return Layout(annotations.name, "ImageSets/Main", pictures.name)
+    there = suffixes_in(folder)
+    beside = there.get(".xml", set()) & there.get(".jpg", set())
+    return Layout("", "ImageSets/Main", "") if beside else None
+
+
+def _parts(folder: Path) -> dict[str, Path]:
+    """The folders that are parts of the data set, each laid out like one; none where the folder itself is."""
+    if not os.path.isdir(folder) or find_layout(folder):
+        return {}
+    return {path.name: path for path in subfolders(folder) if split_word(path.name) and find_layout(path)}
+
+
+def _classes(annotations: Path) -> set[str]:
+    return {name for file in annotations.rglob("*.xml") for name in read_annotation(file).objects}
 
 
 def _all_ids(annotations: Path) -> Iterable[str]:
@@ -186,3 +240,46 @@ def _all_ids(annotations: Path) -> Iterable[str]:
     if not ids:
         raise DatasetError(f"{annotations}: expected annotations (.xml), found none")
     return ids
+
+
+# ------------------------------------------------------------------------------------------- the recogniser
+
+
+def claims(path: Path) -> str | None:
+    """Why a folder is of this kind; None where it is not."""
+    if not path.is_dir():
+        return None
+    if (layout := find_layout(path)) is not None:
+        if not layout.annotations:
+            return "there are .xml files beside the pictures"
+        return f"there are {layout.annotations}/ and {layout.pictures}/"
+    if parts := _parts(path):
+        return f"there are .xml files in {', '.join(f'{name}/' for name in parts)}"
+    if below := _years(path):
+        return f"there are VOC folders in it: {', '.join(part.name for part in below[:4])}"
+    return None
+
+
+def open_layout(path: Path, wanted: Wanted) -> Dataset:
+    """The folder; of a folder of several of them (VOCdevkit) all that have this list (VOC 2012's test list was never
+    published). Raises DatasetError."""
+    below = [] if find_layout(path) or _parts(path) else _years(path)
+    if not below:
+        return VocFolder(path, wanted.split, wanted.names)
+    parts, refusals = [], []
+    for part in below:
+        try:
+            parts.append(VocFolder(part, wanted.split, wanted.names))
+        except DatasetError as cause:
+            refusals.append(cause)
+    if not parts:
+        raise refusals[0]
+    if len(parts) == 1:
+        return parts[0]
+    joined = Joined(parts, f"{path.name} ({parts[0].split})")
+    joined.split, joined.splits = parts[0].split, parts[0].splits
+    return joined
+
+
+def _years(folder: Path) -> list[Path]:
+    return [path for path in subfolders(folder) if find_layout(path)]

@@ -5,12 +5,16 @@ The rules, so that a damaged data set never scores better than a whole one:
 - a picture that is missing or cannot be read stays: its objects count as not found;
 - one whose file is there under a name of other case is read, and said so;
 - one that occurs again is left out: it counts once;
-- one whose labels are missing or damaged is left out, since nobody knows what is in it.
+- one whose labels are malformed is left out, since nobody knows what is in it; what else was done to labels, and that
+  pictures without any were taken for background (`datasets.options.LabelRule`), is said.
+
+Pictures of the same name in different folders are told apart by their folders, in result files too.
 """
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from darknet_compat.datasets.base import Dataset, Labels, Progress
+from darknet_compat.datasets.base import REPAIRS, Dataset, Labels, Progress, Repair
 from darknet_compat.datasets.readers.coco import CocoInstances
 from darknet_compat.errors import DatasetError, ImageError
 from darknet_compat.evaluation.material.coco_files import image_id
@@ -88,13 +92,15 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Entries:
-    """A data set's pictures in the order of their COCO numbers if it has such, else in its own."""
+    """A data set's pictures in the order of their COCO numbers if it has such, else in its own. `notes` are what a
+    person should know of how they were read."""
 
     title: str
     names: tuple[str, ...]
     rows: tuple[Entry, ...]
     problems: tuple[Problem, ...] = ()
     category_ids: tuple[int, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -102,6 +108,15 @@ class Entries:
     def images(self, start: int = 0) -> Iterator[Any]:
         """What `decode` reads, one a picture, from row `start` on."""
         return (row.image for row in self.rows[start:])
+
+    def expect_pictures(self) -> None:
+        """Raise DatasetError where not one picture is there: one line, not one for each of them."""
+        missing = sum(problem.kind == "missing" for problem in self.problems)
+        if missing == len(self.rows):
+            raise DatasetError(
+                f"{self.title}: none of its {missing:,} pictures is there, not even {self.rows[0].source}; --pictures"
+                " names their folder"
+            )
 
     @property
     def ids(self) -> list[str]:
@@ -131,6 +146,7 @@ def read_entries(dataset: Dataset, progress: Progress | None = None) -> Entries:
     """
     rows: list[Entry] = []
     problems: list[Problem] = []
+    repairs = Counter[Repair]()
     seen: dict[str, int] = {}
     for index in range(len(dataset)):
         if progress is not None:
@@ -153,18 +169,43 @@ def read_entries(dataset: Dataset, progress: Progress | None = None) -> Entries:
         else:
             height, width = sample.image.shape[:2]
             size = width, height
+        repairs.update(dict(sample.repairs))
         number, areas = _as_coco(dataset, index, sample.image)
         rows.append(Entry(sample.id, index, number, source, sample.labels, size, areas))
     if not rows:
         first = f"; the first: {problems[0]}" if problems else ""
         raise DatasetError(f"{dataset.title}: no picture is left to be scored{first}")
+    notes = [f"{count:,} {REPAIRS[repair]}" for repair, count in repairs.items()]
+    rows, shared = _told_apart(rows)
+    if shared:
+        notes.append(f"{shared:,} pictures share their name with others; results call them by their folders too")
     if len({row.image_id for row in rows}) < len(rows):
         rows = [replace(row, image_id=place) for place, row in enumerate(rows, start=1)]
     category_ids = None
     if isinstance(dataset, CocoInstances):
         rows.sort(key=lambda row: row.image_id)
         category_ids = dataset.category_ids
-    return Entries(dataset.title, tuple(dataset.names), tuple(rows), tuple(problems), category_ids)
+    return Entries(dataset.title, tuple(dataset.names), tuple(rows), tuple(problems), category_ids, tuple(notes))
+
+
+def _told_apart(rows: list[Entry]) -> tuple[list[Entry], int]:
+    """The entries with ids of their own, and how many had one that others have too."""
+    often = Counter(row.id for row in rows)
+    if len(often) == len(rows):
+        return rows, 0
+    folders = [str(row.source.parent) for row in rows if isinstance(row.source, Path)]
+    above = os.path.commonpath(folders) if folders else ""
+    apart = []
+    for place, row in enumerate(rows, start=1):
+        if often[row.id] > 1:
+            own = f"{row.id}-{place}"
+            if isinstance(row.source, Path):
+                own = os.path.relpath(os.path.splitext(row.source)[0], above).replace(os.sep, "/")
+            row = replace(row, id=own)
+        apart.append(row)
+    if len({row.id for row in apart}) < len(rows):  # a.jpg and a.png of one folder
+        apart = [replace(row, id=f"{row.id}-{place}") for place, row in enumerate(apart, start=1)]
+    return apart, sum(count for count in often.values() if count > 1)
 
 
 def _existing(picture: Path, entry: int) -> tuple[Path, Problem | None]:

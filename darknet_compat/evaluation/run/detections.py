@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ import numpy as np
 
 from darknet_compat.catalogue.catalog import cache_dir
 from darknet_compat.catalogue.fetch.checksum import file_checksums
-from darknet_compat.datasets.base import Dataset, Progress
-from darknet_compat.datasets.open import open_dataset
-from darknet_compat.datasets.readers.darknet import Task
+from darknet_compat.datasets.base import Dataset, Progress, Task
+from darknet_compat.datasets.open import open_dataset, recognise
+from darknet_compat.datasets.options import Reading
 from darknet_compat.datasets.readers.digits import is_digits
 from darknet_compat.errors import DatasetError, ImageError
 from darknet_compat.evaluation.material.entries import Entries, Problem
@@ -58,29 +58,43 @@ class Results:
         return self.entries.truths(self.sizes)
 
 
-def open_for(source: str | Path, names: Sequence[str], split: str | None = None, task: Task | None = None) -> Dataset:
+def open_for(
+    source: str | Path,
+    names: Sequence[str],
+    split: str | None = None,
+    task: Task | None = None,
+    reading: Reading | None = None,
+) -> Dataset:
     """The data set to score a model with these classes on; `split` None is what one tests on.
 
-    Annotations that name their classes are read by the model's names, those with numbers only are taken to number them
-    as the model does. Raises DatasetError where the classes are others, or have another order.
+    Annotations that name their classes are read by the model's names; so are numbers for which the data has names of
+    its own. Other numbers are taken to number the classes as the model does. Raises DatasetError where the classes are
+    others, or have another order.
     """
-    path = Path(source)
-    own_names = path.suffix.lower() == ".data" or is_digits(source)
-    wanted = None if own_names else names
-    if split is not None:
-        dataset = open_dataset(source, names=wanted, split=split, task=task)
-    else:
-        dataset = _test_split(path, wanted, task)
+
+    def opened(split: str | None) -> Dataset:
+        dataset = open_dataset(source, split=split, task=task, reading=reading) if has_own else None
+        if dataset is not None and (dataset.names or is_digits(source)):
+            return dataset
+        return open_dataset(source, names=names, split=split, task=task, reading=reading)
+
+    has_own = is_digits(source) or recognise(source, reading.layout if reading else None).layout in _NUMBERED
+    dataset = opened(split) if split is not None else _test_split(Path(source), opened)
     _expect_same_order(dataset, names)
     return dataset
 
 
-def _test_split(path: Path, names: Sequence[str] | None, task: Task | None) -> Dataset:
+_NUMBERED = ("darknet", "yaml", "yolo", "list")
+"""Layouts whose labels are numbers of classes."""
+
+
+def _test_split(path: Path, opened: Callable[[str | None], Dataset]) -> Dataset:
     """What one tests on, where the source has it; else all there is."""
     usual = ("test", "valid") if path.is_dir() else ("valid",) if path.suffix.lower() == ".data" else ("test",)
+    usual = ("valid", "test") if path.suffix.lower() in (".yaml", ".yml") else usual
     for split in (*usual, None):
         try:
-            return open_dataset(path, names=names, split=split, task=task)
+            return opened(split)
         except DatasetError as error:
             if split is None or "split" not in str(error):
                 raise

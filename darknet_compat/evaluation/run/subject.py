@@ -8,6 +8,7 @@ from typing import Any
 
 from darknet_compat.catalogue.fetch.transfer import Progress as Transfer
 from darknet_compat.datasets.base import Progress
+from darknet_compat.datasets.options import Reading
 from darknet_compat.errors import BackendError
 from darknet_compat.evaluation.material.entries import Entries, read_entries
 from darknet_compat.evaluation.run.detections import (
@@ -77,11 +78,12 @@ def entries_for(
     source: str | Path,
     split: str | None = None,
     progress: Progress | None = None,
+    reading: Reading | None = None,
 ) -> Entries:
     """The pictures in `source` with their classes numbered as the detector's; with a WordTree and a `level`, lifted to
     that. DET's annotations call its classes by WordNet's ids. `progress`: see `read_entries`."""
     named = imagenet.labels() if subject.map == "imagenet-det" else detector.names
-    entries = read_entries(open_for(source, named, split, "detection"), progress)
+    entries = read_entries(open_for(source, named, split, "detection", reading), progress)
     if subject.map == "imagenet-det":
         return replace(entries, names=detector.names)
     entries = matched_classes(entries, detector.names)

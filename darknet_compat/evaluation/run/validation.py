@@ -17,6 +17,7 @@ def scoring(cfg: Path, data: str, valid: str, names: tuple[str, ...]) -> Callabl
     average precision at IoU 0.5, the area under the curve, from 0 to 1. Raises DatasetError."""
     own = Path(valid).exists() or is_digits(valid)
     entries = matched_classes(read_entries(open_for(valid if own else data, names, None if own else valid)), names)
+    entries.expect_pictures()
     metric = METRICS["voc"]
 
     def score(weights: Path) -> float:

@@ -40,13 +40,15 @@ class Score:
 @dataclass(frozen=True)
 class Metric:
     """`as_scored` makes of a detector's boxes what the metric's result files hold; `score` takes those; `write` writes
-    the files into a folder and `read` reads them, from that folder or the file itself."""
+    the files into a folder and `read` reads them, from that folder or the file itself; `expect_writable` raises
+    DatasetError, before anything is detected, where they cannot hold the pictures or classes."""
 
     title: str
     as_scored: Callable[[Found, Ints], Found]
     score: Callable[[Found, Truths, Sequence[str]], Score]
     write: Callable[[Path, Found, Entries, Ints], list[Path]]
     read: Callable[[Path, Entries], Found]
+    expect_writable: Callable[[Entries], None] = lambda entries: None
 
 
 def _voc(metric: str, form: Form, found: Found, truths: Truths, names: Sequence[str]) -> Score:
@@ -103,6 +105,10 @@ def _read_voc(path: Path, entries: Entries) -> Found:
     return voc.read_results(path, entries.ids, entries.names)
 
 
+def _expect_voc(entries: Entries) -> None:
+    voc.expect_writable(entries.ids, entries.names)
+
+
 def _image_ids(entries: Entries) -> list[int]:
     return [row.image_id for row in entries.rows]
 
@@ -137,8 +143,10 @@ def _read_det(path: Path, entries: Entries) -> Found:
 
 
 METRICS: dict[str, Metric] = {
-    "voc": Metric("VOC, area", voc.as_scored, partial(_voc, "voc", "area"), _write_voc, _read_voc),
-    "voc07": Metric("VOC 2007, 11 points", voc.as_scored, partial(_voc, "voc07", "11-point"), _write_voc, _read_voc),
+    "voc": Metric("VOC, area", voc.as_scored, partial(_voc, "voc", "area"), _write_voc, _read_voc, _expect_voc),
+    "voc07": Metric(
+        "VOC 2007, 11 points", voc.as_scored, partial(_voc, "voc07", "11-point"), _write_voc, _read_voc, _expect_voc
+    ),
     "coco": Metric("COCO", Found.clipped, _coco, _write_coco, _read_coco),
     "map": Metric("detector map", _as_found, partial(_map, MapSettings()), _write_coco, _read_coco),
     "det": Metric("ImageNet DET", imagenet.as_scored, _det, _write_det, _read_det),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,13 +114,12 @@ def write_results(
     folder: str | Path, found: Found, ids: Sequence[str], sizes: Ints, names: Sequence[str], prefix: str = PREFIX
 ) -> list[Path]:
     """Write `comp4_det_test_CLASS.txt` for each class (original: `print_detector_detections`): a line a detection,
-    `id score xmin ymin xmax ymax`, pixels counted from 1 and cut to the picture, pictures in order.
+    `id score xmin ymin xmax ymax`, pixels counted from 1 and cut to the picture, pictures in order. An id may have
+    blanks, as the original writes it: the last five fields are the numbers.
 
-    Raises DatasetError for names or ids that no such file can hold.
+    Raises DatasetError for names or ids that no such file can hold (`expect_writable`).
     """
-    for text in ids:
-        if not re.fullmatch(r"\S+", text):
-            raise DatasetError(f"{shown(text)}: a picture's id in VOC's result files has no blanks; rename the picture")
+    expect_writable(ids, names)
     paths = _result_paths(Path(folder), names, prefix)
     x1, y1, x2, y2 = (to_corners(found.boxes) + 1).T
     width, height = sizes[found.images].T if len(found) else (x1, x1)
@@ -133,6 +131,16 @@ def write_results(
             for image, value, box in zip(found.images[mine], found.scores[mine], corners[mine].tolist(), strict=True):
                 file.write(f"{ids[image]} {value:f} {box[0]:f} {box[1]:f} {box[2]:f} {box[3]:f}\n".encode())
     return paths
+
+
+def expect_writable(ids: Sequence[str], names: Sequence[str]) -> None:
+    """Raise DatasetError for pictures' ids or classes' names that VOC's result files cannot hold."""
+    for text in ids:
+        if not text or text != text.strip() or not text.isprintable():
+            raise DatasetError(
+                f"{shown(text)}: VOC's result files cannot hold a picture's name of this kind; rename it"
+            )
+    _result_paths(Path(), names, PREFIX)
 
 
 def read_results(folder: str | Path, ids: Sequence[str], names: Sequence[str], prefix: str = PREFIX) -> Found:
@@ -147,13 +155,15 @@ def read_results(folder: str | Path, ids: Sequence[str], names: Sequence[str], p
     classes: list[int] = []
     for class_id, path in enumerate(_result_paths(Path(folder), names, prefix)):
         for line_number, line in enumerate(read_lines(path, DatasetError, "a VOC result file", 1 << 31), start=1):
-            fields = line.split()
+            fields = line.rsplit(maxsplit=5)
             numbers = _numbers(fields[1:]) if len(fields) == 6 else None
             if numbers is None:
                 wanted = "id score xmin ymin xmax ymax"
                 raise DatasetError(f"{path}:{line_number}: expected {wanted}, found {shown(line)}")
             if fields[0] not in number_of:
-                raise DatasetError(f"{path}:{line_number}: {shown(fields[0])} is no picture of the data")
+                alike = [text for text in ids if text.endswith(f"/{fields[0]}")]
+                several = f"; several have that name and are told apart as {', '.join(alike[:3])}" if alike else ""
+                raise DatasetError(f"{path}:{line_number}: {shown(fields[0])} is no picture of the data{several}")
             images.append(number_of[fields[0]])
             values.append(numbers)
             classes.append(class_id)

@@ -48,7 +48,7 @@ def test_what_cannot_be_used_is_an_error(dc: Command, data: Path) -> None:
     assert "3 unreadable" in done.out
     assert done.err == f"darknet-compat: {data}: 3 pictures of 3 cannot be used\n"
     (data.parent / "labels/b.txt").write_text("0 .5 .5 7 .1\n")
-    done = dc("info", data)
+    done = dc("info", data, "--labels", "strict")
     assert done.code == 1 and "b.txt:1: expected w as a fraction" in " ".join(done.out.split())
 
 

@@ -177,11 +177,13 @@ def test_a_list_keeps_to_the_folder_where_it_was_opened(here: Path, monkeypatch:
 
 def test_missing_labels_and_pictures_are_named_with_the_line(here: Path) -> None:
     (here / "labels/b.txt").unlink()
-    pictures = PictureList(here / "list.txt")
+    pictures = PictureList(here / "list.txt", labels="strict")
     with pytest.raises(
         DatasetError, match=re.escape(f"list.txt:3: there is no {here}/labels/b.txt; a picture without")
     ):
         pictures[1]
+    background = PictureList(here / "list.txt")[1]
+    assert (len(background.labels), background.repairs) == (0, (("no labels", 1),))
     (here / "images/b.jpg").unlink()
     with pytest.raises(DatasetError, match=r"list.txt:3: expected a picture, found no file 'images/b.jpg'"):
         pictures[1]

@@ -10,7 +10,8 @@ import pytest
 
 from darknet_compat.datasets.base import Labels
 from darknet_compat.datasets.open import open_dataset
-from darknet_compat.datasets.writers.darknet import format_labels, write_darknet
+from darknet_compat.datasets.writers.darknet import format_labels
+from darknet_compat.datasets.writers.layouts import write_dataset
 from darknet_compat.errors import DatasetError
 from tests.conftest import Original
 from tests.datasets.original_labels import ask
@@ -40,38 +41,49 @@ def test_a_voc_folder_as_darknets(plain_folder: Path) -> None:
     folder = make(plain_folder / "voc", {"a": annotation(box, hard), "b": annotation()}, train="a\n", val="a\nb\n")
     train, valid = (open_dataset(folder, split=split) for split in ("train", "val"))
     seen: list[tuple[int, int]] = []
-    path = write_darknet(plain_folder / "out", train, valid, progress=lambda *both: seen.append(both))
+    parts = {"train": train, "valid": valid}
+    path = write_dataset(plain_folder / "out", "darknet", parts, progress=lambda *both: seen.append(both))
     assert seen == [(1, 3), (2, 3), (3, 3)]
     again, val = open_dataset(path), open_dataset(path, split="valid")
     assert (again.names, len(again), len(val)) == (("dog",), 1, 2)
     assert again[0].labels.boxes.tolist() == [[0.5, 0.25, 1, 0.5]]
-    assert Path(str(again[0].image)).resolve() == folder / "JPEGImages/a.jpg"
-    assert write_darknet(plain_folder / "out", train) == path  # once more over it
+    assert Path(str(again[0].image)).samefile(folder / "JPEGImages/a.jpg")
+    assert write_dataset(plain_folder / "out", "darknet", {"train": train}) == path  # once more over it
+    assert (path.parent / "train.txt").read_text() == "obj_train_data/a.jpg\n"
 
 
 def test_composed_pictures_become_files(plain_folder: Path) -> None:
     composed = Composed()
     composed.names = ("a", "b", "c")
-    path = write_darknet(plain_folder / "out", composed)
+    path = write_dataset(plain_folder / "out", "darknet", {"train": composed})
     assert cv2.imread(str(open_dataset(path)[2].image)).shape == (4, 4, 3)
 
 
-def test_places_where_the_original_would_look_elsewhere(plain_folder: Path) -> None:
-    for name in ("images", "raw", "a b", "x.jpg"):
-        with pytest.raises(DatasetError, match="expected a folder without images, JPEGImages, raw or a blank"):
-            write_darknet(plain_folder / name / "out", Composed())
+def test_what_is_written_can_be_moved(plain_folder: Path) -> None:
+    composed = Composed()
+    composed.names = ("a", "b", "c")
+    write_dataset(plain_folder / "images raw/out", "darknet", {"train": composed})
+    moved = (plain_folder / "images raw/out").rename(plain_folder / "elsewhere")
+    again = open_dataset(moved)
+    assert [len(sample.labels) for sample in again] == [0, 0, 0]  # crowds are left out
+    assert all(Path(str(sample.image)).is_relative_to(moved) for sample in again)
+
+
+def test_a_place_that_cannot_be_written(plain_folder: Path) -> None:
     (plain_folder / "file").write_text("")
     with pytest.raises(DatasetError, match=r"file/.*: cannot be made"):
-        write_darknet(plain_folder / "file", Composed())
+        write_dataset(plain_folder / "file", "darknet", {"train": Composed()})
     assert sorted(path.name for path in plain_folder.iterdir()) == ["file"]
 
 
 @pytest.mark.reference
 def test_the_original_reads_what_was_written(original: Original, shared_data: Path, plain_folder: Path) -> None:
     cells = open_dataset(shared_data / "bccd", split="test")
-    path = write_darknet(plain_folder / "out", cells)
+    path = write_dataset(plain_folder / "out", "darknet", {"train": cells})
     pictures = (path.parent / "train.txt").read_text().split()
-    questions = [["boxes", picture.replace("images", "labels").replace(".jpg", ".txt")] for picture in pictures]
+    questions = [["boxes", str(path.parent / picture.replace(".jpg", ".txt"))] for picture in pictures]
+    places = ask(original.library, [["label_path", picture] for picture in pictures])
+    assert places == [picture.replace(".jpg", ".txt") for picture in pictures]
     theirs = ask(original.library, questions)
     assert len(theirs) == len(cells) == 72
     for boxes, sample in zip(theirs, cells, strict=True):

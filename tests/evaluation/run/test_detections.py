@@ -151,13 +151,13 @@ def test_two_at_once_are_refused(tmp_path: Path) -> None:
 
 
 def test_damaged_data_is_reported_and_scored_by_the_rules(detector: Detector, listed: Path, tmp_path: Path) -> None:
-    """Of seven pictures one is gone, one is no picture, one is called otherwise, one has no labels, one is listed
-    twice: four are found, and the objects of two are missed."""
+    """Of seven pictures one is gone, one is no picture, one is called otherwise, one has malformed labels, one is
+    listed twice: four are found, and the objects of two are missed."""
     folder = tmp_path / "pictures"
     (folder / "p1.png").unlink()
     (folder / "p2.png").write_text("no picture")
     shutil.move(folder / "p3.png", folder / "P3.PNG")
-    (folder / "p4.txt").unlink()
+    (folder / "p4.txt").write_text("0 .5 .5 .1\n")
     listed.write_text(listed.read_text() + f"{folder}/../pictures/p0.png\n")
     entries = read_entries(run.open_for(listed, NAMES))
     results = run.detect_all(detector, entries, {}, batch=2, folder=tmp_path / "cache")

@@ -206,5 +206,17 @@ def test_no_file_leaves_the_folder_and_no_id_breaks_a_line(tmp_path: Path) -> No
     nothing = Found.of([], [], [], [])
     with pytest.raises(DatasetError, match="result file"):
         voc.write_results(tmp_path, nothing, [], np.zeros((0, 2), np.int64), ["../x"])
-    with pytest.raises(DatasetError, match="no blanks"):
-        voc.write_results(tmp_path, nothing, ["a b"], np.zeros((1, 2), np.int64), ["x"])
+    for id in ("a\nb", " a", ""):
+        with pytest.raises(DatasetError, match="cannot hold a picture's name"):
+            voc.write_results(tmp_path, nothing, [id], np.zeros((1, 2), np.int64), ["x"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_with_blanks_are_read_back(tmp_path: Path) -> None:
+    found = Found.of([0, 1], [0, 0], [[1, 2, 3, 4]] * 2, [0.5, 0.25])
+    ids = ["my photo (1) 7", "b/p0"]
+    voc.write_results(tmp_path, found, ids, np.array([[50, 50]] * 2), ["x"])
+    assert voc.read_results(tmp_path, ids, ["x"]).images.tolist() == [0, 1]
+    (tmp_path / "comp4_det_test_x.txt").write_text("p0 0.5 1 2 3 4\n")
+    with pytest.raises(DatasetError, match=r"'p0' is no picture of the data; several have that name .* b/p0"):
+        voc.read_results(tmp_path, ids, ["x"])

@@ -1,0 +1,132 @@
+"""Supervisely's projects: `meta.json`, and for each data set in it pictures in `img` and a JSON of each in `ann`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from darknet_compat.datasets.base import Dataset, Labels, Repairs, Sample, Wanted
+from darknet_compat.datasets.files import USUAL_SPLITS, pick_split, split_word, subfolders
+from darknet_compat.datasets.turned import seen_size, turned_along
+from darknet_compat.errors import DatasetError
+from darknet_compat.formats.textfile import plain, read_text, shown
+
+_MOST_BYTES = 64 << 20
+
+
+class SuperviselyProject(Dataset):
+    """The pictures of one data set of a project that is called like a split, else of all. Rectangles are taken from
+    corner to corner; outlines give the box around them; what else is drawn is left out."""
+
+    def __init__(self, folder: Path, split: str | None = None, names: Sequence[str] | None = None) -> None:
+        own = _class_titles(folder / "meta.json")
+        self.names = tuple(names if names is not None else own)
+        self._numbers = {name: number for number, name in enumerate(self.names)}
+        sets = {path.name: path for path in subfolders(folder) if os.path.isdir(path / "ann")}
+        self.splits = tuple(name for name in sets if split_word(name))
+        if self.splits or split is not None:
+            self.split = pick_split(split, self.splits, USUAL_SPLITS, str(folder))
+            sets = {self.split: sets[self.split]}
+        self.title = f"{folder.name} ({self.split})" if self.split else folder.name
+        self._files = [file for path in sets.values() for file in sorted((path / "ann").glob("*.json"))]
+        if not self._files:
+            raise DatasetError(f"{folder}: expected pictures with annotations in its folders img and ann, found none")
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def sample(self, index: int) -> Sample:
+        """Picture number `index`. Raises DatasetError for a malformed annotation or an unknown class."""
+        file = self._files[index]
+        document = _read(file)
+        stated = _size(document, file)
+        corners, classes, repairs = [], [], {"polygons": 0, "left out": 0}
+        objects = document.get("objects")
+        for number, one in enumerate(objects if isinstance(objects, list) else (), start=1):
+            name, corner, repair = _object(one, f"{file}: object {number}")
+            if repair:
+                repairs[repair] += 1
+            if corner is None:
+                continue
+            if name not in self._numbers:
+                raise DatasetError(f"{file}: {shown(name)} is none of the {len(self.names)} classes")
+            corners.append(corner)
+            classes.append(self._numbers[name])
+        picture = self._picture(index)
+        labels = Labels.from_corners(np.array(corners).reshape(-1, 4), stated, classes)
+        labels, turned = turned_along(labels, picture, stated)
+        done: Repairs = tuple((repair, count) for repair, count in repairs.items() if count)  # type: ignore[misc]
+        return Sample(picture.stem, picture, labels, turned + done)
+
+    def size(self, index: int) -> tuple[int, int] | None:
+        """Width and height as the annotation states them, as the picture is seen. Raises DatasetError."""
+        return seen_size(self._picture(index), _size(_read(self._files[index]), self._files[index]))
+
+    def _picture(self, index: int) -> Path:
+        file = self._files[index]
+        return file.parent.parent / "img" / file.name.removesuffix(".json")
+
+
+def _class_titles(path: Path) -> tuple[str, ...]:
+    document = _read(path)
+    classes = document.get("classes")
+    titles = [one.get("title") if isinstance(one, dict) else None for one in classes or () if isinstance(classes, list)]
+    if not titles or not all(isinstance(title, str) for title in titles):
+        raise DatasetError(f"{path}: expected classes with titles")
+    return tuple(titles)  # type: ignore[arg-type]
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        document = json.loads(read_text(path, DatasetError, "a Supervisely annotation (JSON)", _MOST_BYTES))
+    except (ValueError, RecursionError) as cause:
+        raise DatasetError(
+            f"{path}: expected a Supervisely annotation, found damaged JSON: {plain(str(cause))}"
+        ) from None
+    if not isinstance(document, dict):
+        raise DatasetError(f"{path}: expected a Supervisely annotation, an object with size and objects")
+    return document
+
+
+def _size(document: Mapping[str, Any], path: Path) -> tuple[int, int]:
+    size = document.get("size")
+    sides = [size.get(key) if isinstance(size, dict) else None for key in ("width", "height")]
+    if not all(type(side) is int and 0 < side < 1 << 31 for side in sides):
+        raise DatasetError(f"{path}: expected a size with width and height in pixels")
+    return sides[0], sides[1]  # type: ignore[return-value]
+
+
+def _object(one: object, where: str) -> tuple[str, tuple[float, float, float, float] | None, str]:
+    """An object's class, its corners with x2 and y2 exclusive, and what was done to get them."""
+    if not isinstance(one, dict) or not isinstance(one.get("classTitle"), str):
+        raise DatasetError(f"{where}: expected an object with a classTitle")
+    kind, points = one.get("geometryType"), one.get("points")
+    if kind not in ("rectangle", "polygon"):
+        return one["classTitle"], None, "left out"
+    exterior = points.get("exterior") if isinstance(points, dict) else None
+    try:
+        table = np.array(exterior, np.float64)
+    except (TypeError, ValueError):
+        table = np.empty(0)
+    if table.ndim != 2 or table.shape[1] != 2 or len(table) < 2 or not (np.abs(table) < 1e9).all():
+        raise DatasetError(f"{where}: expected points with an exterior of pairs x, y")
+    (x1, y1), (x2, y2) = table.min(axis=0).tolist(), table.max(axis=0).tolist()
+    return one["classTitle"], (x1, y1, x2, y2), "polygons" if kind == "polygon" else ""
+
+
+def claims(path: Path) -> str | None:
+    """Why a folder is of this kind; None where it is not."""
+    if not path.is_dir() or not os.path.isfile(path / "meta.json"):
+        return None
+    sets = [part.name for part in subfolders(path) if os.path.isdir(part / "ann")]
+    return f"there are meta.json and {sets[0]}/ann/" if sets else None
+
+
+def open_layout(path: Path, wanted: Wanted) -> Dataset:
+    """The project. Raises DatasetError."""
+    return SuperviselyProject(path, wanted.split, wanted.names)

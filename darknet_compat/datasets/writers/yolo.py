@@ -1,0 +1,36 @@
+"""Any data set as Ultralytics reads it: `data.yaml`, `images/SPLIT` and `labels/SPLIT`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from darknet_compat.datasets.base import Dataset, Progress
+from darknet_compat.datasets.writers.darknet import format_labels
+from darknet_compat.datasets.writers.folder import OutFolder
+
+_KEYS = {"train": "train", "valid": "val", "test": "test"}
+
+
+def write_yolo(folder: str | Path, parts: Mapping[str, Dataset], progress: Progress) -> Path:
+    """Write data sets in `folder`; the path of its `data.yaml`, which has no `path`, so that the folder can be moved.
+
+    Objects that are difficult or a crowd are left out. Raises DatasetError where the folder cannot be written.
+    """
+    out = OutFolder(folder)
+    names = next(iter(parts.values())).names
+    lines = []
+    number = 0
+    for key, dataset in parts.items():
+        split = _KEYS[key]
+        for sample in dataset:
+            number += 1
+            name = out.place(sample, f"images/{split}", number)
+            out.write_label(f"labels/{split}/{os.path.splitext(name)[0]}.txt", format_labels(sample.labels))
+            progress(number, sum(map(len, parts.values())))
+        lines.append(f"{split}: images/{split}\n")
+    lines += [f"nc: {len(names)}\n", "names:\n"]
+    lines += [f"  {number}: {json.dumps(name, ensure_ascii=False)}\n" for number, name in enumerate(names)]
+    return out.write("data.yaml", "".join(lines))
