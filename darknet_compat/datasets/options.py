@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+from darknet_compat.errors import OptionError
+from darknet_compat.formats.textfile import shown
 from darknet_compat.options import Option
 
 LabelRule = Literal["clip", "skip", "strict"]
@@ -20,7 +22,22 @@ LAYOUT_NAMES = (
 )
 """What `datasets.open.LAYOUTS` has."""
 
-LayoutName = Annotated[str | None, Option("How DATA is laid out. Default: as its files tell.", choices=LAYOUT_NAMES)]
+
+def parse_layout(name: Any) -> str | None:
+    """The same name. Raises OptionError for one that is no layout."""
+    if name is not None and name not in LAYOUT_NAMES:
+        raise OptionError(f"expected one of {', '.join(LAYOUT_NAMES)}, found {shown(str(name))}")
+    return None if name is None else str(name)
+
+
+LayoutName = Annotated[
+    str | None,
+    Option(
+        f"How DATA is laid out: {', '.join(LAYOUT_NAMES)}. Default: as its files tell.",
+        metavar="NAME",
+        parse=parse_layout,
+    ),
+]
 LabelsRule = Annotated[
     LabelRule,
     Option(
