@@ -65,6 +65,9 @@ class Dialect:
     """`max`, the most boxes of a picture in training."""
     region_logistic: bool
     """Whether [region] without softmax puts its classes through the logistic function; else they stay raw."""
+    region_raw: bool
+    """Whether [region]'s deltas are those of raw values, and a box's the same whatever its area; else boxes count
+    2 - area times, and the logistic function's derivative comes after."""
     leaves_first: bool
     """A WordTree's answer: the last node above 0.5 with its own probability; else down the tree, with objectness."""
     nms_kind: bool
@@ -77,6 +80,14 @@ class Dialect:
     """A picture's labels lie beside it unless its folder is JPEGImages or COCO's; else /images/ is /labels/ too."""
     aligned_batch: bool
     """`seen` counts iteration · batch; a changed batch changes where training resumes."""
+    signed_batches: bool
+    """Whether policy=sigmoid subtracts batch numbers with a sign; else they wrap around before `step`."""
+    adding_deltas: bool
+    """Whether [yolo] has iou_loss and its kin, and box deltas of several truths in a cell add up."""
+    opencv_pictures: bool
+    """Whether a detector's training pictures are cut and coloured by OpenCV, in 8 bits."""
+    scaled_sizes: bool
+    """Whether `random` of a head scales the cfg's own size; else it draws from 320 to 608."""
 
 
 _LSTM = ("wi", "wf", "wo", "wg", "ui", "uf", "uo", "ug"), ("wf", "wi", "wg", "wo", "uf", "ui", "ug", "uo")
@@ -105,12 +116,17 @@ ROWS: dict[str, tuple[Any, Any]] = {
     "region_max":        (30,                                     200),
     "yolo_max":          (90,                                     200),
     "region_logistic":   (True,                                   False),
+    "region_raw":        (False,                                  True),
     "leaves_first":      (False,                                  True),
     "nms_kind":          (False,                                  True),
     "iou_normalizer":    (1.0,                                    0.75),
     "uniform_weights":   (False,                                  True),
     "labels_beside":     (False,                                  True),
     "aligned_batch":     (False,                                  True),
+    "signed_batches":    (False,                                  True),
+    "adding_deltas":     (False,                                  True),
+    "opencv_pictures":   (False,                                  True),
+    "scaled_sizes":      (False,                                  True),
 }  # fmt: skip
 """Every row of the table: (the original's, the fork's). The fields of `Dialect` say what each means."""
 

@@ -69,6 +69,7 @@ def region(options: Options, context: Context) -> LayerSpec:
         classfix=options.integer("classfix", 0),
         mask_scale=options.real("mask_scale", 1.0),
         logistic=context.dialect.region_logistic,
+        raw_deltas=context.dialect.region_raw,
         focal_loss=options.flag("focal_loss"),
     )
 

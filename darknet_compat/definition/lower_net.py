@@ -88,6 +88,7 @@ def _rate(options: Options, dialect: Dialect) -> dict[str, Any]:
         "burn_in": options.integer("burn_in", 0),
         "power": options.real("power", 4.0),
         "step": step,
+        "signed_batches": dialect.signed_batches,
         "scale": options.real("scale", 1.0),
         "gamma": options.real("gamma", 1.0),
         "steps": steps,

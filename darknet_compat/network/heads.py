@@ -111,9 +111,7 @@ class Yolo(nn.Module):
 
     def decode(self, located: Tensor, input_size: tuple[int, int]) -> Tensor:
         """[N, masks, 4, H, W] → the boxes that these coordinates mean, the same shape."""
-        centre, size = located.flatten(3).split(2, 2)
-        sides = self.ops.sides(*input_size, located)
-        return _tensor(self.head.decode(self.ops, centre, size, located[:, 0], sides)).reshape(located.shape)
+        return _decoded(self, located, input_size)
 
 
 class GaussianYolo(nn.Module):
@@ -136,6 +134,10 @@ class GaussianYolo(nn.Module):
         size = self.ops.sides(*input_size, activated)
         return self.head.boxes(self.ops, self.head.parts(self.ops, activated), activated, size)
 
+    def decode(self, located: Tensor, input_size: tuple[int, int]) -> Tensor:
+        """[N, masks, 4, H, W] → the boxes that these coordinates mean, the same shape."""
+        return _decoded(self, located, input_size)
+
     def uncertainties(self, activated: Tensor) -> Tensor:
         """Those of x, y, w and h, [N, D, 4], for each of `boxes`."""
         return _tensor(self.head.uncertainties(self.ops, self.head.parts(self.ops, activated)))
@@ -155,6 +157,12 @@ class Detection(nn.Module):
     def boxes(self, activated: Tensor, input_size: tuple[int, int]) -> Boxes:
         """Decode `forward`'s result."""
         return self.head.boxes(self.ops, self.head.parts(self.ops, activated))
+
+
+def _decoded(module: Yolo | GaussianYolo, located: Tensor, input_size: tuple[int, int]) -> Tensor:
+    centre, size = located.flatten(3).split(2, 2)
+    sides = module.ops.sides(*input_size, located)
+    return _tensor(module.head.decode(module.ops, centre, size, located[:, 0], sides)).reshape(located.shape)
 
 
 def by_anchor(x: Tensor, anchors: int) -> Tensor:

@@ -55,6 +55,7 @@ class Region(BoxHead):
     """YOLOv2's and YOLO9000's head. `anchors` are (width, height) in grid cells.
 
     Without softmax and tree the classes go through the logistic function if `logistic`; else they stay raw.
+    `raw_deltas`: see `region_raw` of `definition.dialects`.
     """
 
     coords: int
@@ -75,6 +76,7 @@ class Region(BoxHead):
     coord_scale: float
     mask_scale: float
     logistic: bool = True
+    raw_deltas: bool = False
     focal_loss: bool = False
     nms_kind: NmsKind = "default"
     beta_nms: float = 0.6

@@ -14,6 +14,7 @@ class Net:
 
     What has a default here is the fork's: pictures of several (`mosaic`, `mixup`, `cutmix`), a cosine rate that starts
     anew (`policy` sgdr: `learning_rate_min`, `sgdr_cycle`, `sgdr_mult`), an average of the weights (`ema_alpha`).
+    `signed_batches`: batches before `step` count below 0 in policy=sigmoid (`definition.dialects`).
     """
 
     batch: int
@@ -72,6 +73,7 @@ class Net:
     dynamic_minibatch: bool = False
     adversarial_lr: float = 0.0
     max_chart_loss: float = 20.0
+    signed_batches: bool = False
 
     @property
     def rows(self) -> int:

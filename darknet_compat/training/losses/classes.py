@@ -95,6 +95,13 @@ def one_label(labels: Labels, slots: Slots, label: Tensor, probabilities: Tensor
     return ClassRows(delta, torch.where(slots.matched, labels.probability(probabilities, label), 0.0))
 
 
+def focal(probabilities: Tensor, label: Tensor) -> Tensor:
+    """The factor that the fork's focal loss has for all class deltas of a slot, [..., 1], from its probabilities
+    [..., C] and label [...]: ½·-(1 - p)(2p·ln p + p - 1), p being the label's own (after arXiv 1708.02002)."""
+    own = probabilities.gather(-1, label[..., None])
+    return -0.5 * (1 - own) * (2 * own * own.clamp_min(1e-6).log() + own - 1)
+
+
 def many_labels(
     slots: Slots, label: Tensor, probabilities: Tensor, scale: float, before: Tensor, *, average_all: bool
 ) -> ClassRows:

@@ -17,6 +17,7 @@ from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.base import HeadLoss, pull
 from darknet_compat.training.losses.cost import CostLoss
 from darknet_compat.training.losses.detection import DetectionLoss
+from darknet_compat.training.losses.fork import ForkYoloLoss, GaussianLoss
 from darknet_compat.training.losses.region import RegionLoss
 from darknet_compat.training.losses.softmax import LogisticLoss, SoftmaxLoss
 from darknet_compat.training.losses.yolo import YoloLoss
@@ -25,12 +26,16 @@ from darknet_compat.training.options import Rule
 LOSSES: dict[type[LayerSpec], Callable[[Any, Any], nn.Module]] = {
     s.Region: RegionLoss,
     s.Yolo: YoloLoss,
+    s.GaussianYolo: GaussianLoss,
     s.Detection: DetectionLoss,
     s.Softmax: SoftmaxLoss,
     s.Logistic: LogisticLoss,
     s.Cost: CostLoss,
 }
-"""A layer's spec → what computes its loss from the spec and the layer's module."""
+"""A layer's spec → what computes its loss from the spec and the layer's module; in the fork's dialect …"""
+
+ADDING: dict[type[LayerSpec], Callable[[Any, Any], nn.Module]] = LOSSES | {s.Yolo: ForkYoloLoss}
+"""… where box deltas add up."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +92,9 @@ class Losses(nn.Module):
             raise TrainingError(f"{self.spec.name}: has neither a head nor a [cost], so there is nothing to be learned")
         self.sources = [self._source(layer, network) for layer in self.layers]
         self.losses = nn.ModuleList()
+        known = ADDING if self.spec.dialect.adding_deltas else LOSSES
         for layer in self.layers:
-            if (loss := LOSSES.get(type(layer))) is None:
+            if (loss := known.get(type(layer))) is None:
                 raise TrainingError(f"{self.spec.name}:{layer.line}: [{layer.type}] cannot be trained here")
             extra = {"rule": rule} if loss is RegionLoss else {}
             self.losses.append(loss(layer, network.layers[layer.index], **extra))

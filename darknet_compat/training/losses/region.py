@@ -12,7 +12,7 @@ from darknet_compat.definition import spec as s
 from darknet_compat.network.heads import Region, by_anchor
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.base import HeadLoss, iou, matched_figures, shape_iou, squares
-from darknet_compat.training.losses.classes import ClassRows, Labels, many_labels, one_label
+from darknet_compat.training.losses.classes import ClassRows, Labels, focal, many_labels, one_label
 from darknet_compat.training.losses.slots import Slots, add_rows, box_targets, cells, rows_at, set_rows
 from darknet_compat.training.options import Rule
 
@@ -81,6 +81,8 @@ class RegionLoss(nn.Module):
         gradient = -delta
         gradient[:, :, :first] *= self.slope(located)
         figures = self.figures(located, chosen, rows)
+        if self.spec.raw_deltas:
+            delta = -gradient
         return HeadLoss(delta.flatten(1, 2), gradient.flatten(1, 2), squares(delta), figures)
 
     def located(self, activated: Tensor) -> Located:
@@ -127,7 +129,10 @@ class RegionLoss(nn.Module):
         """Class deltas at the chosen slots, where probabilities are [N, T, C]."""
         scale = self.spec.class_scale
         if self.spec.tree is not None or self.spec.softmax:
-            return one_label(self.labels, chosen.classes, chosen.label, probabilities, scale)
+            rows = one_label(self.labels, chosen.classes, chosen.label, probabilities, scale)
+            if not self.spec.focal_loss:
+                return rows
+            return rows._replace(delta=rows.delta * focal(probabilities, chosen.label))
         before = torch.full_like(chosen.label, -1)
         return many_labels(chosen.classes, chosen.label, probabilities, scale, before, average_all=False)
 
@@ -192,7 +197,8 @@ class RegionLoss(nn.Module):
         spec, grid = self.spec, located.objectness.shape[2:]
         anchors = self.head.anchors / self.head.anchors.new_tensor([grid[1], grid[0]])
         wanted = box_targets(truth.boxes, chosen.boxes.index, anchors, grid)
-        scale = spec.coord_scale * (2 - truth.boxes[..., 2:].prod(-1, keepdim=True))  # [N, T, 1]
+        area = truth.boxes[..., 2:].prod(-1, keepdim=True)  # [N, T, 1]
+        scale = spec.coord_scale * (torch.ones_like(area) if spec.raw_deltas else 2 - area)
         coordinates = scale * (wanted - there[..., :4])
         # The original takes mask_scale for a whole number, and a truth's mask from one place too far.
         extra = there[..., 4:-1]

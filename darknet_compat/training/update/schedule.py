@@ -80,11 +80,27 @@ def _sigmoid(net: Net, batch: int) -> float:
     """Half the rate at batch `step`.
 
     Before it the original's difference of batch and step wraps around to almost 2^64: with gamma > 0 the rate is 0
-    there, where it was meant to be almost all of it, and with gamma < 0 all of it.
+    there, where it was meant to be almost all of it, and with gamma < 0 all of it. The fork's has a sign.
     """
-    product = _float(_float(net.gamma) * _float(_unsigned(batch - net.step)))
+    since = batch - net.step if net.signed_batches else _unsigned(batch - net.step)
+    product = _float(_float(net.gamma) * _float(since))
     return _float(net.learning_rate) * (1 / (1 + _exponential(product)))
 
+
+def _sgdr(net: Net, batch: int) -> float:
+    """The fork's: down a cosine to `learning_rate_min`, then from the top again in a cycle `sgdr_mult` times as long
+    (Loshchilov and Hutter 2017, arXiv 1608.03983). The batch at which a cycle ends still has the least rate."""
+    start, cycle = 0, net.sgdr_cycle or net.max_batches
+    if cycle <= 0:
+        raise TrainingError("policy=sgdr needs sgdr_cycle= or max_batches= in [net]")
+    while start + cycle < batch:
+        start, cycle = start + cycle, cycle * max(net.sgdr_mult, 1)
+    least, span = _float(net.learning_rate_min), _float(_float(net.learning_rate) - _float(net.learning_rate_min))
+    return least + 0.5 * span * (1 + math.cos(_float(batch - start) * _PI / cycle))
+
+
+_PI = 3.14159265
+"""As many digits as the fork writes."""
 
 _POLICIES: dict[str, Callable[[Net, int], float]] = {
     "constant": _constant,
@@ -93,6 +109,7 @@ _POLICIES: dict[str, Callable[[Net, int], float]] = {
     "exp": _exp,
     "poly": _poly,
     "sigmoid": _sigmoid,
+    "sgdr": _sgdr,
 }
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from darknet_compat.definition.dialects import DialectName
 from darknet_compat.definition.lower import lower
 from darknet_compat.definition.spec import Net
 from darknet_compat.errors import CfgError, TrainingError
@@ -33,8 +35,9 @@ POLICIES = {
 }
 
 
-def net(options: str) -> Net:
-    return lower(parse_cfg(f"[net]\nwidth=4\nheight=4\nchannels=3\n{options}\n[avgpool]")).net
+def net(options: str, dialect: DialectName | None = None) -> Net:
+    text = f"[net]\nwidth=4\nheight=4\nchannels=3\n{options}\n[avgpool]"
+    return lower(parse_cfg(text), dialect=dialect).net
 
 
 @pytest.mark.reference
@@ -108,3 +111,31 @@ def test_batches_are_counted_as_the_original_counts_them() -> None:
     assert (definition.rows, definition.step_rows) == (6, 18)
     assert [current_batch(definition, seen) for seen in (0, 17, 18, 35, 36)] == [0, 0, 1, 1, 2]
     assert current_batch(dataclasses.replace(definition, batch=1), 100) == 0
+
+
+def test_the_forks_policies_over_1000_batches(shared_data: Path) -> None:
+    """All fifteen, sgdr's cycles among them, to the last bit of float32."""
+    sections = json.loads((shared_data / "fork" / "rates.json").read_text())
+    expected = np.load(shared_data / "fork" / "rates.npz")
+    assert len(sections) == 15
+    for name, section in sections.items():
+        definition = lower(parse_cfg(f"{section}\n[avgpool]\n"), dialect="fork").net
+        found = np.array([learning_rate(definition, batch) for batch in range(1000)], np.float32)
+        np.testing.assert_array_equal(found, expected[name], err_msg=name)
+
+
+def test_sgdr_by_hand() -> None:
+    """Cycles of 10, 20, 40 batches from 0.1 down to 0.02; the batch at which one ends has the least rate."""
+    definition = net("policy=sgdr\nlearning_rate=0.1\nlearning_rate_min=0.02\nsgdr_cycle=10\nsgdr_mult=2\n")
+    rates = [learning_rate(definition, batch) for batch in (0, 5, 10, 20, 30, 31, 50, 70)]
+    halfway = 0.02 + 0.04 * (1 + math.cos(math.pi / 40))
+    assert rates == pytest.approx([0.1, 0.06, 0.02, 0.06, 0.02, halfway, 0.06, 0.02], abs=1e-7)
+    assert learning_rate(net("policy=sgdr\nmax_batches=100\nlearning_rate=0.1"), 50) == pytest.approx(0.050005)
+    with pytest.raises(TrainingError, match="sgdr_cycle= or max_batches="):
+        learning_rate(net("policy=sgdr"), 5)
+
+
+def test_the_forks_sigmoid_has_a_sign_before_its_step() -> None:
+    options = "policy=sigmoid\ngamma=0.01\nstep=400\nlearning_rate=0.1"
+    assert learning_rate(net(options, "fork"), 0) == pytest.approx(0.1 / (1 + math.exp(-4)))
+    assert learning_rate(net(options, "original"), 0) == 0
