@@ -1,8 +1,14 @@
-"""Where chance comes from: numbers that belong to one picture of one batch, whoever loads it."""
+"""Where chance comes from: numbers, colours and pictures that belong to one picture of one batch, whoever loads it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
+
+from darknet_compat.datasets.base import Labels
 
 Float = np.float32
 
@@ -44,3 +50,26 @@ class Draws:
     def coin(self) -> bool:
         """One time of two."""
         return bool(self.below(2))
+
+    def normal(self, shape: tuple[int, ...], deviation: float) -> NDArray[np.float32]:
+        """Normal numbers around 0."""
+        values: NDArray[np.float32] = self._generator.standard_normal(shape, np.float32) * Float(deviation)
+        return values
+
+
+class Colours(NamedTuple):
+    """How far colours are moved: hue by up to this part of a turn, the others up to so many times."""
+
+    hue: float
+    saturation: float
+    exposure: float
+
+    def draw(self, draws: Draws) -> tuple[float, float, float]:
+        """Parameters of `distort_image` (original: `random_distort_image`)."""
+        hue = float(draws.uniform(-self.hue, self.hue))
+        saturation = float(draws.scale(self.saturation))
+        return hue, saturation, float(draws.scale(self.exposure))
+
+
+Another = Callable[[], tuple[NDArray[np.uint8], Labels]]
+"""Draws a further picture, uint8 [H, W, 3], with its labels."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darknet_compat.datasets.base import Labels
-from darknet_compat.definition.spec import BoxHead, Detection, Net, NetworkSpec
+from darknet_compat.definition.spec import BoxHead, Detection, Net, NetworkSpec, YoloHead
 from darknet_compat.errors import TrainingError
 from darknet_compat.training.augment.boxes import Move, Truths, fill_truth_detection, fill_truth_region
-from darknet_compat.training.augment.draws import Draws
+from darknet_compat.training.augment.draws import Another, Colours, Draws
+from darknet_compat.training.augment.fork import ForkRecipe
 from darknet_compat.training.augment.pixels import (
     center_crop_image,
     crop_image,
@@ -30,20 +30,6 @@ GREY = np.float32(0.5)
 _TWO_PI = np.float32(2 * np.pi)
 
 
-class Colours(NamedTuple):
-    """How far colours are moved: hue by up to this part of a turn, the others up to so many times."""
-
-    hue: float
-    saturation: float
-    exposure: float
-
-    def draw(self, draws: Draws) -> tuple[float, float, float]:
-        """Parameters of `distort_image` (original: `random_distort_image`)."""
-        hue = float(draws.uniform(-self.hue, self.hue))
-        saturation = float(draws.scale(self.saturation))
-        return hue, saturation, float(draws.scale(self.exposure))
-
-
 @dataclass(frozen=True)
 class DetectionRecipe:
     """Pictures for detectors: another aspect, somewhere on grey, other colours, mirrored (`load_data_detection`).
@@ -56,7 +42,9 @@ class DetectionRecipe:
     flip: bool
     max_boxes: int
 
-    def __call__(self, picture: Bytes, labels: Labels, out: Floats, draws: Draws) -> Truths:
+    def __call__(
+        self, picture: Bytes, labels: Labels, out: Floats, draws: Draws, another: Another | None = None
+    ) -> Truths:
         """Fill `out`, float32 [3, H, W], with the picture, uint8 [H, W, 3]; tell what it shows then."""
         _, height, width = out.shape
         new_width, new_height = _fitted(picture, self.jitter, width, height, draws)
@@ -94,7 +82,9 @@ class CropRecipe:
     colours: Colours
     flip: bool
 
-    def __call__(self, picture: Bytes, labels: Labels, out: Floats, draws: Draws) -> Truths:
+    def __call__(
+        self, picture: Bytes, labels: Labels, out: Floats, draws: Draws, another: Another | None = None
+    ) -> Truths:
         """Fill `out`, float32 [3, H, W], with the picture, uint8 [H, W, 3]; tell what it shows then."""
         image_height, image_width = picture.shape[:2]
         left, width = self._side(image_width, draws)
@@ -131,7 +121,9 @@ class ClassificationRecipe:
     colours: Colours
     flip: bool
 
-    def __call__(self, picture: Bytes, labels: Labels, out: Floats, draws: Draws) -> Truths:
+    def __call__(
+        self, picture: Bytes, labels: Labels, out: Floats, draws: Draws, another: Another | None = None
+    ) -> Truths:
         """Fill `out`, float32 [3, H, W], with the picture, uint8 [H, W, 3]; its labels are of the whole picture."""
         _, height, width = out.shape
         if self.center:
@@ -162,7 +154,7 @@ class ClassificationRecipe:
         return float(radians), float(scale), width, height, float(dx), float(dy), float(aspect)
 
 
-Recipe = DetectionRecipe | CropRecipe | ClassificationRecipe
+Recipe = DetectionRecipe | CropRecipe | ClassificationRecipe | ForkRecipe
 
 
 def recipe(spec: NetworkSpec) -> Recipe:
@@ -175,6 +167,14 @@ def recipe(spec: NetworkSpec) -> Recipe:
             raise TrainingError(f"{spec.name}:{head.line}: jitter must be from 0 to below 1, found {head.jitter:g}")
         if isinstance(head, Detection):
             return CropRecipe(head.jitter, _colours(net), net.flip)
+        if spec.dialect.opencv_pictures:
+            resize = head.resize if isinstance(head, YoloHead) else 1.0
+            if resize <= 0:
+                raise TrainingError(f"{spec.name}:{head.line}: resize must be above 0, found {resize:g}")
+            return ForkRecipe(
+                head.jitter, resize, _colours(net), net.flip, head.max_boxes, bool(net.letter_box), net.mosaic,
+                net.mosaic_bound, net.mixup, net.blur, net.gaussian_noise,
+            )  # fmt: skip
         return DetectionRecipe(head.jitter, _colours(net), net.flip, head.max_boxes)
     if min(net.min_ratio, net.max_ratio) <= 0:
         raise TrainingError(f"{spec.name}: min_crop and max_crop must be above 0")

@@ -16,7 +16,7 @@ from darknet_compat.inference.batch import Failure
 from darknet_compat.training.augment.boxes import Truths
 from darknet_compat.training.augment.draws import Draws
 from darknet_compat.training.augment.pixels import brightness
-from darknet_compat.training.augment.recipes import ClassificationRecipe, Floats, Recipe
+from darknet_compat.training.augment.recipes import Bytes, ClassificationRecipe, Floats, Recipe
 from darknet_compat.training.batches.order import Order, picked
 from darknet_compat.training.batches.sizes import Sizes
 from darknet_compat.training.batches.truth import Truth, stack
@@ -90,20 +90,31 @@ class Examples:
             draws = Draws(self.seed, _STREAM, number, item, len(failures))
             if failures:
                 index = draws.below(len(self.dataset))
-            sample = self.dataset[index]
-            try:
-                return self._made(image, sample, draws), failures
-            except ImageError as error:
-                failures.append(Failure(sample.id, error))
-                self._check(sample, failures)
+            if (found := self._read(index, failures)) is not None:
+                return self._made(image, found, draws, failures), failures
 
-    def _made(self, image: Floats, sample: Sample, draws: Draws) -> Truths:
+    def _read(self, index: int, failures: list[Failure]) -> tuple[Bytes, Labels] | None:
+        """A picture, uint8 [H, W, 3], with what is learnt of it; None, and one of `failures`, where it cannot be
+        read."""
+        sample = self.dataset[index]
         labels = self._labels(sample)
-        picture = decode(sample.image)
+        try:
+            return decode(sample.image), labels
+        except ImageError as error:
+            failures.append(Failure(sample.id, error))
+            self._check(sample, failures)
+            return None
+
+    def _made(self, image: Floats, found: tuple[Bytes, Labels], draws: Draws, failures: list[Failure]) -> Truths:
+        def another() -> tuple[Bytes, Labels]:
+            while (more := self._read(draws.below(len(self.dataset)), failures)) is None:
+                pass
+            return more
+
         if self.channels != 1:
-            return self.recipe(picture, labels, image, draws)
+            return self.recipe(*found, image, draws, another)
         colours = np.empty((3, *image.shape[1:]), np.float32)
-        truths = self.recipe(picture, labels, colours, draws)
+        truths = self.recipe(*found, colours, draws, another)
         image[:] = brightness(colours)
         return truths
 

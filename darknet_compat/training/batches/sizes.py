@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
 
 from darknet_compat.definition.spec import BoxHead, NetworkSpec
 from darknet_compat.errors import TrainingError
@@ -15,12 +18,29 @@ CLASSIFIER_SIZES = tuple(range(128, 449, 32))
 """… that of [net] in a classifier's (original: `train_classifier`)."""
 _LAST = 200
 """Batches at the end that a detector sees at the largest size."""
+_EVERY = 10
+"""How many batches of a detector have one size."""
+_SCALE = 1.4
+"""What the fork's `random=1` stands for, …"""
+_LAST_SCALED = 100
+"""… and how many batches at the end see the largest size there."""
 _STREAM = 2
 
 
+class Sizes(Protocol):
+    """`at` is a function of the seed and the batch's number alone; `choices` are the (width, height) it may give."""
+
+    @property
+    def choices(self) -> tuple[tuple[int, int], ...]:
+        """All of them."""
+
+    def at(self, number: int) -> tuple[int, int]:
+        """(width, height) of batch `number`, from 0."""
+
+
 @dataclass(frozen=True)
-class Sizes:
-    """`at` is a function of the seed and the batch's number alone; `choices` are (width, height)."""
+class ListedSizes:
+    """One of `choices`, another `every` so many batches; from `largest_from` on the largest."""
 
     choices: tuple[tuple[int, int], ...]
     every: int
@@ -28,22 +48,58 @@ class Sizes:
     seed: int
 
     def at(self, number: int) -> tuple[int, int]:
-        """(width, height) of batch `number`, from 0."""
+        """See `Sizes`."""
         period = number // self.every
         if self.largest_from is not None and period * self.every > self.largest_from:
             return max(self.choices)
         return self.choices[Draws(self.seed, _STREAM, period).below(len(self.choices))]
 
 
+@dataclass(frozen=True)
+class ScaledSizes:
+    """The fork's `random` of a detector: every ten batches the cfg's own size times 1 to `most` or as often one divided
+    by it, in whole steps; the first ten and the last batches at the largest (AlexeyAB/darknet, `train_detector`)."""
+
+    width: int
+    height: int
+    most: float
+    step: int
+    last: int | None
+    seed: int
+
+    @property
+    def choices(self) -> tuple[tuple[int, int], ...]:
+        """See `Sizes`."""
+        scales = np.linspace(1 / self.most, self.most, 10_001)
+        return tuple(dict.fromkeys(self._scaled(float(scale)) for scale in scales))
+
+    def at(self, number: int) -> tuple[int, int]:
+        """See `Sizes`."""
+        period = number // _EVERY
+        if period == 0 or (self.last is not None and number > self.last):
+            return self._scaled(self.most)
+        return self._scaled(float(Draws(self.seed, _STREAM, period).scale(self.most)))
+
+    def _scaled(self, scale: float) -> tuple[int, int]:
+        width, height = ((round(scale * side / self.step + 1)) * self.step for side in (self.width, self.height))
+        larger = width > self.width or height > self.height
+        return (self.width, self.height) if scale < 1 and larger else (width, height)
+
+
 def training_sizes(spec: NetworkSpec, seed: int, sides: Sequence[int] | None = None) -> Sizes:
     """As the cfg's `random` says; with `sides`, squares of these sides whatever it says. Raises TrainingError."""
     net = spec.net
     heads = [head for head in spec.heads if isinstance(head, BoxHead)]
-    every = 10 if heads else 40
+    every = _EVERY if heads else 40
     if sides is None:
-        sides = DETECTOR_SIZES if heads and heads[-1].random else CLASSIFIER_SIZES if not heads and net.random else ()
+        random = heads[-1].random if heads else net.random
+        if heads and random and spec.dialect.scaled_sizes:
+            last = net.max_batches - _LAST_SCALED if net.max_batches else None
+            most = _SCALE if random == 1 else float(random)
+            return ScaledSizes(net.width, net.height, most, net.resize_step, last, seed)
+        sides = () if not random else DETECTOR_SIZES if heads else CLASSIFIER_SIZES
     elif not sides or min(sides) < 1:
         raise TrainingError(f"sizes to train at: expected whole numbers above 0, found {list(sides)}")
     choices = tuple((side, side) for side in sides) or ((net.width, net.height),)
     largest_from = net.max_batches - _LAST if heads and net.max_batches else None
-    return Sizes(choices, every, largest_from, seed)
+    return ListedSizes(choices, every, largest_from, seed)
