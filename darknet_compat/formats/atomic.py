@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -108,6 +108,16 @@ def _put(temporary: Path, target: Path, previous: Path | None) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.replace(target, previous)
     os.replace(temporary, target)
+
+
+def expect_no_input(
+    path: Path, inputs: Iterable[str | Path | None], error: type[DarknetCompatError], hint: str = "name another file"
+) -> None:
+    """Raise `error` where a result would take the place of something that it is made from."""
+    for given in inputs:
+        with contextlib.suppress(OSError, ValueError):  # one of them is not there
+            if given is not None and os.path.samefile(path, given):
+                raise error(f"{path}: would replace {given}, which it is made from; {hint}")
 
 
 def results_folder(path: Path) -> None:

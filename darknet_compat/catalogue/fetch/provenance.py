@@ -14,6 +14,7 @@ from typing import Any
 from darknet_compat.catalogue.fetch.checksum import Expected, checksum_problem, file_checksums
 from darknet_compat.errors import CatalogError
 from darknet_compat.formats.atomic import atomic_write
+from darknet_compat.formats.jsonfile import parse_json
 
 
 def record_path(path: Path) -> Path:
@@ -24,7 +25,7 @@ def record_path(path: Path) -> Path:
 def read_record(path: Path) -> dict[str, Any]:
     """The record of the file at `path`; empty where there is none or it is damaged."""
     try:
-        record = json.loads(record_path(path).read_text("utf-8"))
+        record = parse_json(record_path(path).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}

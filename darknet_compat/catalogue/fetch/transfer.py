@@ -20,8 +20,19 @@ from pathlib import Path
 from typing import IO, Any
 
 from darknet_compat.catalogue.fetch.checksum import BLOCK, Digests, Expected, checksum_problem, file_checksums
-from darknet_compat.catalogue.fetch.web import TELLING, Interrupted, Refused, interrupted, plain, refuse_page, request
+from darknet_compat.catalogue.fetch.watch import Watch, within
+from darknet_compat.catalogue.fetch.web import (
+    MAX_REDIRECTS,
+    TELLING,
+    Interrupted,
+    Refused,
+    interrupted,
+    plain,
+    refuse_page,
+    request,
+)
 from darknet_compat.errors import DownloadError
+from darknet_compat.formats.jsonfile import parse_json
 
 Progress = Callable[[int, "int | None"], None]
 """Called with the bytes there are and the bytes there will be (None where the server does not say)."""
@@ -55,23 +66,33 @@ class Origin:
     def read(cls, path: Path) -> Origin | None:
         """The origin kept at `path`; None where there is none or it is damaged."""
         try:
-            fields = json.loads(path.read_text("utf-8"))
-            return cls(fields["url"], fields["etag"], fields["modified"], fields["total"])
+            fields = parse_json(path.read_text("utf-8"))
+            texts, total = (fields["url"], fields["etag"], fields["modified"]), fields["total"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
+        if not (isinstance(texts[0], str) and isinstance(total, int | None)):
+            return None
+        return cls(*texts, total) if all(text is None or _fits_header(text) for text in texts) else None
 
 
 @dataclass(frozen=True)
 class Patience:
     """How long to try one address.
 
-    `timeout` is in seconds, for connecting and for each wait for data. `attempts` in a row may bring nothing new, with
-    a `pause` in seconds, doubled each time, between them.
+    `timeout` is in seconds, for connecting and for each wait for data; in each such time at least `slowest` bytes a
+    second have to arrive. `attempts` in a row may bring less than that, with a `pause` in seconds, doubled each time,
+    between them.
     """
 
     timeout: float = 30.0
     attempts: int = 3
     pause: float = 1.0
+    slowest: float = 1000.0
+
+    @property
+    def least(self) -> float:
+        """How many bytes make an attempt a successful one."""
+        return self.slowest * self.timeout
 
 
 class Transfer:
@@ -84,6 +105,7 @@ class Transfer:
         self.url, self.part, self.expected = url, part, expected
         self.progress, self.patience = progress, patience
         self.origin_file = part.with_name(part.name + ".json")
+        self.watch = Watch()
 
     def run(self) -> None:
         """Complete and check `part`. Raises Refused with the reason; DownloadError where this machine is at fault."""
@@ -93,7 +115,7 @@ class Transfer:
                 return self._attempt()
             except Interrupted as interruption:
                 reached = self._length()
-                failures = 1 if reached > furthest else failures + 1
+                failures = 1 if reached - furthest >= self.patience.least else failures + 1
                 furthest = max(furthest, reached)
                 if failures >= self.patience.attempts:
                     raise Refused(f"{interruption}, after {failures} attempts") from None
@@ -111,7 +133,9 @@ class Transfer:
                 self._past_the_end(offset, response.headers)
                 return
             start, total = self._begin(response, offset)
-            digests = self._receive(response, start, total)
+            self.watch = Watch()
+            with self.watch.over(response, self.patience.timeout, self.patience.least):
+                digests = self._receive(response, start, total)
         self._check(digests, resumed=start > 0)
 
     def _resumable(self) -> int:
@@ -130,7 +154,8 @@ class Transfer:
             origin = Origin.read(self.origin_file)
             if origin is not None and origin.url == self.url and origin.validator:
                 headers["If-Range"] = origin.validator
-        return request(self.url, headers, self.patience.timeout)
+        longest = self.patience.timeout * (MAX_REDIRECTS + 1)
+        return within(longest, lambda: request(self.url, headers, self.patience.timeout))
 
     def _begin(self, response: Any, offset: int) -> tuple[int, int | None]:
         """Where in the file this answer's data starts, and the file's whole length, once it may be taken."""
@@ -191,6 +216,8 @@ class Transfer:
                 _locally(self.part, partial(_write, file, data))
                 digests.update(data)
                 self.progress(done, total)
+        if self.watch.slow:
+            raise self._too_slow()
         if total is not None and done < total:
             raise Interrupted(f"the connection ended at {done:,} of {total:,} bytes")
         return digests
@@ -213,11 +240,16 @@ class Transfer:
 
     def _read(self, response: Any) -> bytes:
         try:
-            return response.read1(BLOCK)  # type: ignore[no-any-return]
-        except http.client.IncompleteRead:
-            raise Interrupted("the connection ended early") from None
+            data: bytes = response.read1(BLOCK)
         except (OSError, http.client.HTTPException, ValueError) as error:
+            if self.watch.slow:
+                raise self._too_slow() from None
             raise interrupted(error) from None
+        self.watch.arrived += len(data)
+        return data
+
+    def _too_slow(self) -> Interrupted:
+        return Interrupted(f"fewer than {self.patience.slowest:,.0f} bytes a second arrived")
 
     def _check(self, digests: Digests, resumed: bool) -> None:
         size = self._length()
@@ -279,6 +311,11 @@ def _locally(part: Path, action: Callable[[], Any]) -> Any:
 def _strong(etag: str | None) -> str | None:
     """An ETag that promises the same bytes; a weak one only promises the same meaning."""
     return etag if etag and not etag.startswith("W/") else None
+
+
+def _fits_header(value: object) -> bool:
+    """Whether it may be sent as it is, on one line."""
+    return isinstance(value, str) and value.isascii() and value.isprintable()
 
 
 def _number(text: str | None) -> int | None:

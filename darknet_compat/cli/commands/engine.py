@@ -18,6 +18,7 @@ from darknet_compat.cli.commands.export import Input
 from darknet_compat.cli.options import InputSize, Json, Model, Size, Weights
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.errors import ExportError
+from darknet_compat.formats.atomic import expect_no_input
 from darknet_compat.options import parse_sizes
 from darknet_compat.runtime.registry import is_built, is_onnx
 
@@ -189,6 +190,7 @@ def _build(
     if default and read_artefact(onnx).precision == "int8":
         settings = dataclasses.replace(settings, precision="int8")
     place = out or Path(f"{sources.cfg.stem}.engine")
+    expect_no_input(place, (sources.cfg, onnx), ExportError)
     times = timing_cache(str(trt.__version__), gpu)
     with _steps(f"building {place.name}", quiet=json) as step:
         return build_engine(onnx, place, settings=settings, timing_cache=times, progress=step), place

@@ -26,6 +26,7 @@ from darknet_compat.cli.options import (
 )
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.errors import CatalogError, ExportError
+from darknet_compat.formats.atomic import expect_no_input
 from darknet_compat.inference.options import Nms, Thresh
 from darknet_compat.runtime.registry import is_onnx
 
@@ -142,6 +143,7 @@ def export(
         if exported:
             _refuse_options(sources.cfg, {"weights": weights, "size": size, **arguments})
         path = _place(out, f"{sources.cfg.stem}-int8" if int8 else sources.cfg.stem)
+        expect_no_input(path, (sources.cfg, sources.weights), ExportError)
         if not int8:
             artefact = _export(sources, path, size, arguments)
     if calibrate is not None:

@@ -10,6 +10,7 @@ import typer
 from darknet_compat.cli.options import Json, Model, Weights
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.errors import WeightsError
+from darknet_compat.formats.atomic import expect_no_input
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The file to write, such as darknet19_448.conv.23.")]
 
@@ -39,8 +40,8 @@ def partial(model: Model, out: Out, n: Layers, weights: Weights = None, json: Js
     spec = load_spec(sources.cfg)
     if sources.weights is None:
         raise WeightsError(f"{sources.cfg}: name the weights to cut with --weights FILE")
-    if out.exists() and sources.weights.exists() and out.samefile(sources.weights):
-        raise WeightsError(f"{out}: would replace the weights it is cut from; the order is MODEL OUT N --weights FILE")
+    inputs: list[str | Path] = [sources.weights, sources.cfg, *spec.files.values()]
+    expect_no_input(out, inputs, WeightsError, "the order is MODEL OUT N --weights FILE")
     cut_weights(sources.weights, spec, out, n)
     size = out.stat().st_size
     if json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_compat.errors import DatasetError
-from darknet_compat.formats.textfile import plain, read_text, shown
+from darknet_compat.formats.jsonfile import read_json
+from darknet_compat.formats.textfile import plain, shown
 
 MAX_JSON_BYTES = 1 << 30
 """instances_train2017.json has 448 MB."""
@@ -108,14 +108,7 @@ def one_by_one(
 
 def read_document(path: str | Path) -> Mapping[str, Any]:
     """The file. Raises DatasetError."""
-    try:
-        document = json.loads(read_text(path, DatasetError, "COCO's instances (JSON)", MAX_JSON_BYTES))
-    except json.JSONDecodeError as cause:
-        raise DatasetError(
-            f"{path}:{cause.lineno}: expected COCO's instances, found damaged JSON: {cause.msg}"
-        ) from None
-    except (RecursionError, ValueError):  # brackets without end; a number of more digits than Python reads
-        raise DatasetError(f"{path}: expected COCO's instances, found malformed JSON") from None
+    document = read_json(path, DatasetError, "COCO's instances", MAX_JSON_BYTES)
     if not isinstance(document, dict):
         raise DatasetError(f"{path}: expected COCO's instances, an object with images, annotations and categories")
     return document

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,8 @@ from darknet_compat.datasets.base import Dataset, Labels, Repairs, Sample, Wante
 from darknet_compat.datasets.files import USUAL_SPLITS, pick_split, split_word, subfolders
 from darknet_compat.datasets.turned import seen_size, turned_along
 from darknet_compat.errors import DatasetError
-from darknet_compat.formats.textfile import plain, read_text, shown
+from darknet_compat.formats.jsonfile import read_json
+from darknet_compat.formats.textfile import shown
 
 _MOST_BYTES = 64 << 20
 
@@ -82,12 +82,7 @@ def _class_titles(path: Path) -> tuple[str, ...]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        document = json.loads(read_text(path, DatasetError, "a Supervisely annotation (JSON)", _MOST_BYTES))
-    except (ValueError, RecursionError) as cause:
-        raise DatasetError(
-            f"{path}: expected a Supervisely annotation, found damaged JSON: {plain(str(cause))}"
-        ) from None
+    document = read_json(path, DatasetError, "a Supervisely annotation", _MOST_BYTES)
     if not isinstance(document, dict):
         raise DatasetError(f"{path}: expected a Supervisely annotation, an object with size and objects")
     return document

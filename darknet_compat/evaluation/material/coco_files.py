@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,8 @@ import numpy as np
 from darknet_compat.errors import DatasetError
 from darknet_compat.evaluation.material.tables import Found, Ints, Truths
 from darknet_compat.formats.atomic import atomic_write
-from darknet_compat.formats.textfile import read_text, shown
+from darknet_compat.formats.jsonfile import read_json
+from darknet_compat.formats.textfile import shown
 
 RESULTS = "coco_results.json"
 
@@ -54,7 +54,7 @@ def write_results(
 
 def read_results(path: str | Path, image_ids: Sequence[int], category_ids: Sequence[int] = CATEGORIES) -> Found:
     """Read such a file, anybody's. Raises DatasetError with the entry that is none, or of an unknown picture."""
-    document = _load(path)
+    document = read_json(path, DatasetError, "COCO results", _LIMIT)
     if not isinstance(document, list):
         raise DatasetError(f"{path}: expected COCO results, a list of detections, found {type(document).__name__}")
     number = {value: place for place, value in enumerate(image_ids)}
@@ -67,7 +67,7 @@ def read_results(path: str | Path, image_ids: Sequence[int], category_ids: Seque
             left, top, width, height = box
         except KeyError as error:
             raise DatasetError(f"{path}: entry {place}: {error} is missing, or no picture or category") from None
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             wanted = "image_id, category_id, bbox [left, top, width, height] and score"
             raise DatasetError(f"{path}: entry {place}: expected {wanted}, found {shown(str(entry))}") from None
         if not np.isfinite([left, top, width, height, value]).all():
@@ -76,15 +76,6 @@ def read_results(path: str | Path, image_ids: Sequence[int], category_ids: Seque
             column.append(item)
     images, classes, boxes, scores = columns
     return Found.of(images, classes, boxes, scores)
-
-
-def _load(path: str | Path) -> Any:
-    try:
-        return json.loads(read_text(path, DatasetError, "a COCO file (JSON)", _LIMIT))
-    except json.JSONDecodeError as error:
-        raise DatasetError(f"{path}:{error.lineno}: expected JSON, found something else: {error.msg}") from None
-    except RecursionError:
-        raise DatasetError(f"{path}: expected a COCO file, found JSON nested too deep") from None
 
 
 def annotations_document(

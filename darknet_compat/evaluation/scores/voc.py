@@ -182,12 +182,18 @@ def _numbers(fields: Iterable[str]) -> list[float] | None:
     return numbers if np.isfinite(numbers).all() else None
 
 
+def _may_name(letter: str) -> bool:
+    """Whether a letter of a class's name may be one of a file's: none that does something to a terminal. Bytes that
+    are no UTF-8 may, which are kept as surrogates."""
+    return letter.isprintable() or "\udc80" <= letter <= "\udcff"
+
+
 def _result_paths(folder: Path, names: Sequence[str], prefix: str) -> list[Path]:
     """Where each class's results lie; never outside the folder. Of several classes with one name, as a WordTree has
     them, all but the first have their number after it; the original writes them over each other."""
     paths: dict[str, Path] = {}
     for number, name in enumerate(names):
-        if not name or "/" in name or "\\" in name or "\0" in name:
+        if not name or not set("/\\").isdisjoint(name) or not all(map(_may_name, name)):
             raise DatasetError(f"{shown(name)}: a class of this name cannot have a result file; give other --names")
         own = f"{name}-{number}" if name in paths else name
         paths[own] = folder / f"{prefix}{own}.txt"

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeGuard
 import numpy as np
 
 from darknet_compat.errors import BackendError, DarknetCompatError
+from darknet_compat.formats.jsonfile import parse_json
 from darknet_compat.formats.textfile import plain
 from darknet_compat.formats.wordtree import WordTree, format_tree, parse_tree
 
@@ -24,6 +25,14 @@ PREFIX = "darknet_compat."
 
 MOST_BATCH = 1024
 """How many pictures at once at most."""
+
+MOST_SIDE = 1 << 15
+"""Of an input, in pixels, and how many channels it has at most."""
+
+MOST_VALUES = 1 << 28
+"""In one picture's input: a gigabyte."""
+
+MOST_CLASSES = 1 << 20
 
 Outputs = Literal["heads", "boxes", "detections"]
 Input = Literal["float", "uint8"]
@@ -117,7 +126,12 @@ def _is_fraction(value: object) -> bool:
 
 
 def _is_range(value: object) -> bool:
-    return isinstance(value, tuple) and len(value) == 2 and all(map(is_whole, value)) and 0 < value[0] <= value[1]
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(map(is_whole, value))
+        and 0 < value[0] <= value[1] <= MOST_SIDE
+    )
 
 
 _TEXT: _Check = ("text", _is_text)
@@ -125,14 +139,14 @@ _FRACTION: _Check = ("a number from 0 to 1", _is_fraction)
 _CHECKS: dict[str, _Check] = {
     "name": _TEXT,
     "task": _one_of("detect", "classify", None),
-    "width": _whole(1),
-    "height": _whole(1),
-    "channels": _whole(1),
-    "classes": _whole(0),
+    "width": _whole(1, MOST_SIDE),
+    "height": _whole(1, MOST_SIDE),
+    "channels": _whole(1, MOST_SIDE),
+    "classes": _whole(0, MOST_CLASSES),
     "outputs": _one_of("heads", "boxes", "detections"),
     "input": _one_of("float", "uint8"),
     "sizes": _or_none(("least and most pixels of a side", _is_range)),
-    "step": _whole(1),
+    "step": _whole(1, MOST_SIDE),
     "batch": _or_none(_whole(1, MOST_BATCH)),
     "resize": _one_of("letterbox", "stretch"),
     "precision": _one_of("fp32", "bf16", "fp16", "int8", "fp8"),
@@ -147,7 +161,7 @@ _CHECKS: dict[str, _Check] = {
     "batchnorm": _TEXT,
     "dialect": _one_of("original", "fork"),
     "quantization": _or_none(("figures by name", lambda value: isinstance(value, Mapping))),
-    "tools": ("versions by name", lambda value: isinstance(value, Mapping)),
+    "tools": ("versions by name", lambda value: isinstance(value, Mapping) and all(map(_is_text, value.values()))),
 }
 """One a field."""
 
@@ -195,6 +209,9 @@ def from_properties(properties: Mapping[str, str], where: str) -> Artefact:
             " update"
         )
     artefact = Artefact(**{name: _from_json(name, own[name], where) for name in fields})
+    if artefact.width * artefact.height * artefact.channels > MOST_VALUES:
+        size = f"{artefact.width} x {artefact.height} x {artefact.channels}"
+        raise BackendError(f"{where}: its metadata ask for inputs of {size} values, more than {MOST_VALUES:,}")
     if artefact.outputs != "heads" and (problem := _contradiction(artefact)):
         raise BackendError(f"{where}: {problem}; export it again")
     return artefact
@@ -203,10 +220,10 @@ def from_properties(properties: Mapping[str, str], where: str) -> Artefact:
 def _from_json(name: str, text: str, where: str) -> Any:
     """A field's value."""
     try:
-        value = json.loads(text)
+        value = parse_json(text)
         if name == "tree" and isinstance(value, str):
             value = parse_tree(value.splitlines(), "the model's tree")
-    except (ValueError, TypeError, RecursionError, DarknetCompatError):
+    except (ValueError, TypeError, DarknetCompatError):
         value = _UNREADABLE
     if isinstance(value, list):
         value = tuple(value)

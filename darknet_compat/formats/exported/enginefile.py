@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +16,32 @@ from typing import Any
 
 from darknet_compat.errors import BackendError, ExportError
 from darknet_compat.formats.atomic import atomic_write, settle
-from darknet_compat.formats.exported.artefact import Artefact, from_properties, to_properties
+from darknet_compat.formats.exported.artefact import Artefact, from_properties, is_whole, to_properties
+from darknet_compat.formats.jsonfile import read_json
+from darknet_compat.formats.textfile import plain
 
 FORMAT = 1
+
+_LIMIT = 64 << 20
+
+_KINDS: dict[str, type] = {
+    "artefact": dict,
+    "precision": str,
+    "profiles": list,
+    "onnx": str,
+    "onnx_sha256": str,
+    "tensorrt": str,
+    "gpu": str,
+    "capability": list,
+    "version_compatible": bool,
+    "hardware_compatible": bool,
+    "settings": dict,
+    "engine_sha256": str,
+    "bytes": int,
+}
+"""What each field of the JSON is."""
+
+_IN_WORDS = {dict: "an object", str: "text", list: "a list", bool: "true or false", int: "a whole number"}
 
 Triple = tuple[int, int, int]
 
@@ -99,26 +123,23 @@ def read_record(path: str | Path) -> EngineRecord:
     """An engine's JSON. Raises BackendError where there is none, or none of ours."""
     beside = record_path(path)
     try:
-        document = json.loads(beside.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        document = read_json(beside, BackendError, "an engine's JSON", _LIMIT, "; build the engine again")
+    except BackendError:
+        if beside.exists():
+            raise
         if not Path(path).exists():
             raise BackendError(f"{path}: no such engine") from None
         raise BackendError(
             f"{path}: there is no {beside.name} beside it, which says how it is to be used; build it with"
             " `darknet-compat engine`"
         ) from None
-    except OSError as error:
-        raise BackendError(f"{beside}: cannot be read: {error.strerror or error}") from None
-    except ValueError:
-        raise BackendError(f"{beside}: expected JSON, found something else; build the engine again") from None
     try:
         if document["format"] != FORMAT:
-            raise BackendError(
-                f"{beside}: is of format {document['format']}, this version reads format {FORMAT}; build it again"
-            )
+            found = plain(str(document["format"]))
+            raise BackendError(f"{beside}: is of format {found}, this version reads format {FORMAT}; build it again")
         return _from_json(document, str(beside))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BackendError(f"{beside}: lacks or misstates {error}; build the engine again") from None
+        raise BackendError(f"{beside}: lacks or misstates {plain(str(error))}; build the engine again") from None
 
 
 def read_plan(path: str | Path, record: EngineRecord) -> bytes:
@@ -145,6 +166,11 @@ def _to_json(record: EngineRecord) -> dict[str, Any]:
 
 def _from_json(document: Mapping[str, Any], where: str) -> EngineRecord:
     values = {name: document[name] for name in EngineRecord.__dataclass_fields__}
+    for name, kind in _KINDS.items():
+        if not isinstance(values[name], kind):
+            raise ValueError(f"{name}, which is {_IN_WORDS[kind]}")
+    if not re.match(r"\d{1,9}\.\d{1,9}", values["tensorrt"]):
+        raise ValueError("tensorrt, which is a version")
     profiles = tuple(Profile(*(_triple(p[name]) for name in ("least", "best", "most"))) for p in document["profiles"])
     major, minor = document["capability"]
     if not profiles:
@@ -154,14 +180,20 @@ def _from_json(document: Mapping[str, Any], where: str) -> EngineRecord:
         | {
             "artefact": from_properties(document["artefact"], where),
             "profiles": profiles,
-            "capability": (int(major), int(minor)),
+            "capability": (_counted(major), _counted(minor)),
         }
     )
 
 
 def _triple(values: Any) -> Triple:
-    batch, height, width = values
-    return int(batch), int(height), int(width)
+    batch, height, width = map(_counted, values)
+    return batch, height, width
+
+
+def _counted(value: object) -> int:
+    if not (is_whole(value) and 0 <= value < 1 << 31):
+        raise ValueError(f"a number, {value}")
+    return value
 
 
 def _release(version: str) -> tuple[int, ...]:

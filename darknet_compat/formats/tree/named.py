@@ -8,7 +8,6 @@ tree.describe(6968)                             # "object > whole > living thing
 from __future__ import annotations
 
 import difflib
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from darknet_compat.errors import MetadataError, TreeError
 from darknet_compat.formats.atomic import atomic_write
+from darknet_compat.formats.jsonfile import parse_json
 from darknet_compat.formats.metadata import read_names
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.textfile import read_text, shown
@@ -145,9 +145,9 @@ def read_probabilities(path: str | Path, tree: WordTree) -> NDArray[np.float64]:
     """
     try:
         if Path(path).suffix.lower() == ".npy":
-            values = np.load(path, allow_pickle=False)
+            values = np.load(path, mmap_mode="r", allow_pickle=False)  # no more memory than the file has
         else:
-            values = np.array(json.loads(read_text(path, MetadataError, "a JSON list of probabilities")))
+            values = np.array(parse_json(read_text(path, MetadataError, "a JSON list of probabilities")))
         probabilities: NDArray[np.float64] = values.astype(np.float64)
     except OSError as error:
         raise MetadataError(f"{path}: cannot be read as probabilities: {error.strerror or error}") from None

@@ -12,6 +12,7 @@ import pytest
 
 from darknet_compat.catalogue.fetch.checksum import Digests, Expected
 from darknet_compat.catalogue.fetch.download import download
+from darknet_compat.catalogue.fetch.transfer import Patience
 from darknet_compat.catalogue.fetch.web import Refused, _Redirects
 from darknet_compat.errors import DownloadError
 from tests.catalogue.fetch.downloads import DATA, MD5, QUICK, SHA256, blob_id, failure, get, left_by
@@ -216,6 +217,45 @@ def test_a_busy_server_is_asked_again(server: Server, target: Path) -> None:
 
 def test_a_server_that_only_stalls(server: Server, target: Path) -> None:
     assert "no data arrived in time, after 3 attempts" in failure(server, target, lambda handler: time.sleep(0.5))
+
+
+def drips(handler: Handler, before: bytes, chunk: bytes) -> None:
+    """Never so slow that a socket would time out, and without end."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n" + before)
+    while True:
+        handler.wfile.write(chunk)
+        handler.wfile.flush()
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("before", "chunk", "words"),
+    [
+        (b"Content-Length: 300000\r\n\r\n", b"x", "fewer than 1,000 bytes a second arrived, after 3 attempts"),
+        (b"\r\n", b"x", "fewer than 1,000 bytes a second arrived, after 3 attempts"),
+        (b"Transfer-Encoding: chunked\r\n\r\n1;", b"x", "fewer than 1,000 bytes a second arrived, after 3 attempts"),
+        (b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", "fewer than 1,000 bytes a second arrived"),
+        (b"X: ", b"x", "no data arrived in time, after 3 attempts"),
+    ],
+    ids=["a known length", "no length", "the length of a chunk", "chunks", "headers"],
+)
+def test_a_server_that_drips(before: bytes, chunk: bytes, words: str, server: Server, target: Path) -> None:
+    patience = Patience(timeout=0.1, attempts=3, pause=0.01)
+    server.routes["/f"] = lambda handler: drips(handler, before, chunk)
+    with pytest.raises(DownloadError, match=words):
+        download([server.url("/f")], target, patience=patience)
+
+
+def test_a_server_that_gives_a_byte_a_request(server: Server, target: Path) -> None:
+    """Each attempt brings something new, and so many would be needed that nobody lives to see the last."""
+
+    def one(handler: Handler) -> None:
+        start = int(handler.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        gives(DATA, upto=start + 1)(handler)
+
+    server.routes["/f"] = one
+    with pytest.raises(DownloadError, match=r"the connection ended at 3 of 300,000 bytes, after 3 attempts"):
+        download([server.url("/f")], target, patience=QUICK)
 
 
 def test_a_file_that_never_gets_whole(server: Server, target: Path) -> None:

@@ -47,6 +47,18 @@ def test_options_reach_the_file(dc: Command, detector: Toy, tmp_path: Path) -> N
     assert "NonMaxSuppression" in {node.op_type for node in model.graph.node}
 
 
+def test_a_file_does_not_replace_the_one_it_is_made_from(
+    dc: Command, detector: Toy, tmp_path: Path, picture: Path
+) -> None:
+    file = tmp_path / "d.onnx"
+    assert dc("export", detector.cfg, "--out", file).code == 0
+    before = file.read_bytes()
+    done = dc("export", file, "--precision", "int8", "--calibrate", picture.parent, "--out", file)
+    assert done.code == 1
+    assert done.err == f"darknet-compat: {file}: would replace {file}, which it is made from; name another file\n"
+    assert file.read_bytes() == before
+
+
 def test_bad_input_is_one_line_and_leaves_nothing(dc: Command, detector: Toy, tmp_path: Path) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()

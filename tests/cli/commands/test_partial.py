@@ -32,6 +32,17 @@ def test_never_replaces_the_weights_it_cuts(dc: Command, detector: Toy) -> None:
     assert detector.weights.read_bytes() == before
 
 
+def test_nothing_that_is_read_is_replaced(dc: Command, detector: Toy, tmp_path: Path) -> None:
+    link = tmp_path / "link.cfg"
+    link.symlink_to(detector.cfg)
+    before = detector.cfg.read_bytes(), detector.weights.read_bytes()
+    for out, given in ((detector.cfg, detector.cfg), (detector.weights, detector.weights), (link, detector.cfg)):
+        done = dc("partial", detector.cfg, out, "2")
+        assert done.code == 1
+        assert done.err.startswith(f"darknet-compat: {out}: would replace {given}, which it is made from; ")
+        assert (detector.cfg.read_bytes(), detector.weights.read_bytes()) == before
+
+
 def test_bad_input_is_one_line_and_leaves_nothing(dc: Command, detector: Toy, classifier: Toy, tmp_path: Path) -> None:
     out = tmp_path / "out"
     cases = {

@@ -108,8 +108,8 @@ IMAGE, OBJECT = document()["images"][0], document()["annotations"][0]
     [
         ("", ":1: expected COCO's instances, found damaged JSON: Expecting value"),
         ('{"images": [\n{"id": 1,\n', ":3: expected COCO's instances, found damaged JSON: "),
-        ("[" * 100_000, ": expected COCO's instances, found malformed JSON"),
-        ("9" * 10_000, ": expected COCO's instances, found malformed JSON"),
+        ("[" * 100_000, ": expected COCO's instances, found JSON that is nested too deep"),
+        ("9" * 10_000, ": expected COCO's instances, an object with images, annotations and categories"),
         ([], ": expected COCO's instances, an object with images, annotations and categories"),
         ({"info": 1}, ": expected a list of images; the file has info"),
         (document(images=[3]), ": expected a list of images; the file has images, annotations, categories"),

@@ -100,6 +100,9 @@ def test_results_are_written_as_the_original_prints_them_and_read_back(tmp_path:
     assert json.loads((tmp_path / "none.json").read_text()) == []
 
 
+HUGE = '[{{"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4], "score": {value}}}]'
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -108,7 +111,9 @@ def test_results_are_written_as_the_original_prints_them_and_read_back(tmp_path:
         ('[{"image_id": 5}]', "entry 0: 5 is missing, or no picture"),
         ('[{"image_id": 7, "category_id": 1, "bbox": [1, 2], "score": 1}]', "entry 0: expected image_id"),
         ('[{"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, NaN], "score": 1}]', "not finite"),
-        ("[", ":1: expected JSON"),
+        ("[", ":1: expected COCO results, found damaged JSON"),
+        (HUGE.format(value="9" * 400), "entry 0: has numbers that are not finite"),
+        (HUGE.format(value="9" * 5000), "entry 0: has numbers that are not finite"),
     ],
 )
 def test_results_that_are_none(tmp_path: Path, text: str, message: str) -> None:

@@ -220,3 +220,13 @@ def test_names_with_blanks_are_read_back(tmp_path: Path) -> None:
     (tmp_path / "comp4_det_test_x.txt").write_text("p0 0.5 1 2 3 4\n")
     with pytest.raises(DatasetError, match=r"'p0' is no picture of the data; several have that name .* b/p0"):
         voc.read_results(tmp_path, ids, ["x"])
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a\\b", "a\0", "\x1b[2J", "a\nb", "\x7f", "\u202efed", "\u2028"])
+def test_names_that_no_file_should_have(name: str, tmp_path: Path) -> None:
+    found, sizes = Found.of([], [], [], []), np.zeros((0, 2), np.int64)
+    with pytest.raises(DatasetError, match="a class of this name cannot have a result file; give other --names"):
+        voc.write_results(tmp_path, found, [], sizes, ["cat", name])
+    assert not list(tmp_path.iterdir())
+    voc.write_results(tmp_path, found, [], sizes, ["traffic light", "собака", "\udcb9\udcb7"])
+    assert len(list(tmp_path.iterdir())) == 3

@@ -61,7 +61,11 @@ def test_each_missing_property_is_named(field: str) -> None:
         from_properties(properties, "m.onnx")
 
 
-WHOLE, FRACTION, BATCH = "a whole number from 1", "a number from 0 to 1", "a whole number from 1 to 1024, or none"
+WHOLE, FRACTION, BATCH = (
+    "a whole number from 1 to 32768",
+    "a number from 0 to 1",
+    "a whole number from 1 to 1024, or none",
+)
 SIZES, MAP = "least and most pixels of a side, or none", "numbers of classes, or none"
 
 
@@ -74,8 +78,8 @@ SIZES, MAP = "least and most pixels of a side, or none", "numbers of classes, or
         ("width", "true", WHOLE),
         ("height", '"416"', WHOLE),
         ("channels", "3.0", WHOLE),
-        ("classes", "-1", "a whole number from 0"),
-        ("classes", "true", "a whole number from 0"),
+        ("classes", "-1", "a whole number from 0 to 1048576"),
+        ("classes", "true", "a whole number from 0 to 1048576"),
         ("step", "null", WHOLE),
         ("task", '"train"', "detect, classify or none"),
         ("outputs", '"boxen"', "heads, boxes or detections"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from darknet_compat.errors import ExportError
+from darknet_compat.errors import BackendError, ExportError
 from darknet_compat.formats.exported.artefact import Artefact
 from darknet_compat.formats.exported.enginefile import EngineRecord, Profile, read_plan, read_record, write_engine
 
@@ -59,3 +61,40 @@ def test_where_there_is_no_room_for_one_there_is_neither(
         assert read_plan(path, read_record(path)) == b"old plan" and read_record(path) == old
     else:
         assert not list(tmp_path.iterdir())
+
+
+OTHERS: tuple[Any, ...] = (
+    None, 0, -1, 1.5, 1e400, "x", "\x1b[31m", "9" * 5000, [], [[]], {}, {"a": 1}, True, [1, 2, 3],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("field", ["format", *EngineRecord.__dataclass_fields__])
+def test_a_field_of_any_other_kind_is_one_line(field: str, tmp_path: Path) -> None:
+    """Read and used, or one line: whatever stands there."""
+    path = tmp_path / "m.engine"
+    write_engine(path, b"plan", RECORD)
+    beside = tmp_path / "m.engine.json"
+    document = json.loads(beside.read_text())
+    refused = 0
+    for other in OTHERS:
+        beside.write_text(json.dumps(document | {field: other}))
+        try:
+            record = read_record(path)
+            record.mismatch("11.4.0", "GPU", (9, 0))
+            read_plan(path, record)
+        except BackendError as error:
+            assert str(error).isprintable() and len(str(error)) < 1000, error
+            refused += 1
+    assert refused >= len(OTHERS) - 3
+    del document[field]
+    beside.write_text(json.dumps(document))
+    with pytest.raises(BackendError, match="lacks or misstates"):
+        read_record(path)
+
+
+@pytest.mark.parametrize("name", ["engine-nested.engine.json", "engine-tensorrt-number.engine.json", "engine-551942"])
+def test_ones_that_ended_in_a_traceback_once(name: str, tmp_path: Path, shared_data: Path) -> None:
+    (tmp_path / "m.engine").write_bytes(b"")
+    (tmp_path / "m.engine.json").write_bytes((shared_data / "cases" / "trust" / name).read_bytes())
+    with pytest.raises(BackendError, match=r"m\.engine\.json: "):
+        read_record(tmp_path / "m.engine")

@@ -580,7 +580,7 @@ def test_damaged_and_foreign_engines_are_told(engine: Path, gpu: Driver) -> None
     record_path(engine).write_text(record.replace('"format": 1', '"format": 9', 1))
     assert "is of format 9" in message()
     for text, expected in (
-        ("{", "expected JSON"),
+        ("{", "found damaged JSON"),
         ("[]", "misstates"),
         ('{"format": 1}', "lacks"),
         ("null", "misstates"),
