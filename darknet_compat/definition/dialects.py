@@ -84,6 +84,8 @@ class Dialect:
     """Whether policy=sigmoid subtracts batch numbers with a sign; else they wrap around before `step`."""
     adding_deltas: bool
     """Whether [yolo] has iou_loss and its kin, and box deltas of several truths in a cell add up."""
+    stopbackward_freezes: bool
+    """Whether nothing before `stopbackward` learns or gathers statistics; else it decays and gathers them."""
     opencv_pictures: bool
     """Whether a detector's training pictures are cut and coloured by OpenCV, in 8 bits."""
     scaled_sizes: bool
@@ -125,6 +127,7 @@ ROWS: dict[str, tuple[Any, Any]] = {
     "aligned_batch":     (False,                                  True),
     "signed_batches":    (False,                                  True),
     "adding_deltas":     (False,                                  True),
+    "stopbackward_freezes": (False,                               True),
     "opencv_pictures":   (False,                                  True),
     "scaled_sizes":      (False,                                  True),
 }  # fmt: skip

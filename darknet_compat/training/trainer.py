@@ -29,11 +29,12 @@ from darknet_compat.training.checkpoint import Checkpoints
 from darknet_compat.training.losses import Losses
 from darknet_compat.training.options import Rule
 from darknet_compat.training.parallel import World, synchronize_normalization, total
-from darknet_compat.training.update.optimizer import make_optimizer
+from darknet_compat.training.update.optimizer import freeze, make_optimizer
 from darknet_compat.training.update.schedule import current_batch, learning_rate
 from darknet_compat.training.update.sparse import Features, SparseHead, SparseSGD, worth_sparse
 
 CHECKPOINT = "checkpoint.pt"
+_LAST_AVERAGED = 1000
 _AVERAGED_OVER = 0.9
 """How much of the average loss stays from batch to batch (original: `train_detector`)."""
 
@@ -114,16 +115,18 @@ class Trainer:
         self.device = _device(self.world.device or self.settings.device)
         network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.train()
+        freeze(self.network)
         self.net = network.spec.net
         self.batches = batches
         # The running average reads all weights after every step, and processes would have to exchange rows.
-        sparse = self.world.size == 1 and self.settings.ema is None and worth_sparse(network)
+        ema = self.settings.ema or self.net.ema_alpha or None
+        sparse = self.world.size == 1 and ema is None and worth_sparse(network)
         rule = self.settings.objectness
         head = SparseHead(network, rule=rule) if sparse else None
         self.losses = head or Losses(network, rule=rule)
         self.optimizer = SparseSGD(network, head) if head else make_optimizer(network)
         self.forward: Callable[[Tensor], Any] = self._forward(Features(network) if head else network)
-        self.averaged = _averaged(network, self.settings.ema)
+        self.averaged = _averaged(network, ema, statistics=self.settings.ema is not None)
         self.seen = network.header.seen
         self.average_loss: float | None = None
         self.stopping = False
@@ -151,7 +154,7 @@ class Trainer:
     @property
     def detecting(self) -> Network:
         """The network to detect with: the running average where one is kept."""
-        if self.averaged is None:
+        if self.averaged is None or not int(self.averaged.n_averaged):
             return self.network
         assert isinstance(self.averaged.module, Network)
         return self.averaged.module
@@ -210,7 +213,7 @@ class Trainer:
             state["averaged"] = self.averaged.state_dict()
         self.checkpoints.write(state)
         self.save_weights(self.network, f"{self.name}.backup")
-        if self.averaged is not None:
+        if self.detecting is not self.network:
             self.save_weights(self.detecting, f"{self.name}_ema.weights")
 
     def save_weights(self, network: Network, file: str) -> Path:
@@ -259,11 +262,21 @@ class Trainer:
         if not math.isfinite(whole):
             raise TrainingError(self._not_finite(whole))
         rate = learning_rate(self.net, self.number)
-        self.optimizer.step(rate)
+        self.optimizer.step(rate, self.number)
         self.optimizer.zero_grad()
-        if self.averaged is not None:
-            self.averaged.update_parameters(self.network)
+        self._average_weights()
         return whole / self.net.step_rows, rate, _mean(figures)
+
+    def _average_weights(self) -> None:
+        """Let the running average follow. That of the cfg's `ema_alpha` begins at half of all batches, and a thousand
+        before the last one it becomes the weights themselves (fork: `ema_update`, `ema_apply`)."""
+        if self.averaged is None or (self.settings.ema is None and self.number < self.net.max_batches // 2):
+            return
+        self.averaged.update_parameters(self.network)
+        if self.settings.ema is None and self.number == self.net.max_batches - _LAST_AVERAGED:
+            with torch.no_grad():
+                for ours, average in zip(self.network.parameters(), self.averaged.parameters(), strict=True):
+                    ours.copy_(average)
 
     def _not_finite(self, loss: float) -> str:
         good = self.folder / CHECKPOINT
@@ -289,10 +302,11 @@ def _device(name: str | None) -> torch.device:
     return device
 
 
-def _averaged(network: Network, ema: float | None) -> AveragedModel | None:
+def _averaged(network: Network, ema: float | None, *, statistics: bool) -> AveragedModel | None:
+    """A running average of the weights and, with `statistics`, of batch normalization's own."""
     if ema is None:
         return None
-    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
+    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=statistics)
 
 
 def _parts(batch: Batch, subdivisions: int) -> Iterator[tuple[Tensor, Truth]]:

@@ -83,7 +83,8 @@ def _one_thread() -> Iterator[None]:
 def trainer_in(folder: Path, *, batches: int = 12, subdivisions: int = 1, every: int = 4, **more: object) -> Trainer:
     """A trainer of a small detector of digits, its weights always the same at the start."""
     folder.mkdir(exist_ok=True)
-    (folder.parent / "small.cfg").write_text(CFG.format(batches=batches, subdivisions=subdivisions))
+    text = CFG.format(batches=batches, subdivisions=subdivisions)
+    (folder.parent / "small.cfg").write_text(text.replace("burn_in=3", f"burn_in=3\n{more.pop('net', '')}"))
     torch.manual_seed(3)
     start = start_training(folder.parent / "small.cfg", out=folder)
     dataset = DigitScenes(count=20)
@@ -133,6 +134,33 @@ def test_going_on_is_bit_for_bit_the_run_that_was_not_stopped(tmp_path: Path) ->
     assert found == expected
     for file in ("small_final.weights", "small_ema.weights"):
         assert (tmp_path / "parts" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+def test_the_cfgs_average_begins_at_half_of_all_batches_and_becomes_the_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("darknet_compat.training.trainer._LAST_AVERAGED", 4)
+    trainer = trainer_in(tmp_path / "run", net="ema_alpha=0.75", every=100)
+    weights = trainer.network.layers[0].weights
+    average, before = torch.zeros_like(weights), weights.detach().clone()
+    for step in trainer.run():
+        # What the update of this batch made, before the average took its place.
+        if step.number == 6:
+            assert trainer.detecting is not trainer.network
+            average = weights.detach().clone()
+        elif step.number == 7:
+            average = 0.75 * average + 0.25 * weights.detach()
+            before = weights.detach().clone()
+        elif step.number == 8:
+            averaged = trainer.detecting.layers[0].weights
+            torch.testing.assert_close(weights, averaged, rtol=0, atol=0)
+            assert not torch.equal(weights, before)
+            # 0.75 of the average so far, 0.25 of what this batch made of the weights.
+            made = (averaged - 0.75 * average) / 0.25
+            assert float((made - before).detach().abs().max()) < 0.1 * float(before.abs().max())
+        elif step.number < 6:
+            assert trainer.detecting is trainer.network
+    assert (tmp_path / "run" / "small_ema.weights").is_file()
 
 
 def test_weights_go_on_where_their_header_says(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
-from darknet_compat.definition.spec import LayerSpec, Net
+from darknet_compat.definition.spec import LayerSpec, Net, NetworkSpec
 from darknet_compat.errors import TrainingError
 from darknet_compat.network.network import Network
 
@@ -27,16 +27,20 @@ class _Darknet(torch.optim.Optimizer):
     """What the two have in common: a rate given with each step, updates of what got no gradient, and clipping."""
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:  # type: ignore[override]
+    def step(self, rate: float, batch: int | None = None) -> None:  # type: ignore[override]
         """One update at `rate`, as `schedule.learning_rate` gives it; call `zero_grad` after it.
 
         Parameters without a gradient are taken to have one of zeros: decay and momentum move them all the same. So it
-        is in the original with the layers below `stopbackward`; one that is to stand still has learning_rate=0.
+        is in the original with the layers below `stopbackward`; one that is to stand still has learning_rate=0. Before
+        `batch` a layer's `dont_update` (the fork's) it stands still too; without a number all learn.
         """
         for group in self.param_groups:
             group["lr"] = rate * group["rate_scale"]
+            waits = batch is not None and batch < group["begins"]
             for parameter in group["params"]:
-                if parameter.grad is None:
+                if waits:
+                    parameter.grad = None
+                elif parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
         super().step()
         for group in self.param_groups:
@@ -73,8 +77,9 @@ class DarknetSGD(_Darknet, torch.optim.SGD):  # type: ignore[misc]
                 "weight_decay": net.decay * batch if decays else 0.0,
                 "rate_scale": scale / batch,
                 "clip": clip,
+                "begins": begins,
             }
-            for (decays, scale, clip), parameters in _groups(network, net).items()
+            for (decays, scale, clip, begins), parameters in _groups(network, net).items()
         ]
         super().__init__(groups, lr=0.0, momentum=net.momentum, fused=_fusible(network))
 
@@ -90,11 +95,12 @@ class DarknetAdam(_Darknet, torch.optim.Adam):  # type: ignore[misc]
         for layer in network.spec.layers:
             if isinstance(layer, s.Local | s.Crnn):
                 raise TrainingError(f"{network.spec.name}:{layer.line}: [{layer.type}] cannot be trained with adam=1")
-        together: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for (_, scale, clip), parameters in _groups(network, net).items():
-            together.setdefault((scale, clip), []).extend(parameters)
+        together: dict[tuple[float, float, int], list[nn.Parameter]] = {}
+        for (_, scale, clip, begins), parameters in _groups(network, net).items():
+            together.setdefault((scale, clip, begins), []).extend(parameters)
         groups = [
-            {"params": parameters, "rate_scale": scale, "clip": clip} for (scale, clip), parameters in together.items()
+            {"params": parameters, "rate_scale": scale, "clip": clip, "begins": begins}
+            for (scale, clip, begins), parameters in together.items()
         ]
         super().__init__(
             groups,
@@ -123,22 +129,43 @@ def _batch(net: Net) -> int:
     return net.step_rows
 
 
-def _groups(network: Network, net: Net) -> dict[tuple[bool, float, float], list[nn.Parameter]]:
-    """All parameters that learn, by (whether they decay, factor of the rate, bound of the weights or 0)."""
-    groups: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
+def _groups(network: Network, net: Net) -> dict[tuple[bool, float, float, int], list[nn.Parameter]]:
+    """All parameters that learn, by (whether they decay, factor of the rate, bound of the weights or 0, the batch from
+    which on they do)."""
+    groups: dict[tuple[bool, float, float, int], list[nn.Parameter]] = {}
+    fixed = fixed_layers(network.spec)
     for layer, module in zip(network.spec.layers, network.layers, strict=True):
         scale = _rate_scale(layer)
-        if scale is None:
+        if scale is None or layer.index < fixed:
             continue
+        begins = max(layer.dont_update, layer.burnin_update * net.burn_in)
         if isinstance(layer, s.Convolutional) and layer.smooth and network.batchnorm == "cuda":
             raise TrainingError(f"{network.spec.name}:{layer.line}: [{layer.type}] smooth= cannot be trained with")
         for name, parameter in _learning(module):
             weights = name.rpartition(".")[2] == "weights"
             clipped = weights and isinstance(layer, s.Convolutional) and network.batchnorm == "cuda"
-            groups.setdefault((weights, scale, net.clip if clipped else 0.0), []).append(parameter)
+            bound = (layer.clip or net.clip) if clipped else 0.0
+            groups.setdefault((weights, scale, bound, begins), []).append(parameter)
     if not groups:
         raise TrainingError(f"{network.spec.name}: no layer has anything to learn")
     return groups
+
+
+def fixed_layers(spec: NetworkSpec) -> int:
+    """How many layers from the first on never learn: those before the last `stopbackward`, where the dialect has it so,
+    and those up to the last with `train_only_bn` (the fork's)."""
+    stops = [layer.index for layer in spec.layers if layer.stopbackward and spec.dialect.stopbackward_freezes]
+    only = [layer.index + 1 for layer in spec.layers if layer.train_only_bn]
+    return max([*stops, *only], default=0)
+
+
+def freeze(network: Network) -> None:
+    """Let layers before the last `stopbackward` keep their statistics too, where the dialect has it so; call it after
+    `train`, which begins anew."""
+    if network.spec.dialect.stopbackward_freezes:
+        last = max((layer.index for layer in network.spec.layers if layer.stopbackward), default=0)
+        for module in network.layers[:last]:
+            module.eval()
 
 
 def _learning(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

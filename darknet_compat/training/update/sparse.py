@@ -242,9 +242,9 @@ class SparseSGD:
         self.dense, self.rows = dense, head.rows
         self.factor = network.spec.layers[-2].learning_rate / net.step_rows
 
-    def step(self, rate: float) -> None:
+    def step(self, rate: float, batch: int | None = None) -> None:
         """One update at `rate`, as `DarknetSGD.step`."""
-        self.dense.step(rate)
+        self.dense.step(rate, batch)
         self.rows.step(rate * self.factor)
 
     def zero_grad(self) -> None:

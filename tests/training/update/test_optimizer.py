@@ -9,12 +9,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from darknet_compat.definition.dialects import DialectName
 from darknet_compat.definition.lower import lower
 from darknet_compat.errors import TrainingError
 from darknet_compat.formats.cfg import parse_cfg
 from darknet_compat.network.layers import Build
 from darknet_compat.network.network import Network
-from darknet_compat.training.update.optimizer import DarknetAdam, DarknetSGD, make_optimizer
+from darknet_compat.training.update.optimizer import DarknetAdam, DarknetSGD, freeze, make_optimizer
 
 Array = NDArray[np.float64]
 LAYERS = """
@@ -175,3 +176,75 @@ def test_what_cannot_be_trained(net: str, layers: str, message: str) -> None:
     network = Network(lower(parse_cfg(f"[net]\n{shape}{net}\n{layers}")))
     with pytest.raises(TrainingError, match=message):
         make_optimizer(network)
+
+
+# --------------------------------------------------------------------------------------------------- the fork's
+
+
+THREE = """
+[convolutional]
+filters=4
+size=3
+batch_normalize=1
+activation=leaky
+{first}
+[convolutional]
+filters=4
+size=3
+batch_normalize=1
+activation=leaky
+{second}
+[convolutional]
+filters=3
+size=1
+activation=linear
+[avgpool]
+[softmax]
+"""
+
+
+def moved(network: Network, batch: int | None = None) -> list[bool]:
+    """Which layers an update without any gradient moves: decay alone does."""
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    make_optimizer(network).step(0.1, batch)
+    layers = {0: False, 1: False, 2: False}
+    for (name, parameter), old in zip(network.named_parameters(), before, strict=True):
+        layers[int(name.split(".")[1])] |= not torch.equal(parameter, old)
+    return list(layers.values())
+
+
+def test_dont_update_and_burnin_update_wait_for_their_batch() -> None:
+    text = THREE.format(first="dont_update=5", second="burnin_update=2")
+    net = "decay=0.1\nburn_in=4\n"
+    assert moved(make(net, text), 4) == [False, False, True]
+    assert moved(make(net, text), 5) == [True, False, True]
+    assert moved(make(net, text), 8) == [True, True, True]
+    assert moved(make(net, text)) == [True, True, True]
+
+
+def test_train_only_bn_moves_nothing_but_statistics_up_to_its_layer() -> None:
+    network = make("decay=0.1\nmosaic=0\n", THREE.format(first="", second="train_only_bn=1")).train()
+    assert moved(network, 1) == [False, False, True]
+    statistics = network.layers[1].rolling_mean.clone()
+    network(torch.rand(4, 3, 6, 6))
+    assert not torch.equal(network.layers[1].rolling_mean, statistics)
+
+
+@pytest.mark.parametrize("dialect", ["original", "fork"])
+def test_before_stopbackward_the_original_decays_and_the_fork_stands_still(dialect: DialectName) -> None:
+    text = THREE.format(first="", second="stopbackward=1")
+    cfg = parse_cfg(f"[net]\nwidth=6\nheight=6\nchannels=3\nbatch=4\ndecay=0.1\n{text}")
+    network = Network(lower(cfg, dialect=dialect)).train()
+    freeze(network)
+    original = dialect == "original"
+    assert moved(network) == [original, True, True]
+    statistics = network.layers[0].rolling_mean.clone()
+    network(torch.rand(4, 3, 6, 6))
+    assert torch.equal(network.layers[0].rolling_mean, statistics) is not original
+
+
+def test_a_layers_own_clip_bounds_it() -> None:
+    network = make("", THREE.format(first="clip=0.5", second=""))
+    make_optimizer(network).step(0.0)
+    largest = [float(network.layers[number].weights.detach().abs().max()) for number in range(3)]
+    assert largest[0] == 0.5 and min(largest[1:]) > 0.5
