@@ -1,15 +1,24 @@
-"""What a model is for, before or after it is opened: its task, its size, and a threshold to try it with."""
+"""What is known of a model: without running it all that `info` shows, its task and its size; and a threshold to try
+it with."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from darknet_compat.catalogue import catalog
+from darknet_compat.definition.cost import Cost, costs
+from darknet_compat.definition.dialects import DialectName
 from darknet_compat.definition.lower import load_spec
-from darknet_compat.errors import BackendError
+from darknet_compat.definition.spec import NetworkSpec
+from darknet_compat.definition.weights.file import Header, read_weights
+from darknet_compat.errors import BackendError, DarknetCompatError, MetadataError, WeightsError
+from darknet_compat.formats.metadata import class_names
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
+from darknet_compat.inference.model import locate
 from darknet_compat.runtime.registry import artefact_of
 
 Model = Detector | Classifier
@@ -17,6 +26,50 @@ Model = Detector | Classifier
 
 Size = tuple[int, int]
 """(width, height) in pixels."""
+
+
+@dataclass(frozen=True)
+class About:
+    """All there is to say. `problem` is what is wrong with the weights or the names; `known` the catalogue's entry."""
+
+    spec: NetworkSpec
+    costs: tuple[Cost, ...]
+    known: catalog.Model | None
+    names: tuple[str, ...]
+    weights: Path | None
+    header: Header | None
+    problem: DarknetCompatError | None
+
+
+def gather(
+    model: str,
+    weights: Path | None = None,
+    size: tuple[int, int] | None = None,
+    dialect: DialectName | None = None,
+) -> About:
+    """Read what there is of `model` on this machine. Raises DarknetCompatError where its definition cannot be read."""
+    sources = locate(model, weights, download=False)
+    spec = load_spec(sources.cfg, size, dialect=dialect)
+    header: Header | None = None
+    names: tuple[str, ...] = ()
+    problem: DarknetCompatError | None = None
+    try:
+        if classes := _classes(spec):
+            names = class_names(sources.names, classes)
+        if sources.weights is not None:
+            header = read_weights(sources.weights, spec).header
+    except (WeightsError, MetadataError) as error:
+        problem = error
+    expected = Header(minor=1) if sources.known and sources.known.weights.header == 16 else Header()
+    return About(spec, costs(spec, header or expected), sources.known, names, sources.weights, header, problem)
+
+
+def _classes(spec: NetworkSpec) -> int:
+    """How many classes the heads tell apart; 0 where nothing of the kind is asked of pictures."""
+    head = spec.heads[-1] if spec.heads and spec.net.input.image else None
+    if head is not None and hasattr(head, "classes"):
+        return int(head.classes)
+    return head.output.size if head else 0
 
 
 def task_of(model: Path) -> str:

@@ -15,7 +15,7 @@ from darknet_compat.datasets.options import LabelsRule, LayoutName, PicturesFold
 
 if TYPE_CHECKING:
     from darknet_compat.catalogue import catalog
-    from darknet_compat.cli.terminal.model_report import About
+    from darknet_compat.inference.about import About
 
 
 class Form(str, Enum):
@@ -81,13 +81,14 @@ def info(
         raise typer.BadParameter("--out, --decode, --split, --layout and --pictures are for a data set")
     from darknet_compat.cli.terminal import artefact_report
     from darknet_compat.cli.terminal import model_report as description
+    from darknet_compat.inference.about import gather
     from darknet_compat.runtime.registry import artefact_of
 
     if (artefact := artefact_of(Path(model))) is not None:
         artefact_report.show(Path(model), artefact, json)
         return
     with explaining(size):
-        about = description.gather(model, weights, size, dialect)
+        about = gather(model, weights, size, dialect)
     if about.problem and json:
         raise about.problem
     if json:
