@@ -210,6 +210,15 @@ def parse_fraction(value: Any) -> float:
     raise OptionError(f"expected a number from 0 to 1 such as 0.25, found '{value}'{hint}")
 
 
+def parse_words(value: Any) -> tuple[str, ...]:
+    """`dog,cat`, or a sequence of such; numbers count as words. Raises OptionError for none."""
+    parts = value.split(",") if isinstance(value, str) else [value] if isinstance(value, int) else value
+    words = tuple(str(part).strip() for part in parts)
+    if not words or not all(words):
+        raise OptionError(f"expected words with commas between, found '{value}'")
+    return words
+
+
 def parse_choices(*known: str) -> Callable[[Any], tuple[str, ...]]:
     """What parses `a,b`, or a sequence, of some of the `known`; it raises OptionError."""
 

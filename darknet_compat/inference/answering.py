@@ -10,11 +10,11 @@ from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 
-from darknet_compat.errors import MetadataError, WeightsError
+from darknet_compat.errors import BackendError, MetadataError, WeightsError
 from darknet_compat.inference.batch import Failure, Prepared, attempt, prepared_batches, worked_off
 from darknet_compat.inference.model import Model
 from darknet_compat.runtime.base import Floats
-from darknet_compat.sources.base import Frames
+from darknet_compat.sources.base import Frame, Frames
 from darknet_compat.sources.open import open_source
 from darknet_compat.vision.header import expect_max_pixels
 
@@ -39,33 +39,39 @@ class Answering(ABC, Generic[Answer]):
         if level is not None and self.runtime.description.tree is None:
             raise MetadataError(f"level: {self.runtime.description.name} has no WordTree")
 
-    @property
-    def _least(self) -> float:
+    def _asked(self, asked: Mapping[str, Any]) -> Any:
+        """What a call's keywords ask for, once for all its pictures. Raises BackendError for those it does not know."""
+        if asked:
+            raise BackendError(f"{next(iter(asked))}: no such option of a call")
+        return None
+
+    def _least(self, asked: Any) -> float:
         """The threshold that candidates have to pass."""
         return 0.0
 
     @abstractmethod
-    def _answer(self, item: Prepared, outputs: Mapping[str, Floats]) -> Answer:
+    def _answer(self, item: Prepared, outputs: Mapping[str, Floats], asked: Any) -> Answer:
         """From one picture's outputs (`Runtime.infer`, without N)."""
 
     @overload
-    def __call__(self, source: list[Source]) -> list[Answer]: ...
+    def __call__(self, source: list[Source], **asked: Any) -> list[Answer]: ...
     @overload
-    def __call__(self, source: Source) -> Answer: ...
-    def __call__(self, source: Source | list[Source]) -> Answer | list[Answer]:
+    def __call__(self, source: Source, **asked: Any) -> Answer: ...
+    def __call__(self, source: Source | list[Source], **asked: Any) -> Answer | list[Answer]:
         """The answer to one picture, or a list of them for a list.
 
-        Raises ImageError for a picture that cannot be read; `stream` goes on instead.
+        `asked` is for this call alone; see the class. Raises ImageError for a picture that cannot be read, where
+        `stream` goes on.
         """
         answers: list[Answer] = []
-        for _, result in self.stream(source if isinstance(source, list) else [source]):
+        for _, result in self.stream(source if isinstance(source, list) else [source], **asked):
             if isinstance(result, Failure):
                 raise result.error
             answers.append(result)
         return answers if isinstance(source, list) else answers[0]
 
     def stream(
-        self, sources: Iterable[Source] | str | Path, batch: int = 1
+        self, sources: Iterable[Source] | str | Path, batch: int = 1, **asked: Any
     ) -> Iterator[tuple[Source, Answer | Failure]]:
         """Each picture with its answer, or with the Failure that says why it could not be read; in order.
 
@@ -77,32 +83,37 @@ class Answering(ABC, Generic[Answer]):
         taken ahead of the picture that is answered. In mode "throughput" several threads (`Runtime.streams`) each read
         a batch, run the network and make answers of what it gives, and two batches more than that are taken ahead.
         """
+        yield from self._stream(sources, batch, self._asked(asked))
+
+    def _stream(
+        self, sources: Iterable[Source] | str | Path, batch: int, asked: Any
+    ) -> Iterator[tuple[Source, Answer | Failure]]:
         description, streams, most = self.runtime.description, self.runtime.streams, self.max_pixels
         if isinstance(sources, str | os.PathLike):
             sources = open_source(sources)
         if isinstance(sources, Frames) and sources.live:
             for frame in sources:
-                yield from self._answers([attempt(frame, description, most)])
+                yield from self._answers([attempt(frame, description, most)], asked)
             return
         if streams == 1:
             for prepared in prepared_batches(sources, description, batch, most):
-                yield from self._answers(prepared)
+                yield from self._answers(prepared, asked)
             return
 
         def work(group: list[Source]) -> list[tuple[Source, Answer | Failure]]:
-            return self._answers([attempt(source, description, most) for source in group])
+            return self._answers([attempt(source, description, most) for source in group], asked)
 
         for answers in worked_off(sources, work, batch, streams):
             yield from answers
 
-    def _answers(self, batch: list[Prepared | Failure]) -> list[tuple[Source, Answer | Failure]]:
+    def _answers(self, batch: list[Prepared | Failure], asked: Any) -> list[tuple[Source, Answer | Failure]]:
         readable = [item for item in batch if isinstance(item, Prepared)]
         images = np.stack([item.pixels for item in readable]) if readable else None
-        outputs = {} if images is None else self.runtime.infer(images, self._least)
+        outputs = {} if images is None else self.runtime.infer(images, self._least(asked))
         self._expect_numbers(outputs)
         rows = iter(range(len(readable)))
         return [
-            (item.source, item if isinstance(item, Failure) else self._answer(item, _row(outputs, next(rows))))
+            (item.source, item if isinstance(item, Failure) else self._answer(item, _row(outputs, next(rows)), asked))
             for item in batch
         ]
 
@@ -118,3 +129,11 @@ class Answering(ABC, Generic[Answer]):
 
 def _row(outputs: Mapping[str, Floats], row: int) -> dict[str, Floats]:
     return {name: array[row] for name, array in outputs.items()}
+
+
+def picture_of(source: Source) -> Any:
+    """What was given of a picture, to be kept with its answer: nothing of a frame that is not a file, since there may
+    be very many of them."""
+    if not isinstance(source, Frame):
+        return source
+    return source.picture if isinstance(source.picture, str | os.PathLike) else None

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from darknet_compat.catalogue.fetch.transfer import Progress
 from darknet_compat.errors import MetadataError
 from darknet_compat.formats.tree.named import read_leaves
 from darknet_compat.inference.answering import Answering
 from darknet_compat.inference.batch import Prepared
+from darknet_compat.inference.classification import Classification
 from darknet_compat.inference.hierarchy import HierarchyRule, path_steps, top_nodes
 from darknet_compat.inference.model import expect_way_down, load_model
-from darknet_compat.inference.results import Classification
 from darknet_compat.runtime.base import Floats, Mode, Precision, Resize
 
 
@@ -68,7 +69,7 @@ class Classifier(Answering[Classification]):
             raise MetadataError(f"leaves: {loaded.runtime.description.name} has no WordTree")
         self.leaves = None if tree is None else tree.leaves if leaves is None else read_leaves(leaves, tree)
 
-    def _answer(self, item: Prepared, outputs: Mapping[str, Floats]) -> Classification:
+    def _answer(self, item: Prepared, outputs: Mapping[str, Floats], asked: Any) -> Classification:
         probabilities = outputs["classes"]
         tree = self.runtime.description.tree
         if tree is None:

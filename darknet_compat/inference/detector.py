@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from darknet_compat.catalogue.fetch.transfer import Progress
 from darknet_compat.errors import BackendError
-from darknet_compat.inference.answering import Answering, Source
+from darknet_compat.formats.textfile import shown
+from darknet_compat.inference.answering import Answering, Source, picture_of
 from darknet_compat.inference.batch import Prepared
 from darknet_compat.inference.hierarchy import HierarchyRule, PathStep, path_steps
 from darknet_compat.inference.model import class_map, expect_fraction, expect_way_down, load_model
@@ -19,6 +23,15 @@ from darknet_compat.runtime.base import Description, Floats, Mode, Precision, Re
 from darknet_compat.vision.boxes import nms
 
 __all__ = ["Detector", "Source"]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What one call asks for."""
+
+    thresh: float
+    nms: float
+    classes: tuple[int, ...] | None
 
 
 class Detector(Answering[Detections]):
@@ -38,6 +51,9 @@ class Detector(Answering[Detections]):
     share them out (onnxruntime, openvino). `threads` is how many cores to use, by default all. `device` is where the
     network runs, as torch names it ("cpu", "cuda:1"), by default where the backend runs it by itself. Pictures of more
     than `max_pixels` (by default 100 million) are refused by their headers.
+
+    A call, and `stream`, take `thresh`, `nms` and `classes` (names or numbers, of which alone detections are wanted)
+    for their own pictures: `detector("dog.jpg", thresh=0.25, classes=["dog"])`.
 
     Can be shared between threads. Raises DarknetCompatError, one line, for whatever is missing or wrong.
     """
@@ -95,17 +111,29 @@ class Detector(Answering[Detections]):
         _expect_not_suppressed(str(model), own, self.thresh, self.nms)
         self.hierarchy, self.level = hierarchy, level
 
-    @property
-    def _least(self) -> float:
-        return self.thresh
+    def _asked(self, asked: Mapping[str, Any]) -> _Asked:
+        left = set(asked) - {"thresh", "nms", "classes"}
+        if left:
+            raise BackendError(f"{min(left)}: a call takes thresh, nms and classes")
+        values = {"thresh": self.thresh, "nms": self.nms}
+        for name in values:
+            if asked.get(name) is not None:
+                expect_fraction(name, asked[name])
+                values[name] = asked[name]
+        _expect_not_suppressed(self.runtime.description.name, self.runtime.description, **values)
+        classes = asked.get("classes")
+        return _Asked(**values, classes=None if classes is None else class_numbers(classes, self.names))
 
-    def _answer(self, item: Prepared, outputs: Mapping[str, Floats]) -> Detections:
+    def _least(self, asked: _Asked) -> float:
+        return asked.thresh
+
+    def _answer(self, item: Prepared, outputs: Mapping[str, Floats], asked: _Asked) -> Detections:
         tree = self.runtime.description.tree
-        criteria = Criteria(self.thresh, self.hier_thresh, self.hierarchy, self.level, self.map)
+        criteria = Criteria(asked.thresh, self.hier_thresh, self.hierarchy, self.level, self.map)
         kept, scores, columns = select(outputs, criteria, tree)
         boxes = item.placement.to_image(outputs["boxes"][kept])  # [M, 4] x1 y1 x2 y2
         places = darknet_places(scores)
-        scores = nms(boxes, scores, self.nms)  # [M, classes present]
+        scores = nms(boxes, scores, asked.nms)  # [M, classes present]
         row, column = np.nonzero(scores)
         order = np.argsort(-scores[row, column], kind="stable")
         row, column = row[order], column[order]
@@ -121,7 +149,31 @@ class Detector(Answering[Detections]):
             )
         dropped = int(outputs["dropped"])
         places = np.lexsort((column, places[row])).argsort()
-        return Detections(boxes[row], scores[row, column], class_ids, names, width, height, paths, dropped, places)
+        source = picture_of(item.source)
+        found = Detections(
+            boxes[row], scores[row, column], class_ids, names, width, height, paths, dropped, places, source
+        )
+        return found if asked.classes is None else found[np.isin(class_ids, asked.classes)]
+
+
+def class_numbers(classes: Any, names: Sequence[str]) -> tuple[int, ...]:
+    """The numbers of classes that are given by name or number, one or several. Raises BackendError for others."""
+    numbers: list[int] = []
+    for one in [classes] if isinstance(classes, str | int) else classes:
+        if isinstance(one, str):
+            found = [number for number, name in enumerate(names) if name == one]
+            if not found and one.isdecimal() and int(one) < len(names):
+                found = [int(one)]
+            if not found:
+                near = get_close_matches(one, names, 1)
+                hint = f"; did you mean {shown(near[0])}?" if near else ""
+                raise BackendError(f"classes: {shown(one)} is none of the {len(names)} classes{hint}")
+            numbers += found
+        elif 0 <= one < len(names):
+            numbers.append(int(one))
+        else:
+            raise BackendError(f"classes: expected names, or numbers from 0 to {len(names) - 1}, found {one!r}")
+    return tuple(numbers)
 
 
 def _expect_not_suppressed(model: str, own: Description, thresh: float, nms: float) -> None:

@@ -40,7 +40,7 @@ def open_detector(options: DetectOptions, sources: int | None = None, progress: 
 
     `progress` is called with bytes done and in all, where the weights have to be fetched.
     """
-    return Detector(options.model, progress=progress, **_arguments(options, sources, "batch"))
+    return Detector(options.model, progress=progress, **_arguments(options, sources, "batch", "classes", "clip"))
 
 
 def open_classifier(
@@ -50,13 +50,15 @@ def open_classifier(
     return Classifier(options.model, progress=progress, **_arguments(options, sources, "batch", "top"))
 
 
-def answers(model: Answering[Answer], sources: Iterable[Source], batch: int = 1) -> Iterator[Answered[Answer]]:
+def answers(
+    model: Answering[Answer], sources: Iterable[Source], batch: int = 1, **asked: Any
+) -> Iterator[Answered[Answer]]:
     """Each source with its answer, in order; those of one batch come together and get an equal share of its time.
 
     `sources` may be any iterator, of pictures as of a video's frames: see `Answering.stream` for how many of them are
-    taken ahead.
+    taken ahead. `asked` is what the model's calls take.
     """
-    stream = model.stream(sources, batch)
+    stream = model.stream(sources, batch, **asked)
     while True:
         start = perf_counter()
         group = list(islice(stream, batch))

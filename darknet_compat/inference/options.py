@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from darknet_compat.definition.dialects import DialectName
-from darknet_compat.options import Option, Options, Size, parse_fraction, parse_size
+from darknet_compat.options import Option, Options, Size, parse_fraction, parse_size, parse_words
 from darknet_compat.runtime.modes import Mode, Precision, Resize
 from darknet_compat.runtime.registry import NAMES
 
@@ -147,6 +147,11 @@ class DetectOptions(Options):
     threads: Threads = None
     device: Device = None
     max_pixels: MaxPixels = None
+    classes: Annotated[
+        tuple[str, ...] | None,
+        Option("Only these, by name or number, with commas between.", metavar="A,B,…", parse=parse_words),
+    ] = None
+    clip: Annotated[bool, Option("Cut boxes to the picture, beyond which the original's may reach.")] = False
 
 
 @dataclass(frozen=True)

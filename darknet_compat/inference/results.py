@@ -1,15 +1,23 @@
-"""What a detector or classifier answers."""
+"""What a detector answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from darknet_compat.errors import BackendError, ImageError
+from darknet_compat.formats.atomic import atomic_write
+from darknet_compat.inference import convert
 from darknet_compat.inference.hierarchy import PathStep
+
+Bytes = NDArray[np.uint8]
 
 
 class Detection(NamedTuple):
@@ -33,6 +41,10 @@ class Detections:
 
     `places` int64 [N] is where Darknet's programs have each detection: they print and count in the order in which
     their suppression leaves the boxes, which is that of the scores only within a class (`select.darknet_places`).
+
+    `source` is the picture as it was given, where that is known: `plot`, `crop` and `save` look at it. Detections are
+    a sequence: `found[0]` is the best one as a Detection, `found["dog"]`, `found[found.scores > 0.8]`, `found[:3]` and
+    `found[[2, 0]]` are Detections.
     """
 
     boxes: NDArray[np.float32]
@@ -44,6 +56,7 @@ class Detections:
     paths: tuple[tuple[PathStep, ...], ...] = ()
     dropped: int = 0
     places: NDArray[np.int64] | None = None
+    source: Any = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -52,6 +65,36 @@ class Detections:
         for name, score, box, class_id in zip(self.names, self.scores, self.boxes, self.class_ids, strict=True):
             x1, y1, x2, y2 = box.tolist()
             yield Detection(name, float(score), (x1, y1, x2, y2), int(class_id))
+
+    @overload
+    def __getitem__(self, key: int) -> Detection: ...
+    @overload
+    def __getitem__(self, key: str | slice | Any) -> Detections: ...
+    def __getitem__(self, key: Any) -> Detection | Detections:
+        """One detection by its number; else those of a class, in a slice, that a mask marks, or of these numbers."""
+        if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
+            return next(iter(self[[range(len(self))[key]]]))
+        if isinstance(key, str):
+            key = np.array([name == key for name in self.names], bool)
+        if not isinstance(key, slice):
+            key = np.asarray(key)
+            key = key.astype(np.int64) if not key.size else key
+        rows = np.arange(len(self))[key].tolist()
+        places = None if self.places is None else self.places[rows].argsort().argsort()
+        return replace(
+            self,
+            boxes=self.boxes[rows].reshape(-1, 4),
+            scores=self.scores[rows],
+            class_ids=self.class_ids[rows],
+            names=tuple(self.names[row] for row in rows),
+            paths=tuple(self.paths[row] for row in rows) if self.paths else (),
+            places=places,
+        )
+
+    @property
+    def name(self) -> str:
+        """The picture's path, empty where it came otherwise."""
+        return os.fspath(self.source) if isinstance(self.source, str | os.PathLike) else ""
 
     @property
     def finite(self) -> bool:
@@ -74,37 +117,103 @@ class Detections:
             entry["path"] = [{"name": step.name, "probability": round(step.probability, 6)} for step in path]
         return {"width": self.width, "height": self.height, "detections": found}
 
+    # -------------------------------------------------------------------------------------------- pictures
 
-class Guess(NamedTuple):
-    """One class a classifier thinks of."""
+    def plot(self, image: Any = None) -> Bytes:
+        """The picture with boxes and labels drawn in, uint8 [H, W, 3] in BGR, as OpenCV has pictures.
 
-    name: str
-    probability: float
-    class_id: int
+        `image` is the picture in any form that a Detector takes; by default `source`. Raises ImageError where neither
+        is known, or the picture has another size.
+        """
+        from darknet_compat.vision.draw import draw
+
+        drawn = draw(self._pixels(image), self.boxes, self.names, self.scores, self.class_ids)
+        return np.ascontiguousarray(drawn[..., ::-1])
+
+    def crop(self, image: Any = None) -> list[Bytes]:
+        """What is inside each box, uint8 [h, w, 3] in BGR, cut to the picture; at least a pixel each way."""
+        pixels = self._pixels(image)[..., ::-1]
+        limits = np.array([self.width, self.height] * 2)
+        corners = np.nan_to_num(np.concatenate([np.floor(self.boxes[:, :2]), np.ceil(self.boxes[:, 2:])], axis=1))
+        parts = []
+        for x1, y1, x2, y2 in np.clip(corners, 0, limits).astype(int).tolist():
+            left, top = min(x1, self.width - 1), min(y1, self.height - 1)
+            parts.append(np.ascontiguousarray(pixels[top : max(y2, top + 1), left : max(x2, left + 1)]))
+        return parts
+
+    def save(self, path: str | Path, image: Any = None) -> Path:
+        """Write a file of the kind that its suffix names: .json, .csv, .txt (YOLO labels), else the picture that `plot`
+        draws. Raises ImageError where it cannot be written."""
+        path = Path(path)
+        texts = {".json": self.to_json, ".csv": self.to_csv, ".txt": self.to_yolo}
+        if (text := texts.get(path.suffix.lower())) is None:
+            from darknet_compat.vision.draw import save
+
+            save(self.plot(image)[..., ::-1], path)
+            return path
+        with atomic_write(path, ImageError) as file:
+            file.write(text().encode())
+        return path
+
+    def _pixels(self, image: Any) -> Bytes:
+        """The picture, uint8 [H, W, 3] in RGB."""
+        from darknet_compat.vision.image import decode
+
+        image = self.source if image is None else image
+        if image is None:
+            raise ImageError("these detections do not know their picture; give it: plot(image)")
+        pixels = decode(image)
+        if pixels.shape[1::-1] != (self.width, self.height):
+            found = f"{pixels.shape[1]} x {pixels.shape[0]}"
+            raise ImageError(f"detections in a picture of {self.width} x {self.height} pixels, found one of {found}")
+        return pixels
+
+    # ------------------------------------------------------------------------------------- other tools' forms
+
+    def to_json(self) -> str:
+        """`to_dict` as text, with the picture's name."""
+        return json.dumps({"file": self.name, **self.to_dict()}, indent=1, allow_nan=False)
+
+    def to_csv(self) -> str:
+        """A line a detection under `file,class,class_id,score,left,top,right,bottom`."""
+        return convert.to_csv([self])
+
+    def to_df(self) -> Any:
+        """The same as a `pandas.DataFrame`."""
+        pandas = _installed("pandas")
+        return pandas.DataFrame(convert.rows(self), columns=convert.CSV_HEADERS)
+
+    def to_yolo(self, *, scores: bool = False) -> str:
+        """Darknet's labels, a line each (`convert.to_yolo`); of `clipped()` boxes where they are to be trained on."""
+        return convert.to_yolo(self, scores=scores)
+
+    def to_coco(self, names: Sequence[str] | None = None, root: str | Path | None = None) -> dict[str, Any]:
+        """A document in COCO's form with this picture alone (`convert.to_coco` takes several)."""
+        return convert.to_coco([self], names, root)
+
+    def to_labelme(self) -> dict[str, Any]:
+        """A document that labelme opens beside the picture."""
+        return convert.to_labelme(self)
+
+    def to_supervision(self) -> Any:
+        """A `supervision.Detections`."""
+        from darknet_compat.inference.interop import to_supervision
+
+        return _installed("supervision").Detections(**to_supervision(self))
+
+    def to_fiftyone(self) -> Any:
+        """A `fiftyone.Detections`."""
+        from darknet_compat.inference.interop import to_fiftyone
+
+        fiftyone = _installed("fiftyone")
+        return fiftyone.Detections(detections=[fiftyone.Detection(**one) for one in to_fiftyone(self)])
 
 
-@dataclass(frozen=True, eq=False)
-class Classification:
-    """A classifier's answer to one picture: every class's probability, float32 [classes], and all their names.
+def _installed(package: str) -> Any:
+    """A package that not everybody has. Raises BackendError without it."""
+    from importlib import import_module
 
-    With a WordTree a node's probability is absolute, the product down its path; `path` leads from the root to the node
-    at which the way down stops, each step with its probability; and only `candidates`, its leaves, are for `top`.
-    """
-
-    probabilities: NDArray[np.float32]
-    class_names: tuple[str, ...]
-    candidates: NDArray[np.bool_] | None = None
-    path: tuple[PathStep, ...] = ()
-
-    def top(self, k: int = 5) -> list[Guess]:
-        """The k most probable classes, best first; of a WordTree its leaves only, as the original."""
-        scores = self.probabilities
-        if self.candidates is not None:
-            scores = np.where(self.candidates, scores, -1.0).astype(np.float32)
-        best = np.argsort(-scores, kind="stable")[: max(k, 0)]
-        return [Guess(self.class_names[i], float(self.probabilities[i]), int(i)) for i in best if scores[i] >= 0]
-
-    def to_dict(self, k: int = 5) -> dict[str, Any]:
-        """The top k, and the path, as plain numbers and strings, for JSON."""
-        path = [{"name": step.name, "probability": round(step.probability, 6)} for step in self.path]
-        return {"classes": [guess._asdict() for guess in self.top(k)]} | ({"path": path} if path else {})
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise BackendError(f"{package} is not installed: pip install {package} ({error})") from None

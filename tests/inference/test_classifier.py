@@ -17,8 +17,8 @@ import darknet_compat as dc
 from darknet_compat.errors import BackendError, ImageError, MetadataError
 from darknet_compat.formats.wordtree import format_tree
 from darknet_compat.inference.batch import Failure, prepare
+from darknet_compat.inference.classification import Classification
 from darknet_compat.inference.hierarchy import top_nodes
-from darknet_compat.inference.results import Classification
 from darknet_compat.parity.program import parse_classes, run_program
 from darknet_compat.parity.reference import Original
 from tests.conftest import Original as Installed

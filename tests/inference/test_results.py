@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from darknet_compat.inference.classification import Classification, Guess
 from darknet_compat.inference.hierarchy import PathStep
-from darknet_compat.inference.results import Classification, Detection, Detections, Guess
+from darknet_compat.inference.results import Detection, Detections
 
 FOUND = Detections(
     boxes=np.array([[-10.5, 20, 30.25, 500], [1, 2, 3, 4]], np.float32),

@@ -120,7 +120,7 @@ def _shapes(boxes: str, size: Size, resize: Resize, split: str | None, *, quiet:
         return read_csv(boxes, size, resize)
     from darknet_compat.datasets.open import open_dataset
 
-    with terminal.Counter("reading labels", quiet=quiet) as progress:
+    with terminal.Counter("reading labels") as progress:
         return shapes_of(open_dataset(boxes, split=split), size, resize, progress)
 
 

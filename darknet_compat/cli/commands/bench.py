@@ -196,7 +196,7 @@ def _measure(ready: Contest, plan: Plan, baseline: str | None, quiet: bool) -> t
 
         def track(rounds: Iterable[int]) -> Iterable[int]:
             listed = list(rounds)
-            return stack.enter_context(terminal.counted(iter(listed), len(listed), quiet=quiet))
+            return stack.enter_context(terminal.counted(iter(listed), len(listed)))
 
         rows, not_run = measure(ready.contenders, plan, baseline, track)
     protocol = {

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from darknet_compat.cli.options import Json, Verbose
 from darknet_compat.cli.terminal import output as terminal
-from darknet_compat.cli.terminal.answers import Answers, answer_all, find_pictures
+from darknet_compat.cli.terminal.answers import Answers, answer_all, find_pictures, open_model
 from darknet_compat.inference.options import ClassifyOptions
 
 if TYPE_CHECKING:
+    from darknet_compat.inference.classification import Classification
     from darknet_compat.inference.classifier import Classifier
-    from darknet_compat.inference.results import Classification
 
 
 def classify(options: ClassifyOptions, verbose: Verbose = False, json: Json = False) -> None:
@@ -31,7 +31,7 @@ def classify(options: ClassifyOptions, verbose: Verbose = False, json: Json = Fa
 
         return open_classifier(options, len(pictures), progress)
 
-    def show(_: object, picture: Path, answer: Classification, seconds: float) -> None:
+    def show(picture: Path, answer: Classification, seconds: float) -> None:
         if not answer.top(1):
             answers.fail(picture, f"{picture}: probabilities that are no numbers; are the weights this model's?")
             return
@@ -39,7 +39,8 @@ def classify(options: ClassifyOptions, verbose: Verbose = False, json: Json = Fa
         if not json:
             _print(picture, answer, options.top, seconds)
 
-    answer_all(ready, pictures, answers, show, options, verbose)
+    answer_all(open_model(ready, options, json, verbose), pictures, answers, show, options.batch)
+    answers.finish()
 
 
 def _print(picture: Path, answer: Classification, top: int, seconds: float) -> None:

@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
-from functools import partial
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from math import floor
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from darknet_compat.cli.options import Json, Verbose
 from darknet_compat.cli.terminal import output as terminal
-from darknet_compat.cli.terminal.answers import Answers, answer_all, find_pictures, output_paths
+from darknet_compat.cli.terminal.answers import (
+    WRITTEN,
+    Answers,
+    answer_all,
+    find_pictures,
+    open_model,
+    output_paths,
+)
+from darknet_compat.errors import OptionError
 from darknet_compat.inference.options import DetectOptions
 from darknet_compat.options import Option
 
 if TYPE_CHECKING:
-    from darknet_compat.inference.answering import Answering
     from darknet_compat.inference.detector import Detector
     from darknet_compat.inference.results import Detections
+    from darknet_compat.inference.writers import Writer
 
-Out = Annotated[Path | None, Option("Write copies of the pictures with the boxes drawn in here.", metavar="DIR")]
+Out = Annotated[
+    Path | None,
+    Option(
+        "Write copies of the pictures with the boxes drawn in here; or what --format says. A name that ends in .csv,"
+        " .json or .jsonl is such a file.",
+        metavar="DIR|FILE",
+    ),
+]
+Form = Annotated[
+    Literal["csv", "coco", "yolo", "labelme", "jsonl", "json"] | None,
+    Option("What to write into --out; csv, coco, json and jsonl without one onto standard output."),
+]
+Crop = Annotated[Path | None, Option("Write what is inside each box here, in a folder for each class.", metavar="DIR")]
 
 
-def detect(options: DetectOptions, out: Out = None, verbose: Verbose = False, json: Json = False) -> None:
+def detect(
+    options: DetectOptions,
+    out: Out = None,
+    format: Form = None,
+    crop: Crop = None,
+    verbose: Verbose = False,
+    json: Json = False,
+) -> None:
     """Find objects in pictures, and draw them.
 
     Boxes are left, top, right and bottom in pixels of the picture. One that cannot be read is named, the others go on,
@@ -32,56 +62,120 @@ def detect(options: DetectOptions, out: Out = None, verbose: Verbose = False, js
     if not pictures:
         answers.finish()
         return
-    places = output_paths(pictures, out) if out else {}
+    results = _Results(pictures, answers, out, format, crop)
 
     def ready(progress: terminal.Transfers) -> Detector:
         from darknet_compat.inference.job import open_detector
 
         return open_detector(options, len(pictures), progress)
 
-    show = partial(_show, answers, places, alone=len(pictures) == 1)
-    answer_all(ready, pictures, answers, show, options, verbose)
+    detector = open_model(ready, options, results.quiet, verbose)
+    began = perf_counter()
+    with results.writing(detector):
+        show = results.shown(detector, clip=options.clip)
+        answer_all(detector, pictures, answers, show, options.batch, classes=options.classes)
+    results.finish(perf_counter() - began)
 
 
-def _show(
-    answers: Answers,
-    places: dict[Path, Path],
-    detector: Answering[Detections],
-    picture: Path,
-    found: Detections,
-    seconds: float,
-    *,
-    alone: bool,
-) -> None:
-    """Keep, draw or print what was found, with a hint where that is nothing."""
-    from numpy import isfinite
+class _Results:
+    """Where what is found goes: files, pictures, the terminal."""
 
-    if not isfinite(found.boxes).all():
-        answers.fail(picture, f"{picture}: boxes that are not finite; are the weights this model's?")
-        return
-    _answer(picture, found, seconds, places.get(picture), answers)
-    if not (answers.json or found):
-        terminal.print_line(f"  {_hint(detector, picture if alone else None)}")
+    def __init__(
+        self, pictures: list[Path], answers: Answers, out: Path | None, format: Any, crop: Path | None
+    ) -> None:
+        from darknet_compat.inference import writers
+
+        self.pictures, self.answers, self.out, self.crop = pictures, answers, out, crop
+        self.form = writers.format_of(out, format)
+        self.writer: Writer | None = None
+        self.quiet = answers.json or (self.form is not None and out is None)
+        if answers.json and self.form is not None and out is None:
+            raise OptionError("goes to standard output, as --json does; name a file with --out", "format")
+        self.places: dict[Path, Path] = {}
+        if out is not None and self.form is None:
+            self.places = self._drawings(out)
+        elif out is not None and self.form in writers.FOLDERS:
+            self.places = output_paths(pictures, out, writers.SUFFIX[self.form])
+        self.cut = output_paths(pictures, crop) if crop is not None else {}
+        self.objects = 0
+        self.done = 0
+
+    def _drawings(self, out: Path) -> dict[Path, Path]:
+        """Where copies go: into a folder, or one picture's into a file, which it must not be itself."""
+        own = {os.path.realpath(picture) for picture in self.pictures}
+        if out.suffix.lower() not in WRITTEN or os.path.isdir(out) or os.path.realpath(out) in own:
+            return output_paths(self.pictures, out)
+        if len(self.pictures) > 1:
+            raise OptionError(f"{out} is one picture, and there are {len(self.pictures)}; name a folder", "out")
+        return {self.pictures[0]: out}
+
+    def writing(self, detector: Detector) -> AbstractContextManager[Any]:
+        """A context at whose end the files are there."""
+        if self.form is None:
+            return nullcontext()
+        from darknet_compat.inference.writers import open_writer
+
+        self.writer = open_writer(self.form, self.out, detector.names, self.places)
+        self.answers.listener = self.writer.fail
+        for entry in self.answers.entries:
+            self.writer.fail(entry)
+        return self.writer
+
+    def shown(self, detector: Detector, *, clip: bool) -> Callable[[Path, Detections, float], None]:
+        """What is done with each picture."""
+
+        def show(picture: Path, found: Detections, seconds: float) -> None:
+            if not found.finite:
+                self.answers.fail(picture, f"{picture}: boxes that are not finite; are the weights this model's?")
+                return
+            self._take(picture, found.clipped() if clip else found, seconds)
+            if not (self.quiet or found):
+                terminal.print_line(f"  {_hint(detector, picture if len(self.pictures) == 1 else None)}")
+
+        return show
+
+    def _take(self, picture: Path, found: Detections, seconds: float) -> None:
+        """Draw, write, keep and print what was found in one picture."""
+        self.objects += len(found)
+        self.done += 1
+        if found.dropped:
+            terminal.say(f"{picture}: had no room for {found.dropped} more candidates; a higher --thresh leaves fewer")
+        entry = {**found.to_dict(), "seconds": round(seconds, 4)}
+        place = self.places.get(picture)
+        if place and self.form is None:
+            found.save(place)
+            entry["picture"] = str(place)
+        if self.crop is not None and len(found):
+            entry["crops"] = _cut(found, self.cut[picture])
+        if self.writer is not None:
+            self.writer.add(picture, found, {"file": str(picture), **entry})
+        self.answers.add(picture, entry)
+        if not self.quiet:
+            _print(picture, found, seconds, place)
+
+    def finish(self, seconds: float) -> None:
+        """Say where the one file is, and how much there was; print the document."""
+        if self.writer is not None and self.out is not None and not self.places and not self.quiet:
+            terminal.print_line(f"-> {self.out}")
+        if self.done > 1 and not self.quiet:
+            what = f"{terminal.count(self.done, 'picture')}, {terminal.count(self.objects, 'object')}"
+            terminal.print_line(f"{what}, {self.done / seconds:.3g} images/s", bold=True)
+        self.answers.finish()
 
 
-def _answer(picture: Path, found: Detections, seconds: float, place: Path | None, answers: Answers) -> None:
-    """Draw into a copy at `place`, and keep or print what was found."""
-    if found.dropped:
-        terminal.say(f"{picture}: had no room for {found.dropped} more candidates; a higher --thresh leaves fewer")
-    entry = {**found.to_dict(), "seconds": round(seconds, 4)}
-    if place:
-        _draw(picture, found, place)
-        entry["picture"] = str(place)
-    answers.add(picture, entry)
-    if not answers.json:
-        _print(picture, found, seconds, place)
+def _cut(found: Detections, place: Path) -> list[str]:
+    """Write what is inside each box, beside `place` in a folder for each class."""
+    from darknet_compat.formats.atomic import results_folder
+    from darknet_compat.vision.draw import ascii_name, save
 
-
-def _draw(picture: Path, found: Detections, place: Path) -> None:
-    from darknet_compat.vision.draw import draw, save
-    from darknet_compat.vision.image import decode
-
-    save(draw(decode(picture), found.boxes, found.names, found.scores, found.class_ids), place)
+    paths = []
+    for number, (one, part) in enumerate(zip(found, found.crop(), strict=True), start=1):
+        name = ascii_name(one.name, one.class_id)
+        folder = place.parent / "".join(c if c.isalnum() or c in " -_." else "_" for c in name).strip(". ")
+        results_folder(folder)
+        save(part[..., ::-1], folder / f"{place.stem}-{number}{place.suffix}")
+        paths.append(str(folder / f"{place.stem}-{number}{place.suffix}"))
+    return paths
 
 
 def _print(picture: Path, found: Detections, seconds: float, place: Path | None) -> None:
@@ -98,11 +192,8 @@ def _print(picture: Path, found: Detections, seconds: float, place: Path | None)
         terminal.print_table(headers, rows, left=("class", "path"), indent=2)
 
 
-def _hint(detector: Answering[Detections], picture: Path | None) -> str:
+def _hint(detector: Detector, picture: Path | None) -> str:
     """What to do where nothing was found; given the only `picture`, after a second, closer look at it."""
-    from darknet_compat.inference.detector import Detector
-
-    assert isinstance(detector, Detector)
     thresh, least = detector.thresh, 0.05
     text = f"nothing scores above {thresh:g}"
     if detector.runtime.description.suppressed:
@@ -111,11 +202,7 @@ def _hint(detector: Answering[Detections], picture: Path | None) -> str:
         return text
     if picture is None:
         return f"{text}; --thresh {thresh / 2:g} shows weaker ones"
-    detector.thresh = least
-    try:
-        weaker = next(iter(detector(picture)), None)
-    finally:
-        detector.thresh = thresh
+    weaker = next(iter(detector(picture, thresh=least)), None)
     if weaker is None:
         return f"{text}, nor above {least:g}: are these the weights and the names that belong to the model?"
     shows = floor(20 * weaker.score) / 20

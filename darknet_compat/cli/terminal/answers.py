@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from darknet_compat.inference.options import ClassifyOptions, DetectOptions
 
 _Answer = TypeVar("_Answer")
+_Model = TypeVar("_Model", bound="Answering[Any]")
 
 WRITTEN = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """Suffixes that annotated copies keep; all others become .jpg."""
@@ -29,11 +30,15 @@ _NOT_PICTURES = {".weights": "--weights", ".names": "--names"}
 
 @dataclass
 class Answers:
-    """What has been said of each picture: an entry apiece for `--json`, a line on stderr for each that failed."""
+    """What has been said of each picture: an entry apiece for `--json`, a line on stderr for each that failed.
+
+    `listener` is told of each that failed.
+    """
 
     json: bool
     entries: list[dict[str, Any]] = field(default_factory=list)
     failed: bool = False
+    listener: Callable[[dict[str, Any]], None] | None = None
 
     def add(self, file: Path, entry: dict[str, Any]) -> None:
         """Keep the entry of a picture that was read."""
@@ -43,6 +48,8 @@ class Answers:
         """Say that a picture could not be read, and remember it for the exit code."""
         self.failed = True
         self.entries.append({"file": str(file), "error": message})
+        if self.listener is not None:
+            self.listener(self.entries[-1])
         terminal.say(message)
 
     def finish(self) -> None:
@@ -68,8 +75,9 @@ def find_pictures(files: Sequence[str], answers: Answers) -> list[Path]:
     return found(files, answers.fail)
 
 
-def output_paths(pictures: Iterable[Path], folder: Path) -> dict[Path, Path]:
-    """Each picture's place in `folder`, which is made: its own name, numbered where that is taken.
+def output_paths(pictures: Iterable[Path], folder: Path, suffix: str | None = None) -> dict[Path, Path]:
+    """Each picture's place in `folder`, which is made: its own name, numbered where that is taken; with another suffix,
+    where one is given.
 
     No two pictures share a place, not even where names differ in case alone, and no place is one of `pictures`.
     Raises CannotWriteError where the folder cannot be made or written into.
@@ -80,11 +88,11 @@ def output_paths(pictures: Iterable[Path], folder: Path) -> dict[Path, Path]:
     places: dict[Path, Path] = {}
     namesakes: Counter[str] = Counter()
     for picture in pictures:
-        suffix = picture.suffix if picture.suffix.lower() in WRITTEN else ".jpg"
-        place, name = folder / f"{picture.stem}{suffix}", f"{picture.stem}{suffix}".casefold()
+        ending = suffix or (picture.suffix if picture.suffix.lower() in WRITTEN else ".jpg")
+        place, name = folder / f"{picture.stem}{ending}", f"{picture.stem}{ending}".casefold()
         while _key(place) in taken:
             namesakes[name] += 1
-            place = folder / f"{picture.stem}-{namesakes[name] + 1}{suffix}"
+            place = folder / f"{picture.stem}-{namesakes[name] + 1}{ending}"
         taken.add(_key(place))
         places[picture] = place
     return places
@@ -94,27 +102,33 @@ def _key(path: Path) -> str:
     return os.path.realpath(path).casefold()
 
 
+def open_model(
+    make: Callable[[terminal.Transfers], _Model], options: DetectOptions | ClassifyOptions, quiet: bool, verbose: bool
+) -> _Model:
+    """Make a model ready, with progress on a terminal."""
+    with terminal.Transfers(options.model, quiet=quiet) as progress, explaining(options.size):
+        model = make(progress)
+    terminal.announce(model.choice, verbose)
+    return model
+
+
 def answer_all(
-    make: Callable[[terminal.Transfers], Answering[_Answer]],
+    model: Answering[_Answer],
     pictures: Sequence[Path],
     answers: Answers,
-    show: Callable[[Answering[_Answer], Path, _Answer, float], None],
-    options: DetectOptions | ClassifyOptions,
-    verbose: bool,
+    show: Callable[[Path, _Answer, float], None],
+    batch: int,
+    **asked: Any,
 ) -> None:
-    """Make a model ready and put all pictures to it, with progress on a terminal; those that cannot be read fail in
-    `answers`, the others are `show`n with the seconds that they took."""
-    with terminal.Transfers(options.model, quiet=answers.json) as progress, explaining(options.size):
-        from darknet_compat.inference import job
-        from darknet_compat.inference.batch import Failure
+    """Put all pictures to a model, with progress on a terminal; those that cannot be read fail in `answers`, the others
+    are `show`n with the seconds that they took. `asked` is what the model's calls take."""
+    from darknet_compat.inference import job
+    from darknet_compat.inference.batch import Failure
 
-        ready = make(progress)
-    terminal.announce(ready.choice, verbose)
-    results = job.answers(ready, pictures, options.batch)
-    with terminal.counted(results, len(pictures), quiet=answers.json) as counted:
+    results = job.answers(model, pictures, batch, **asked)
+    with terminal.counted(results, len(pictures)) as counted:
         for picture, answer, seconds in counted:
             if isinstance(answer, Failure):
                 answers.fail(picture, str(answer.error))
             else:
-                show(ready, picture, answer, seconds)
-    answers.finish()
+                show(picture, answer, seconds)

@@ -52,7 +52,7 @@ def show(source: Source, decode: bool, json: bool) -> None:
     from darknet_compat.errors import DatasetError
 
     dataset = source.open()
-    with terminal.Counter("reading pictures" if decode else "reading labels", quiet=json) as progress:
+    with terminal.Counter("reading pictures" if decode else "reading labels") as progress:
         report = check_dataset(dataset, decode_pictures=decode, progress=progress)
     if json:
         terminal.print_json(report.to_dict() | _layout(source, dataset))
@@ -97,7 +97,7 @@ def write(source: Source, out: Path, form: Form, json: bool) -> None:
     parts = {"train": train}
     if source.split is None:
         parts |= _held_out(source, train)
-    with terminal.Counter("writing pictures and labels", quiet=json) as progress:
+    with terminal.Counter("writing pictures and labels") as progress:
         path = write_dataset(out, form, parts, progress=progress)
     if not json:
         terminal.print_line(f"-> {path}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -32,11 +34,11 @@ class JobProgress:
     def __call__(self, event: Any) -> None:
         """Show one event."""
         if isinstance(event, Loading):
-            display = self._showing(terminal.Transfers, event.what)
+            display = self._showing(Loading, event.what, partial(terminal.Transfers, quiet=self.quiet))
             if event.done is not None:
                 display(event.done, event.total)
         elif isinstance(event, Counted):
-            self._showing(terminal.Counter, event.what)(event.done, event.total)
+            self._showing(Counted, event.what, terminal.Counter)(event.done, event.total)
         else:
             self.clear()
             self.show(event)
@@ -54,10 +56,10 @@ class JobProgress:
             self._display.__exit__(None, None, None)
         self._display = self._what = None
 
-    def _showing(self, kind: type[AbstractContextManager[Any]], what: str) -> Any:
-        """The bar or spinner for `what`, begun where another one, or none, is being shown."""
+    def _showing(self, kind: type, what: str, make: Callable[[str], AbstractContextManager[Any]]) -> Any:
+        """The bar or spinner for events of this kind and for `what`, begun where another one, or none, is shown."""
         if self._what != (kind, what):
             self.clear()
-            self._display = kind(what, quiet=self.quiet).__enter__()  # type: ignore[call-arg]
+            self._display = make(what).__enter__()
             self._what = (kind, what)
         return self._display

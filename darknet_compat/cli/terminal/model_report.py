@@ -9,6 +9,7 @@ from darknet_compat.catalogue import catalog
 from darknet_compat.cli.terminal import layer_table
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.definition import spec as s
+from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.inference.about import About
 
 

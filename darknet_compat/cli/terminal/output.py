@@ -161,7 +161,7 @@ class Transfers:
         self._bars: Bars | None = None
 
     def __enter__(self) -> Transfers:
-        if sys.stderr.isatty() and not self.quiet:
+        if sys.stderr.isatty():
             self._status = console(stderr=True).status(f"loading {self.what}")
             self._status.start()
         return self
@@ -173,7 +173,7 @@ class Transfers:
 
     def __call__(self, done: int, total: int | None) -> None:
         """Report `done` bytes of `total`."""
-        if not self.fetched and not self.quiet:
+        if not self.fetched:
             self._begin()
         self.fetched = True
         if self._bars is not None:
@@ -181,7 +181,8 @@ class Transfers:
 
     def _begin(self) -> None:
         if self._status is None:
-            say(f"fetching the weights of {self.what}")
+            if not self.quiet:
+                say(f"fetching the weights of {self.what}")
             return
         from rich import progress
 
@@ -202,8 +203,8 @@ class Counter:
     """A context in which many things are looked at; called with (done, all) it draws a bar on stderr, on a terminal,
     with how many there have been a second since the first call."""
 
-    def __init__(self, what: str, *, quiet: bool = False) -> None:
-        self.what, self._quiet = printable(what), quiet or not sys.stderr.isatty()
+    def __init__(self, what: str) -> None:
+        self.what, self._quiet = printable(what), not sys.stderr.isatty()
         self._bars: Bars | None = None
         self._since, self._first = 0.0, 0
 
@@ -238,9 +239,10 @@ class Counter:
 
 
 @contextmanager
-def counted(items: Iterator[_Item], total: int, *, quiet: bool = False) -> Iterator[Iterator[_Item]]:
-    """The same items, with a bar below on stderr while they come, if there are many and both streams are a terminal."""
-    if quiet or total < 3 or not (sys.stderr.isatty() and sys.stdout.isatty()):
+def counted(items: Iterator[_Item], total: int) -> Iterator[Iterator[_Item]]:
+    """The same items, with a bar on stderr while they come, if there are many and that is a terminal: below what is
+    printed, where both streams are one."""
+    if total < 3 or not sys.stderr.isatty():
         yield items
         return
     from rich import progress
@@ -252,8 +254,9 @@ def counted(items: Iterator[_Item], total: int, *, quiet: bool = False) -> Itera
     )
     below = console(stderr=True)
     with progress.Progress(*columns, console=below, transient=True, expand=True) as bars:
-        _below.append(below)
+        if sys.stdout.isatty():
+            _below.append(below)
         try:
             yield iter(bars.track(items, total=total))
         finally:
-            _below.pop()
+            _below.clear()

@@ -78,7 +78,7 @@ class TrainingProgress(JobProgress):
                 f" {trainer.net.step_rows} to {trainer.net.max_batches:,}, on {trainer.device}; results in"
                 f" {trainer.folder}"
             )
-            self._bars = _bars(trainer)
+        self._bars = _bars(trainer)
 
     def _step(self, step: Step, score: float | None) -> None:
         self._estimate(step)

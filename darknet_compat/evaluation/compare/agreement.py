@@ -15,9 +15,10 @@ from darknet_compat.evaluation.scores.average_precision import average_precision
 from darknet_compat.evaluation.scores.matching import outcome_free, rank
 from darknet_compat.export.quantize.quantize import Accuracy
 from darknet_compat.inference.batch import Failure
+from darknet_compat.inference.classification import Classification
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector, Source
-from darknet_compat.inference.results import Classification, Detections
+from darknet_compat.inference.results import Detections
 from darknet_compat.runtime.exported import read_artefact
 
 CERTAIN = 0.25

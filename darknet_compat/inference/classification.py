@@ -1,0 +1,46 @@
+"""What a classifier answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darknet_compat.inference.hierarchy import PathStep
+
+
+class Guess(NamedTuple):
+    """One class a classifier thinks of."""
+
+    name: str
+    probability: float
+    class_id: int
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """A classifier's answer to one picture: every class's probability, float32 [classes], and all their names.
+
+    With a WordTree a node's probability is absolute, the product down its path; `path` leads from the root to the node
+    at which the way down stops, each step with its probability; and only `candidates`, its leaves, are for `top`.
+    """
+
+    probabilities: NDArray[np.float32]
+    class_names: tuple[str, ...]
+    candidates: NDArray[np.bool_] | None = None
+    path: tuple[PathStep, ...] = ()
+
+    def top(self, k: int = 5) -> list[Guess]:
+        """The k most probable classes, best first; of a WordTree its leaves only, as the original."""
+        scores = self.probabilities
+        if self.candidates is not None:
+            scores = np.where(self.candidates, scores, -1.0).astype(np.float32)
+        best = np.argsort(-scores, kind="stable")[: max(k, 0)]
+        return [Guess(self.class_names[i], float(self.probabilities[i]), int(i)) for i in best if scores[i] >= 0]
+
+    def to_dict(self, k: int = 5) -> dict[str, Any]:
+        """The top k, and the path, as plain numbers and strings, for JSON."""
+        path = [{"name": step.name, "probability": round(step.probability, 6)} for step in self.path]
+        return {"classes": [guess._asdict() for guess in self.top(k)]} | ({"path": path} if path else {})
