@@ -161,6 +161,7 @@ LONG = {
     "bench",
     "engine",
     "export",
+    "info",
 }
 
 
