@@ -31,6 +31,7 @@ _COMMANDS = (
     "anchors",
     "partial",
     "fetch",
+    "cache",
 )
 """The verbs in the order of `--help`: each is the function of this name in the module of this name beside this one,
 which imports what is heavy only inside it."""
@@ -44,7 +45,6 @@ _BROUGHT_BY = {
     "cv2": "vision",
     "matplotlib": "eval",
     "onnx": "onnx",
-    "onnxslim": "onnx",
     "sklearn": "digits",
     "trackers": "track",
 }

@@ -78,7 +78,7 @@ def task_of(model: Path) -> str:
         if artefact.task is None:
             raise BackendError(f"{model}: gives raw outputs, which are neither detections nor classes")
         return artefact.task
-    from darknet_compat.runtime.torch import describe as described
+    from darknet_compat.runtime.described import describe as described
 
     return described(load_spec(model)).task
 

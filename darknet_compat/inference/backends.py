@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from darknet_compat import __version__
 from darknet_compat.catalogue.catalog import cache_dir
-from darknet_compat.catalogue.fetch.checksum import file_checksums
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.errors import BackendError, CatalogError, ExportError
 from darknet_compat.formats.exported.artefact import Input
+from darknet_compat.inference.cache import cached_export
+from darknet_compat.nvidia.driver import find_gpu
 from darknet_compat.runtime import registry
 from darknet_compat.runtime.base import Mode, Precision, Resize, Runtime, Size, Use
-from darknet_compat.runtime.exported import computed_in, read_artefact
+from darknet_compat.runtime.described import describe
+from darknet_compat.runtime.exported import ExportedRuntime, computed_in, read_artefact
 from darknet_compat.runtime.processor import bf16_is_slow
 
 
@@ -65,19 +64,33 @@ def _opened(
             " PICTURES`"
         )
     choice = choose(exported, backend, precision, use.mode, use.device)
-    row = registry.named(choice.backend)
-    if not exported and weights is None:
+    if exported:
+        return registry.open_model(choice.backend, model, None, precision, size, use), choice
+    if weights is None:
         beside = model.with_suffix(".weights").name
         raise CatalogError(f"{model}: no weights are named, and there is no {beside} beside it")
-    if not exported and registry.ONNX in row.suffixes:
-        assert weights is not None
-        try:
-            model = cached_export(model, weights, size, "float" if precision == "fp32" else row.reduced_input)
-        except BackendError as error:
-            if backend != "auto":
-                raise
-            choice = Choice("torch", str(error))
-    return registry.open_model(choice.backend, model, weights, precision, size, use), choice
+    try:
+        return _open_cfg(model, weights, choice.backend, precision, size, use), choice
+    except ExportError as error:
+        if backend != "auto" or not registry.named("torch").installed:
+            raise BackendError(f"{error}; backend torch runs it as it is") from None
+        choice = Choice("torch", str(error))
+    return registry.open_model("torch", model, weights, precision, size, use), choice
+
+
+def _open_cfg(model: Path, weights: Path, backend: str, precision: Precision, size: Size | None, use: Use) -> Runtime:
+    """A `.cfg` and its weights in a runtime. Raises ExportError where they cannot be exported for it."""
+    row = registry.named(backend)
+    if registry.ONNX not in row.suffixes:
+        return registry.open_model(backend, model, weights, precision, size, use)
+    own = describe(load_spec(model, size))  # which says so at once where it answers no pictures
+    input: Input = "float" if precision == "fp32" else row.reduced_input
+    path = cached_export(model, weights, size, input, sizes="fixed")
+    runtime = registry.open_model(backend, path, None, precision, size, use)
+    runtime.description = dataclasses.replace(runtime.description, name=own.name)
+    if isinstance(runtime, ExportedRuntime):
+        runtime.path = model  # what goes wrong is said of what the user knows
+    return runtime
 
 
 def choose(
@@ -85,7 +98,7 @@ def choose(
 ) -> Choice:
     """What `backend` means for a model: itself, or with "auto" the best that is installed and can do it.
 
-    For many pictures (mode "throughput") a `.cfg` is worth being exported into the cache, unless there is a GPU.
+    A `.cfg` is exported into the cache, which takes less time than importing torch, unless there is a GPU for that.
     """
     if backend != "auto":
         row = registry.named(backend)
@@ -94,33 +107,39 @@ def choose(
             raise BackendError(f"backend: {row.name} runs a {row.suffixes[0]}, not an .onnx; {do} do")
         return Choice(backend, "as asked for")
     able = [(row, why) for row, why in registry.preferred(precision) if row.runs_on(device)]
-    if not exported and (why_not := _stays_with_torch(able, precision, mode, device)):
+    if not exported and (why_not := _stays_with_torch(able, precision, device)):
         return Choice("torch", why_not)
     for row, why in able:
         if row.installed:
             if precision == "bf16" and bf16_is_slow():
                 why += "; this processor computes bf16 more slowly than fp32"
-            return Choice(
-                row.name, why if exported else f"exported into {cache_dir()}, which pays for many pictures; {why}"
-            )
+            return Choice(row.name, why if exported else f"{_STARTS}, exported once into {cache_dir()}; {why}")
     raise _none_for(precision, device)
 
 
-def _stays_with_torch(
-    able: Sequence[tuple[registry.Row, str]], precision: Precision, mode: Mode, device: str | None
-) -> str | None:
+_STARTS = "it starts in a tenth of the time that torch takes to be imported"
+
+
+def _stays_with_torch(able: Sequence[tuple[registry.Row, str]], precision: Precision, device: str | None) -> str | None:
     """Why a `.cfg` is run by torch; None where exporting it for one of the `able` is better."""
-    if mode == "latency":
-        return "a .cfg runs without being exported first, which pays for many pictures"
-    if not all(map(registry.installed, ("onnx", "onnxslim"))):
+    if not registry.named("torch").installed:
+        return None
+    if not registry.installed("onnx"):
         return "to export a .cfg for another runtime, 'darknet-compat[onnx]' has to be installed"
     if not any(row.installed for row, _ in able):
         return f"no other runtime for {precision}{f' on {device}' if device else ''} is installed"
-    if device is not None:
-        return None
+    return "there is a GPU, which it uses" if device is None and _torch_has_a_gpu() else None
+
+
+def _torch_has_a_gpu() -> bool:
+    """Whether torch would run on a GPU; torch is imported only where a driver is."""
+    try:
+        find_gpu()
+    except BackendError:
+        return False
     import torch
 
-    return "there is a GPU, which it uses" if torch.cuda.is_available() else None
+    return torch.cuda.is_available()
 
 
 def _none_for(precision: Precision, device: str | None) -> BackendError:
@@ -148,60 +167,3 @@ def expect_usable(backend: str) -> None:
     """Raise BackendError for a backend, named by the user, that cannot run anything here: no GPU, not installed."""
     if backend != "auto":
         registry.expect_usable(backend)
-
-
-def cached_export(
-    cfg: Path, weights: Path, size: Size | None, input: Input = "float", names: Sequence[str] = ()
-) -> Path:
-    """The model as an `.onnx` in the cache folder, exported now unless that has been done.
-
-    Its name holds a checksum of everything that its content depends on: the definition with the files that it names,
-    the weights, the size, and our version. Without `names` it has none: whoever opens the `.cfg` knows them. Raises
-    BackendError where exporting is not possible here.
-    """
-    spec = load_spec(cfg)
-    parts = {
-        "version": __version__,
-        "size": size,
-        "input": input,
-        "names": list(names),
-        "files": {name: _sha256(Path(path)) for name, path in sorted(spec.files.items())},
-        "cfg": _sha256(cfg),
-        "weights": _sha256(weights),
-    }
-    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    path = cache_dir() / "onnx" / f"{cfg.stem}-{key[:20]}.onnx"
-    if _usable(path):
-        return path
-    try:
-        from darknet_compat.export.onnx.export import export_onnx
-        from darknet_compat.network.load import load_network
-    except ModuleNotFoundError as error:
-        raise BackendError(
-            f"{error.name} is not installed, to export {cfg.name} for this backend: pip install 'darknet-compat[onnx]'"
-        ) from None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BackendError(f"{path.parent}: cannot be made: {error.strerror or error}") from None
-    network = load_network(cfg, weights, size=size)
-    try:
-        export_onnx(network, path, cfg=cfg, outputs="boxes", input=input, names=names)
-    except ExportError as error:
-        raise BackendError(f"{error}; backend torch runs it as it is") from None
-    return path
-
-
-def _usable(path: Path) -> bool:
-    """Whether a file of the cache is there, whole, and says all that this version asks of it."""
-    try:
-        return path.is_file() and bool(read_artefact(path))
-    except BackendError:
-        return False
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return file_checksums(path, ["sha256"])["sha256"]
-    except OSError as error:
-        raise CatalogError(f"{path}: cannot be read: {error.strerror or error}") from None

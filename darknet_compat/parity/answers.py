@@ -24,7 +24,7 @@ from darknet_compat.parity.compare import Apart
 from darknet_compat.parity.matching import Agreement, Answers, Matching, match
 from darknet_compat.parity.reference import LayerOutput, Original
 from darknet_compat.runtime.base import Description, Floats, Resize, Runtime
-from darknet_compat.runtime.torch import describe
+from darknet_compat.runtime.described import describe
 
 CANDIDATES = 20
 """How many boxes of the first picture pass the threshold where weights are seeded and none is given."""

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from darknet_compat.errors import BackendError
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.runtime.modes import Mode, Precision, Resize, Task
 
@@ -54,6 +55,14 @@ class Use:
     mode: Mode = "latency"
     threads: int | None = None
     device: str | None = None
+
+
+def too_large(name: object, images: Floats) -> BackendError:
+    """What to say where the memory does not suffice for `images` [N, C, H, W]."""
+    count, _, height, width = images.shape
+    return BackendError(
+        f"{name}: not enough memory for {count} x {width}x{height} pixels at once; a smaller size or batch needs less"
+    )
 
 
 class Runtime(Protocol):

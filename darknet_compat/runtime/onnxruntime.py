@@ -10,7 +10,7 @@ from typing import Any
 import onnxruntime as ort
 
 from darknet_compat.errors import BackendError
-from darknet_compat.runtime.base import Mode, Precision, Size, Use
+from darknet_compat.runtime.base import Mode, Precision, Size, Use, too_large
 from darknet_compat.runtime.exported import Array, ExportedRuntime, layout
 
 
@@ -53,6 +53,8 @@ class OnnxRuntime(ExportedRuntime):
             with self._free:
                 return dict(zip(self.names, self.session.run(None, {self.input: images}), strict=True))
         except Exception as error:
+            if "allocate memory" in str(error) and images.ndim == 4:
+                raise too_large(self.path, images) from None
             raise BackendError(f"{self.path}: ONNX Runtime failed: {_first_line(error)}") from None
 
 

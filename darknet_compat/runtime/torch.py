@@ -12,8 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from darknet_compat.definition import spec as s
-from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.errors import BackendError
 from darknet_compat.heads.answers import splits
 from darknet_compat.network import heads
@@ -21,7 +19,8 @@ from darknet_compat.network.layers import Convolutional
 from darknet_compat.network.load import load_network
 from darknet_compat.network.network import Network, out_of_memory
 from darknet_compat.network.split import SplitRegion
-from darknet_compat.runtime.base import Description, Floats, Precision, Resize, Size, Use
+from darknet_compat.runtime.base import Floats, Precision, Resize, Size, Use, too_large
+from darknet_compat.runtime.described import describe
 
 _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -84,11 +83,7 @@ class TorchRuntime:
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
-            count, _, height, width = images.shape
-            raise BackendError(
-                f"{self.description.name}: not enough memory for {count} x {width}x{height} pixels at once;"
-                " a smaller size or batch needs less"
-            ) from None
+            raise too_large(self.description.name, images) from None
 
     def _infer(self, images: Floats, thresh: float) -> Mapping[str, Floats]:
         x = torch.from_numpy(images).to(self.device, self.dtype).to(memory_format=torch.channels_last)
@@ -128,45 +123,6 @@ def open_model(cfg: Path, weights: Path | None, precision: Precision, size: Size
 def set_threads(threads: int) -> None:
     """How many cores torch uses, in the whole process."""
     torch.set_num_threads(threads)
-
-
-def describe(spec: NetworkSpec, *, precision: Precision = "fp32", resize: Resize | None = None) -> Description:
-    """What an artefact made from `spec` says of itself; `resize` is by default how such networks are trained.
-
-    Raises BackendError for a network that neither detects nor classifies pictures.
-    """
-    if problem := _unfit(spec):
-        raise BackendError(f"{spec.name}: {problem}; use load_network and layer_outputs")
-    net, head = spec.net, spec.heads[-1]  # all heads have the same classes
-    return Description(
-        name=spec.name,
-        task="detect" if isinstance(head, s.BoxHead) else "classify",
-        width=net.width,
-        height=net.height,
-        channels=net.channels,
-        classes=head.classes if isinstance(head, s.BoxHead) else head.output.size,
-        resize=resize or spec.resize,
-        precision=precision,
-        tree=spec.tree,
-        map=spec.map,
-    )
-
-
-def _unfit(spec: NetworkSpec) -> str | None:
-    """Why `spec` answers no pictures, or None."""
-    shape, layers = spec.net.input, spec.heads
-    if not shape.image or not layers or any(isinstance(head, s.Iseg) for head in layers):
-        return "neither detects nor classifies pictures"
-    if any(layer.recurrent for layer in spec.layers):
-        return "reads sequences, not single pictures"
-    if shape.c not in (1, 3):
-        return f"reads {shape.c} channels, but pictures have 3, or 1 if grey"
-    detecting = [head for head in layers if isinstance(head, s.BoxHead)]
-    if detecting and len(detecting) < len(layers):
-        return "both detects and classifies"
-    if len({head.classes for head in detecting}) > 1:
-        return f"its heads have {' and '.join(str(head.classes) for head in detecting)} classes"
-    return None
 
 
 class _Ieee:

@@ -99,7 +99,7 @@ def test_a_pipe_that_closes_early_is_no_traceback(tmp_path: Path) -> None:
     ("hidden", "arguments", "extra"),
     [
         ("torch", ["bench", "cfg/tiny.cfg"], "torch"),
-        ("onnxslim", ["bench", "cfg/tiny.cfg", "--backends", "onnxruntime"], "onnx"),
+        ("onnx", ["bench", "cfg/tiny.cfg", "--backends", "onnxruntime"], "onnx"),
         ("onnx", ["parity", "cfg/tiny.cfg", "--stages"], "onnx"),
         ("cv2", ["bench", "cfg/tiny.cfg"], "vision"),
     ],

@@ -17,7 +17,8 @@ def test_a_device_that_is_there(tmp_path: Path) -> None:
     detector = Detector(toy.cfg, device="cpu", backend="torch")
     assert str(detector.runtime.device) == "cpu"  # type: ignore[attr-defined]
     classes = write_toy(tmp_path, "classes", CLASSIFIER, [0, 1, 2])
-    assert Classifier(classes.cfg, device="cpu").choice.backend == "torch"
+    assert Classifier(classes.cfg, device="cpu", backend="torch").choice.backend == "torch"
+    assert Classifier(classes.cfg, device="cpu").choice.backend == "onnxruntime"
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:99"])

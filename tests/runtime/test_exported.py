@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnx
@@ -15,8 +16,10 @@ import pytest
 from darknet_compat.errors import BackendError, ExportError
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.formats.exported.artefact import PREFIX
-from darknet_compat.inference.backends import cached_export, choose
+from darknet_compat.inference import backends
+from darknet_compat.inference.backends import Choice, choose
 from darknet_compat.inference.batch import Failure
+from darknet_compat.inference.cache import cached_export
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.network.load import save_weights
@@ -70,7 +73,7 @@ def exported(cfg: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 _ALONE = """
 import sys
-for absent in ("torch", "onnx", "onnxslim", {hidden}):
+for absent in ("torch", "onnx", {hidden}):
     sys.modules[absent] = None
 import darknet_compat as dc
 import numpy as np
@@ -236,8 +239,8 @@ def test_what_cannot_be_run_is_one_line(backend: str, exported: Path, tmp_path: 
     model.graph.node[0].op_type = "Convoluted"
     fails(model.SerializeToString())
     content = bytearray(exported.read_bytes())
-    eighth = len(content) // 8  # in the graph
-    content[eighth : 2 * eighth] = bytes(eighth)
+    at = content.index(b"convolutional/Conv")  # in the graph
+    content[at : at + 200] = bytes(200)
     fails(bytes(content))
 
 
@@ -360,13 +363,19 @@ def test_auto_takes_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose(True, "auto", "fp32").backend == "onnxruntime"
     assert choose(True, "auto", "bf16").backend == "openvino"
     assert choose(True, "openvino", "fp32").backend == "openvino"
-    assert choose(False, "auto", "fp32").backend == "torch"
-    many = choose(False, "auto", "fp32", "throughput")
-    assert many.backend == "torch" and "darknet-compat[onnx]" in many.why
-    there("openvino", "onnxruntime", "onnx", "onnxslim")
-    many = choose(False, "auto", "fp32", "throughput")
-    assert many.backend in ("onnxruntime", "torch") and ("exported into" in many.why or "GPU" in many.why)
-    assert choose(False, "auto", "fp16", "throughput").backend == "torch"
+    assert choose(False, "auto", "fp32").backend == "onnxruntime"  # there is no torch to fall back on
+    there("openvino", "onnxruntime", "torch")
+    stays = choose(False, "auto", "fp32")
+    assert stays.backend == "torch" and "darknet-compat[onnx]" in stays.why
+    there("openvino", "onnxruntime", "onnx", "torch")
+    monkeypatch.setattr(backends, "_torch_has_a_gpu", lambda: False)
+    for mode in get_args(Mode):
+        chosen = choose(False, "auto", "fp32", mode)
+        assert chosen.backend == "onnxruntime" and "exported once into" in chosen.why
+    assert choose(False, "auto", "bf16").backend == "openvino"
+    assert choose(False, "auto", "fp16").backend == "torch"
+    monkeypatch.setattr(backends, "_torch_has_a_gpu", lambda: True)
+    assert choose(False, "auto", "fp32") == Choice("torch", "there is a GPU, which it uses")
     assert choose(True, "auto", "int8").backend == "openvino"
     there("openvino")
     assert choose(True, "auto", "fp32").backend == "openvino"
@@ -396,19 +405,19 @@ def test_a_cfg_is_exported_once_into_the_cache(
         apart = np.abs(found.boxes[:, None] - expected.boxes[None]).max(2)  # [found, expected]
         assert max(apart.min(0).max(), apart.min(1).max()) < 0.5
     (file,) = (tmp_path / "onnx").iterdir()
-    written = file.stat().st_mtime_ns
-    assert cached_export(cfg, cfg.with_suffix(".weights"), None) == file
-    assert file.stat().st_mtime_ns == written
-    assert cached_export(cfg, cfg.with_suffix(".weights"), (64, 64)) != file
+    written, weights = file.stat().st_ino, cfg.with_suffix(".weights")
+    assert cached_export(cfg, weights, None, sizes="fixed") == file
+    assert file.stat().st_ino == written
+    assert len({file, cached_export(cfg, weights, None), cached_export(cfg, weights, (64, 64), sizes="fixed")}) == 3
     file.write_bytes(file.read_bytes()[:1000])  # what another version wrote, or a disk has damaged
-    assert cached_export(cfg, cfg.with_suffix(".weights"), None) == file
+    assert cached_export(cfg, weights, None, sizes="fixed") == file
     assert file.stat().st_size > 1000
     other = tmp_path / "other.weights"
     save_weights(seeded(cfg).train(), other)
     content = bytearray(other.read_bytes())
     content[-1] ^= 1
     other.write_bytes(content)
-    assert cached_export(cfg, other, None) not in (file, cached_export(cfg, cfg.with_suffix(".weights"), None))
+    assert cached_export(cfg, other, None) not in (file, cached_export(cfg, weights, None))
 
 
 def test_the_file_says_where_it_comes_from(cfg: Path, exported: Path) -> None:

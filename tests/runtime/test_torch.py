@@ -22,7 +22,8 @@ from darknet_compat.heads import answers
 from darknet_compat.inference.hierarchy import top_nodes
 from darknet_compat.network.network import Network
 from darknet_compat.parity.seeded import seed_weights
-from darknet_compat.runtime.torch import TorchRuntime, describe
+from darknet_compat.runtime.described import describe
+from darknet_compat.runtime.torch import TorchRuntime
 from tests.heads.test_tree import random_tree
 from tests.inference.support import classifier, region, trunk, yolov1
 

@@ -168,7 +168,7 @@ def _build(
 ) -> tuple[EngineRecord, Path]:
     from darknet_compat.definition.lower import load_spec
     from darknet_compat.formats.metadata import class_names
-    from darknet_compat.inference.backends import cached_export
+    from darknet_compat.inference.cache import cached_export
     from darknet_compat.inference.model import locate
     from darknet_compat.nvidia.library import load_tensorrt
     from darknet_compat.runtime.exported import read_artefact
@@ -176,7 +176,7 @@ def _build(
 
     trt, gpu = load_tensorrt()  # before anything is fetched or exported
     from darknet_compat.export.tensorrt.engine import build_engine
-    from darknet_compat.runtime.torch import describe
+    from darknet_compat.runtime.described import describe
 
     with terminal.Transfers(model, quiet=json) as progress:
         sources = locate(model, weights, progress=progress)

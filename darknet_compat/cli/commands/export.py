@@ -174,17 +174,17 @@ def _export(sources: Sources, path: Path, size: Size | None, arguments: dict[str
         raise CatalogError(f"{sources.cfg}: no weights are named, and there is no {beside} beside it")
     try:
         from darknet_compat.definition.lower import load_spec
+        from darknet_compat.definition.weights.arrays import StoredWeights
         from darknet_compat.export.onnx.export import export_onnx
         from darknet_compat.export.onnx.refusals import answers, refuse
-        from darknet_compat.network.load import load_network
     except ModuleNotFoundError as error:
         raise ExportError(f"{error.name} is not installed: pip install 'darknet-compat[onnx]'") from None
     spec = load_spec(sources.cfg, size)
     kind: Kind = arguments["outputs"] or ("boxes" if answers(spec) else "heads")
     refuse(spec, kind, arguments["input"] or "float")
-    network = load_network(sources.cfg, sources.weights, size=size)
+    trained = StoredWeights(spec, sources.weights)
     known = {"names": sources.names, "resize": sources.resize, "cfg": sources.cfg}
-    return export_onnx(network, path, **known | {name: one for name, one in arguments.items() if one is not None})
+    return export_onnx(trained, path, **known | {name: one for name, one in arguments.items() if one is not None})
 
 
 def _place(out: Path | None, stem: str) -> Path:

@@ -16,7 +16,7 @@ from darknet_compat.definition.spec import LayerSpec, NetworkSpec
 from darknet_compat.definition.weights import fold
 from darknet_compat.definition.weights.file import read_weights
 from darknet_compat.definition.weights.slots import FLOAT, Floats, Header, Slot, layer_slots, slots
-from darknet_compat.errors import WeightsError
+from darknet_compat.errors import ExportError, WeightsError
 
 
 class Trained(Protocol):
@@ -46,7 +46,7 @@ class StoredWeights:
     """The weights of a file, read slot by slot, so that no more than one of them is in memory."""
 
     def __init__(self, spec: NetworkSpec, path: str | Path, batchnorm: Build = "cuda") -> None:
-        """Raises WeightsError where the file does not belong to `spec`, or leaves weights to chance (`dontload`)."""
+        """Raises WeightsError where the file does not belong to `spec`, ExportError where it leaves weights to chance."""
         weights = read_weights(path, spec)
         self.spec, self.batchnorm, self.header = spec, batchnorm, weights.header
         self._path = Path(path)
@@ -57,9 +57,9 @@ class StoredWeights:
             offset += 4 * slot.size
         for layer in spec.layers:
             if layer_slots(layer) and (layer.dontload or layer.numload):
-                raise WeightsError(
+                raise ExportError(
                     f"{spec.name}:{layer.line}: layer {layer.index} [{layer.type}] is not loaded as a whole"
-                    " (dontload, numload), so that the rest of its weights would be random"
+                    " (dontload, numload), and the rest of its weights would be random"
                 )
 
     def array(self, slot: Slot) -> Floats:
@@ -76,7 +76,7 @@ class StoredWeights:
 def load_weights(cfg: str | Path, weights: str | Path, size: tuple[int, int] | None = None) -> StoredWeights:
     """A `.cfg` with its `.weights`, at another input size (width, height) if one is given.
 
-    Raises CfgError, WeightsError, TreeError or MetadataError, all DarknetCompatError, each one line.
+    Raises CfgError, WeightsError, TreeError or MetadataError, all DarknetCompatError, each one line; ExportError as `StoredWeights`.
     """
     return StoredWeights(load_spec(cfg, size), weights)
 

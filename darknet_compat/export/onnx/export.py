@@ -20,7 +20,7 @@ from darknet_compat.export.onnx.graph_ops import GraphValue
 from darknet_compat.export.onnx.layers import EMIT
 from darknet_compat.export.onnx.refusals import answers, classes_of, refuse, refuse_build
 from darknet_compat.export.onnx.sizes import Sizes, free_sizes, grid_cells
-from darknet_compat.export.onnx.write import model_of, simplified, write_model
+from darknet_compat.export.onnx.write import check, model_of, write_model
 from darknet_compat.formats.exported.artefact import Artefact, Input, Outputs, expected_of, is_whole, to_properties
 from darknet_compat.formats.metadata import class_names, names_beside
 from darknet_compat.formats.textfile import plain
@@ -110,7 +110,7 @@ def export_onnx(
 
 def _write(path: Path, graph: Graph, proto: GraphProto, artefact: Artefact) -> None:
     model = model_of(proto, heads.OPSET, IR_VERSION, "darknet-compat", artefact.tools["darknet-compat"])
-    model = simplified(model, graph.weights)
+    check(model, graph.weights)
     helper.set_model_props(model, to_properties(artefact))
     write_model(path, model, graph.weights)
 

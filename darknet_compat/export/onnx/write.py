@@ -1,16 +1,13 @@
-"""A model's bytes: checked and simplified without its weights, and written without ever holding them all."""
+"""A model's bytes: checked without its weights, and written without ever holding them all."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import onnx
-import onnxslim
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, TensorProto, helper
 
@@ -25,22 +22,17 @@ _INITIALIZER, _GRAPH = 0x2A, 0x3A  # protobuf keys: field 5 of GraphProto, field
 _RAW_DATA = 0x4A  # field 9 of TensorProto
 
 
-def simplified(model: ModelProto, weights: list[Weight]) -> ModelProto:
-    """The model checked, its constant parts computed beforehand; weights are inputs meanwhile.
+def check(model: ModelProto, weights: list[Weight]) -> None:
+    """Have the model checked and its shapes inferred; weights, which are not made yet, are inputs meanwhile.
 
     Raises ExportError if an operator has come in that not every runtime takes.
     """
     inputs = len(model.graph.input)
     model.graph.input.extend(value(weight.name, TensorProto.FLOAT, weight.shape) for weight in weights)
     onnx.checker.check_model(model, full_check=True)
-    with contextlib.redirect_stdout(io.StringIO()):
-        model = onnxslim.slim(model, skip_fusion_patterns=None, no_shape_infer=False)
-    onnx.checker.check_model(model, full_check=True)
     del model.graph.input[inputs:]
-    del model.graph.value_info[:]
     if foreign := operators(model.graph.node) - OPERATORS:
         raise ExportError(f"{model.graph.name}: needs {', '.join(sorted(foreign))}, which not every runtime has")
-    return model
 
 
 def write_model(path: Path, model: ModelProto, weights: list[Weight]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.weights.arrays import LayerArrays, StoredWeights, load_weights, weights_sha256
 from darknet_compat.definition.weights.file import Header, read_weights, slots, write_weights
-from darknet_compat.errors import WeightsError
+from darknet_compat.errors import ExportError, WeightsError
 from tests.formats.making import NEW, file_with
 
 LAYERS = (
@@ -63,7 +63,7 @@ def test_what_no_file_holds_is_as_in_a_new_network(stored: Callable[..., tuple[P
 
 @pytest.mark.parametrize("option", ["dontload=1\n", "numload=2\n"])
 def test_weights_left_to_chance_are_refused(option: str, stored: Callable[..., tuple[Path, Path]]) -> None:
-    with pytest.raises(WeightsError, match=r"m\.cfg:5: layer 0 \[convolutional\] is not loaded as a whole"):
+    with pytest.raises(ExportError, match=r"m\.cfg:5: layer 0 \[convolutional\] is not loaded as a whole"):
         load_weights(*stored(option))
 
 

@@ -178,7 +178,6 @@ _CHILD = """
 import resource, sys
 from darknet_compat.network.load import load_network
 from darknet_compat.export.onnx.export import export_onnx
-import onnxslim
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) << 10
 before = peak()

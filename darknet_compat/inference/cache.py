@@ -1,0 +1,84 @@
+"""A `.cfg` and its weights as an exported file, made once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from darknet_compat import __version__
+from darknet_compat.catalogue import cache
+from darknet_compat.catalogue.fetch.checksum import file_checksums
+from darknet_compat.definition.lower import load_spec
+from darknet_compat.definition.weights.arrays import StoredWeights
+from darknet_compat.errors import BackendError, CatalogError
+from darknet_compat.formats.exported.artefact import Input
+from darknet_compat.runtime.base import Size
+from darknet_compat.runtime.exported import read_artefact
+
+REVISION = 1
+"""To be counted up with each change of what is exported between two versions."""
+
+CANDIDATES = 256
+"""How many candidates of a network with many classes: as many as torch has (`runtime.torch`), for the same answers."""
+
+
+def cached_export(
+    cfg: Path,
+    weights: Path,
+    size: Size | None,
+    input: Input = "float",
+    names: Sequence[str] = (),
+    *,
+    sizes: Literal["fixed"] | None = None,
+) -> Path:
+    """The model as an `.onnx` in the cache folder, for `sizes` as `export_onnx` has them, exported now unless that has
+    been done.
+
+    Its name holds a checksum of everything that its content depends on: the definition with the files that it names,
+    the weights, the size, and our version. Two that begin at once both export it, and the later one's file, which is
+    the same, takes the place of the other's. Without `names` it has none: whoever opens the `.cfg` knows them. Raises
+    ExportError for what has no counterpart in ONNX, BackendError where the onnx package is missing.
+    """
+    spec = load_spec(cfg, size)
+    parts = {
+        "version": [__version__, REVISION],
+        "size": [size, sizes],
+        "input": input,
+        "names": list(names),
+        "files": {name: _sha256(Path(path)) for name, path in sorted(spec.files.items())},
+        "cfg": _sha256(cfg),
+        "weights": _sha256(weights),
+    }
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    path = cache.folder("onnx") / f"{cfg.stem}-{key[:20]}.onnx"
+    if _usable(path):
+        cache.mark_used(path)
+        return path
+    try:
+        from darknet_compat.export.onnx.export import export_onnx
+    except ModuleNotFoundError as error:
+        raise BackendError(
+            f"{error.name} is not installed, to export {cfg.name} for this backend: pip install 'darknet-compat[onnx]'"
+        ) from None
+    trained = StoredWeights(spec, weights)
+    export_onnx(trained, path, cfg=cfg, outputs="boxes", input=input, sizes=sizes, names=names, candidates=CANDIDATES)
+    cache.make_room()
+    return path
+
+
+def _usable(path: Path) -> bool:
+    """Whether a file of the cache is there, whole, and says all that this version asks of it."""
+    try:
+        return path.is_file() and bool(read_artefact(path))
+    except BackendError:
+        return False
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return file_checksums(path, ["sha256"])["sha256"]
+    except OSError as error:
+        raise CatalogError(f"{path}: cannot be read: {error.strerror or error}") from None

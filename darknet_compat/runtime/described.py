@@ -1,0 +1,47 @@
+"""What a definition says of itself, before it is exported or run."""
+
+from __future__ import annotations
+
+from darknet_compat.definition import spec as s
+from darknet_compat.definition.spec import NetworkSpec
+from darknet_compat.errors import BackendError
+from darknet_compat.runtime.base import Description, Precision, Resize
+
+
+def describe(spec: NetworkSpec, *, precision: Precision = "fp32", resize: Resize | None = None) -> Description:
+    """What an artefact made from `spec` says of itself; `resize` is by default how such networks are trained.
+
+    Raises BackendError for a network that neither detects nor classifies pictures.
+    """
+    if problem := _unfit(spec):
+        raise BackendError(f"{spec.name}: {problem}; use load_network and layer_outputs")
+    net, head = spec.net, spec.heads[-1]  # all heads have the same classes
+    return Description(
+        name=spec.name,
+        task="detect" if isinstance(head, s.BoxHead) else "classify",
+        width=net.width,
+        height=net.height,
+        channels=net.channels,
+        classes=head.classes if isinstance(head, s.BoxHead) else head.output.size,
+        resize=resize or spec.resize,
+        precision=precision,
+        tree=spec.tree,
+        map=spec.map,
+    )
+
+
+def _unfit(spec: NetworkSpec) -> str | None:
+    """Why `spec` answers no pictures, or None."""
+    shape, layers = spec.net.input, spec.heads
+    if not shape.image or not layers or any(isinstance(head, s.Iseg) for head in layers):
+        return "neither detects nor classifies pictures"
+    if any(layer.recurrent for layer in spec.layers):
+        return "reads sequences, not single pictures"
+    if shape.c not in (1, 3):
+        return f"reads {shape.c} channels, but pictures have 3, or 1 if grey"
+    detecting = [head for head in layers if isinstance(head, s.BoxHead)]
+    if detecting and len(detecting) < len(layers):
+        return "both detects and classifies"
+    if len({head.classes for head in detecting}) > 1:
+        return f"its heads have {' and '.join(str(head.classes) for head in detecting)} classes"
+    return None
