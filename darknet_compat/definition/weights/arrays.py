@@ -46,7 +46,7 @@ class StoredWeights:
     """The weights of a file, read slot by slot, so that no more than one of them is in memory."""
 
     def __init__(self, spec: NetworkSpec, path: str | Path, batchnorm: Build = "cuda") -> None:
-        """Raises WeightsError where the file does not belong to `spec`, ExportError where it leaves weights to chance."""
+        """Raises WeightsError where the file does not belong to `spec`, ExportError where weights are random."""
         weights = read_weights(path, spec)
         self.spec, self.batchnorm, self.header = spec, batchnorm, weights.header
         self._path = Path(path)
@@ -76,7 +76,7 @@ class StoredWeights:
 def load_weights(cfg: str | Path, weights: str | Path, size: tuple[int, int] | None = None) -> StoredWeights:
     """A `.cfg` with its `.weights`, at another input size (width, height) if one is given.
 
-    Raises CfgError, WeightsError, TreeError or MetadataError, all DarknetCompatError, each one line; ExportError as `StoredWeights`.
+    Raises CfgError, WeightsError, TreeError, MetadataError or ExportError (`StoredWeights`), each one line.
     """
     return StoredWeights(load_spec(cfg, size), weights)
 
