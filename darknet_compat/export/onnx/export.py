@@ -79,12 +79,7 @@ def export_onnx(
     candidates = heads.whole_parts(spec, candidates)
     least, most, step = free_sizes(spec, sizes, candidates)
     artefact = Artefact(
-        name=Path(spec.name).stem,
-        task=("detect" if detects(spec) else "classify") if answers(spec) else None,
-        width=spec.net.width,
-        height=spec.net.height,
-        channels=spec.net.channels,
-        classes=classes_of(spec),
+        **_told_by(network),
         outputs=outputs,
         input=input,
         sizes=(least, most) if step else None,
@@ -95,17 +90,30 @@ def export_onnx(
         hier_thresh=float(hier_thresh),
         nms=float(nms),
         names=_names(names, classes_of(spec), cfg),
-        map=spec.map,
-        tree=spec.tree,
         cfg_sha256=_sha256_of(cfg),
-        weights_sha256=weights_sha256(network),
-        dialect=spec.dialect.name,
-        batchnorm=network.batchnorm,
-        tools=_tools(),
     )
     graph, proto = build(network, artefact, min(candidates, grid_cells(spec, least)) if candidates else 0)
     _write(path, graph, proto, artefact)
     return artefact
+
+
+def _told_by(network: Trained) -> dict[str, Any]:
+    """What the definition and its weights say of themselves, as the artefact's fields."""
+    spec = network.spec
+    return {
+        "name": Path(spec.name).stem,
+        "task": ("detect" if detects(spec) else "classify") if answers(spec) else None,
+        "width": spec.net.width,
+        "height": spec.net.height,
+        "channels": spec.net.channels,
+        "classes": classes_of(spec),
+        "map": spec.map,
+        "tree": spec.tree,
+        "weights_sha256": weights_sha256(network),
+        "dialect": spec.dialect.name,
+        "batchnorm": network.batchnorm,
+        "tools": _tools(),
+    }
 
 
 def _write(path: Path, graph: Graph, proto: GraphProto, artefact: Artefact) -> None:
