@@ -35,21 +35,21 @@ class Gpu:
         return f"{self.name} (compute capability {self.capability[0]}.{self.capability[1]})"
 
 
-def find_gpu(number: int = 0) -> Gpu:
-    """The GPU of this number, as CUDA counts them. Raises BackendError, one line, where there is none."""
+def find_gpu(number: int = 0, what: str = "tensorrt") -> Gpu:
+    """The GPU of this number, as CUDA counts them. Raises BackendError, one line, where there is none for `what`."""
     try:
         driver = ctypes.CDLL(LIBRARY)
     except OSError:
         raise BackendError(
-            f"tensorrt needs an NVIDIA GPU: there is no driver here ({LIBRARY}); onnxruntime and openvino do without"
+            f"{what} needs an NVIDIA GPU: there is no driver here ({LIBRARY}); onnxruntime and openvino do without"
         ) from None
     if code := driver.cuInit(0):
         found = "the driver finds none" if code == _NO_DEVICE else f"the driver cannot start ({_named(driver, code)})"
-        raise BackendError(f"tensorrt needs an NVIDIA GPU: {found}")
+        raise BackendError(f"{what} needs an NVIDIA GPU: {found}")
     count = ctypes.c_int()
     _ask(driver, "cuDeviceGetCount", ctypes.byref(count))
     if number >= count.value:
-        raise BackendError(f"tensorrt needs an NVIDIA GPU: asked for number {number}, the driver finds {count.value}")
+        raise BackendError(f"{what} needs an NVIDIA GPU: asked for number {number}, the driver finds {count.value}")
     device, name, memory, version = ctypes.c_int(), ctypes.create_string_buffer(256), ctypes.c_size_t(), ctypes.c_int()
     major, minor = ctypes.c_int(), ctypes.c_int()
     _ask(driver, "cuDeviceGet", ctypes.byref(device), number)

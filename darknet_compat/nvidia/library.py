@@ -1,4 +1,7 @@
-"""TensorRT as it is installed here: found only where there is a GPU, its messages kept, its features asked by name.
+"""TensorRT and TensorRT-RTX as they are installed here: their messages kept, their features asked by name.
+
+A target is which of the two an engine is for. TensorRT proper takes a GPU for whatever it does; TensorRT-RTX takes one
+to run an engine, but builds it anywhere.
 
 `trt` is the module's name wherever it is used, and what it makes is always called by one name, `builder`, `network`,
 `config`, `engine`, `context` and so on: a test reads the sources by these names, and holds what they use against the
@@ -10,28 +13,47 @@ from __future__ import annotations
 import importlib
 from collections import deque
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from darknet_compat.errors import BackendError
 from darknet_compat.nvidia.driver import Gpu, find_gpu
 
+Target = Literal["tensorrt", "rtx"]
 
-def load_tensorrt(number: int = 0) -> tuple[Any, Gpu]:
-    """The module `tensorrt`, and the GPU of this number. Raises BackendError where either is missing."""
-    gpu = find_gpu(number)
-    return import_tensorrt(), gpu
+_MODULES: dict[Target, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
+_NAMES: dict[Target, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt-rtx"}
+"""As the registry and our extras call them."""
 
 
-def import_tensorrt() -> ModuleType:
-    """The module `tensorrt`; nothing of it may be made before `find_gpu` has found one."""
+def load_tensorrt(number: int = 0, target: Target = "tensorrt") -> tuple[Any, Gpu]:
+    """The target's module, and the GPU of this number. Raises BackendError where either is missing."""
+    gpu = find_gpu(number, _NAMES[target])
+    return import_tensorrt(target), gpu
+
+
+def load_rtx() -> tuple[Any, Gpu]:
+    """`load_tensorrt` of TensorRT-RTX, for the registry."""
+    return load_tensorrt(0, "rtx")
+
+
+def import_tensorrt(target: Target = "tensorrt") -> ModuleType:
+    """The target's module. Of `tensorrt` nothing may be made before `find_gpu` has found one."""
+    module, name = _MODULES[target], _NAMES[target]
     try:
-        return importlib.import_module("tensorrt")
+        return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != "tensorrt":
-            raise BackendError(f"tensorrt is installed without its part {error.name}; install it again") from None
-        raise BackendError("tensorrt is not installed: pip install 'darknet-compat[tensorrt]'") from None
+        if error.name != module:
+            raise BackendError(f"{name} is installed without its part {error.name}; install it again") from None
+        raise BackendError(f"{name} is not installed: pip install 'darknet-compat[{name}]'") from None
     except (ImportError, OSError) as error:
-        raise BackendError(f"tensorrt cannot be loaded: {_first_line(error)}") from None
+        raise BackendError(f"{name} cannot be loaded: {_first_line(error)}") from None
+
+
+def capabilities(trt: Any) -> dict[tuple[int, int], Any]:
+    """The compute capabilities that TensorRT-RTX builds for → its own names of them."""
+    known = trt.ComputeCapability.__members__
+    numbers = {int(name[2:]): kind for name, kind in known.items() if name.startswith("SM") and name[2:].isdigit()}
+    return {divmod(number, 10): kind for number, kind in sorted(numbers.items())}
 
 
 def make_logger(trt: Any) -> Any:

@@ -39,11 +39,17 @@ class OnnxRuntime(ExportedRuntime):
         self.streams, options.intra_op_num_threads = layout(mode, threads)
         self._free = threading.BoundedSemaphore(self.streams)
         try:
-            self.session: Any = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self.session: Any = ort.InferenceSession(str(path), options, providers=self._use_devices(options))
+        except BackendError:
+            raise
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-            raise BackendError(f"{path}: ONNX Runtime cannot load it: {_first_line(error)}") from None
+            raise BackendError(f"{path}: ONNX Runtime cannot load it: {first_line(error)}") from None
         self.names = [output.name for output in self.session.get_outputs()]
         self.input = self.session.get_inputs()[0].name
+
+    def _use_devices(self, options: Any) -> list[str]:
+        """Where the session is to run: providers by name, or none where `options` have been given some."""
+        return ["CPUExecutionProvider"]
 
     def run(self, images: Array) -> dict[str, Array]:
         """See `ExportedRuntime.run`."""
@@ -55,7 +61,7 @@ class OnnxRuntime(ExportedRuntime):
         except Exception as error:
             if "allocate memory" in str(error) and images.ndim == 4:
                 raise too_large(self.path, images) from None
-            raise BackendError(f"{self.path}: ONNX Runtime failed: {_first_line(error)}") from None
+            raise BackendError(f"{self.path}: ONNX Runtime failed: {first_line(error)}") from None
 
 
 def open_model(model: Path, weights: Path | None, precision: Precision, size: Size | None, use: Use) -> OnnxRuntime:
@@ -63,7 +69,7 @@ def open_model(model: Path, weights: Path | None, precision: Precision, size: Si
     return OnnxRuntime(model, precision=precision, size=size, threads=use.threads, mode=use.mode)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """What went wrong, without the place in ONNX Runtime's own sources."""
     lines = re.sub(r"/\S*onnxruntime_src/\S+ [^()]*\([^()]*\) ?", " ", str(error).strip()).splitlines()
     return lines[0] if lines else type(error).__name__

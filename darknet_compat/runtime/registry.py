@@ -35,10 +35,11 @@ class Row:
     """One runtime.
 
     packages: what has to be importable, the runtime itself first. extra: the extra of ours that brings them.
-    suffixes: the files that it runs; of those other than `.onnx` `artefact` says what they say of themselves.
+    suffixes: the files that it runs; of those other than `.onnx` `artefact` says what they say of themselves, and
+    `claims` whether such a file is for it and not for another runtime with the same suffix.
     precisions: what it computes in. devices: the kinds that `Use.device` may name.
     open: (model, weights, precision, size, use) → Runtime. usable: raises BackendError where it cannot run anything
-    here; by default its package has to be installed. preferred: its place in "auto", by precision.
+    here, whether its package is installed or not. preferred: its place in "auto", by precision.
     reduced_input: the input of an `.onnx` that is exported for it in less than float32.
     tolerances: whose rows of `parity.compare` hold for it.
     """
@@ -51,6 +52,7 @@ class Row:
     open: str
     usable: str | None = None
     artefact: str | None = None
+    claims: str | None = None
     devices: tuple[str, ...] = ("cpu",)
     preferred: Mapping[Precision, Preference] = field(default_factory=dict)
     reduced_input: Input = "float"
@@ -117,8 +119,34 @@ ROWS = (
         open="darknet_compat.runtime.tensorrt.engines:open_model",
         usable="darknet_compat.nvidia.library:load_tensorrt",
         artefact="darknet_compat.runtime.tensorrt.engines:artefact_of",
+        claims="darknet_compat.runtime.tensorrt.engines:is_for_tensorrt",
         devices=("cuda",),
         reduced_input="uint8",  # where layers are rounded anyway, so may pixels be, and travel to the GPU as bytes
+        tolerances="gpu",
+    ),
+    Row(
+        name="tensorrt-rtx",
+        extra="tensorrt-rtx",
+        packages=("tensorrt_rtx",),
+        suffixes=(".engine", ONNX),
+        precisions=("fp32", "fp16", "int8"),
+        open="darknet_compat.runtime.tensorrt.engines:open_rtx",
+        usable="darknet_compat.nvidia.library:load_rtx",
+        artefact="darknet_compat.runtime.tensorrt.engines:artefact_of",
+        claims="darknet_compat.runtime.tensorrt.engines:is_for_rtx",
+        devices=("cuda",),
+        reduced_input="uint8",
+        tolerances="gpu",
+    ),
+    Row(
+        name="onnxruntime-rtx",
+        extra="onnxruntime-rtx",
+        packages=("onnxruntime_ep_nv_tensorrt_rtx",),
+        suffixes=(ONNX,),
+        precisions=("fp32", "int8"),
+        open="darknet_compat.runtime.onnxruntime_rtx:open_model",
+        usable="darknet_compat.nvidia.driver:find_gpu",
+        devices=("cuda",),
         tolerances="gpu",
     ),
 )
@@ -153,9 +181,15 @@ def preferred(precision: Precision) -> list[tuple[Row, str]]:
 
 
 def running(path: Path) -> list[Row]:
-    """The runtimes of files with this suffix; those of a `.cfg` for what is no exported file."""
+    """The runtimes of such a file; those of a `.cfg` for what is no exported file.
+
+    Raises BackendError for a built file that does not say for which runtime.
+    """
     suffix = path.suffix.lower() if is_exported(path) else ".cfg"
-    return [row for row in ROWS if suffix in row.suffixes]
+    rows = [row for row in ROWS if suffix in row.suffixes]
+    if not is_built(path):
+        return rows
+    return [row for row in rows if row.claims is None or resolve_name(row.claims)(path)]
 
 
 def is_exported(path: Path) -> bool:
@@ -179,7 +213,7 @@ def artefact_of(path: Path) -> Artefact | None:
         return None
     reader = "darknet_compat.runtime.exported:read_artefact"
     if is_built(path):
-        reader = next(row.artefact for row in running(path) if row.artefact is not None)
+        reader = next(row.artefact for row in ROWS if row.artefact is not None and path.suffix.lower() in row.suffixes)
     artefact: Artefact = resolve_name(reader)(path)
     return artefact
 
@@ -192,7 +226,7 @@ def expect_usable(name: str) -> None:
     row = named(name)
     if row.usable is not None:
         resolve_name(row.usable)()
-    elif not row.installed:
+    if not row.installed:
         raise BackendError(f"{name} is not installed: pip install 'darknet-compat[{row.extra}]'")
 
 

@@ -52,12 +52,19 @@ _REFIT_AGAIN = {("SerializationFlag", "INCLUDE_REFIT")}
 _SCRATCH_NEW = {("ICudaEngine", "get_device_memory_size_for_profile_v2")}
 _SCRATCH_OLD = {("ICudaEngine", "device_memory_size")}
 _SHARING = {("PreviewFeature", "PROFILE_SHARING_0806")}
+_AHEAD = {
+    ("ComputeCapability",),
+    ("IBuilderConfig", "num_compute_capabilities"),
+    ("IBuilderConfig", "set_compute_capability"),
+}
+"""What TensorRT-RTX alone is asked for."""
 ABSENT: dict[str, set[Name]] = {
-    "8.6.1": _SINCE_10 | _REFIT_AGAIN | _SCRATCH_NEW,
-    "10.0.1": _REFIT_AGAIN | _SCRATCH_NEW,
-    "10.16.1": set(),
-    "11.0.0": _WEAK_ONLY | _SHARING | _SCRATCH_OLD,
-    "11.4.0": _WEAK_ONLY | _SHARING | _SCRATCH_OLD,
+    "8.6.1": _SINCE_10 | _REFIT_AGAIN | _SCRATCH_NEW | _AHEAD,
+    "10.0.1": _REFIT_AGAIN | _SCRATCH_NEW | _AHEAD,
+    "10.16.1": _AHEAD,
+    "11.0.0": _WEAK_ONLY | _SHARING | _SCRATCH_OLD | _AHEAD,
+    "11.4.0": _WEAK_ONLY | _SHARING | _SCRATCH_OLD | _AHEAD,
+    "rtx 1.7.1": _WEAK_ONLY | _SHARING | _SCRATCH_OLD,
 }
 """What each version lacks of the names that we use, all of it behind a question for a feature (`hasattr`)."""
 

@@ -45,6 +45,9 @@ class Driver:
     def limit(self, megabytes: int) -> None:
         self.library.sim_limit(megabytes)
 
+    def capability(self, major: int, minor: int) -> None:
+        self.library.sim_capability(major, minor)
+
     @contextmanager
     def on(self) -> Iterator[None]:
         self.library.sim_enable(1)
@@ -52,6 +55,7 @@ class Driver:
             yield
         finally:
             self.library.sim_enable(0)
+            self.capability(9, 0)
 
 
 def build_driver(folder: Path) -> Driver:
@@ -76,9 +80,9 @@ def build_driver(folder: Path) -> Driver:
 
 
 def use_version(monkeypatch: pytest.MonkeyPatch, version: str = NEWEST) -> Any:
-    """From now on `import tensorrt` gives the simulated one of this version."""
+    """From now on `import tensorrt`, or `tensorrt_rtx`, gives the simulated one of this version."""
     from tests.runtime.simulated.tensorrt import make
 
     trt = make(version)
-    monkeypatch.setitem(sys.modules, "tensorrt", trt)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx" if version.startswith("rtx") else "tensorrt", trt)
     return trt

@@ -26,8 +26,10 @@ VERSIONS = {
     "10.16.1": "tensorrt-cu13-bindings==10.16.1.11",
     "11.0.0": "tensorrt-cu13-bindings==11.0.0.114",
     "11.4.0": "tensorrt-cu13-bindings==11.4.0.106",
+    "rtx 1.7.1": "tensorrt-rtx-cu13-bindings==1.7.1.116",
 }
-"""The oldest and the newest of each line of versions, as PyPI has their bindings: a megabyte each."""
+"""The oldest and the newest of each line of versions, as PyPI has their bindings, a megabyte each; TensorRT-RTX is a
+library of its own with the same names."""
 
 OF = {
     "builder": "Builder",
@@ -98,6 +100,7 @@ def _name(node: ast.Attribute) -> Name | None:
 # ------------------------------------------------------------------------------------------- the real bindings
 
 _NEEDED = ("nvinfer", "nvonnxparser", "nvinfer_plugin", "nvparsers")
+_NEEDED_BY_RTX = ("tensorrt_rtx", "tensorrt_onnxparser_rtx")
 _EXPORTED = (
     "createInferBuilder_INTERNAL", "createInferRefitter_INTERNAL", "createInferRuntime_INTERNAL",
     "createNvOnnxParserRefitter_INTERNAL", "createNvOnnxParser_INTERNAL", "getBuilderPluginRegistry",
@@ -110,7 +113,7 @@ _EXPORTED = (
 
 _DUMP = """
 import json, re, sys
-import tensorrt_bindings as trt
+import MODULE as trt
 def parameters(function):
     head = (function.__doc__ or "").strip().splitlines() or [""]
     lines = [line for line in head if re.match(r"(\\d+\\. )?\\w+\\(self", line)]
@@ -156,12 +159,14 @@ def real_names(version: str, folder: Path) -> Bindings:
         raise Absent("gcc is not installed, to build stub libraries")
     source = "\n".join(f"void *f{n}(void) __asm__(\"{name}\"); void *f{n}(void) {{ return 0; }}"
                        for n, name in enumerate(_EXPORTED))  # fmt: skip
-    for name in _NEEDED:
-        library = f"lib{name}.so.{version.split('.')[0]}"
+    rtx = version.startswith("rtx")
+    for name in _NEEDED_BY_RTX if rtx else _NEEDED:
+        library = f"lib{name}.so.{version.removeprefix('rtx ').split('.')[0]}"
         command = ["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(folder / library), f"-Wl,-soname,{library}"]
         subprocess.run(command, input=source, text=True, check=True, capture_output=True)
     environment = os.environ | {"LD_LIBRARY_PATH": str(folder), "PYTHONPATH": str(bindings)}
-    done = subprocess.run([sys.executable, "-c", _DUMP], capture_output=True, text=True, env=environment)
+    dump = _DUMP.replace("MODULE", "tensorrt_rtx_bindings" if rtx else "tensorrt_bindings")
+    done = subprocess.run([sys.executable, "-c", dump], capture_output=True, text=True, env=environment)
     if done.returncode:
         raise AssertionError(f"the bindings {version} cannot be imported: {done.stderr[-500:]}")
     found: Bindings = json.loads(done.stdout)

@@ -30,6 +30,13 @@ if TYPE_CHECKING:
     from darknet_compat.runtime.tensorrt.inspection import EngineLayer
 
 
+class Target(str, Enum):
+    """What runs the engine (`nvidia.library.Target`)."""
+
+    tensorrt = "tensorrt"
+    rtx = "rtx"
+
+
 class EnginePrecision(str, Enum):
     """What the layers compute in (`export.settings.EnginePrecision`)."""
 
@@ -51,6 +58,16 @@ def parse_batches(text: str | tuple[int, ...]) -> tuple[int, ...]:
     if not all(1 <= batch <= MOST_BATCH for batch in batches):
         raise typer.BadParameter(f"expected numbers of pictures from 1 to {MOST_BATCH}, found '{text}'")
     return batches
+
+
+def parse_capabilities(text: str | tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    """`8.6,8.9`. Raises BadParameter."""
+    if isinstance(text, tuple):
+        return text
+    if not re.fullmatch(r"\d{1,2}\.\d(,\d{1,2}\.\d)*", text.strip()):
+        raise typer.BadParameter(f"expected compute capabilities such as 8.6,8.9, found '{text}'")
+    pairs = (part.split(".") for part in text.strip().split(","))
+    return tuple((int(major), int(minor)) for major, minor in pairs)
 
 
 Out = Annotated[
@@ -89,6 +106,19 @@ Refittable = Annotated[bool, typer.Option("--refittable", help="Let --refit exch
 Stripped = Annotated[bool, typer.Option("--stripped", help="Write it without weights, for --refit.")]
 VersionCompatible = Annotated[bool, typer.Option("--version-compatible", help="Let later versions of TensorRT run it.")]
 HardwareCompatible = Annotated[bool, typer.Option("--hardware-compatible", help="Let all GPUs from Ampere on run it.")]
+TargetKind = Annotated[
+    Target,
+    typer.Option("--target", help="tensorrt: for the GPU that is here. rtx: TensorRT-RTX, built without a GPU."),
+]
+Capabilities = Annotated[
+    str | None,
+    typer.Option(
+        "--capabilities",
+        parser=parse_capabilities,
+        metavar="A,B",
+        help="With --target rtx: the compute capabilities of the GPUs to build for. Default: all that it knows.",
+    ),
+]
 Dla = Annotated[int | None, typer.Option("--dla", min=0, metavar="CORE", help="Build for a Jetson's DLA core.")]
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="Of an .engine: build it again, for this machine.")]
 Onnx = Annotated[
@@ -118,6 +148,8 @@ def engine(
     version_compatible: VersionCompatible = False,
     hardware_compatible: HardwareCompatible = False,
     dla: Dla = None,
+    target: TargetKind = Target.tensorrt,
+    capabilities: Capabilities = None,
     rebuild: Rebuild = False,
     onnx: Onnx = None,
     refit: Refit = None,
@@ -126,8 +158,8 @@ def engine(
 ) -> None:
     """Build a TensorRT engine of a .cfg or an .onnx, or say what is in one.
 
-    Building takes a GPU and minutes. `detect`, `classify`, `evaluate` and `bench` take the engine as MODEL; with
-    `--backend tensorrt` they build one themselves and keep it.
+    Building takes a GPU and minutes; with `--target rtx` seconds, and no GPU. `detect`, `classify`, `evaluate` and
+    `bench` take the engine as MODEL; with `--backend tensorrt` they build one themselves and keep it.
     """
     path = Path(model)
     if is_built(path):
@@ -150,6 +182,8 @@ def engine(
         version_compatible=version_compatible,
         hardware_compatible=hardware_compatible,
         dla=dla,
+        target=target.value,
+        capabilities=parse_capabilities(capabilities or ()),
     )
     start = time.perf_counter()
     record, place = _build(model, weights, out, settings, precision is None, size, input, json)
@@ -167,15 +201,20 @@ def _build(
     json: bool,
 ) -> tuple[EngineRecord, Path]:
     from darknet_compat.definition.lower import load_spec
+    from darknet_compat.export.tensorrt.engine import build_engine, chosen_capabilities
     from darknet_compat.formats.metadata import class_names
     from darknet_compat.inference.cache import cached_export
     from darknet_compat.inference.model import locate
-    from darknet_compat.nvidia.library import load_tensorrt
+    from darknet_compat.nvidia.library import import_tensorrt, load_tensorrt
     from darknet_compat.runtime.exported import read_artefact
     from darknet_compat.runtime.tensorrt.engines import timing_cache
 
-    trt, gpu = load_tensorrt()  # before anything is fetched or exported
-    from darknet_compat.export.tensorrt.engine import build_engine
+    times = None
+    if settings.target == "rtx":  # before anything is fetched or exported
+        chosen_capabilities(import_tensorrt("rtx"), settings)
+    else:
+        trt, gpu = load_tensorrt()
+        times = timing_cache(str(trt.__version__), gpu)
     from darknet_compat.runtime.described import describe
 
     with terminal.Transfers(model, quiet=json) as progress:
@@ -191,7 +230,6 @@ def _build(
         settings = dataclasses.replace(settings, precision="int8")
     place = out or Path(f"{sources.cfg.stem}.engine")
     expect_no_input(place, (sources.cfg, onnx), ExportError)
-    times = timing_cache(str(trt.__version__), gpu)
     with _steps(f"building {place.name}", quiet=json) as step:
         return build_engine(onnx, place, settings=settings, timing_cache=times, progress=step), place
 
@@ -235,7 +273,10 @@ def _tell(path: Path, record: EngineRecord, json: bool, **found: Any) -> None:
     seconds = f", built in {found['seconds']:.0f} s" if "seconds" in found else ""
     terminal.print_line(f"{path}: {terminal.in_bytes(record.bytes)}, {record.precision}{seconds}", bold=True)
     memory = found.get("memory", [])
-    rows = [("TensorRT", record.tensorrt), ("GPU", record.gpu), ("from", f"{record.onnx} {record.onnx_sha256[:12]}")]
+    name = "TensorRT-RTX" if record.target == "rtx" else "TensorRT"
+    known = ", ".join(f"{major}.{minor}" for major, minor in record.capabilities)
+    gpu = f"any of compute capability {known}" if known else record.gpu
+    rows = [(name, record.tensorrt), ("GPU", gpu), ("from", f"{record.onnx} {record.onnx_sha256[:12]}")]
     for number, profile in enumerate(record.profiles):
         rows.append(("for", str(profile) + (f", {terminal.in_bytes(memory[number])}" if memory else "")))
     asked = [name for name in ("version_compatible", "hardware_compatible") if getattr(record, name)]

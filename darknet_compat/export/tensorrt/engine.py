@@ -1,7 +1,8 @@
 """An exported ONNX file is built into a TensorRT engine.
 
-For TensorRT 8.6, 10 and 11, told apart by what each has rather than by its number. Where networks can be strongly typed
-(from 9 on) precision is in the graph that is handed over (`export.precision`); before that it is in flags.
+For TensorRT 8.6, 10 and 11, and TensorRT-RTX, told apart by what each has rather than by its number. Where networks can
+be strongly typed (from 9 on) precision is in the graph that is handed over (`export.tensorrt.precision`); before that
+it is in flags.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,15 @@ from darknet_compat.formats.exported.artefact import Artefact, from_properties
 from darknet_compat.formats.exported.enginefile import EngineRecord, Profile, write_engine
 from darknet_compat.formats.exported.onnxfile import read_top
 from darknet_compat.nvidia.driver import on_gpu
-from darknet_compat.nvidia.library import forget, load_tensorrt, make_logger, reason, strongly_typed
+from darknet_compat.nvidia.library import (
+    capabilities,
+    forget,
+    import_tensorrt,
+    load_tensorrt,
+    make_logger,
+    reason,
+    strongly_typed,
+)
 
 BuildProgress = Callable[[str, int, int], None]
 """Called with what is being done, the steps that are done, and how many there are."""
@@ -42,7 +52,8 @@ def build_engine(
 
     `precision`, `sizes` and `batches` are the settings that matter most; `settings` has all of them, and is used
     instead of the three. `timing_cache`: a file that remembers which kernels were fastest. `gpu`: its number.
-    Raises BackendError where there is no GPU or no TensorRT, ExportError where the model cannot be built as asked.
+    With `settings.target` "rtx" no GPU is needed. Raises BackendError where there is no GPU or no TensorRT, ExportError
+    where the model cannot be built as asked.
     """
     model = Path(model)
     path = model.with_suffix(".engine") if path is None else Path(path)
@@ -51,19 +62,27 @@ def build_engine(
     )
     artefact = from_properties(read_top(model).properties, str(model))
     profiles = planned(artefact, settings, str(model))
-    trt, found = load_tensorrt(gpu)
+    trt: Any
+    place: AbstractContextManager[None]
+    if settings.target == "rtx":
+        trt, found, place = import_tensorrt("rtx"), None, nullcontext()
+        settings = dataclasses.replace(settings, capabilities=chosen_capabilities(trt, settings))
+    else:
+        (trt, found), place = load_tensorrt(gpu), on_gpu(gpu)
     graph = prepared(model, settings, profiles, typed=strongly_typed(trt))
-    with on_gpu(gpu):
+    with place:
         plan = _Build(trt, artefact, settings, profiles, progress).run(graph, timing_cache)
     record = EngineRecord(
-        artefact=dataclasses.replace(artefact, precision=settings.precision, tools=_tools(trt, artefact)),
+        artefact=dataclasses.replace(artefact, precision=settings.precision, tools=_tools(trt, artefact, settings)),
         precision=settings.precision,
         profiles=profiles,
         onnx=model.name,
         onnx_sha256=sha256_of(model),
         tensorrt=str(trt.__version__),
-        gpu=found.name,
-        capability=found.capability,
+        gpu=found.name if found else "",
+        capability=found.capability if found else settings.capabilities[0],
+        target=settings.target,
+        capabilities=settings.capabilities,
         version_compatible=settings.version_compatible,
         hardware_compatible=settings.hardware_compatible,
         settings=settings.to_json(),
@@ -107,7 +126,9 @@ def prepared(model: Path, settings: Settings, profiles: Sequence[Profile], *, ty
             raise ExportError("precision: fp8 takes TensorRT 10 or later")
         precision.to_fp8(proto)
     if typed and settings.precision != "fp32":
-        proto = precision.to_half(proto)
+        single, proto = proto, precision.to_half(proto)
+        if quantized and settings.target == "rtx":
+            precision.keep_scales(proto, single)
     _mark(proto, settings.outputs, str(model))
     parserforms.shorten_ends(proto)
     if found := parserforms.problems(proto):
@@ -200,6 +221,11 @@ class _Build:
 
     def _configure(self, config: Any) -> None:
         trt, settings = self.trt, self.settings
+        if settings.target == "rtx":
+            known = capabilities(trt)
+            config.num_compute_capabilities = len(settings.capabilities)
+            for index, one in enumerate(settings.capabilities):
+                config.set_compute_capability(known[one], index)
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
         config.clear_flag(trt.BuilderFlag.TF32)  # set by default; fp32 means fp32
         if settings.workspace is not None:
@@ -306,5 +332,26 @@ def make_monitor(trt: Any, progress: BuildProgress) -> Any:
     return Monitor()
 
 
-def _tools(trt: Any, artefact: Artefact) -> dict[str, str]:
-    return dict(artefact.tools) | {"tensorrt": str(trt.__version__)}
+def _tools(trt: Any, artefact: Artefact, settings: Settings) -> dict[str, str]:
+    name = "tensorrt-rtx" if settings.target == "rtx" else "tensorrt"
+    return dict(artefact.tools) | {name: str(trt.__version__)}
+
+
+def chosen_capabilities(trt: Any, settings: Settings) -> tuple[tuple[int, int], ...]:
+    """The compute capabilities to build for with TensorRT-RTX. Raises ExportError for those that it has no code for."""
+    known = capabilities(trt)
+    least = (8, 9) if settings.precision == "fp8" else (0, 0)
+    able = tuple(one for one in known if one >= least)
+    for one in settings.capabilities:
+        if one not in able:
+            listed = ", ".join(map(_dotted, able))
+            what = f" {settings.precision}" if one in known else ""
+            raise ExportError(
+                f"capabilities: TensorRT-RTX {trt.__version__} builds{what} for {listed}, found {_dotted(one)};"
+                " `--target tensorrt` builds for the GPU that is here, whichever it is"
+            )
+    return tuple(dict.fromkeys(settings.capabilities)) or able
+
+
+def _dotted(capability: tuple[int, int]) -> str:
+    return f"{capability[0]}.{capability[1]}"

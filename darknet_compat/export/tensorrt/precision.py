@@ -83,6 +83,24 @@ def to_half(model: ModelProto) -> ModelProto:
     return half
 
 
+def keep_scales(half: ModelProto, model: ModelProto) -> None:
+    """Give the scales of a graph that `to_half` made from `model` back their float32, in place; opset 23, the first in
+    which they may have another type than what is quantized. Early parsers do not know it."""
+    standard = next(entry for entry in half.opset_import if entry.domain in ("", "ai.onnx"))
+    standard.version, half.ir_version = 23, max(half.ir_version, 11)
+    single = {tensor.name: tensor for tensor in model.graph.initializer}
+    scales = set()
+    for node in half.graph.node:
+        if node.op_type in QUANTIZING:
+            scales.add(node.input[1])
+        if node.op_type == "DequantizeLinear":
+            kind = next(t.data_type for t in half.graph.initializer if t.name == node.input[1])
+            node.attribute.append(helper.make_attribute("output_dtype", kind))
+    for tensor in half.graph.initializer:
+        if tensor.name in scales:
+            tensor.CopyFrom(single[tensor.name])
+
+
 def to_fp8(model: ModelProto) -> None:
     """Make the Q/DQ nodes of an int8 graph quantize to float8 (e4m3), in place; opset 19.
 

@@ -30,7 +30,7 @@ def refit_engine(
     if not (settings.refittable or settings.stripped):
         raise ExportError(f"{engine}: was not built refittable; build it again with --refittable")
     artefact = from_properties(read_top(model).properties, str(model))
-    trt, found = load_tensorrt(gpu)
+    trt, found = load_tensorrt(gpu, settings.target)
     if problem := record.mismatch(str(trt.__version__), found.name, found.capability):
         raise BackendError(f"{engine}: {problem}")
     graph = prepared(model, settings, record.profiles, typed=strongly_typed(trt))

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from darknet_compat.errors import ExportError
 from darknet_compat.export.tensorrt.profiles import DEFAULT_BATCHES
+from darknet_compat.nvidia.library import Target
 
 EnginePrecision = Literal["fp32", "fp16", "int8", "fp8"]
 
@@ -24,7 +25,8 @@ class Settings:
     weights can be exchanged; `stripped`: written without them, to be refitted before use. `version_compatible`: runs
     in later minor versions; `hardware_compatible`: on all GPUs from Ampere on. `dla`: the number of a Jetson's DLA
     core, which takes one picture at a time unless the model has another fixed batch; what it cannot run, the GPU does.
-    `outputs`: tensors of the graph to give as well, for comparing layers.
+    `outputs`: tensors of the graph to give as well, for comparing layers. `target`: "rtx" for TensorRT-RTX, which
+    builds without a GPU, for all the compute `capabilities` that are named (default: all that it knows).
     """
 
     precision: EnginePrecision = "fp32"
@@ -40,6 +42,8 @@ class Settings:
     hardware_compatible: bool = False
     dla: int | None = None
     outputs: tuple[str, ...] = ()
+    target: Target = "tensorrt"
+    capabilities: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if self.precision not in get_args(EnginePrecision):
@@ -53,6 +57,24 @@ class Settings:
             raise ExportError("dla: a DLA core computes in fp16 or int8; ask for one of these")
         if self.dla is not None and self.any_size:
             raise ExportError("dla: a DLA core takes fixed sizes only; name them instead of any size")
+        if self.target == "rtx":
+            self._refuse_for_rtx()
+        elif self.capabilities:
+            raise ExportError("capabilities: TensorRT builds for the GPU that is here; target rtx takes capabilities")
+
+    def _refuse_for_rtx(self) -> None:
+        """Raise ExportError for what TensorRT-RTX does not build, or not without a GPU's driver."""
+        reasons = {
+            "refittable": "takes a GPU's driver to build",
+            "stripped": "takes a GPU's driver to build",
+            "version_compatible": "takes a part of TensorRT that TensorRT-RTX has not",
+            "hardware_compatible": "is what every engine for rtx is; capabilities say for which GPUs",
+            "dla": "is none of the GPUs that TensorRT-RTX builds for",
+            "workspace": "is GPU memory, and TensorRT-RTX builds without any",
+        }
+        for name, why in reasons.items():
+            if getattr(self, name) is not None and getattr(self, name) is not False:
+                raise ExportError(f"{name}: with target rtx, this {why}; leave it out")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; tuples become lists."""
@@ -64,6 +86,8 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
     """What `to_json` gave, perhaps through JSON. What this version does not know is left out."""
     known = {field.name for field in dataclasses.fields(Settings)}
     kept = {name: value for name, value in values.items() if name in known}
+    if "capabilities" in kept:
+        kept["capabilities"] = tuple((int(major), int(minor)) for major, minor in kept["capabilities"])
     for name in ("batches", "outputs"):
         if name in kept:
             kept[name] = tuple(kept[name])

@@ -35,6 +35,8 @@ _KINDS: dict[str, type] = {
     "capability": list,
     "version_compatible": bool,
     "hardware_compatible": bool,
+    "target": str,
+    "capabilities": list,
     "settings": dict,
     "engine_sha256": str,
     "bytes": int,
@@ -69,8 +71,10 @@ class Profile:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineRecord:
-    """What stands in the JSON. `capability` is the GPU's compute capability; `settings` what the engine was built with,
-    as `export.engine.Settings` has it, for building it again."""
+    """What stands in the JSON. `target`: "tensorrt", or "rtx" for TensorRT-RTX, whose version then is `tensorrt`.
+    `gpu` and `capability` are the name and the compute capability of the GPU that it was built for; an engine that was
+    built without one names all of its `capabilities` instead. `settings` is what it was built with, as
+    `export.tensorrt.settings` has it, for building it again."""
 
     artefact: Artefact
     precision: str
@@ -82,6 +86,8 @@ class EngineRecord:
     capability: tuple[int, int]
     version_compatible: bool = False
     hardware_compatible: bool = False
+    target: str = "tensorrt"
+    capabilities: tuple[tuple[int, int], ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     engine_sha256: str = ""
     bytes: int = 0
@@ -91,7 +97,12 @@ class EngineRecord:
         same_version = self.tensorrt.split(".")[:3] == tensorrt.split(".")[:3]
         newer = self.version_compatible and _release(tensorrt) >= _release(self.tensorrt)
         if not (same_version or newer):
-            return f"was built by TensorRT {self.tensorrt}, here is {tensorrt}"
+            name = "TensorRT-RTX" if self.target == "rtx" else "TensorRT"
+            return f"was built by {name} {self.tensorrt}, here is {tensorrt}"
+        if self.capabilities:
+            known = ", ".join(f"{major}.{minor}" for major, minor in self.capabilities)
+            here = f"here is {gpu} ({_dotted(capability)})"
+            return None if capability in self.capabilities else f"was built for compute capability {known}, {here}"
         ampere_on = self.hardware_compatible and capability >= (8, 0) <= self.capability
         if not (capability == self.capability or ampere_on):
             return f"was built for {self.gpu} ({_dotted(self.capability)}), here is {gpu} ({_dotted(capability)})"
@@ -165,12 +176,15 @@ def _to_json(record: EngineRecord) -> dict[str, Any]:
 
 
 def _from_json(document: Mapping[str, Any], where: str) -> EngineRecord:
-    values = {name: document[name] for name in EngineRecord.__dataclass_fields__}
+    later = {"target": "tensorrt", "capabilities": []}  # not in what the first versions wrote
+    values = {name: document.get(name, later[name]) if name in later else document[name] for name in _FIELDS}
     for name, kind in _KINDS.items():
         if not isinstance(values[name], kind):
             raise ValueError(f"{name}, which is {_IN_WORDS[kind]}")
     if not re.match(r"\d{1,9}\.\d{1,9}", values["tensorrt"]):
         raise ValueError("tensorrt, which is a version")
+    if values["target"] not in ("tensorrt", "rtx"):
+        raise ValueError("target, which is tensorrt or rtx")
     profiles = tuple(Profile(*(_triple(p[name]) for name in ("least", "best", "most"))) for p in document["profiles"])
     major, minor = document["capability"]
     if not profiles:
@@ -181,8 +195,12 @@ def _from_json(document: Mapping[str, Any], where: str) -> EngineRecord:
             "artefact": from_properties(document["artefact"], where),
             "profiles": profiles,
             "capability": (_counted(major), _counted(minor)),
+            "capabilities": tuple((_counted(first), _counted(second)) for first, second in values["capabilities"]),
         }
     )
+
+
+_FIELDS = tuple(EngineRecord.__dataclass_fields__)
 
 
 def _triple(values: Any) -> Triple:

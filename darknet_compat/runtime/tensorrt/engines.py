@@ -14,7 +14,7 @@ from darknet_compat.export.tensorrt.settings import EnginePrecision, Settings, s
 from darknet_compat.formats.exported.artefact import Artefact
 from darknet_compat.formats.exported.enginefile import EngineRecord, read_plan, read_record
 from darknet_compat.nvidia.driver import Gpu
-from darknet_compat.nvidia.library import load_tensorrt
+from darknet_compat.nvidia.library import Target, load_tensorrt
 from darknet_compat.runtime.base import Precision, Size, Use
 from darknet_compat.runtime.exported import read_artefact
 from darknet_compat.runtime.registry import is_onnx
@@ -29,6 +29,24 @@ def open_model(model: Path, weights: Path | None, precision: Precision, size: Si
     return TensorRtRuntime(model, size=size, gpu=number)
 
 
+def open_rtx(model: Path, weights: Path | None, precision: Precision, size: Size | None, use: Use) -> TensorRtRuntime:
+    """The same by TensorRT-RTX."""
+    number = int((use.device or "cuda").partition(":")[2] or 0)
+    if is_onnx(model):
+        model = cached_engine(model, precision, size, gpu=number, target="rtx")  # type: ignore[arg-type]
+    return TensorRtRuntime(model, size=size, gpu=number)
+
+
+def is_for_tensorrt(engine: Path) -> bool:
+    """Whether TensorRT proper runs this engine. Raises BackendError where its JSON is missing."""
+    return read_record(engine).target == "tensorrt"
+
+
+def is_for_rtx(engine: Path) -> bool:
+    """Whether TensorRT-RTX runs this engine. Raises BackendError where its JSON is missing."""
+    return read_record(engine).target == "rtx"
+
+
 def artefact_of(engine: Path) -> Artefact:
     """What an engine's JSON says of the model. Raises BackendError where there is none, or none of ours."""
     return read_record(engine).artefact
@@ -40,6 +58,7 @@ def cached_engine(
     size: Size | None = None,
     *,
     gpu: int = 0,
+    target: Target = "tensorrt",
     progress: BuildProgress | None = None,
 ) -> Path:
     """The engine of an `.onnx` in the cache folder, built now unless that has been done; it takes minutes.
@@ -48,12 +67,13 @@ def cached_engine(
     """
     artefact = read_artefact(model)
     own = (artefact.width, artefact.height)
-    settings = Settings(precision=precision, sizes=((size or own),))
-    trt, found = load_tensorrt(gpu)
+    trt, found = load_tensorrt(gpu, target)
+    only = (found.capability,) if target == "rtx" else ()
+    settings = Settings(precision=precision, sizes=((size or own),), target=target, capabilities=only)
     folder = engine_folder()
     path = folder / f"{model.stem}-{engine_key(sha256_of(model), settings, str(trt.__version__), found)}.engine"
     if not _usable(path):
-        times = timing_cache(str(trt.__version__), found)
+        times = timing_cache(str(trt.__version__), found) if target == "tensorrt" else None
         build_engine(model, path, settings=settings, timing_cache=times, gpu=gpu, progress=progress)
     return path
 
@@ -88,16 +108,18 @@ def timing_cache(tensorrt: str, gpu: Gpu) -> Path:
 
 
 def rebuild_engine(engine: Path, model: Path | None = None, *, progress: BuildProgress | None = None) -> EngineRecord:
-    """Build an engine again as it was built, for this GPU and this TensorRT.
+    """Build an engine again as it was built, for this TensorRT and this GPU, or the GPUs that an RTX engine names.
 
     From `model`, else from the ONNX file with the checksum that the engine remembers, which is looked for beside it and
     in the cache. Raises ExportError where that is nowhere.
     """
     record = read_record(engine)
     model = model or _origin(engine, record)
-    trt, gpu = load_tensorrt()
     settings = settings_from(record.settings)
-    times = timing_cache(str(trt.__version__), gpu)
+    times = None
+    if settings.target == "tensorrt":
+        trt, gpu = load_tensorrt()
+        times = timing_cache(str(trt.__version__), gpu)
     return build_engine(model, engine, settings=settings, timing_cache=times, progress=progress)
 
 

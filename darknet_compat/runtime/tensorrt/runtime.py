@@ -47,7 +47,7 @@ class TensorRtRuntime(ExportedRuntime):
     ) -> None:
         self.record = read_record(path)
         super().__init__(path, self.record.precision, size, self.record.artefact)  # type: ignore[arg-type]
-        trt, self.gpu = load_tensorrt(gpu)
+        trt, self.gpu = load_tensorrt(gpu, self.record.target)  # type: ignore[arg-type]
         refuse_other_machines(path, self.record, str(trt.__version__), self.gpu)
         plan = read_plan(path, self.record)
         self.cuda: Cuda = open_cuda(gpu)

@@ -64,6 +64,8 @@ static int put(Stream *s, Op op) {
 void sim_enable(int on) { enabled = on; }
 int sim_recording(Stream *s) { return s->recording; }
 void sim_limit(int megabytes) { limit_mb = megabytes; }
+static int major = 9, minor = 0;
+void sim_capability(int first, int second) { major = first, minor = second; }
 int sim_depth(void) { return depth; }
 void sim_left(int *out) {
     int all[] = {retained, left_memory, left_host, left_streams, left_events, left_graphs};
@@ -76,7 +78,7 @@ int cuDeviceGetCount(int *n) { return *n = enabled, OK; }
 int cuDeviceGet(int *d, int n) { return *d = n, n ? INVALID : OK; }
 int cuDeviceGetName(char *name, int room, int d) { return snprintf(name, room, "Simulated GPU"), OK; }
 int cuDeviceTotalMem_v2(size_t *n, int d) { return *n = (size_t)limit_mb << 20, OK; }
-int cuDeviceGetAttribute(int *v, int which, int d) { return *v = which == 75 ? 9 : 0, OK; }
+int cuDeviceGetAttribute(int *v, int which, int d) { return *v = which == 75 ? major : which == 76 ? minor : 0, OK; }
 int cuGetErrorString(int e, const char **s) { return *s = e == NO_MEMORY ? "out of memory" : "simulated error", OK; }
 int cuDevicePrimaryCtxRetain(void **c, int d) { return retained++, *c = (void *)0xC0, OK; }
 int cuDevicePrimaryCtxRelease_v2(int d) { return retained ? (retained--, OK) : INVALID; }

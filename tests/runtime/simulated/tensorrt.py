@@ -42,12 +42,13 @@ def make(version: str) -> ModuleType:
     """The module as of this version, one of those recorded."""
     names = recorded()[version]
     trt = ModuleType("tensorrt")
-    trt.__version__ = f"{version}.0"  # type: ignore[attr-defined]
+    trt.__version__ = f"{version.removeprefix('rtx ')}.0"  # type: ignore[attr-defined]
     trt.__spec__ = ModuleSpec("tensorrt", None)  # torch asks for it
     for name, members in names.items():
         if {"name", "value"} <= members.keys():  # an enumeration
             kinds = [member for member in members if member.isupper()]
             setattr(trt, name, enum.IntEnum(name, kinds, start=0))
+    trt._rtx = version.startswith("rtx")  # type: ignore[attr-defined]
     for kind in (_Logger, Builder, Network, Layer, Config, Parser, OptimizationProfile, Cache, Runtime, Engine, Context,
                  Refitter, ParserRefitter, Serialization, Inspector, Weights, Monitor, Profiler):  # fmt: skip
         name = kind.__doc__.split(":")[0]  # type: ignore[union-attr]
@@ -105,10 +106,10 @@ class Weights(_Recorded):
 
 
 class Builder(_Recorded):
-    """Builder: makes plans, for the GPU that is current."""
+    """Builder: makes plans, for the GPU that is current; TensorRT-RTX needs none."""
 
     def __init__(self, logger: Any) -> None:
-        assert ctypes.CDLL("libcuda.so.1").sim_depth() > 0
+        assert self._trt._rtx or ctypes.CDLL("libcuda.so.1").sim_depth() > 0
         self._logger = logger
 
     def create_network(self, flags: int = 0) -> Any:
@@ -226,6 +227,11 @@ class Config(_Recorded):
         super().__setattr__(name, value)
         if not name.startswith("_"):
             self._values[name] = value
+
+    def set_compute_capability(self, compute_capability: Any, index: int) -> bool:
+        assert index < self._values["num_compute_capabilities"]
+        self._values[f"capability {index}"] = compute_capability.name
+        return True
 
     def set_flag(self, flag: Any) -> None:
         self._flags.add(flag.name)

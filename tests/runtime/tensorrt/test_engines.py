@@ -235,7 +235,7 @@ def test_the_chain_reaches_tensorrt(layers: bool, cfg: Path, photos: list[Path])
 
     chain = stage_parity(cfg, None, photos[:1], layers=layers)
     assert [stage.stage for stage in chain.stages] == ["torch", "onnxruntime", "openvino", "tensorrt"]
-    assert chain.passed and not chain.not_run
+    assert chain.passed and {name for name, _ in chain.not_run} == {"tensorrt-rtx", "onnxruntime-rtx"}
     assert len(chain.stages[-1].rows) == len(chain.stages[1].rows)
 
 
