@@ -1,4 +1,4 @@
-# make demo | make test | make test-slow | make lint | make format | make clean
+# make demo | make test | make test-slow | make test-trt | make lint | make format | make clean
 # Each works on a fresh machine: they make .venv and install what they need, once.
 
 PYTHON ?= python3
@@ -7,11 +7,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 TORCH := $(shell sed -n 's/^torch==\([^ ;]*\).*/\1/p' constraints.txt)
 PYTEST_ARGS ?=
+TRT := $(VENV)/share/tensorrt-rtx
+TRT_WHEELS := $(foreach part,cu13 cu13-bindings cu13-libs,tensorrt-rtx-$(part)==1.7.1.116)
 
 # Two workers on two cores; more than four only fight for memory. The machine's own load is each test's business.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo test test-slow test-trt lint format clean
 
 demo: $(VENV)/ready-demo
 	@$(BIN)/python tools/demo.py
@@ -23,6 +25,12 @@ test: $(VENV)/ready-dev
 test-slow: $(VENV)/ready-dev
 	@tools/install-original $(BIN)/python
 	@$(PYTEST) -m slow --timeout 3600 $(PYTEST_ARGS)
+
+# NVIDIA's libraries are installed beside the environment, are not ours to hand on, and stay on this machine.
+test-trt: $(VENV)/ready-dev
+	@test -d $(TRT) || $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --target $(TRT) $(TRT_WHEELS) \
+		|| { rm -rf $(TRT); echo "TENSORRT-RTX CANNOT BE INSTALLED HERE: every test that asks it is skipped"; }
+	@$(PYTEST) -m tensorrt --timeout 3600 $(PYTEST_ARGS)
 
 lint: $(VENV)/ready-dev
 	@$(BIN)/ruff check

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 PHOTOS = ("dog", "eagle", "giraffe", "horses", "kite", "person", "scream")
 NO_ORIGINAL = "the original Darknet is not installed (apt-get install darknet)"
+NO_TENSORRT = "TensorRT-RTX is not installed (make test-trt installs it, 95 MB, and runs these)"
+TENSORRT = Path(sys.prefix) / "share" / "tensorrt-rtx"
+"""Where `make test-trt` puts NVIDIA's libraries, which are not ours to hand on."""
 IN_CI = os.environ.get("CI") == "true"
 
 # One thread a process where several share the machine: torch and the BLAS read this when they are first imported.
@@ -49,6 +54,12 @@ def find_original() -> Original | None:
     return found if found and found.library.exists() and found.data.is_dir() else None
 
 
+def has_tensorrt() -> bool:
+    if TENSORRT.is_dir() and str(TENSORRT) not in sys.path:
+        sys.path.append(str(TENSORRT))
+    return find_spec("tensorrt_rtx") is not None
+
+
 def pytest_configure() -> None:
     if IN_CI and find_original() is None:
         raise pytest.UsageError(f"{NO_ORIGINAL}: in CI that is an error, tools/install-original installs it")
@@ -58,11 +69,16 @@ def pytest_report_header() -> list[str]:
     original = find_original()
     return [
         f"original Darknet: {original.library if original else 'NOT INSTALLED, reference tests are skipped'}",
+        f"TensorRT-RTX: {'installed' if has_tensorrt() else 'NOT INSTALLED, its tests are skipped: make test-trt'}",
         f"shared data: {SHARED_DATA if SHARED_DATA.is_dir() else 'absent, the tests that need it are skipped'}",
     ]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not has_tensorrt():
+        for item in items:
+            if item.get_closest_marker("tensorrt"):
+                item.add_marker(pytest.mark.skip(reason=NO_TENSORRT))
     if find_original() is None:
         for item in items:
             if item.get_closest_marker("reference"):
