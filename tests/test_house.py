@@ -162,6 +162,7 @@ LONG = {
     "engine",
     "export",
     "info",
+    "parity",
 }
 
 

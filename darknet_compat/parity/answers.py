@@ -118,6 +118,7 @@ class Answering:
         answering = cls(model, cfg, weights, size, network.spec.tree)
         if isinstance(model, Detector):
             model.thresh = 0.25 if thresh is None else thresh
+            model.nms_kind = "default"  # the only one that the original has
             if seeded and thresh is None:
                 model.thresh = usual_threshold(answering._with(runtime), pictures[0], CANDIDATES)
         return answering

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec, Region
+from darknet_compat.formats.cfg import read_cfg
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
 from darknet_compat.parity import definition
 from darknet_compat.parity.compare import TOLERANCES, Difference, compare, verdict
+from darknet_compat.parity.foreign import foreign_layers, remarks_on, rows_alone
 from darknet_compat.parity.picture import seeded_image
 from darknet_compat.parity.reference import LayerOutput, Original
 from darknet_compat.parity.seeded import seed_weights
@@ -27,12 +29,15 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class LayerParity:
-    """The comparison of a whole network: a row a layer, and what went in."""
+    """The comparison of a whole network: a row a layer, and what went in. `reader` is what it was held against,
+    `remarks` say in one line each what to know about that."""
 
     cfg: str
     weights: str
     input: str
     rows: tuple[Difference, ...]
+    reader: str = "the original"
+    remarks: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -45,6 +50,8 @@ class LayerParity:
             "cfg": self.cfg,
             "weights": self.weights,
             "input": self.input,
+            "reader": self.reader,
+            "remarks": list(self.remarks),
             "passed": self.passed,
             "layers": [row.to_dict() for row in self.rows],
         }
@@ -62,9 +69,10 @@ def layer_parity(
     """Run one input through the original and through torch, and compare every layer's output.
 
     Without `weights` both get seeded ones. The input is `image`, through the original's own letterbox, or seeded noise.
-    Batch normalization is the CPU build's, which is the original that runs here. A [region] with a tree is held
-    against its definition in float64 instead, on what the original feeds its own. Raises OriginalError where
-    the original is not installed or dies.
+    Where the definition has layers or options that the original has not, each of the others is run in it alone (see
+    `foreign`). Batch normalization is the CPU build's, which is the original that runs here. A [region] with a tree is
+    held against its definition in float64 instead, on what the original feeds its own. Raises OriginalError where the
+    original is not installed or dies.
     """
     if original is None:
         with Original() as started:
@@ -73,12 +81,18 @@ def layer_parity(
         named = str(weights) if weights is not None else f"seed {seed}"
         if weights is None:
             weights = Path(folder) / "seeded.weights"
-            save_weights(_seeded(cfg, seed, size), weights)
-        network = load_network(cfg, weights, batchnorm="cpu", size=size)
+            save_weights(seeded_network(cfg, seed, size), weights)
+        unknown = foreign_layers(parsed := read_cfg(cfg))
+        # What the original has is compared as it reads it, whoever wrote the definition.
+        network = load_network(cfg, weights, batchnorm="cpu", size=size, dialect=None if unknown else "original")
         images, source = _input(network.spec, image, seed, original)
-        outputs = original.layer_outputs(cfg, weights, images, size=size)
-    rows = compare_layers(network, outputs, network.layer_outputs(torch.from_numpy(images)))
-    return LayerParity(str(cfg), named, source, tuple(rows))
+        with torch.no_grad():
+            found = network.layer_outputs(torch.from_numpy(images))
+        if unknown:
+            rows = list(rows_alone(parsed, network, found, torch.from_numpy(images), original, Path(folder)))
+        else:
+            rows = compare_layers(network, original.layer_outputs(cfg, weights, images, size=size), found)
+    return LayerParity(str(cfg), named, source, tuple(rows), remarks=remarks_on(parsed, unknown))
 
 
 def compare_layers(network: Network, outputs: Sequence[LayerOutput], found: Sequence[Tensor]) -> list[Difference]:
@@ -86,7 +100,8 @@ def compare_layers(network: Network, outputs: Sequence[LayerOutput], found: Sequ
     return [_compare(network, layer, outputs, found[layer.index]) for layer in network.spec.layers]
 
 
-def _seeded(cfg: str | Path, seed: int, size: tuple[int, int] | None) -> Network:
+def seeded_network(cfg: str | Path, seed: int, size: tuple[int, int] | None = None) -> Network:
+    """A network with weights like those of a trained one."""
     network = load_network(cfg, batchnorm="cpu", size=size)
     seed_weights(network, seed)
     return network
@@ -97,6 +112,12 @@ def _input(spec: NetworkSpec, image: str | Path | None, seed: int, original: Ori
     shape = spec.net.input
     if image is not None and shape.image and shape.c == 3:
         return original.letterbox_image(original.load_image(image), shape.w, shape.h)[None], str(image)
+    return seeded_input(spec, seed)
+
+
+def seeded_input(spec: NetworkSpec, seed: int) -> tuple[Floats, str]:
+    """Noise as a network's input, and what it is called."""
+    shape = spec.net.input
     if shape.image:
         return seeded_image(shape[:3], seed)[None], f"seed {seed}"
     return np.random.default_rng(seed).random((spec.net.time_steps, shape.c), np.float32), f"seed {seed}"

@@ -16,12 +16,14 @@ from darknet_compat.errors import BackendError
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.onnx.probe import probe
 from darknet_compat.export.quantize.quantize import quantize_onnx
+from darknet_compat.formats.cfg import read_cfg
 from darknet_compat.heads.answers import splits
 from darknet_compat.inference.backends import open_runtime
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
 from darknet_compat.parity.answers import Answering, candidates_found, torch_answers
 from darknet_compat.parity.compare import AGREEMENT, ANSWERS, TOLERANCES, Difference, compare, verdict
+from darknet_compat.parity.foreign import foreign_layers, remarks_on
 from darknet_compat.parity.layers import compare_layers
 from darknet_compat.parity.matching import Agreement, Matching
 from darknet_compat.parity.reference import Original
@@ -90,7 +92,7 @@ class Chain:
     @property
     def passed(self) -> bool:
         """Whether there is an exported stage beside torch's, and every stage has passed."""
-        return len(self.stages) > 1 and all(stage.passed for stage in self.stages)
+        return any(stage.reference == "torch" for stage in self.stages) and all(stage.passed for stage in self.stages)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -131,7 +133,7 @@ def stage_parity(
     classes. Batch normalization is the CPU build's, all the way. With a WordTree the original's place is taken, after
     the last convolution, by the definition (see `parity.definition`). Without `weights` they are seeded, and then
     `thresh` is by default what some twenty boxes pass, else 0.25. For int8 the exported file is calibrated on the
-    pictures themselves.
+    pictures themselves. What the original does not have leaves it out of the chain.
     Raises OriginalError where the original is not installed, and ExportError for what cannot be exported.
     """
     with ExitStack() as stack:
@@ -144,12 +146,14 @@ def stage_parity(
             _calm(fresh)
             weights = folder / "seeded.weights"
             save_weights(fresh, weights)
-        network = load_network(cfg, weights, batchnorm="cpu", size=size)
+        unknown = remarks_on(parsed := read_cfg(cfg), foreign_layers(parsed))
+        network = load_network(cfg, weights, batchnorm="cpu", size=size, dialect=None if unknown else "original")
+        resize = resize or network.spec.resize
         run = _Run(network, Path(cfg), Path(weights), pictures, size, resize, original, folder)
         seeded = named.startswith("seed ")
         answering = run.answering(thresh, seeded)
-        stages = [run.against_original(answering)]
-        not_run = []
+        stages = [] if unknown else [run.against_original(answering)]
+        not_run = [("original", f"{unknown[0]}; without --stages its other layers are compared")] if unknown else []
         for engine, why in _engines(precision, seeded):
             if why:
                 not_run.append((engine, why))
@@ -203,14 +207,14 @@ class _Run:
     weights: Path
     pictures: Sequence[Path]
     size: tuple[int, int] | None
-    resize: Resize | None
+    resize: Resize
     original: Original
     folder: Path
 
     def __post_init__(self) -> None:
         net = self.network.spec.net
         fit: Callable[..., Floats] = self.original.letterbox_image
-        if (self.resize or self.network.spec.resize) == "stretch":
+        if self.resize == "stretch":
             fit = self.original.resize_image
         self.images = [fit(self.original.load_image(file), net.width, net.height)[None] for file in self.pictures]
         self.torch = torch_answers(self.network)

@@ -167,7 +167,7 @@ def test_answers_that_are_missing_fail(
     small: Path, photos: list[Path], running: Original, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Values may agree where the way from them to detections does not."""
-    monkeypatch.setattr("darknet_compat.inference.detector.nms", lambda boxes, scores, limit: scores)
+    monkeypatch.setattr("darknet_compat.inference.detector.nms", lambda boxes, scores, limit, **_: scores)
     chain = stage_parity(small, None, photos[:2], original=running, thresh=0.1)
     assert chain.stages[0].first is None and not chain.passed
     assert any(one.extra for one in chain.stages[0].answers)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -65,12 +66,28 @@ Out = Annotated[
 ]
 
 
+class Reader(str, Enum):
+    """What a network can be held against."""
+
+    original = "original"
+    opencv = "opencv"
+
+
+Against = Annotated[
+    Reader,
+    typer.Option(
+        "--reader", help="Whose answers to hold every layer against: the original Darknet's, or OpenCV 4's own reader."
+    ),
+]
+
+
 def parity(
     model: Model,
     weights: Weights = None,
     image: Image = None,
     seed: Seed = 0,
     size: InputSize = None,
+    reader: Against = Reader.original,
     stages: Stages = False,
     layers: Layers = False,
     thresh: Thresh = None,
@@ -82,7 +99,8 @@ def parity(
     """Hold every layer's output against the original Darknet's.
 
     Both run the same input with the same weights; without any, with seeded ones. The original has to be installed
-    (Debian: apt-get install darknet). Differences are parts of each layer's largest value. Exit code 1 if one is
+    (Debian: apt-get install darknet). What it does not know, such as the fork's words, `--reader opencv` holds against
+    OpenCV's reader of Darknet's files. Differences are parts of each layer's largest value. Exit code 1 if one is
     above the tolerance, or if nothing could be compared.
     """
     from darknet_compat.inference.model import locate
@@ -92,12 +110,15 @@ def parity(
 
     if not stages and (layers or thresh is not None or precision != "fp32" or len(image or ()) > 1):
         raise typer.BadParameter("--layers, --thresh, --precision and several pictures go with --stages")
+    if stages and reader is Reader.opencv:
+        raise typer.BadParameter("--reader opencv compares layers, not --stages")
     sources = locate(model, weights, download=False)
     if is_exported(sources.cfg):
         raise typer.BadParameter(
             f"{model} is what comes out at the chain's end; name the .cfg that it was made from, which --stages exports"
         )
-    require_original()
+    if reader is Reader.original:
+        require_original()
     if out is not None:
         results_folder(out)
     with terminal.Transfers(model, quiet=json), explaining(size):
@@ -116,10 +137,17 @@ def parity(
                 layers=layers,
             )
         else:
-            result = layer_parity(sources.cfg, sources.weights, image=image[0] if image else None, seed=seed, size=size)
+            compared = _opencv_parity if reader is Reader.opencv else layer_parity
+            result = compared(sources.cfg, sources.weights, image=image[0] if image else None, seed=seed, size=size)
     passed = _show_chain(chain, out, json) if stages else _show_layers(result, out, json)
     if not passed:
         raise typer.Exit(1)
+
+
+def _opencv_parity(*arguments: Any, **named: Any) -> LayerParity:
+    from darknet_compat.parity.opencv import opencv_parity
+
+    return opencv_parity(*arguments, **named)
 
 
 def _show_chain(chain: Chain, out: Path | None, json: bool) -> bool:
@@ -156,13 +184,15 @@ def _print(result: LayerParity, written: list[Path]) -> None:
     failed = [row for row in compared if row.verdict == "differs"]
     worst = max(compared, key=lambda row: row.relative, default=None)
     print(f"\nweights {result.weights}, input {result.input}")
+    for remark in result.remarks:
+        print(remark)
     if failed:
         print(f"FAILED: {len(failed)} of {len(compared)} layers differ, the first is {failed[0].name}")
     elif worst is None:
         print("FAILED: nothing could be compared")
     else:
         at = f"{worst.relative:.1e} of scale at {worst.name}, tolerance {worst.tolerance:.0e}"
-        print(f"passed: {len(compared)} layers equal the original's; largest difference {at}")
+        print(f"passed: {len(compared)} layers equal {result.reader}'s; largest difference {at}")
     for path in written:
         print(path)
 
