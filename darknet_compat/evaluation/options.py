@@ -12,6 +12,7 @@ from darknet_compat.inference.options import (
     BACKENDS,
     BackendName,
     Batch,
+    DialectOption,
     Hierarchy,
     HierThresh,
     InputSize,
@@ -85,6 +86,7 @@ class EvaluateOptions(Options):
     ] = None
     size: InputSize = None
     resize: ResizeMode = None
+    dialect: DialectOption = None
     precision: PrecisionMode = "fp32"
     backend: BackendName = "auto"
     batch: Batch = 4

@@ -83,9 +83,9 @@ def _open_cfg(model: Path, weights: Path, backend: str, precision: Precision, si
     row = registry.named(backend)
     if registry.ONNX not in row.suffixes:
         return registry.open_model(backend, model, weights, precision, size, use)
-    own = describe(load_spec(model, size))  # which says so at once where it answers no pictures
+    own = describe(load_spec(model, size, dialect=use.dialect))  # which says so at once where it answers no pictures
     input: Input = "float" if precision == "fp32" else row.reduced_input
-    path = cached_export(model, weights, size, input, sizes="fixed")
+    path = cached_export(model, weights, size, input, sizes="fixed", dialect=use.dialect)
     runtime = registry.open_model(backend, path, None, precision, size, use)
     runtime.description = dataclasses.replace(runtime.description, name=own.name)
     if isinstance(runtime, ExportedRuntime):

@@ -11,6 +11,7 @@ from typing import Literal
 from darknet_compat import __version__
 from darknet_compat.catalogue import cache
 from darknet_compat.catalogue.fetch.checksum import file_checksums
+from darknet_compat.definition.dialects import DialectName
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.weights.arrays import StoredWeights
 from darknet_compat.errors import BackendError, CatalogError
@@ -18,7 +19,7 @@ from darknet_compat.formats.exported.artefact import Input
 from darknet_compat.runtime.base import Size
 from darknet_compat.runtime.exported import read_artefact
 
-REVISION = 1
+REVISION = 2
 """To be counted up with each change of what is exported between two versions."""
 
 CANDIDATES = 256
@@ -33,20 +34,22 @@ def cached_export(
     names: Sequence[str] = (),
     *,
     sizes: Literal["fixed"] | None = None,
+    dialect: DialectName | None = None,
 ) -> Path:
     """The model as an `.onnx` in the cache folder, for `sizes` as `export_onnx` has them, exported now unless that has
     been done.
 
     Its name holds a checksum of everything that its content depends on: the definition with the files that it names,
-    the weights, the size, and our version. Two that begin at once both export it, and the later one's file, which is
+    the weights, the size, the dialect, and our version. Two that begin at once both export it, and the later one's file, which is
     the same, takes the place of the other's. Without `names` it has none: whoever opens the `.cfg` knows them. Raises
     ExportError for what has no counterpart in ONNX, BackendError where the onnx package is missing.
     """
-    spec = load_spec(cfg, size)
+    spec = load_spec(cfg, size, dialect=dialect)
     parts = {
         "version": [__version__, REVISION],
         "size": [size, sizes],
         "input": input,
+        "dialect": spec.dialect.name,
         "names": list(names),
         "files": {name: _sha256(Path(path)) for name, path in sorted(spec.files.items())},
         "cfg": _sha256(cfg),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from darknet_compat.catalogue.fetch.transfer import Progress
+from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import MetadataError
 from darknet_compat.formats.tree.named import read_leaves
 from darknet_compat.inference.answering import Answering
@@ -14,7 +15,7 @@ from darknet_compat.inference.batch import Prepared
 from darknet_compat.inference.classification import Classification
 from darknet_compat.inference.hierarchy import HierarchyRule, path_steps, top_nodes
 from darknet_compat.inference.model import expect_way_down, load_model
-from darknet_compat.runtime.base import Floats, Mode, Precision, Resize
+from darknet_compat.runtime.base import Floats, Mode, Precision, Resize, Use
 
 
 class Classifier(Answering[Classification]):
@@ -42,6 +43,7 @@ class Classifier(Answering[Classification]):
         mode: Mode = "latency",
         threads: int | None = None,
         device: str | None = None,
+        dialect: DialectName | None = None,
         max_pixels: int | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -55,9 +57,7 @@ class Classifier(Answering[Classification]):
             precision=precision,
             size=size,
             resize=resize,
-            mode=mode,
-            threads=threads,
-            device=device,
+            use=Use(mode, threads, device, dialect),
             progress=progress,
         )
         super().__init__(loaded, max_pixels)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.catalogue.fetch.transfer import Progress
+from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.textfile import shown
 from darknet_compat.inference.answering import Answering, Source, picture_of
@@ -19,8 +20,8 @@ from darknet_compat.inference.hierarchy import HierarchyRule, PathStep, path_ste
 from darknet_compat.inference.model import class_map, expect_fraction, expect_way_down, load_model
 from darknet_compat.inference.results import Detections
 from darknet_compat.inference.select import Criteria, darknet_places, select
-from darknet_compat.runtime.base import Description, Floats, Mode, Precision, Resize
-from darknet_compat.vision.boxes import nms
+from darknet_compat.runtime.base import Description, Floats, Mode, Precision, Resize, Use
+from darknet_compat.vision.boxes import distance_exponent, nms
 
 __all__ = ["Detector", "Source"]
 
@@ -40,8 +41,10 @@ class Detector(Answering[Detections]):
     `model` is a catalogue name or a `.cfg`, `weights` the file that belongs to it (for a catalogue name found or
     fetched). `thresh` is what a score has to exceed, `hier_thresh` the same for the probability of a WordTree's node,
     `nms` the overlap above which the weaker of two boxes of a class goes (1 keeps all), each from 0 to 1; by default
-    those that an exported model was given, else 0.5, 0.5 and 0.45. `size` is another input size, a number or (width,
-    height); `resize` how pictures are fitted to it, by default as the model was made for.
+    those that an exported model was given, else 0.5, 0.5 and 0.45. What counts as overlap is the model's own rule: the
+    attributes `nms_kind` and `beta_nms`. `size` is another input size, a number or (width, height); `resize` how
+    pictures are fitted to it, by default as the model was made for. `dialect`, "original" or "fork", is whose words a
+    `.cfg` is read as, by default what they tell themselves.
 
     With a WordTree a detection names the node at which the way down from the root stops; `hierarchy` says by which rule
     (`HierarchyRule`), `level` how deep at most, 0 being the roots. A `map` names other classes that are nodes of the
@@ -77,6 +80,7 @@ class Detector(Answering[Detections]):
         mode: Mode = "latency",
         threads: int | None = None,
         device: str | None = None,
+        dialect: DialectName | None = None,
         max_pixels: int | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -93,9 +97,7 @@ class Detector(Answering[Detections]):
             precision=precision,
             size=size,
             resize=resize,
-            mode=mode,
-            threads=threads,
-            device=device,
+            use=Use(mode, threads, device, dialect),
             progress=progress,
         )
         super().__init__(loaded, max_pixels)
@@ -108,6 +110,7 @@ class Detector(Answering[Detections]):
         self.thresh = own.thresh if thresh is None else thresh
         self.hier_thresh = own.hier_thresh if hier_thresh is None else hier_thresh
         self.nms = own.nms if nms is None else nms
+        self.nms_kind, self.beta_nms = own.nms_kind, own.beta_nms
         _expect_not_suppressed(str(model), own, self.thresh, self.nms)
         self.hierarchy, self.level = hierarchy, level
 
@@ -133,13 +136,13 @@ class Detector(Answering[Detections]):
         kept, scores, columns = select(outputs, criteria, tree)
         boxes = item.placement.to_image(outputs["boxes"][kept])  # [M, 4] x1 y1 x2 y2
         places = darknet_places(scores)
-        scores = nms(boxes, scores, asked.nms)  # [M, classes present]
+        width, height = item.placement.image_width, item.placement.image_height
+        scores = self._suppressed(boxes, scores, asked.nms, (width, height))  # [M, classes present]
         row, column = np.nonzero(scores)
         order = np.argsort(-scores[row, column], kind="stable")
         row, column = row[order], column[order]
         class_ids = columns[column].astype(np.int64)
         names = tuple(self.names[number] for number in class_ids)
-        width, height = item.placement.image_width, item.placement.image_height
         paths: tuple[tuple[PathStep, ...], ...] = ()
         if tree is not None:
             nodes = class_ids if self.map is None else np.array(self.map)[class_ids]
@@ -154,6 +157,13 @@ class Detector(Answering[Detections]):
             boxes[row], scores[row, column], class_ids, names, width, height, paths, dropped, places, source
         )
         return found if asked.classes is None else found[np.isin(class_ids, asked.classes)]
+
+    def _suppressed(self, boxes: Floats, scores: Floats, limit: float, size: tuple[int, int]) -> Floats:
+        """`scores` [M, K] with 0 where a better one of the class is too near; boxes [M, 4] in pixels of a picture."""
+        exponent = distance_exponent(self.nms_kind, self.beta_nms)
+        if exponent is not None:
+            boxes = np.divide(boxes, [*size, *size], dtype=np.float32)
+        return nms(boxes, scores, limit, exponent=exponent)
 
 
 def class_numbers(classes: Any, names: Sequence[str]) -> tuple[int, ...]:

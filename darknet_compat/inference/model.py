@@ -12,6 +12,7 @@ from typing import SupportsIndex, get_args
 
 from darknet_compat.catalogue import catalog
 from darknet_compat.catalogue.fetch.transfer import Progress
+from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, CatalogError, MetadataError
 from darknet_compat.formats.metadata import class_names, names_beside, read_map
 from darknet_compat.formats.packaged import cfg_dir
@@ -84,19 +85,21 @@ def load_model(
     precision: Precision = "fp32",
     size: int | tuple[int, int] | None = None,
     resize: Resize | None = None,
-    mode: Mode = "latency",
-    threads: int | None = None,
-    device: str | None = None,
+    use: Use,
     progress: Progress | None = None,
 ) -> Model:
     """What a Detector or Classifier needs. Raises DarknetCompatError, one line, for whatever is missing or wrong."""
     expect_one_of("backend", backend, BACKENDS)
     expect_one_of("precision", precision, get_args(Precision))
-    expect_one_of("mode", mode, get_args(Mode))
+    expect_one_of("mode", use.mode, get_args(Mode))
     if resize is not None:
         expect_one_of("resize", resize, get_args(Resize))
-    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MOST_THREADS):
-        raise BackendError(f"threads: expected 1 to {MOST_THREADS}, found {threads}")
+    if use.threads is not None and not (isinstance(use.threads, int) and 1 <= use.threads <= MOST_THREADS):
+        raise BackendError(f"threads: expected 1 to {MOST_THREADS}, found {use.threads}")
+    if use.dialect is not None:
+        expect_one_of("dialect", use.dialect, get_args(DialectName))
+        if is_exported(Path(model)):
+            raise BackendError(f"{model}: its dialect was settled when it was exported; leave out {use.dialect}")
     if weights is not None and is_exported(Path(model)):
         raise BackendError(f"{model}: holds its own weights; leave out {weights}")
     expect_usable(backend)  # before anything is fetched for it
@@ -108,7 +111,7 @@ def load_model(
         precision,
         _pair(size),
         resize or sources.resize,
-        Use(mode, threads, device),
+        use,
     )
     if runtime.description.task != task:
         other = {"detect": "classify it with Classifier or `classify`", "classify": "use Detector or `detect`"}[task]

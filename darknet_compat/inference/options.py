@@ -140,6 +140,7 @@ class DetectOptions(Options):
     nms: Nms = None
     size: InputSize = None
     resize: ResizeMode = None
+    dialect: DialectOption = None
     precision: PrecisionMode = "fp32"
     backend: BackendName = "auto"
     batch: Batch = 1
@@ -165,6 +166,7 @@ class ClassifyOptions(Options):
     top: Top = 5
     size: InputSize = None
     resize: ResizeMode = None
+    dialect: DialectOption = None
     hier_thresh: HierThresh = None
     hierarchy: Hierarchy = "darknet"
     level: Level = None

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.runtime.modes import Mode, Precision, Resize, Task
@@ -27,7 +28,8 @@ Size = tuple[int, int]
 @dataclass(frozen=True)
 class Description:
     """How an artefact wants to be used. `width` and `height` are of its input, in pixels; `names` of its classes, where
-    it carries them. The thresholds are those it is meant to be used with, and with `suppressed` those it has been: what
+    it carries them. `nms_kind` and `beta_nms` say how boxes suppress others (`vision.boxes.distance_exponent`). The
+    thresholds are those it is meant to be used with, and with `suppressed` those it has been: what
     scores less has not come out, nor what overlaps more."""
 
     name: str
@@ -44,17 +46,21 @@ class Description:
     thresh: float = 0.5
     hier_thresh: float = 0.5
     nms: float = 0.45
+    nms_kind: str = "default"
+    beta_nms: float = 0.6
     suppressed: bool = False
 
 
 @dataclass(frozen=True)
 class Use:
     """How a model is going to be used: many pictures or one at a time, on how many cores (None: all), and on which
-    device, as torch names them: "cpu", "cuda", "cuda:1" (None: what the runtime takes by itself)."""
+    device, as torch names them: "cpu", "cuda", "cuda:1" (None: what the runtime takes by itself). `dialect` is whose
+    words a `.cfg` is read as, None for what its own words tell."""
 
     mode: Mode = "latency"
     threads: int | None = None
     device: str | None = None
+    dialect: DialectName | None = None
 
 
 def too_large(name: object, images: Floats) -> BackendError:

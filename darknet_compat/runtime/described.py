@@ -27,6 +27,8 @@ def describe(spec: NetworkSpec, *, precision: Precision = "fp32", resize: Resize
         precision=precision,
         tree=spec.tree,
         map=spec.map,
+        nms_kind=spec.nms_kind,
+        beta_nms=spec.beta_nms,
     )
 
 

@@ -75,6 +75,8 @@ def describe(artefact: Artefact, where: str, precision: Precision, size: tuple[i
         thresh=artefact.thresh,
         hier_thresh=artefact.hier_thresh,
         nms=artefact.nms,
+        nms_kind=artefact.nms_kind,
+        beta_nms=artefact.beta_nms,
         suppressed=artefact.outputs == "detections",
     )
 

@@ -117,7 +117,8 @@ def open_model(cfg: Path, weights: Path | None, precision: Precision, size: Size
     """See `runtime.registry.Row`."""
     if use.threads is not None:
         set_threads(use.threads)
-    return TorchRuntime(load_network(cfg, weights, size=size), precision=precision, device=use.device)
+    network = load_network(cfg, weights, size=size, dialect=use.dialect)
+    return TorchRuntime(network, precision=precision, device=use.device)
 
 
 def set_threads(threads: int) -> None:

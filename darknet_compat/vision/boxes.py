@@ -1,4 +1,4 @@
-"""Boxes as arrays [N, 4]: forms, overlap, and the original's non-maximum suppression."""
+"""Boxes as arrays [N, 4]: forms, overlap, and non-maximum suppression of every kind that Darknets have."""
 
 from __future__ import annotations
 
@@ -49,19 +49,50 @@ def _overlap(a: Floats, b: Floats) -> Floats:
         return overlap
 
 
-def nms(boxes: Floats, scores: Floats, iou_threshold: float = 0.45, objectness: Floats | None = None) -> Floats:
+def _apart(a: Floats, b: Floats) -> Floats:
+    """d² / c² of coordinates [4, ...] that broadcast against each other; 0 where c is 0."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        (x, y), (width, height) = (
+            (a[:2] + a[2:] - b[:2] - b[2:]) / 2,
+            np.maximum(a[2:], b[2:]) - np.minimum(a[:2], b[:2]),
+        )
+        distance, diagonal = x * x + y * y, width * width + height * height
+        apart: Floats = np.divide(distance, diagonal, out=np.zeros_like(distance), where=diagonal != 0)
+        return apart
+
+
+def distance_exponent(kind: str, beta: float) -> float | None:
+    """The `exponent` that `nms` needs for a head's nms_kind and beta_nms; None where the distance does not matter.
+
+    The fork gives greedynms 0.6 whatever beta says. cornersnms, and any kind it does not know, is the plain one.
+    """
+    return {"greedynms": 0.6, "diounms": beta}.get(kind)
+
+
+def nms(
+    boxes: Floats,
+    scores: Floats,
+    iou_threshold: float = 0.45,
+    objectness: Floats | None = None,
+    *,
+    exponent: float | None = None,
+) -> Floats:
     """Scores [N, C] with 0 where a better box of the same class is too near (original: `do_nms_sort`).
 
     `boxes` [N, 4] is x1 y1 x2 y2 in any unit, `scores` [N, C] is left as it is. Class by class, greedy: the best
     box stays, and every other one whose IoU with it is above `iou_threshold` (not equal to it) loses that class only.
     A box whose `objectness` [N] is 0 takes no part: it neither removes another nor is removed. Of two equal scores the
     box that comes first wins; in the original that is up to the C library's qsort.
+
+    With an `exponent` boxes far apart stay though they overlap (the fork's `diounms_sort`): (d² / c²)^exponent goes off
+    the IoU first, d being the distance of the two centres, c the diagonal of the smallest box around both. Unlike the
+    IoU that depends on the unit: the fork counts in fractions of the picture.
     """
     kept = np.array(scores, np.float32)
     candidate = kept > 0
     if objectness is not None:
         candidate &= (objectness != 0)[:, None]
-    overlaps = _Overlaps(boxes, iou_threshold)
+    overlaps = _Overlaps(boxes, iou_threshold, exponent)
     for column, order in _ranked(kept, candidate):
         staying = overlaps.survivors(order)
         best = kept[staying, column]
@@ -98,9 +129,10 @@ def _ranked(scores: Floats, candidate: Bools) -> Iterator[tuple[int, Ints]]:
 class _Overlaps:
     """Which boxes overlap too much, one box's row at a time, and remembered: classes share their boxes."""
 
-    def __init__(self, boxes: Floats, iou_threshold: float) -> None:
+    def __init__(self, boxes: Floats, iou_threshold: float, exponent: float | None = None) -> None:
         self.coordinates = np.ascontiguousarray(np.asarray(boxes, np.float32).reshape(-1, 4).T)
         self.threshold = np.float32(iou_threshold)
+        self.exponent = exponent
         self.rows: dict[int, Bools] = {}
 
     def clear_of(self, box: int) -> Bools:
@@ -109,7 +141,10 @@ class _Overlaps:
         if row is None:
             if (len(self.rows) + 1) * self.coordinates.shape[1] > REMEMBERED:
                 self.rows.clear()
-            row = ~(_overlap(self.coordinates[:, box, None], self.coordinates) > self.threshold)
+            overlap = _overlap(self.coordinates[:, box, None], self.coordinates)
+            if self.exponent is not None:
+                overlap -= _apart(self.coordinates[:, box, None], self.coordinates) ** self.exponent
+            row = ~(overlap > self.threshold)
             self.rows[box] = row
         return row
 

@@ -95,8 +95,9 @@ def real(shared_data: Path) -> Callable[[str], Files]:
 
 @pytest.fixture(scope="session")
 def load(real: Callable[[str], Files]) -> Load:
-    """`load(name, thresh=0.5, …)`: a Detector of a real model, loaded once a session whatever the threshold."""
-    loaded = functools.cache(lambda name, **arguments: Detector(*real(name), **arguments))
+    """`load(name, thresh=0.5, …)`: a Detector of a real model, loaded once a session whatever the threshold; as the
+    original reads its definition, the fork's words too."""
+    loaded = functools.cache(lambda name, **arguments: Detector(*real(name), **{"dialect": "original"} | arguments))
 
     def detector(name: str, thresh: float = 0.5, **arguments: object) -> Detector:
         shared = copy.copy(loaded(name, **arguments))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from darknet_compat.vision import boxes as module
-from darknet_compat.vision.boxes import iou, nms, nms_obj, xywh_to_xyxy, xyxy_to_xywh
+from darknet_compat.vision.boxes import distance_exponent, iou, nms, nms_obj, xywh_to_xyxy, xyxy_to_xywh
 
 Floats = NDArray[np.float32]
 
@@ -39,14 +40,30 @@ def plain_iou(a: list[float], b: list[float]) -> float:
     return float(np.float32(shared) / np.float32(union)) if union else 0.0
 
 
-def plain_nms(boxes: list[list[float]], scores: Floats, threshold: float, objectness: list[float]) -> Floats:
+def plain_apart(a: list[float], b: list[float]) -> float:
+    distance = ((a[0] + a[2] - b[0] - b[2]) / 2) ** 2 + ((a[1] + a[3] - b[1] - b[3]) / 2) ** 2
+    diagonal = (max(a[2], b[2]) - min(a[0], b[0])) ** 2 + (max(a[3], b[3]) - min(a[1], b[1])) ** 2
+    return distance / diagonal if diagonal else 0.0
+
+
+def plain_nms(
+    boxes: list[list[float]],
+    scores: Floats,
+    threshold: float,
+    objectness: list[float],
+    exponent: float | None = None,
+) -> Floats:
     """The definition: going down the scores, keep a box unless one kept before overlaps it by more."""
+
+    def overlap(a: list[float], b: list[float]) -> float:
+        return plain_iou(a, b) - (0 if exponent is None else plain_apart(a, b) ** exponent)
+
     result = scores.copy()
     for column in range(scores.shape[1]):
         taking_part = [n for n in range(len(boxes)) if objectness[n] != 0 and scores[n, column] > 0]
         kept: list[int] = []
         for n in sorted(taking_part, key=lambda n: (-scores[n, column], n)):
-            if any(plain_iou(boxes[m], boxes[n]) > threshold for m in kept):
+            if any(overlap(boxes[m], boxes[n]) > threshold for m in kept):
                 result[n, column] = 0
             else:
                 kept.append(n)
@@ -128,6 +145,77 @@ def test_nothing_and_no_classes() -> None:
     assert nms(nothing, np.empty((0, 3), np.float32)).shape == (0, 3)
     assert nms(np.zeros((2, 4), np.float32), np.empty((2, 0), np.float32)).shape == (2, 0)
     assert nms_obj(nothing, np.empty((0, 3), np.float32), np.empty(0, np.float32))[0].shape == (0, 3)
+
+
+# Two squares of side 1, a quarter apart: IoU 0.75/1.25, d² 1/16, c² 1.25² + 1.
+APART = (1 / 16) / (1.25**2 + 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "beta", "overlap"),
+    [
+        ("default", 0.6, 0.6),
+        ("cornersnms", 0.6, 0.6),
+        ("greedynms", 0.6, 0.6 - APART**0.6),
+        ("greedynms", 0.1, 0.6 - APART**0.6),  # beta_nms is not its
+        ("diounms", 0.6, 0.6 - APART**0.6),
+        ("diounms", 0.3, 0.6 - APART**0.3),
+        ("diounms", 1.0, 0.6 - APART),
+    ],
+)
+def test_the_distance_spares_a_box(kind: str, beta: float, overlap: float) -> None:
+    boxes = np.array([[0, 0, 1, 1], [0.25, 0, 1.25, 1]], np.float32)
+    scores = np.array([[0.9], [0.8]], np.float32)
+    exponent = distance_exponent(kind, beta)
+    assert nms(boxes, scores, overlap - 1e-4, exponent=exponent)[1] == 0
+    assert nms(boxes, scores, overlap + 1e-4, exponent=exponent)[1] > 0
+
+
+def test_distances_of_boxes_without_size_and_of_infinite_ones() -> None:
+    points = np.zeros((2, 4), np.float32)
+    assert nms(points, np.ones((2, 1), np.float32), 0.45, exponent=0.6).all()  # c is 0
+    same = np.tile(np.array([[0, 0, 1, 1]], np.float32), (2, 1))
+    assert nms(same, np.ones((2, 1), np.float32), 0.45, exponent=0.6).ravel().tolist() == [1, 0]  # d is 0
+    wild = np.array([[-np.inf, 0, np.inf, 1], [np.nan, 0, 1, 1], [0, 0, 3e38, 3e38], [0, 0, 1, 1]], np.float32)
+    assert nms(wild, np.ones((4, 1), np.float32), exponent=0.6).all()
+
+
+@pytest.mark.parametrize("exponent", [0.3, 0.6, 0.9])
+def test_nms_with_distances_follows_the_definition(exponent: float) -> None:
+    rng = np.random.default_rng(3)
+    boxes, scores = xywh_to_xyxy(random_boxes(rng, 80)), random_scores(rng, 80, 3, 0.8)
+    found = nms(boxes, scores, 0.2, exponent=exponent)
+    everyone = [1.0] * len(boxes)
+    np.testing.assert_array_equal(found, plain_nms(boxes.tolist(), scores, 0.2, everyone, exponent))
+    plain = nms(boxes, scores, 0.2)
+    assert 0 < (plain > 0).sum() < (found > 0).sum() < (scores > 0).sum()
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "default",
+        "default_thresh0005",
+        "unknown",
+        "greedynms",
+        "greedynms_t06",
+        "greedynms_beta_ignored",
+        "diounms",
+        "diounms_beta03",
+        "diounms_beta09",
+    ],
+)
+def test_nms_as_the_fork(case: str, shared_data: Path) -> None:
+    golden = np.load(shared_data / "fork" / f"nms_{case}.npz")
+    text = (shared_data / "fork" / f"nms_{case}.cfg").read_text().replace(" ", "")
+    options = dict(line.split("=") for line in text.splitlines() if "=" in line and line[0] != "#")
+    exponent = distance_exponent(options.get("nms_kind", "default"), float(options.get("beta_nms", 0.6)))
+    before, after = golden["boxes_before_nms"], golden["boxes"]
+    scores = nms(xywh_to_xyxy(before[:, :4]), before[:, 5:], float(golden["nms"]), before[:, 4], exponent=exponent)
+    found = np.concatenate([before[:, :5], scores], axis=1)
+    rows = [boxes[np.lexsort(boxes[:, :5].round(4).T)] for boxes in (found, after)]
+    np.testing.assert_allclose(*rows, atol=1e-4)
+    assert (after[:, 5:] > 0).sum() < (before[:, 5:] > 0).sum()
 
 
 def test_forgetting_overlaps_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import typer
 
 from darknet_compat.cli.commands.export_int8 import Calibrate, MaxDrop, Written, WrittenPrecision, quantize
 from darknet_compat.cli.options import (
+    DialectOption,
     HierThresh,
     InputSize,
     Json,
@@ -104,6 +105,7 @@ def export(
     batch: FixedBatch = None,
     names: Names = None,
     resize: ResizeMode = None,
+    dialect: DialectOption = None,
     thresh: Thresh = None,
     hier_thresh: HierThresh = None,
     nms: Nms = None,
@@ -131,6 +133,7 @@ def export(
         "batch": batch,
         "names": names,
         "resize": resize,
+        "dialect": dialect,
         "thresh": thresh,
         "hier_thresh": hier_thresh,
         "nms": nms,
@@ -154,10 +157,8 @@ def export(
                     _export(sources, source, size, arguments)
             artefact = quantize(source, path, calibrate, max_drop, quiet=json)
     entry = _entry(path, artefact, time.perf_counter() - start)
-    if json:
-        terminal.print_json(entry)
-        return
-    terminal.print_line(f"{path}: {entry['bytes']:,} bytes, {_sizes(artefact)}, {artefact.outputs}{_loss(artefact)}")
+    line = f"{path}: {entry['bytes']:,} bytes, {_sizes(artefact)}, {artefact.outputs}{_loss(artefact)}"
+    terminal.print_json(entry) if json else terminal.print_line(line)
 
 
 def _refuse_options(path: Path, options: dict[str, Any]) -> None:
@@ -179,7 +180,8 @@ def _export(sources: Sources, path: Path, size: Size | None, arguments: dict[str
         from darknet_compat.export.onnx.refusals import answers, refuse
     except ModuleNotFoundError as error:
         raise ExportError(f"{error.name} is not installed: pip install 'darknet-compat[onnx]'") from None
-    spec = load_spec(sources.cfg, size)
+    dialect = arguments.pop("dialect")
+    spec = load_spec(sources.cfg, size, dialect=dialect)
     kind: Kind = arguments["outputs"] or ("boxes" if answers(spec) else "heads")
     refuse(spec, kind, arguments["input"] or "float")
     trained = StoredWeights(spec, sources.weights)

@@ -23,6 +23,12 @@ def show(path: Path, artefact: Artefact, json: bool) -> None:
         terminal.say(f"`engine {path}` says what it was built for, `engine {path} --layers` what is in it")
 
 
+def _kind(artefact: Artefact) -> str:
+    """The suppression's own name, where it has one."""
+    beta = f" beta {artefact.beta_nms:g}" if artefact.nms_kind == "diounms" else ""
+    return "" if artefact.nms_kind == "default" else f" ({artefact.nms_kind}{beta})"
+
+
 def _fields(artefact: Artefact) -> Iterator[tuple[str, str]]:
     yield "model", artefact.name
     form = "pixels as bytes" if artefact.input == "uint8" else "planes of 0..1"
@@ -38,7 +44,7 @@ def _fields(artefact: Artefact) -> Iterator[tuple[str, str]]:
         yield "tree", f"{len(artefact.tree):,} nodes"
     if artefact.task == "detect":
         inside = ", in force inside" if artefact.outputs == "detections" else ""
-        yield "thresholds", f"thresh {artefact.thresh:g}, nms {artefact.nms:g}{inside}"
+        yield "thresholds", f"thresh {artefact.thresh:g}, nms {artefact.nms:g}{_kind(artefact)}{inside}"
     if (lost := artefact.quantization) is not None and "drop" in lost:
         yield "int8 loses", f"{lost['drop']:.1f} points of {lost['measure']} on {lost['pictures']} pictures"
     for what, checksum in (("cfg", artefact.cfg_sha256), ("weights", artefact.weights_sha256)):

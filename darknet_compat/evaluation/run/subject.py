@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from darknet_compat.catalogue.fetch.transfer import Progress as Transfer
 from darknet_compat.datasets.base import Progress
 from darknet_compat.datasets.options import Reading
+from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError
 from darknet_compat.evaluation.material.entries import Entries, read_entries
 from darknet_compat.evaluation.run.detections import (
@@ -39,6 +40,7 @@ class Subject:
     precision: Precision = "fp32"
     size: tuple[int, int] | None = None
     resize: Resize | None = None
+    dialect: DialectName | None = None
     thresh: float = THRESH
     nms: float = 0.45
     hier_thresh: float = 0.5
@@ -68,8 +70,8 @@ class Subject:
         return Classifier(self.model, progress=progress, **self._shared())
 
     def _shared(self) -> dict[str, Any]:
-        names = ("weights", "names", "backend", "precision", "size", "resize", "hier_thresh", "hierarchy", "level")
-        return {name: getattr(self, name) for name in names}
+        left_out = {"model", "thresh", "nms", "map", "flip"}
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name not in left_out}
 
 
 def entries_for(

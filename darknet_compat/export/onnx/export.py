@@ -107,6 +107,8 @@ def _told_by(network: Trained) -> dict[str, Any]:
         "height": spec.net.height,
         "channels": spec.net.channels,
         "classes": classes_of(spec),
+        "nms_kind": spec.nms_kind,
+        "beta_nms": spec.beta_nms,
         "map": spec.map,
         "tree": spec.tree,
         "weights_sha256": weights_sha256(network),

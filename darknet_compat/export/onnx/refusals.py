@@ -11,6 +11,7 @@ from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.layers import EMIT
 from darknet_compat.formats.exported.artefact import Input, Outputs
 from darknet_compat.heads.answers import detects
+from darknet_compat.vision.boxes import distance_exponent
 
 
 def refuse(spec: NetworkSpec, outputs: Outputs, input: Input) -> None:
@@ -31,6 +32,11 @@ def refuse(spec: NetworkSpec, outputs: Outputs, input: Input) -> None:
         raise ExportError(f"{spec.name}: neither detects nor classifies pictures; export its outputs as heads")
     if outputs == "detections" and not detects(spec):
         raise ExportError(f"{spec.name}: classifies, and has no detections; export boxes, which are its classes")
+    if outputs == "detections" and distance_exponent(spec.nms_kind, spec.beta_nms) is not None:
+        raise ExportError(
+            f"{spec.name}: nms_kind={spec.nms_kind} spares boxes far apart, which no suppression inside a graph does;"
+            " export boxes, which Detector then suppresses so"
+        )
     if outputs == "detections" and spec.tree is not None:
         raise ExportError(
             f"{spec.name}: how far down its tree a box goes is decided when it is used (--hier-thresh, --level, --map),"

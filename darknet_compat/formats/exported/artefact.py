@@ -18,8 +18,8 @@ from darknet_compat.formats.jsonfile import parse_json
 from darknet_compat.formats.textfile import plain
 from darknet_compat.formats.wordtree import WordTree, format_tree, parse_tree
 
-FORMAT = 1
-"""Raised when an older reader would misunderstand a newer file."""
+FORMAT = 2
+"""Raised when an older reader would misunderstand a newer file: one of 1 knows of no `nms_kind`."""
 
 PREFIX = "darknet_compat."
 
@@ -46,8 +46,9 @@ class Artefact:
     `step` between the two, else only that. `batch`: how many pictures at once, None for any number. `outputs`: raw
     outputs of the heads, decoded boxes, or detections after non-maximum suppression. `input`: float [N, C, H, W],
     0..1, or uint8 [N, H, W, C], 0..255. The thresholds are in force inside the graph only for detections, and elsewhere
-    what the model is meant to be used with. `dialect`: whose words the `.cfg` was read as. `quantization`: of one in
-    int8 what it was calibrated with and what it loses (`export.quantize.Accuracy`).
+    what the model is meant to be used with; `nms_kind` and `beta_nms` are the suppression's (inside, only the plain
+    one). `dialect`: whose words the `.cfg` was read as. `quantization`: of one in int8 what it was calibrated with and
+    what it loses (`export.quantize.Accuracy`).
     """
 
     name: str
@@ -66,6 +67,8 @@ class Artefact:
     thresh: float = 0.5
     hier_thresh: float = 0.5
     nms: float = 0.45
+    nms_kind: Literal["default", "greedynms", "diounms", "cornersnms"] = "default"
+    beta_nms: float = 0.6
     names: tuple[str, ...] | None = None
     map: tuple[int, ...] | None = None
     tree: WordTree | None = None
@@ -119,10 +122,12 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float | np.floating) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
 def _is_fraction(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.floating):
-        return False
-    return bool(0 <= value <= 1)  # which nan is not
+    return _is_number(value) and 0 <= value <= 1
 
 
 def _is_range(value: object) -> bool:
@@ -153,6 +158,8 @@ _CHECKS: dict[str, _Check] = {
     "thresh": _FRACTION,
     "hier_thresh": _FRACTION,
     "nms": _FRACTION,
+    "nms_kind": _one_of("default", "greedynms", "diounms", "cornersnms"),
+    "beta_nms": ("a number", _is_number),
     "names": _or_none(_tuple_of("names of classes", _is_text)),
     "map": _or_none(_tuple_of("numbers of classes", _whole(0)[1])),
     "tree": _or_none(("a WordTree", lambda value: isinstance(value, WordTree))),
@@ -165,8 +172,11 @@ _CHECKS: dict[str, _Check] = {
 }
 """One a field."""
 
-_BEFORE = {"dialect": json.dumps("original")}
-"""What files of this format say by saying nothing: the field is younger than they are."""
+_OLDEST = 1
+"""The oldest format that is read."""
+
+_BEFORE = {"dialect": json.dumps("original"), "nms_kind": json.dumps("default"), "beta_nms": json.dumps(0.6)}
+"""What older files say by saying nothing: the field is younger than they are."""
 
 _UNREADABLE = object()
 """Which no field may be."""
@@ -203,7 +213,7 @@ def from_properties(properties: Mapping[str, str], where: str) -> Artefact:
     own = _BEFORE | own
     if missing := sorted({"format", *fields} - own.keys()):
         raise BackendError(f"{where}: lacks the metadata {PREFIX}{missing[0]}; export it again")
-    if own["format"] != json.dumps(FORMAT):
+    if own["format"] not in map(json.dumps, range(_OLDEST, FORMAT + 1)):
         raise BackendError(
             f"{where}: is of format {plain(own['format'])}, this version reads format {FORMAT}; export it again, or"
             " update"

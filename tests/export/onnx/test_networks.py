@@ -153,8 +153,9 @@ def test_detections_are_torchs_on_the_photos(
 ) -> None:
     cfg = shared_data / "models" / f"{name}.cfg"
     path = tmp_path / "m.onnx"
-    export_onnx(load_network(cfg, cfg.with_suffix(".weights")), path, outputs=outputs, thresh=0.2)  # type: ignore[arg-type]
-    expected = Detector(cfg, backend="torch", thresh=0.2)(photos)
+    network = load_network(cfg, cfg.with_suffix(".weights"), dialect="original")
+    export_onnx(network, path, outputs=outputs, thresh=0.2)  # type: ignore[arg-type]
+    expected = Detector(cfg, backend="torch", thresh=0.2, dialect="original")(photos)
     assert sum(map(len, expected)) >= 20
     for backend in ("onnxruntime", "openvino"):
         for theirs, found in zip(expected, Detector(path, backend=backend, thresh=0.2)(photos), strict=True):

@@ -47,13 +47,18 @@ def test_properties_give_the_artefact_back(artefact: Artefact) -> None:
     assert from_properties(properties | {"another tool's": "x"}, "m.onnx") == artefact
 
 
+YOUNGER = ("dialect", "nms_kind", "beta_nms")
+
+
 def test_a_file_from_before_dialects_is_the_originals() -> None:
-    properties = to_properties(FULL)
-    del properties[f"{PREFIX}dialect"]
-    assert from_properties(properties, "m.onnx").dialect == "original"
+    properties = to_properties(FULL) | {f"{PREFIX}format": "1"}
+    for field in YOUNGER:
+        del properties[PREFIX + field]
+    artefact = from_properties(properties, "m.onnx")
+    assert (artefact.dialect, artefact.nms_kind, artefact.beta_nms) == ("original", "default", 0.6)
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Artefact) if field.name != "dialect"])
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Artefact) if field.name not in YOUNGER])
 def test_each_missing_property_is_named(field: str) -> None:
     properties = to_properties(FULL)
     del properties[PREFIX + field]
@@ -147,8 +152,8 @@ def test_text_that_is_no_utf8_comes_back() -> None:
 def test_a_model_of_others_or_of_later_is_told() -> None:
     with pytest.raises(BackendError, match=r"not exported by darknet-compat.*`darknet-compat export`"):
         from_properties({"producer": "someone"}, "m.onnx")
-    with pytest.raises(BackendError, match="is of format 2, this version reads format 1"):
-        from_properties(to_properties(FULL) | {f"{PREFIX}format": "2"}, "m.onnx")
+    with pytest.raises(BackendError, match="is of format 3, this version reads format 2"):
+        from_properties(to_properties(FULL) | {f"{PREFIX}format": "3"}, "m.onnx")
 
 
 def test_sizes_that_fit() -> None:
