@@ -9,7 +9,7 @@ read it: the longest number at its start.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -125,6 +125,17 @@ def format_cfg(cfg: Cfg | Iterable[Section]) -> str:
     return "\n".join(blocks)
 
 
+def one_slip(written: str, meant: str) -> bool:
+    """Whether one slip of the pen makes the one of the other: a letter more, less, or other, or two changed over."""
+    if written == meant or abs(len(written) - len(meant)) > 1 or len(meant) < 3:  # B1 may be as good as B2
+        return False
+    start = 0
+    while start < min(len(written), len(meant)) and written[start] == meant[start]:
+        start += 1
+    a, b = written[start:], meant[start:]
+    return a[1:] == b[1:] or a[1:] == b or a == b[1:] or (a[:2] == b[1::-1] and a[2:] == b[2:])
+
+
 class Options:
     """Typed reading of one section, remembering what was asked for, so that the rest can be reported.
 
@@ -180,17 +191,27 @@ class Options:
         """A comma-separated list of numbers, up to the first `ends_at`; empty where the option is absent."""
         return tuple(self._number(key, item, 0.0, _REAL, float) for item in self._items(key, ends_at))
 
-    def finish(self) -> list[str]:
-        """All notes: odd values, then every option nobody read (original: `option_unused`), each with its line."""
+    def without_effect(self, key: str, neutral: float) -> None:
+        """An option that the original reads and nothing here goes by: a remark unless it stands at `neutral`."""
+        value = self.real(key, neutral)
+        if value != neutral:
+            self.note(f"unused option {key}={plain(self.text(key))}", key)
+
+    def finish(self, known: Collection[str] = ()) -> list[str]:
+        """All notes: odd values, then every option nobody read (original: `option_unused`), each with its line.
+
+        Those among `known` may stand unread. One that is a slip of the pen away from one that was read, or is known,
+        is said to be meant for it.
+        """
         for option in self.section.options:
-            if remark := self._remark(option):
+            if remark := self._remark(option, known):
                 self.notes.append(f"{self._at(option.line)} {remark}")
         return self.notes
 
     def _at(self, line: int) -> str:
         return f"{self.cfg_name}:{line}: [{plain(self.section.type)}]"
 
-    def _remark(self, option: Option) -> str:
+    def _remark(self, option: Option, known: Collection[str]) -> str:
         """What a person should know about an option, if anything."""
         key = plain(option.key)
         if option.value == "":
@@ -198,8 +219,16 @@ class Options:
         if option is not self.section.find(option.key):
             return f"{key} stands twice; the first one counts"
         if option.key not in self._read:
-            return f"unused option {key}" + ("" if option.value is None else f"={plain(option.value)}")
+            return "" if option.key in known else f"unused option {key}{self._given(option, known)}"
         return f"{key} has no value; its default is taken" if option.value is None else ""
+
+    def _given(self, option: Option, known: Collection[str]) -> str:
+        """An unread option's value, and which other one may be meant; the shortest of several, then the first."""
+        meant = sorted(
+            (key for key in {*self._read, *known} if one_slip(option.key, key)), key=lambda key: (len(key), key)
+        )
+        hint = f"; did you mean {meant[0]}?" if meant else ""
+        return ("" if option.value is None else f"={plain(option.value)}") + hint
 
     def _find(self, key: str) -> Option | None:
         self._read.add(key)

@@ -40,9 +40,9 @@ def cached_export(
     been done.
 
     Its name holds a checksum of everything that its content depends on: the definition with the files that it names,
-    the weights, the size, the dialect, and our version. Two that begin at once both export it, and the later one's file, which is
-    the same, takes the place of the other's. Without `names` it has none: whoever opens the `.cfg` knows them. Raises
-    ExportError for what has no counterpart in ONNX, BackendError where the onnx package is missing.
+    the weights, the size, the dialect, and our version. Two that begin at once both export it, and the later one's
+    file, which is the same, takes the place of the other's. Without `names` it has none: whoever opens the `.cfg` knows
+    them. Raises ExportError for what has no counterpart in ONNX, BackendError where the onnx package is missing.
     """
     spec = load_spec(cfg, size, dialect=dialect)
     parts = {

@@ -27,7 +27,7 @@ from darknet_compat.network.network import Network
 from darknet_compat.parity.compare import TOLERANCES, Difference, compare
 from darknet_compat.parity.layers import LayerParity, seeded_input, seeded_network
 from darknet_compat.runtime.base import Floats
-from darknet_compat.runtime.torch import describe
+from darknet_compat.runtime.described import describe
 from darknet_compat.vision.opencv import opencv
 
 Array = NDArray[np.float32]

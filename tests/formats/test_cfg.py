@@ -123,6 +123,31 @@ def test_options_that_nobody_read_are_reported_with_their_line() -> None:
     assert read.finish() == ["m.cfg:2: [net] unused option a=1", "m.cfg:4: [net] unused option c=3"]
 
 
+@pytest.mark.parametrize("written", ["anchros", "anchor", "anchorss", "anchars", "nchors", "Anchors", "achnors"])
+def test_a_slip_of_the_pen_is_understood(written: str) -> None:
+    read = options(f"{written}=1,2\n")
+    read.reals("anchors")
+    meant = "; did you mean anchors?" if written != "achnors" else ""  # which are two
+    assert read.finish() == [f"m.cfg:2: [net] unused option {written}=1,2{meant}"]
+
+
+def test_known_options_may_stand_unread_and_be_meant() -> None:
+    read = options("mosaic=1\nmosaik=1\nB3=1\nfoo=1\n")
+    read.real("B1", 0.9)
+    assert read.finish(["mosaic"]) == [
+        "m.cfg:3: [net] unused option mosaik=1; did you mean mosaic?",
+        "m.cfg:4: [net] unused option B3=1",
+        "m.cfg:5: [net] unused option foo=1",
+    ]
+
+
+def test_an_option_without_effect_is_named_unless_it_stands_where_it_does_nothing() -> None:
+    read = options("angle=7\nshift=0.0\n")
+    read.without_effect("angle", 0.0)
+    read.without_effect("shift", 0.0)
+    assert read.finish() == ["m.cfg:2: [net] unused option angle=7"]
+
+
 def test_defaults_stand_for_what_is_absent() -> None:
     read = options("x=1\n")
     assert (read.text("a", "b"), read.integer("a", 7), read.real("a", 0.5), read.flag("a")) == ("b", 7, 0.5, False)
