@@ -23,10 +23,22 @@ Source = Any
 source (`sources.open`)."""
 
 Answer = TypeVar("Answer")
+_Self = TypeVar("_Self", bound="Answering[Any]")
 
 
 class Answering(ABC, Generic[Answer]):
-    """A network on some runtime, with names for its classes, that answers pictures. Can be shared between threads."""
+    """A network on some runtime, with names for its classes, that answers pictures. Can be shared between threads.
+
+    And between processes: one that is forked goes on with it, and a pickled one opens the model's files again.
+    """
+
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls: type[_Self], *arguments: Any, **options: Any) -> _Self:
+        """Remembers how it is made, for `__reduce__`."""
+        self = super().__new__(cls)
+        self._arguments = arguments, options
+        return self
 
     def __init__(self, loaded: Model, max_pixels: int | None = None) -> None:
         self.runtime = loaded.runtime
@@ -38,6 +50,13 @@ class Answering(ABC, Generic[Answer]):
         """Raise MetadataError for a level of a WordTree where there is none."""
         if level is not None and self.runtime.description.tree is None:
             raise MetadataError(f"level: {self.runtime.description.name} has no WordTree")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it was made, with paths that hold from any folder, and what was changed since."""
+        arguments, options = self._arguments
+        options = {name: _from_anywhere(value) for name, value in options.items() if name != "progress"}
+        own = {name: value for name, value in vars(self).items() if name not in _OF_THIS_PROCESS}
+        return _made_again, (type(self), tuple(map(_from_anywhere, arguments)), options), own
 
     def _asked(self, asked: Mapping[str, Any]) -> Any:
         """What a call's keywords ask for, once for all its pictures. Raises BackendError for those it does not know."""
@@ -125,6 +144,19 @@ class Answering(ABC, Generic[Answer]):
                 f"{self.runtime.description.name}: gives no numbers (nan); are the weights this model's, or is their"
                 " training to blame?"
             )
+
+
+_OF_THIS_PROCESS = {"runtime", "choice", "_arguments"}
+
+
+def _from_anywhere(value: Any) -> Any:
+    """The same, but for the path of a file, which becomes an absolute one."""
+    is_file = isinstance(value, str | os.PathLike) and os.path.isfile(value)
+    return os.path.abspath(value) if is_file else value
+
+
+def _made_again(kind: type[_Self], arguments: tuple[Any, ...], options: dict[str, Any]) -> _Self:
+    return kind(*arguments, **options)
 
 
 def _row(outputs: Mapping[str, Floats], row: int) -> dict[str, Floats]:

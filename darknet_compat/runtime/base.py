@@ -6,6 +6,7 @@ A runtime takes pixels and gives arrays; everything before (decoding, resizing) 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -91,3 +92,12 @@ class Runtime(Protocol):
         which is every candidate above `thresh`, except the number `dropped` [N] for which there was no room.
         """
         ...
+
+
+def expect_not_forked(process: int, where: str) -> None:
+    """Raise BackendError in any process but the one of that number, where only it can use a GPU."""
+    if os.getpid() != process:
+        raise BackendError(
+            f"{where}: runs on a GPU, which a forked process cannot use; start processes by spawn:"
+            " multiprocessing.set_start_method('spawn')"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,7 +20,7 @@ from darknet_compat.network.layers import Convolutional
 from darknet_compat.network.load import load_network
 from darknet_compat.network.network import Network, out_of_memory
 from darknet_compat.network.split import SplitRegion
-from darknet_compat.runtime.base import Floats, Precision, Resize, Size, Use, too_large
+from darknet_compat.runtime.base import Floats, Precision, Resize, Size, Use, expect_not_forked, too_large
 from darknet_compat.runtime.described import describe
 
 _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -58,6 +59,7 @@ class TorchRuntime:
         self.description = describe(network.spec, precision=precision, resize=resize)
         self.device = _device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.dtype = _DTYPES[precision]
+        self._process = os.getpid()
         folded = network.folded().eval()
         self.heads = [copy.deepcopy(folded.layers[head.index]).to(self.device) for head in folded.spec.heads]
         # Channels innermost: a quarter faster on CPUs, since convolutions need not turn every layer's output around.
@@ -76,6 +78,8 @@ class TorchRuntime:
     @torch.inference_mode()
     def infer(self, images: Floats, thresh: float = 0.0) -> Mapping[str, Floats]:
         """See `Runtime.infer`. Raises BackendError where the memory does not suffice."""
+        if os.getpid() != self._process:
+            self._go_on_forked()
         exact: AbstractContextManager[None] = ieee() if self.dtype is torch.float32 else nullcontext()
         try:
             with exact:
@@ -84,6 +88,15 @@ class TorchRuntime:
             if not out_of_memory(error):
                 raise
             raise too_large(self.description.name, images) from None
+
+    def _go_on_forked(self) -> None:
+        """A forked process has none of the threads that torch believes in, and would wait for them forever.
+
+        Raises BackendError where the network is on a GPU, which a forked process cannot use."""
+        if self.device.type != "cpu":
+            expect_not_forked(self._process, self.description.name)
+        torch.set_num_threads(1)
+        self._process = os.getpid()
 
     def _infer(self, images: Floats, thresh: float) -> Mapping[str, Floats]:
         x = torch.from_numpy(images).to(self.device, self.dtype).to(memory_format=torch.channels_last)

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from darknet_compat.errors import BackendError
 
-OPSETS = range(13, 22)
+OPSETS = range(13, 27)
 """The opsets of the standard operators for which what runs a model here was tried: ours are 17."""
 
 _IR_VERSION, _GRAPH, _OPSET_IMPORT, _METADATA_PROPS = 1, 7, 8, 14

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from darknet_compat.nvidia.devicearray import DeviceArray, device_array
 from darknet_compat.nvidia.driver import Gpu
 from darknet_compat.nvidia.library import load_tensorrt, make_logger, reason
 from darknet_compat.nvidia.open_cuda import open_cuda
+from darknet_compat.runtime.base import expect_not_forked
 from darknet_compat.runtime.exported import Array, ExportedRuntime
 from darknet_compat.runtime.tensorrt.lane import Lane, Opened, Pool, Tensor
 
@@ -171,12 +173,14 @@ class _Held:
     def __init__(self, cuda: Cuda, where: str) -> None:
         self.cuda, self.where = cuda, where
         self.pool: Pool | None = None
+        self._process = os.getpid()
         self._users = 0
         self._change = threading.Condition()
 
     @contextmanager
     def used(self) -> Iterator[Pool]:
         """The pool, with the CUDA context entered; what CUDA's package raises becomes BackendError."""
+        expect_not_forked(self._process, self.where)
         with self._change:
             if self.pool is None:
                 raise BackendError(f"{self.where}: is closed")
@@ -192,7 +196,9 @@ class _Held:
                 self._change.notify_all()
 
     def close(self) -> None:
-        """Let who is inside end, refuse who comes, give back."""
+        """Let who is inside end, refuse who comes, give back; nothing in a process that was forked and holds none."""
+        if os.getpid() != self._process:
+            return
         with self._change:
             pool, self.pool = self.pool, None
         if pool is not None:
