@@ -12,10 +12,20 @@ by sqrt(variance + 1e-5) in the CUDA build, with which the official weights were
 in the CPU build."""
 
 
+_LEAST_NORMAL = 2.0**-126
+"""Of float32."""
+
+
 def deviation(variance: Any, build: Build) -> Any:
     """What batch normalization divides by, of an array or tensor of variances (original: `normalize_cpu`,
-    `normalize_delta_gpu`, cuDNN)."""
-    return (variance + 1e-5) ** 0.5 if build == "cuda" else variance**0.5 + 1e-6
+    `normalize_delta_gpu`, cuDNN).
+
+    Real files have variances of -7e-44, of channels that are always 0. As the CPU build is compiled, numbers so small
+    count as 0; their root would be nan.
+    """
+    if build == "cuda":
+        return (variance + 1e-5) ** 0.5
+    return (variance * (abs(variance) >= _LEAST_NORMAL)) ** 0.5 + 1e-6
 
 
 def binary_weights(layer: s.Convolutional, build: Build) -> bool:

@@ -20,7 +20,7 @@ from darknet_compat.network.network import Network
 from darknet_compat.parity import definition
 from darknet_compat.parity.compare import TOLERANCES, Difference, compare, verdict
 from darknet_compat.parity.foreign import foreign_layers, remarks_on, rows_alone
-from darknet_compat.parity.picture import seeded_image
+from darknet_compat.parity.picture import seeded_images, sequence_length
 from darknet_compat.parity.reference import LayerOutput, Original
 from darknet_compat.parity.seeded import seed_weights
 
@@ -111,7 +111,8 @@ def _input(spec: NetworkSpec, image: str | Path | None, seed: int, original: Ori
     """One input (of a recurrent network one sequence), and what it is called."""
     shape = spec.net.input
     if image is not None and shape.image and shape.c == 3:
-        return original.letterbox_image(original.load_image(image), shape.w, shape.h)[None], str(image)
+        picture = original.letterbox_image(original.load_image(image), shape.w, shape.h)
+        return np.stack([picture] * sequence_length(spec)), str(image)
     return seeded_input(spec, seed)
 
 
@@ -119,7 +120,7 @@ def seeded_input(spec: NetworkSpec, seed: int) -> tuple[Floats, str]:
     """Noise as a network's input, and what it is called."""
     shape = spec.net.input
     if shape.image:
-        return seeded_image(shape[:3], seed)[None], f"seed {seed}"
+        return seeded_images(spec, seed), f"seed {seed}"
     return np.random.default_rng(seed).random((spec.net.time_steps, shape.c), np.float32), f"seed {seed}"
 
 

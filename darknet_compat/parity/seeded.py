@@ -13,7 +13,7 @@ from torch import Tensor
 from darknet_compat.definition.spec import Shortcut
 from darknet_compat.network.layers import Biased
 from darknet_compat.network.network import Network
-from darknet_compat.parity.picture import seeded_image
+from darknet_compat.parity.picture import seeded_images
 
 _RECURRENT_GAIN = 0.3
 """Below 1, so that a recurrent state forgets, and rounding does not grow from step to step."""
@@ -46,7 +46,7 @@ def seed_weights(network: Network, seed: int = 0) -> None:
         network.parameter(slot).copy_(torch.from_numpy(np.asarray(new, np.float32)))
     if network.spec.net.input.image:
         with _measuring(network):
-            network(torch.from_numpy(seeded_image(network.spec.net.input[:3], seed)[None]))
+            network(torch.from_numpy(seeded_images(network.spec, seed)))
 
 
 def fan_in(shape: tuple[int, ...]) -> int:

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from darknet_compat.network.load import load_network
+from darknet_compat.definition.builds import deviation
+from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.parity.compare import TOLERANCES, compare, verdict
 from darknet_compat.parity.layers import layer_parity
 from darknet_compat.parity.picture import seeded_image
 from darknet_compat.parity.reference import Original
+from tests.network.test_original import WORK
 
 CFG = Path("/usr/share/darknet/cfg")
 PHOTO = Path("/usr/share/darknet/data/dog.jpg")
@@ -105,3 +107,31 @@ def test_folding_batch_normalization_changes_no_answer(folder: str, shared_data:
     ]
     assert verdict(rows), [row for row in rows if row.verdict == "differs"][:3]
     assert any(row.max_abs > 0 for row in rows)  # folding has happened
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_recurrent_network_of_pictures_gets_a_sequence_of_them(seed: int, running: Original, tmp_path: Path) -> None:
+    cfg = tmp_path / "crnn.cfg"
+    crnn = "[crnn]\nhidden_filters=4\noutput_filters=3\nactivation=leaky\nbatch_normalize=1\n"
+    cfg.write_text(f"[net]\nbatch=1\ntime_steps=5\nwidth=8\nheight=6\nchannels=2\n{WORK}{crnn}{crnn}")
+    parity = layer_parity(cfg, seed=seed, original=running)
+    assert len(parity.rows) == 4
+    assert verdict(parity.rows)
+
+
+@pytest.mark.reference
+def test_a_variance_too_small_for_a_float_counts_as_none(running: Original, tmp_path: Path) -> None:
+    """A published model has nine of about -7e-44, of channels that are always 0: their root was nan."""
+    cfg = tmp_path / "dead.cfg"
+    cfg.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nbatch_normalize=1\nfilters=3\nsize=1\n")
+    network = load_network(cfg, batchnorm="cpu")
+    values = torch.tensor([-7e-44, 7e-44, 0.25])
+    with torch.no_grad():
+        network.layers[0].rolling_variance.copy_(values)
+    save_weights(network, tmp_path / "dead.weights")
+    parity = layer_parity(cfg, tmp_path / "dead.weights", original=running)
+    assert verdict(parity.rows)
+    found = deviation(values.numpy(), "cpu")
+    np.testing.assert_allclose(found, [1e-6, 1e-6, 0.5 + 1e-6], rtol=1e-6)
+    np.testing.assert_allclose(deviation(values, "cpu").numpy(), found, rtol=1e-6)
