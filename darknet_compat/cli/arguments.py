@@ -59,8 +59,8 @@ def usage_errors() -> Iterator[None]:
 
 
 def flag(option: str) -> str:
-    """`max_batches` as it is typed: --max-batches."""
-    return "--" + option.replace("_", "-")
+    """`max_batches` as it is typed: --max-batches; and `from_`, which Python keeps for itself: --from."""
+    return "--" + option.rstrip("_").replace("_", "-")
 
 
 class _Choice(str, Enum):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,12 +16,14 @@ from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.textfile import shown
 from darknet_compat.inference.answering import Answering, Source, picture_of
-from darknet_compat.inference.batch import Prepared
+from darknet_compat.inference.batch import Failure, Prepared
+from darknet_compat.inference.follow import follow
 from darknet_compat.inference.hierarchy import HierarchyRule, PathStep, path_steps
 from darknet_compat.inference.model import class_map, expect_fraction, expect_way_down, load_model
 from darknet_compat.inference.results import Detections
 from darknet_compat.inference.select import Criteria, darknet_places, select
 from darknet_compat.runtime.base import Description, Floats, Mode, Precision, Resize, Use
+from darknet_compat.sources.open import open_source
 from darknet_compat.vision.boxes import distance_exponent, nms
 
 __all__ = ["Detector", "Source"]
@@ -113,6 +116,27 @@ class Detector(Answering[Detections]):
         self.nms_kind, self.beta_nms = own.nms_kind, own.beta_nms
         _expect_not_suppressed(str(model), own, self.thresh, self.nms)
         self.hierarchy, self.level = hierarchy, level
+
+    def stream(
+        self,
+        sources: Iterable[Source] | str | Path,
+        batch: int = 1,
+        *,
+        track: bool = False,
+        smooth: bool = False,
+        **asked: Any,
+    ) -> Iterator[tuple[Source, Detections | Failure]]:
+        """Each picture with what was found in it; see `Answering.stream`.
+
+        `track` gives detections ids that stay from frame to frame (`inference.tracking`); `smooth` averages over three
+        frames as the original's `demo` (`inference.smoothing`). Both are for frames in order, such as a video's.
+        """
+        if isinstance(sources, str | os.PathLike):
+            sources = open_source(sources)
+        if track or smooth:
+            yield from follow(self, sources, batch, track=track, smooth=smooth, **asked)
+        else:
+            yield from super().stream(sources, batch, **asked)
 
     def _asked(self, asked: Mapping[str, Any]) -> _Asked:
         left = set(asked) - {"thresh", "nms", "classes"}

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import islice
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from darknet_compat.catalogue.fetch.transfer import Progress
+from darknet_compat.errors import BackendError
 from darknet_compat.inference.answering import Answering, Source
+from darknet_compat.inference.backends import choose
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.options import ClassifyOptions, DetectOptions
 from darknet_compat.runtime.base import Mode
+from darknet_compat.runtime.registry import is_exported
 
 Answer = TypeVar("Answer")
 
@@ -41,6 +45,21 @@ def open_detector(options: DetectOptions, sources: int | None = None, progress: 
     `progress` is called with bytes done and in all, where the weights have to be fetched.
     """
     return Detector(options.model, progress=progress, **_arguments(options, sources, "batch", "classes", "clip"))
+
+
+def open_for_frames(options: DetectOptions, live: bool, progress: Progress | None = None) -> Detector:
+    """The detector for very many frames: those of a file as many a second as there can be, a live source's each as soon
+    as possible. Either is worth exporting a `.cfg` for. Raises DarknetCompatError."""
+    if options.mode is not None or not live:
+        return open_detector(options, MANY, progress)
+    soon = replace(options, mode="latency")
+    if options.backend == "auto" and not is_exported(Path(options.model)):
+        try:
+            best = choose(False, "auto", options.precision, "throughput", options.device)
+            return open_detector(replace(soon, backend=best.backend), None, progress)
+        except BackendError:  # of an export that is not possible: torch needs none
+            pass
+    return open_detector(soon, None, progress)
 
 
 def open_classifier(

@@ -20,13 +20,20 @@ from darknet_compat.inference.hierarchy import PathStep
 Bytes = NDArray[np.uint8]
 
 
-class Detection(NamedTuple):
-    """One box with one class; `box` is x1, y1, x2, y2 in pixels of the picture."""
-
+class _Detection(NamedTuple):
     name: str
     score: float
     box: tuple[float, float, float, float]
     class_id: int
+
+
+class Detection(_Detection):
+    """One box with one class; `box` is x1, y1, x2, y2 in pixels of the picture. Four values to unpack.
+
+    `track_id` is the number of the object, where frames are tracked and it has one already.
+    """
+
+    track_id: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +52,9 @@ class Detections:
     `source` is the picture as it was given, where that is known: `plot`, `crop` and `save` look at it. Detections are
     a sequence: `found[0]` is the best one as a Detection, `found["dog"]`, `found[found.scores > 0.8]`, `found[:3]` and
     `found[[2, 0]]` are Detections.
+
+    `track_ids` int64 [N], where frames are tracked: the same number for the same object in every frame, from 1 on, and
+    -1 for what was seen for the first time.
     """
 
     boxes: NDArray[np.float32]
@@ -57,14 +67,20 @@ class Detections:
     dropped: int = 0
     places: NDArray[np.int64] | None = None
     source: Any = None
+    track_ids: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def __iter__(self) -> Iterator[Detection]:
-        for name, score, box, class_id in zip(self.names, self.scores, self.boxes, self.class_ids, strict=True):
+        tracks = [-1] * len(self) if self.track_ids is None else self.track_ids.tolist()
+        rows = zip(self.names, self.scores, self.boxes, self.class_ids, tracks, strict=True)
+        for name, score, box, class_id, track in rows:
             x1, y1, x2, y2 = box.tolist()
-            yield Detection(name, float(score), (x1, y1, x2, y2), int(class_id))
+            one = Detection(name, float(score), (x1, y1, x2, y2), int(class_id))
+            if track > 0:
+                one.track_id = track
+            yield one
 
     @overload
     def __getitem__(self, key: int) -> Detection: ...
@@ -89,6 +105,7 @@ class Detections:
             names=tuple(self.names[row] for row in rows),
             paths=tuple(self.paths[row] for row in rows) if self.paths else (),
             places=places,
+            track_ids=None if self.track_ids is None else self.track_ids[rows],
         )
 
     @property
@@ -111,6 +128,7 @@ class Detections:
         """Plain numbers and strings, for JSON."""
         found: list[dict[str, Any]] = [
             {"class": d.name, "class_id": d.class_id, "score": round(d.score, 6), "box": [round(x, 2) for x in d.box]}
+            | ({} if self.track_ids is None else {"track_id": d.track_id})
             for d in self
         ]
         for entry, path in zip(found, self.paths, strict=False):

@@ -4,76 +4,23 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import cv2
 import pytest
 
-from tests.sources.making import numbered
+from tests.sources.http_camera import Camera, camera
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 _BINDINGS = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
 
 
-class Camera:
-    """What an HTTP server of `numbered` JPEGs does: so many frames a second, and connections cut after so many."""
-
-    def __init__(self) -> None:
-        self.rate, self.frames, self.connections = 100.0, 10**9, 0
-        self.files: dict[str, bytes] = {}
-        self.address = ""
-
-
 @pytest.fixture
 def mjpeg() -> Iterator[Camera]:
     """A camera that speaks mjpeg over HTTP at `address`/stream, and files below it."""
-    camera = Camera()
-    jpegs = [cv2.imencode(".jpg", picture)[1].tobytes() for picture in numbered(29)]
-    stopping = threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path != "/stream":
-                self.send_file(camera.files.get(self.path))
-                return
-            camera.connections += 1
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-            self.end_headers()
-            try:
-                for number in range(camera.frames):
-                    part = jpegs[number % 29]
-                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(part)}\r\n\r\n"
-                    self.wfile.write(head.encode() + part + b"\r\n")
-                    self.wfile.flush()
-                    if stopping.wait(1 / camera.rate):
-                        return
-            except OSError:
-                return
-
-        def send_file(self, data: bytes | None) -> None:
-            self.send_response(200 if data is not None else 404)
-            self.send_header("Content-Length", str(len(data or b"")))
-            self.end_headers()
-            self.wfile.write(data or b"")
-
-        def log_message(self, *_: object) -> None:
-            """Nothing on stderr."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    camera.address = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield camera
-    stopping.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with camera() as serving:
+        yield serving
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from darknet_compat.sources.base import Frame
 from darknet_compat.sources.live import Live
 from darknet_compat.sources.open import open_source
 from tests.cli.support import paint
-from tests.sources.conftest import Camera, Rtsp
+from tests.sources.conftest import Rtsp
+from tests.sources.http_camera import Camera
 from tests.sources.making import number_of, numbered, write_clip
 
 Until = Callable[[Callable[[], bool]], bool]

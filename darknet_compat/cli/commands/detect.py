@@ -10,6 +10,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from darknet_compat.cli.commands.detect_video import Output, detect_video, is_video_run
 from darknet_compat.cli.options import Json, Verbose
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.cli.terminal.answers import (
@@ -20,8 +21,10 @@ from darknet_compat.cli.terminal.answers import (
     open_model,
     output_paths,
 )
+from darknet_compat.cli.terminal.crops import cut_out
 from darknet_compat.errors import OptionError
 from darknet_compat.inference.options import DetectOptions
+from darknet_compat.inference.video_options import VideoOptions
 from darknet_compat.options import Option
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ Out = Annotated[
     Path | None,
     Option(
         "Write copies of the pictures with the boxes drawn in here; or what --format says. A name that ends in .csv,"
-        " .json or .jsonl is such a file.",
+        " .json or .jsonl is such a file. Of a video: one with the boxes drawn in (.mp4, .mkv, ...).",
         metavar="DIR|FILE",
     ),
 ]
@@ -46,23 +49,29 @@ Crop = Annotated[Path | None, Option("Write what is inside each box here, in a f
 
 def detect(
     options: DetectOptions,
+    video: VideoOptions,
     out: Out = None,
     format: Form = None,
     crop: Crop = None,
     verbose: Verbose = False,
     json: Json = False,
 ) -> None:
-    """Find objects in pictures, and draw them.
+    """Find objects in pictures, videos, cameras and streams, and draw them.
 
-    Boxes are left, top, right and bottom in pixels of the picture. One that cannot be read is named, the others go on,
-    and the exit code is 1.
+    FILES may be pictures, folders, lists, videos, a camera's number, addresses (rtsp://, http://), or - for standard
+    input. Boxes are left, top, right and bottom in pixels of the picture. One that cannot be read is named, the others
+    go on, and the exit code is 1.
     """
+    if is_video_run(options.files, out, video):
+        detect_video(options, video, Output(out, format, crop, json, verbose))
+        return
     answers = Answers(json)
     pictures = find_pictures(options.files, answers)
     if not pictures:
         answers.finish()
         return
     results = _Results(pictures, answers, out, format, crop)
+    results.blurred = video.blur or ()
 
     def ready(progress: terminal.Transfers) -> Detector:
         from darknet_compat.inference.job import open_detector
@@ -97,6 +106,7 @@ class _Results:
         elif out is not None and self.form in writers.FOLDERS:
             self.places = output_paths(pictures, out, writers.SUFFIX[self.form])
         self.cut = output_paths(pictures, crop) if crop is not None else {}
+        self.blurred: tuple[str, ...] = ()
         self.objects = 0
         self.done = 0
 
@@ -111,6 +121,10 @@ class _Results:
 
     def writing(self, detector: Detector) -> AbstractContextManager[Any]:
         """A context at whose end the files are there."""
+        if self.blurred:
+            from darknet_compat.inference.video import expect_classes
+
+            expect_classes(self.blurred, detector.names)
         if self.form is None:
             return nullcontext()
         from darknet_compat.inference.writers import open_writer
@@ -143,10 +157,10 @@ class _Results:
         entry = {**found.to_dict(), "seconds": round(seconds, 4)}
         place = self.places.get(picture)
         if place and self.form is None:
-            found.save(place)
+            _save(found, place, self.blurred)
             entry["picture"] = str(place)
         if self.crop is not None and len(found):
-            entry["crops"] = _cut(found, self.cut[picture])
+            entry["crops"] = cut_out(found, self.cut[picture])
         if self.writer is not None:
             self.writer.add(picture, found, {"file": str(picture), **entry})
         self.answers.add(picture, entry)
@@ -163,19 +177,16 @@ class _Results:
         self.answers.finish()
 
 
-def _cut(found: Detections, place: Path) -> list[str]:
-    """Write what is inside each box, beside `place` in a folder for each class."""
-    from darknet_compat.formats.atomic import results_folder
-    from darknet_compat.vision.draw import ascii_name, save
+def _save(found: Detections, place: Path, blurred: tuple[str, ...]) -> None:
+    """Write a copy of the picture with what was found drawn in."""
+    if not blurred:
+        found.save(place)
+        return
+    from darknet_compat.inference.video import annotated
+    from darknet_compat.vision.draw import save
+    from darknet_compat.vision.image import decode
 
-    paths = []
-    for number, (one, part) in enumerate(zip(found, found.crop(), strict=True), start=1):
-        name = ascii_name(one.name, one.class_id)
-        folder = place.parent / "".join(c if c.isalnum() or c in " -_." else "_" for c in name).strip(". ")
-        results_folder(folder)
-        save(part[..., ::-1], folder / f"{place.stem}-{number}{place.suffix}")
-        paths.append(str(folder / f"{place.stem}-{number}{place.suffix}"))
-    return paths
+    save(annotated(decode(found.source), found, blurred), place)
 
 
 def _print(picture: Path, found: Detections, seconds: float, place: Path | None) -> None:
