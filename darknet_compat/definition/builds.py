@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from darknet_compat.definition import spec as s
-
-Build = Literal["cuda", "cpu"]
-"""Which build of the original to equal (`load_network(batchnorm=)`). They differ in batch normalization, which divides
-by sqrt(variance + 1e-5) in the CUDA build, with which the official weights were trained, and by sqrt(variance) + 1e-6
-in the CPU build."""
-
+from darknet_compat.definition.spec.base import Build as Build
 
 _LEAST_NORMAL = 2.0**-126
 """Of float32."""
@@ -36,4 +31,4 @@ def binary_weights(layer: s.Convolutional, build: Build) -> bool:
 def misread(layer: s.Convolutional, build: Build) -> bool:
     """Whether the build takes a strided 1x1 convolution's input for what it is not: the CPU build multiplies without
     im2col, and so reads a group's first values, one after another, for every stride-th cell."""
-    return build == "cpu" and layer.size == 1 and layer.stride > 1 and not layer.padding
+    return build == "cpu" and layer.size == 1 and max(layer.strides) > 1 and not layer.padding

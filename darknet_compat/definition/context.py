@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from darknet_compat.definition.dialects import ORIGINAL, Dialect
+from darknet_compat.definition.foreign import whose_activation
 from darknet_compat.definition.spec import ActivationName, LayerSpec, Net, Shape
 from darknet_compat.errors import CfgError
 from darknet_compat.formats.cfg import Options
@@ -57,11 +58,11 @@ class Context:
             "index": self.index,
             "line": options.section.line,
             "type": options.section.type,
-            "sources": sources or (self.index - 1,),
+            "sources": (self.index - 1,) if sources is None else sources,
             "input": self.input,
             "output": output,
             "learning_rate": options.real("learning_rate", 1.0),
-            "stopbackward": options.flag("stopbackward"),
+            "stopbackward": self.dialect.stops_backward(options.integer("stopbackward", 0)),
             "onlyforward": options.flag("onlyforward"),
             "truth": options.flag("truth"),
             "smooth": options.real("smooth", 0.0),
@@ -80,6 +81,21 @@ class Context:
         if not self.input.image:
             raise options.error(f"needs an image before it, found {self.input.size} values without height and width")
         return self.input
+
+    def earlier(self, options: Options, key: str, number: int) -> int:
+        """The absolute index of a layer: below 0 counts back from this one. It has to be an earlier layer."""
+        index = self.index + number if number < 0 else number
+        if not 0 <= index < self.index:
+            there = f"layers 0 to {self.index - 1}" if self.index else "none"
+            raise options.error(f"{key}={number} means layer {index}; before layer {self.index} there are {there}", key)
+        return index
+
+    def source(self, options: Options, key: str, number: int) -> int:
+        """The same for a layer whose output is read: what the fork filters afterwards has none of a known shape."""
+        index = self.earlier(options, key, number)
+        if getattr(self.layers[index], "antialiasing", 0):
+            raise options.error(f"layer {index} has antialiasing; the fork reads such a one's memory unfiltered", key)
+        return index
 
     def weigh(self, options: Options, *counts: int) -> None:
         """Refuse a layer whose weights, the product of `counts`, nobody could hold; and the network they add up to."""
@@ -101,13 +117,24 @@ class Context:
         return path
 
 
-def activation(options: Options, default: ActivationName) -> ActivationName:
-    """The layer's activation. The original takes one it does not know for relu, in which case all results are wrong."""
-    name = options.text("activation", default)
-    if name not in get_args(ActivationName):
-        known = ", ".join(get_args(ActivationName))
-        raise options.error(f"unknown activation {shown(name)}; known are {known}", "activation")
-    return cast(ActivationName, name)
+_SAME_AS = {"silu": "swish", "revleaky": "leaky"}
+"""Activations by another name: PyTorch's, and one of the fork's."""
+
+
+def activation(options: Options, context: Context, default: ActivationName, key: str = "activation") -> ActivationName:
+    """The layer's activation. Both take one they do not know for relu, in which case all results are wrong: that is
+    refused, or noted where the dialect says so."""
+    name = options.text(key, default)
+    name = _SAME_AS.get(name, name)
+    if name in get_args(ActivationName):
+        return cast(ActivationName, name)
+    if whose := whose_activation(name):
+        raise options.error(f"unknown activation {shown(name)}, which seems to be {whose}", key)
+    if context.dialect.relu_for_unknown:
+        options.note(f"unknown {key} {shown(name)} is taken for relu, as the fork does", key)
+        return "relu"
+    known = ", ".join(get_args(ActivationName))
+    raise options.error(f"unknown activation {shown(name)}; known are {known}", key)
 
 
 def _gigabytes(floats: int) -> str:

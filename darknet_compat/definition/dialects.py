@@ -35,6 +35,12 @@ class Dialect:
     """Whether [shortcut] has alpha and beta."""
     dropout: float
     """[dropout] probability."""
+    stopbackward_one: bool
+    """Whether stopbackward has to be 1 to count; else any number but 0 does."""
+    relu_for_unknown: bool
+    """Whether an unknown activation is taken for relu, with a note; else it is refused."""
+    lenient_groups: bool
+    """Whether [convolutional] groups below 1 mean 1, as they always do with xnor."""
     batchnorm_biases: bool
     """Whether the file holds a [batchnorm]'s biases."""
     lstm_parts: tuple[str, ...]
@@ -60,6 +66,8 @@ class Dialect:
     """How far its rolling statistics go towards a batch's in training (the CUDA build's: 0.01)."""
     wide_seen: bool
     """Whether files of a version above 1000 may have 8 bytes of `seen`."""
+    revision: int
+    """The last number of the version that a new file gets: 0.2.this."""
     region_max: int
     yolo_max: int
     """`max`, the most boxes of a picture in training."""
@@ -91,6 +99,10 @@ class Dialect:
     scaled_sizes: bool
     """Whether `random` of a head scales the cfg's own size; else it draws from 320 to 608."""
 
+    def stops_backward(self, value: int) -> bool:
+        """Whether stopbackward=value stops learning before the layer."""
+        return value == 1 if self.stopbackward_one else value != 0
+
 
 _LSTM = ("wi", "wf", "wo", "wg", "ui", "uf", "uo", "ug"), ("wf", "wi", "wg", "wo", "uf", "ui", "ug", "uo")
 _GRU = ("wz", "wr", "wh", "uz", "ur", "uh"), ("uz", "ur", "uh", "wz", "wr", "wh")
@@ -102,6 +114,9 @@ ROWS: dict[str, tuple[Any, Any]] = {
     "flat_shortcuts":    (False,                                  True),
     "shortcut_factors":  (True,                                   False),
     "dropout":           (0.5,                                    0.2),
+    "stopbackward_one":  (False,                                  True),
+    "relu_for_unknown":  (False,                                  True),
+    "lenient_groups":    (False,                                  True),
     "batchnorm_biases":  (False,                                  True),
     "lstm_parts":        _LSTM,
     "gru_parts":         _GRU,
@@ -115,6 +130,7 @@ ROWS: dict[str, tuple[Any, Any]] = {
     "cpu_batchnorm":     (True,                                   False),
     "cpu_rolling":       (0.01,                                   0.1),
     "wide_seen":         (False,                                  True),
+    "revision":          (0,                                      5),
     "region_max":        (30,                                     200),
     "yolo_max":          (90,                                     200),
     "region_logistic":   (True,                                   False),
@@ -177,7 +193,7 @@ _OPTIONS: dict[str, frozenset[str]] = {
     "shortcut": frozenset(("weights_type", "weights_normalization")),
     "route": frozenset(("groups", "group_id")),
     "dropout": frozenset(("dropblock", "dropblock_size_abs", "dropblock_size_rel")),
-    "rnn": frozenset(("hidden", "logistic")),
+    "rnn": frozenset(("logistic",)),
     "crnn": frozenset(("hidden", "output", "size", "stride", "pad", "padding", "groups", "dilation")),
     "yolo": _BOXES,
     "region": frozenset(("focal_loss", "nms_kind", "beta_nms")),
@@ -233,5 +249,11 @@ def _words(section: Section) -> Iterator[str]:
             yield f"activation={option.value}"
         elif kind == "net" and key == "policy" and option.value == "sgdr":
             yield "policy=sgdr"
+        elif kind == "rnn" and key == "hidden" and option.value != _value(section, "output"):
+            yield key  # which the original's own cfgs have, and it passes over, as large as output
         elif kind == "shortcut" and key == "from" and "," in option.value:
             yield "several layers in from"
+
+
+def _value(section: Section, key: str) -> str | None:
+    return option.value if (option := section.find(key)) else None

@@ -1,7 +1,7 @@
 """Sections → NetworkSpec: defaults filled in, relative indices made absolute, every shape known.
 
 This is the only place where option names and defaults stand (original: `parse_network_cfg` and its `parse_*`); the
-layers' own are in `lower_layers`. What would make the original crash, read beyond its arrays or ask for more than
+layers' own are in `layers`. What would make the original crash, read beyond its arrays or ask for more than
 32-bit counts is a CfgError here, before anything is allocated.
 """
 
@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from darknet_compat.definition.context import Context
 from darknet_compat.definition.dialects import DialectName, dialect_of
-from darknet_compat.definition.lower_layers import LOWERINGS
-from darknet_compat.definition.lower_net import lower_net
-from darknet_compat.definition.spec import NetworkSpec
+from darknet_compat.definition.foreign import whose_section
+from darknet_compat.definition.layers.net import lower_net
+from darknet_compat.definition.layers.table import LOWERINGS
+from darknet_compat.definition.spec import Convolutional, LayerSpec, NetworkSpec, Route
 from darknet_compat.errors import CfgError
 from darknet_compat.formats.cfg import Cfg, Option, Options, read_cfg
 from darknet_compat.formats.metadata import data_roots
@@ -71,7 +73,30 @@ def lower(cfg: Cfg, roots: Sequence[Path] | None = None, *, dialect: DialectName
         if section.type in _NET:
             raise options.error("stands a second time; are these two definitions in one file?")
         if section.type not in LOWERINGS:
-            raise options.error(f"unknown section; known are {', '.join(sorted(LOWERINGS))}")
+            raise options.error(unknown_section(section.type))
         context.layers.append(LOWERINGS[section.type](options, context))
         notes += options.finish()
-    return NetworkSpec(net, tuple(context.layers), cfg.name, tuple(notes), context.files, spoken)
+    return NetworkSpec(net, _packed(context.layers), cfg.name, tuple(notes), context.files, spoken)
+
+
+def unknown_section(name: str) -> str:
+    """What to say of a section that nobody here reads."""
+    if whose := whose_section(name):
+        return f"unknown section, which seems to be {whose}"
+    if near := get_close_matches(name, [*LOWERINGS, *_NET], 1):
+        return f"unknown section; did you mean [{near[0]}]?"
+    return f"unknown section; known are {', '.join(sorted(LOWERINGS, key=str.lower))}"
+
+
+def _packed(layers: Sequence[LayerSpec]) -> tuple[LayerSpec, ...]:
+    """The layers as the fork packs bits: with bin_output a convolution of signs hands on what it has before its
+    activation, unless a layer that joins others reads it."""
+    joined = {
+        source for layer in layers if len(layer.sources) > 1 or isinstance(layer, Route) for source in layer.sources
+    }
+    return tuple(
+        replace(layer, activation="linear")
+        if isinstance(layer, Convolutional) and layer.bin_output and layer.index not in joined
+        else layer
+        for layer in layers
+    )

@@ -27,7 +27,10 @@ def splittable(spec: NetworkSpec) -> bool:
         isinstance(region, s.Region)
         and not region.background
         and isinstance(convolution, s.Convolutional)
-        and (convolution.size, convolution.stride, convolution.padding, convolution.groups) == (1, 1, 0, 1)
+        and (convolution.size, convolution.padding, convolution.groups) == (1, 0, 1)
+        and convolution.strides == (1, 1)
+        and not convolution.antialiasing
+        and convolution.share_index is None
         and convolution.activation == "linear"
         and not (convolution.batch_normalize or convolution.xnor or convolution.binary)
     )

@@ -1,4 +1,4 @@
-"""The original's activations as torch functions (original: activations.h), and four of its best-known fork."""
+"""The original's activations as torch functions (original: activations.h), and those of its best-known fork."""
 
 from __future__ import annotations
 
@@ -60,6 +60,25 @@ def _selu(x: Tensor) -> Tensor:
     return 1.0507 * torch.where(x >= 0, x, 1.6732 * torch.expm1(x))
 
 
+def _hard_mish(x: Tensor) -> Tensor:
+    return torch.where(x > 0, x, torch.where(x > -2, x * x / 2 + x, 0))
+
+
+def _normalize_channels(x: Tensor) -> Tensor:
+    """Each place's positive values by their sum."""
+    positive = F.relu(x)
+    return positive / (positive.sum(1, keepdim=True) + 1e-4)
+
+
+def _normalize_channels_softmax(x: Tensor) -> Tensor:
+    exponentials = x.exp()
+    return exponentials / (exponentials.sum(1, keepdim=True) + 1e-4)
+
+
+def _normalize_channels_softmax_maxval(x: Tensor) -> Tensor:
+    return _normalize_channels_softmax(x - x.amax(1, keepdim=True))
+
+
 ACTIVATIONS: dict[ActivationName, Callable[[Tensor], Tensor]] = {
     "linear": _linear,
     "logistic": torch.sigmoid,
@@ -78,7 +97,11 @@ ACTIVATIONS: dict[ActivationName, Callable[[Tensor], Tensor]] = {
     "swish": F.silu,
     "mish": F.mish,
     "relu6": F.relu6,
+    "hard_mish": _hard_mish,
     "gelu": _gelu,
+    "normalize_channels": _normalize_channels,
+    "normalize_channels_softmax": _normalize_channels_softmax,
+    "normalize_channels_softmax_maxval": _normalize_channels_softmax_maxval,
 }
 """An activation's name in a cfg → its function; no lambdas, so that the modules that hold one can be pickled."""
 

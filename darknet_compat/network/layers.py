@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from darknet_compat.definition import builds
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.builds import Build as Build
 from darknet_compat.definition.builds import deviation
@@ -32,18 +31,22 @@ class Biased(nn.Module):
 
     def __init__(self, filters: int, activation: s.ActivationName, normalized: bool, build: Build) -> None:
         super().__init__()
+        self.end_with(activation, normalized, build)
         self.biases = nn.Parameter(torch.zeros(filters))
+        if normalized:
+            self.scales = nn.Parameter(torch.ones(filters))
+            self.register_buffer("rolling_mean", torch.zeros(filters))
+            # The original starts at 0, with which a network that nobody has trained yet overflows.
+            self.register_buffer("rolling_variance", torch.ones(filters))
+
+    def end_with(self, activation: s.ActivationName, normalized: bool, build: Build) -> None:
+        """Settle what `finish` does, whosever parameters these are."""
         self.activate = ACTIVATIONS[activation]
         # What comes before has no use of its result any more: in training that is a third of the memory.
         self.activate_new = IN_PLACE.get(activation, self.activate)
         self.normalized = normalized
         self.build = build
         self.batch_normalize = batch_normalize  # by whose statistics in training: this process's batch's
-        if normalized:
-            self.scales = nn.Parameter(torch.ones(filters))
-            self.register_buffer("rolling_mean", torch.zeros(filters))
-            # The original starts at 0, with which a network that nobody has trained yet overflows.
-            self.register_buffer("rolling_variance", torch.ones(filters))
 
     def finish(self, x: Tensor) -> Tensor:
         """`x`, [N, filters, H, W] or [N, filters], holds the biases already where `linear_biases` gave them away."""
@@ -68,49 +71,6 @@ class Biased(nn.Module):
         shape = (1, -1) + (1,) * (x.dim() - 2)
         y: Tensor = (x - mean.view(shape)) / deviation(variance, self.build).view(shape)
         return y * self.scales.view(shape) + self.biases.view(shape)
-
-
-class Convolutional(Biased):
-    """A convolution; with `xnor` of signs by signs, with `binary` (CUDA build only) of values by signs."""
-
-    def __init__(self, spec: s.Convolutional, build: Build) -> None:
-        super().__init__(spec.filters, spec.activation, spec.batch_normalize, build)
-        self.weights = nn.Parameter(torch.empty(spec.filters, spec.input.c // spec.groups, spec.size, spec.size))
-        self.stride, self.padding, self.groups = spec.stride, spec.padding, spec.groups
-        self.binary_input = spec.xnor
-        self.binary_weights, self.misread = builds.binary_weights(spec, build), builds.misread(spec, build)
-
-    def initialize(self) -> None:
-        """Weights as the original draws them: normal, of variance 2 / (size²·c/groups)."""
-        nn.init.normal_(self.weights, std=(2 / self.weights[0].numel()) ** 0.5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] → [N, filters, H', W']."""
-        return self.finish(self._binary(x) if self.binary_weights else self._convolve(x, self.weights))
-
-    def _convolve(self, x: Tensor, weights: Tensor) -> Tensor:
-        stride = 1 if self.misread else self.stride
-        x = self._misread(x) if self.misread else x
-        return F.conv2d(x, weights, self.linear_biases(), stride, self.padding, 1, self.groups)  # [N, filters, H', W']
-
-    def _binary(self, x: Tensor) -> Tensor:
-        """The same by signs. Going back they count as what they stand for, inputs as long as these are within ±1; the
-        CPU build forgets them there and goes back through the very inputs and weights."""
-        mean = self.weights.abs().mean((1, 2, 3), keepdim=True)
-        weights = torch.where(self.weights > 0, mean, -mean)
-        signs = torch.where(x > 0, 1.0, -1.0).to(x.dtype) if self.binary_input else x
-        if not self.training:
-            return self._convolve(signs, weights)
-        if self.build == "cpu":
-            return instead(self._convolve(signs, weights), self._convolve(x, self.weights))
-        signs = instead(signs, F.hardtanh(x)) if self.binary_input else x
-        return self._convolve(signs, instead(weights, self.weights))
-
-    def _misread(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] → [N, C, H', W'] as `builds.misread` has it."""
-        n, c, h, w = x.shape
-        height, width = (h - 1) // self.stride + 1, (w - 1) // self.stride + 1
-        return x.reshape(n, self.groups, -1)[:, :, : c // self.groups * height * width].reshape(n, c, height, width)
 
 
 class Deconvolutional(Biased):
@@ -205,28 +165,6 @@ class Activation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Any shape → the same shape."""
         return self.activate(x)
-
-
-class Maxpool(nn.Module):
-    """The maximum over windows; cells of padding never win."""
-
-    def __init__(self, spec: s.Maxpool, build: Build) -> None:
-        super().__init__()
-        self.size, self.stride, self.padding = spec.size, spec.stride, spec.padding
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] → [N, C, H', W']."""
-        before = self.padding // 2
-        # Only what the last window reaches needs padding; with even sizes that is nothing.
-        after = [self._reach(side) - before - side for side in (x.shape[3], x.shape[2])]
-        if before or max(after) > 0:
-            amounts = (before, max(after[0], 0), before, max(after[1], 0))
-            x = F.pad(x, amounts, value=torch.finfo(x.dtype).min)  # [N, C, H + padding, W + padding]
-        return F.max_pool2d(x, self.size, self.stride)  # [N, C, H', W']
-
-    def _reach(self, side: int) -> int:
-        """How many cells, padding included, all windows over `side` cells cover."""
-        return (side + self.padding - self.size) // self.stride * self.stride + self.size
 
 
 class Avgpool(nn.Module):

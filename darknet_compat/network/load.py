@@ -8,7 +8,7 @@ import numpy as np
 
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.definition.lower import load_spec
-from darknet_compat.definition.weights.file import FLOAT, Weights, read_weights, write_weights
+from darknet_compat.definition.weights.file import FLOAT, SeenBytes, Weights, read_weights, write_weights
 from darknet_compat.errors import WeightsError
 from darknet_compat.network.layers import Build
 from darknet_compat.network.network import Network
@@ -22,6 +22,7 @@ def load_network(
     cutoff: int | None = None,
     size: tuple[int, int] | None = None,
     dialect: DialectName | None = None,
+    seen_bytes: SeenBytes | None = None,
 ) -> Network:
     """A network from its `.cfg` and `.weights`, ready for inference (call `.train()` to train it).
 
@@ -29,12 +30,13 @@ def load_network(
     there (`darknet19_448.conv.23`: cutoff 23) and the rest is random. `batchnorm` chooses the build of the original
     whose batch normalization is meant: "cuda", with which the official weights were made, or "cpu". `size` is another
     input size than the cfg's, (width, height). `dialect` says whose words the cfg's are, "original" or "fork"; by
-    default its own words tell.
+    default its own words tell. `seen_bytes`, 4 or 8, says how wide the header's `seen` is in a file whose version tells
+    otherwise (some of version 0.0 have 8).
     Raises CfgError, WeightsError, TreeError or MetadataError, all DarknetCompatError, each one line.
     """
     spec = load_spec(cfg, size, dialect=dialect)
     # The file is checked against the network before anything is allocated for it.
-    values = None if weights is None else read_weights(weights, spec, cutoff)
+    values = None if weights is None else read_weights(weights, spec, cutoff, seen_bytes=seen_bytes)
     complete = (
         values is not None and cutoff is None and not any(layer.dontload or layer.numload for layer in spec.layers)
     )

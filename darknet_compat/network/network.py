@@ -15,17 +15,18 @@ from darknet_compat.definition import spec as s
 from darknet_compat.definition.builds import deviation
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec, Shape
 from darknet_compat.definition.weights.file import Floats, Header, Slot, Weights, slots
-from darknet_compat.network import heads, layers, recurrent
+from darknet_compat.network import fork, heads, layers, recurrent, windows
 from darknet_compat.network.layers import Build
+from darknet_compat.network.windows import Convolutional, SharedConvolutional
 
 MODULES: dict[type[LayerSpec], Callable[[Any, Build], nn.Module]] = {
-    s.Convolutional: layers.Convolutional,
+    s.Convolutional: windows.convolutional,
     s.Deconvolutional: layers.Deconvolutional,
     s.Connected: layers.ConnectedImage.from_spec,
     s.Local: layers.Local,
     s.Batchnorm: layers.Batchnorm,
     s.Activation: layers.Activation,
-    s.Maxpool: layers.Maxpool,
+    s.Maxpool: windows.Maxpool,
     s.Avgpool: layers.Avgpool,
     s.Dropout: layers.Dropout,
     s.Crop: layers.Crop,
@@ -36,10 +37,22 @@ MODULES: dict[type[LayerSpec], Callable[[Any, Build], nn.Module]] = {
     s.Upsample: layers.Upsample,
     s.Reorg: layers.Reorg,
     s.Cost: layers.Cost,
+    s.MaxpoolDepth: fork.MaxpoolDepth,
+    s.LocalAvgpool: fork.LocalAvgpool,
+    s.Sum: fork.Sum,
+    s.ScaleChannels: fork.ScaleChannels,
+    s.Sam: fork.Sam,
+    s.Implicit: fork.Implicit,
+    s.Broadcast: fork.Broadcast,
+    s.Reorg3d: fork.Reorg3d,
+    s.Empty: fork.Empty,
+    s.Contrastive: fork.Empty,
+    s.History: fork.History,
     s.Rnn: recurrent.Rnn,
     s.Gru: recurrent.Gru,
     s.Lstm: recurrent.Lstm,
     s.Crnn: recurrent.Crnn,
+    s.ConvLstm: recurrent.ConvLstm,
     s.Softmax: heads.Softmax,
     s.Logistic: heads.Logistic,
     s.Region: heads.Region,
@@ -49,14 +62,6 @@ MODULES: dict[type[LayerSpec], Callable[[Any, Build], nn.Module]] = {
     s.Iseg: heads.Iseg,
 }
 """A layer's spec → the module that computes it."""
-
-
-def _overwrites(layer: LayerSpec, build: Build) -> bool:
-    """Whether the original's way back through a layer overwrites the gradient that later readers of the same input have
-    left there, so that these count for nothing. (1x1 convolutions do so unless cuDNN computes them.)"""
-    if isinstance(layer, s.Convolutional):
-        return build == "cpu" and layer.size == 1
-    return isinstance(layer, s.Reorg | s.Activation | s.Batchnorm | s.Normalization)
 
 
 class Network(nn.Module):
@@ -72,12 +77,15 @@ class Network(nn.Module):
         if batchnorm not in get_args(Build):
             raise ValueError(f"batchnorm must be 'cuda' or 'cpu', found {batchnorm!r}")
         self.spec = spec
-        self.batchnorm: Build = batchnorm
-        self.header = Header()
-        self.layers = nn.ModuleList(MODULES[type(layer)](layer, batchnorm) for layer in spec.layers)
+        self.batchnorm: Build = batchnorm if spec.dialect.cpu_batchnorm else "cuda"
+        self.header = Header(revision=spec.dialect.revision)
+        self.layers = nn.ModuleList(MODULES[type(layer)](layer, self.batchnorm) for layer in spec.layers)
+        for module in self.layers:
+            if isinstance(module, SharedConvolutional):
+                module.share(self.layers[module.share_index])  # type: ignore[arg-type]
         # Nothing goes back into the last layer with `stopbackward`, nor into any before it.
         self._frozen = max((layer.index for layer in spec.layers if layer.stopbackward), default=-1)
-        self._overwriting = {layer.index for layer in spec.layers if _overwrites(layer, batchnorm)}
+        self._overwriting = {layer.index for layer in spec.layers if layer.overwrites(self.batchnorm)}
         if initialize:
             self.initialize()
 
@@ -216,7 +224,7 @@ class Network(nn.Module):
         network.load_state_dict(self.state_dict(), strict=False)
         for index in changed:
             old, new = self.layers[index], network.layers[index]
-            assert isinstance(old, layers.Convolutional) and isinstance(new, layers.Convolutional)
+            assert isinstance(old, Convolutional) and isinstance(new, Convolutional)
             factor = old.scales.double() / deviation(old.rolling_variance.double(), self.batchnorm)  # [filters]
             new.weights.copy_(old.weights * factor[:, None, None, None])
             new.biases.copy_(old.biases - old.rolling_mean * factor)

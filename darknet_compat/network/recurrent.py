@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
-from darknet_compat.definition.weights.slots import RECURRENT_PARTS
-from darknet_compat.network.layers import Build, Connected, Convolutional
+from darknet_compat.network.activations import ACTIVATIONS
+from darknet_compat.network.layers import Build, Connected
+from darknet_compat.network.windows import Convolutional
 
 
 def _over_steps(
@@ -47,21 +48,23 @@ class Rnn(_Recurrent):
     """A plain recurrent layer."""
 
     def __init__(self, spec: s.Rnn, build: Build) -> None:
-        inputs = {"input_layer": spec.input.size, "self_layer": spec.outputs, "output_layer": spec.outputs}
+        inputs, hidden, outputs = spec.input.size, spec.hidden, spec.outputs
+        sizes = {"input_layer": (inputs, hidden), "self_layer": (hidden, hidden), "output_layer": (hidden, outputs)}
+        kinds: dict[str, s.ActivationName] = {"self_layer": "logistic"} if spec.logistic else {}
         parts: dict[str, nn.Module] = {
-            name: Connected(size, spec.outputs, spec.activation, spec.batch_normalize, build)
-            for name, size in inputs.items()
+            name: Connected(*size, kinds.get(name, spec.activation), spec.batch_normalize, build)
+            for name, size in sizes.items()
         }
         super().__init__(parts, spec.steps, spec.shortcut)
-        self.outputs = spec.outputs
+        self.hidden = hidden
 
     def forward(self, x: Tensor) -> Tensor:
         """[steps·N, inputs] → [steps·N, outputs]."""
-        return _over_steps(x, self.steps, x.new_zeros(len(x) // self.steps, self.outputs), self.step)
+        return _over_steps(x.flatten(1), self.steps, x.new_zeros(len(x) // self.steps, self.hidden), self.step)
 
 
 class Crnn(_Recurrent):
-    """A recurrent layer of 3x3 convolutions. The original reads its input as [C, W, H]."""
+    """A recurrent layer of convolutions. The original reads its input as [C, W, H]."""
 
     def __init__(self, spec: s.Crnn, build: Build) -> None:
         hidden = spec.hidden_filters
@@ -71,16 +74,17 @@ class Crnn(_Recurrent):
             "output_layer": (hidden, spec.output_filters),
         }
         parts: dict[str, nn.Module] = {
-            name: Convolutional(_convolution_3x3(spec, inputs, filters), build)
+            name: Convolutional(_part(spec, inputs, filters, spec.stride if name == "input_layer" else 1), build)
             for name, (inputs, filters) in shapes.items()
         }
         super().__init__(parts, spec.steps, spec.shortcut)
-        self.hidden = hidden
+        self.hidden, self.stride, self.turned = hidden, spec.stride, spec.turned
 
     def forward(self, x: Tensor) -> Tensor:
-        """[steps·N, C, H, W] → [steps·N, output_filters, W, H]."""
-        x = x.reshape(*x.shape[:2], x.shape[3], x.shape[2])  # [steps·N, C, W, H]
-        state = x.new_zeros(len(x) // self.steps, self.hidden, *x.shape[2:])  # [N, hidden, W, H]
+        """[steps·N, C, H, W] → [steps·N, output_filters, H', W'], or W and H where they are turned."""
+        x = x.reshape(*x.shape[:2], x.shape[3], x.shape[2]) if self.turned else x
+        sides = [(side - 1) // self.stride + 1 for side in x.shape[2:]]
+        state = x.new_zeros(len(x) // self.steps, self.hidden, *sides)  # [N, hidden, H', W']
         return _over_steps(x, self.steps, state, self.step)
 
 
@@ -89,10 +93,9 @@ class _Gated(nn.Module):
 
     def __init__(self, spec: s.Gru | s.Lstm, build: Build) -> None:
         super().__init__()
-        from_state, from_input = RECURRENT_PARTS[type(spec)]
-        for names, size in ((from_state, spec.outputs), (from_input, spec.input.size)):
-            for name in names:
-                self.add_module(name, Connected(size, spec.outputs, "linear", spec.batch_normalize, build))
+        for name in spec.parts:
+            size = spec.outputs if name[0] == "w" else spec.input.size
+            self.add_module(name, Connected(size, spec.outputs, "linear", spec.batch_normalize, build))
         self.steps, self.outputs = spec.steps, spec.outputs
 
     def gate(self, letter: str, x: Tensor, state: Tensor) -> Tensor:
@@ -135,21 +138,54 @@ class Lstm(_Gated):
         return output, torch.stack([output, cell])
 
 
-def _convolution_3x3(spec: s.Crnn, inputs: int, filters: int) -> s.Convolutional:
-    """The spec of one of a crnn's convolutions."""
-    height, width = spec.output.h, spec.output.w
+class ConvLstm(nn.Module):
+    """The fork's long short-term memory of convolutions: gates f, i, o, candidate g. The state is output and cell,
+    [2, N, filters, H', W']."""
+
+    def __init__(self, spec: s.ConvLstm, build: Build) -> None:
+        super().__init__()
+        for name in spec.parts:
+            inputs, stride = (spec.input.c, spec.stride) if name[0] == "u" else (spec.filters, 1)
+            self.add_module(name, Convolutional(_part(spec, inputs, spec.filters, stride), build))
+        self.spec, self.activate = spec, ACTIVATIONS[spec.lstm_activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[steps·N, C, H, W] → [steps·N, filters, H', W']."""
+        sides = [(side - 1) // self.spec.stride + 1 for side in x.shape[2:]]
+        state = x.new_zeros(2, len(x) // self.spec.steps, self.spec.filters, *sides)
+        return _over_steps(x, self.spec.steps, state, self._step)
+
+    def _gate(self, letter: str, x: Tensor, output: Tensor, cell: Tensor | None = None) -> Tensor:
+        """What a gate makes of input, output and, with peepholes, the cell, before its activation."""
+        found: Tensor = self.get_submodule("u" + letter)(x) + self.get_submodule("w" + letter)(output)
+        return found + self.get_submodule("v" + letter)(cell) if self.spec.peephole and cell is not None else found
+
+    def _step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        output, cell = state
+        f, i = (torch.sigmoid(self._gate(letter, x, output, cell)) for letter in "fi")
+        cell = f * cell + i * self.activate(self._gate("g", x, output))
+        output = torch.sigmoid(self._gate("o", x, output, cell)) * self.activate(cell)
+        most = self.spec.state_constrain
+        return output, torch.stack([output, cell.clamp(-most, most)])
+
+
+def _part(spec: s.Crnn | s.ConvLstm, inputs: int, filters: int, stride: int) -> s.Convolutional:
+    """The spec of one of a recurrent layer's convolutions."""
+    shape = s.Shape(filters, spec.output.h, spec.output.w)
     return s.Convolutional(
         index=spec.index,
         line=spec.line,
         type="convolutional",
         sources=spec.sources,
-        input=s.Shape(inputs, height, width),
-        output=s.Shape(filters, height, width),
+        input=s.Shape(inputs, spec.output.h, spec.output.w),
+        output=shape,
         filters=filters,
-        size=3,
-        stride=1,
-        padding=1,
-        groups=1,
+        size=spec.size,
+        stride_x=stride,
+        stride_y=stride,
+        padding=spec.padding,
+        groups=spec.groups,
+        dilation=spec.dilation,
         activation=spec.activation,
         batch_normalize=spec.batch_normalize,
         binary=False,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from darknet_compat.heads.split import RowNumbers, Rows, best_of_each_anchor
 from darknet_compat.network.heads import Region
-from darknet_compat.network.layers import Convolutional
+from darknet_compat.network.windows import Convolutional
 
 
 class Candidates(NamedTuple):

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from darknet_compat.errors import BackendError
 from darknet_compat.heads.answers import splits
 from darknet_compat.network import heads
-from darknet_compat.network.layers import Convolutional
 from darknet_compat.network.load import load_network
 from darknet_compat.network.network import Network, out_of_memory
 from darknet_compat.network.split import SplitRegion
+from darknet_compat.network.windows import Convolutional
 from darknet_compat.runtime.base import Floats, Precision, Resize, Size, Use, expect_not_forked, too_large
 from darknet_compat.runtime.described import describe
 

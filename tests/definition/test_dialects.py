@@ -27,6 +27,7 @@ def test_each_row_of_the_table_is_a_field_and_tells_the_two_apart() -> None:
 
 def test_a_definition_without_signs_is_the_originals() -> None:
     assert lowered(YOLO).dialect is ORIGINAL
+    assert lowered("[rnn]\nhidden=2\noutput=2").dialect is ORIGINAL  # as the original's own are written
 
 
 @pytest.mark.parametrize(
@@ -35,8 +36,9 @@ def test_a_definition_without_signs_is_the_originals() -> None:
         (f"{YOLO}\niou_loss=ciou", IMAGE, "iou_loss in [yolo] 1"),
         ("[conv]\nfilters=4\n[route]\nlayers=0\ngroups=2", IMAGE, "groups in [route] 1"),
         ("[conv]\nactivation=mish", IMAGE, "activation=mish in [conv] 0"),
-        ("[conv]\n[shortcut]\nfrom=0\nweights_type=per_feature", IMAGE, "weights_type in [shortcut] 1"),
+        ("[conv]\n[shortcut]\nfrom=0,0", IMAGE, "several layers in from in [shortcut] 1"),
         ("[conv]\nfilters=22\n[Gaussian_yolo]\nnum=2\nclasses=2", IMAGE, "[Gaussian_yolo] in layer 1"),
+        ("[rnn]\nhidden=3\noutput=2", IMAGE, "hidden in [rnn] 0"),
         ("[conv]", f"{IMAGE}\nmosaic=1", "mosaic in [net]"),
         ("[conv]", f"{IMAGE}\npolicy=sgdr", "policy=sgdr in [net]"),
     ],

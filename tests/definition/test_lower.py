@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from darknet_compat.definition import spec as s
+from darknet_compat.definition.layers.table import LOWERINGS
 from darknet_compat.definition.lower import at_size, load_spec, lower
-from darknet_compat.definition.lower_layers import LOWERINGS
 from darknet_compat.definition.spec import LayerSpec, Shape
 from darknet_compat.formats.cfg import format_cfg, parse_cfg, read_cfg
 from tests.conftest import Original, find_original
+from tests.definition.test_fork_layers import FORK_DEFAULTS
 from tests.formats import library
 from tests.formats.making import IMAGE, last, lowered, refusal
 
@@ -121,7 +122,7 @@ SCALES: dict[str, float] = {"object_scale": 1, "noobject_scale": 1, "class_scale
 BOXES: dict[str, float] = {"jitter": 0.2, "random": 0.0}
 DEFAULTS: dict[str, LayerSpec] = {
     "[convolutional]": s.Convolutional(
-        **common("convolutional", Shape(1, 6, 8)), filters=1, size=1, stride=1, padding=0, groups=1,
+        **common("convolutional", Shape(1, 6, 8)), filters=1, size=1, stride_x=1, stride_y=1, padding=0, groups=1,
         activation="logistic", batch_normalize=False, binary=False, xnor=False, flipped=False,
     ),
     "[deconvolutional]": s.Deconvolutional(
@@ -134,8 +135,8 @@ DEFAULTS: dict[str, LayerSpec] = {
     ),
     "[batchnorm]": s.Batchnorm(**common("batchnorm", Shape(4, 6, 8))),
     "[activation]": s.Activation(**common("activation", Shape(4, 6, 8)), activation="linear"),
-    "[maxpool]": s.Maxpool(**common("maxpool", Shape(4, 6, 8)), size=1, stride=1, padding=0),
-    "[maxpool]\nstride=2": s.Maxpool(**common("maxpool", Shape(4, 3, 4)), size=2, stride=2, padding=1),
+    "[maxpool]": s.Maxpool(**common("maxpool", Shape(4, 6, 8)), size=1, stride_x=1, stride_y=1, padding=0),
+    "[maxpool]\nstride=2": s.Maxpool(**common("maxpool", Shape(4, 3, 4)), size=2, stride_x=2, stride_y=2, padding=1),
     "[avgpool]": s.Avgpool(**common("avgpool", Shape(4))),
     "[dropout]": s.Dropout(**common("dropout", Shape(4, 6, 8)), probability=0.5),
     "[crop]": s.Crop(
@@ -149,7 +150,8 @@ DEFAULTS: dict[str, LayerSpec] = {
     "[reorg]": s.Reorg(**common("reorg", Shape(4, 6, 8)), stride=1, reverse=False, flatten=False, extra=0),
     "[cost]": s.Cost(**common("cost", FLAT), cost="sse", scale=1, ratio=0, noobj=1, thresh=0),
     "[rnn]": s.Rnn(
-        **common("rnn", s.flat(1)), outputs=1, steps=1, activation="logistic", batch_normalize=False, shortcut=False
+        **common("rnn", s.flat(1)), outputs=1, hidden=1, steps=1, activation="logistic", batch_normalize=False,
+        shortcut=False,
     ),
     "[gru]": s.Gru(**common("gru", s.flat(1)), outputs=1, steps=1, batch_normalize=False, tanh=False),
     "[lstm]": s.Lstm(**common("lstm", s.flat(1)), outputs=1, steps=1, batch_normalize=False),
@@ -204,12 +206,11 @@ def kinds(spec: type[LayerSpec]) -> set[type[LayerSpec]]:
 
 def test_every_section_has_a_test_of_its_defaults() -> None:
     tested = {type(layer) for layer in DEFAULTS.values()} | {s.Shortcut, s.Route, s.Yolo, s.Region, s.Detection, s.Iseg}
-    tested |= {s.GaussianYolo}
+    tested |= set(map(type, FORK_DEFAULTS.values()))
     assert tested == kinds(LayerSpec)
     with_body = {"route": "layers=0", "shortcut": "from=0", "yolo": "classes=1\nnum=4", "region": "classes=1\nnum=4"}
-    with_body |= {"Gaussian_yolo": "classes=3\nnum=2"}
     with_body |= {"iseg": "classes=20\nids=4", "detection": "side=8\nnum=1\nclasses=16"}
-    for name in LOWERINGS:
+    for name in LOWERINGS.keys() - {layer.type for layer in FORK_DEFAULTS.values()}:
         layer = last(f"[conv]\nfilters=24\n[connected]\noutput=576\n[local]\nfilters=24\n[conv]\n[route]\nlayers=0\n"
                      f"[{name}]\n{with_body.get(name, '')}")  # fmt: skip
         assert type(layer) in tested
@@ -251,12 +252,12 @@ def test_the_output_is_the_last_layer_that_is_no_cost() -> None:
 
 
 def test_notes_name_the_line() -> None:
-    spec = lowered("[conv]\nfilters=2x\nsize=1\nsize=3\ndilation=2\n[cost]\ntype=nonsense", IMAGE + "\npolicy=cosine")
+    spec = lowered("[conv]\nfilters=2x\nsize=1\nsize=3\nbreadth=2\n[cost]\ntype=nonsense", IMAGE + "\npolicy=cosine")
     assert spec.notes == (
         "m.cfg:5: [net] unknown policy 'cosine' is taken for constant",
         "m.cfg:7: [conv] filters='2x' is read as 2",
         "m.cfg:9: [conv] size stands twice; the first one counts",
-        "m.cfg:10: [conv] unused option dilation=2",
+        "m.cfg:10: [conv] unused option breadth=2",
         "m.cfg:12: [cost] unknown type 'nonsense' is taken for sse",
     )
 

@@ -16,8 +16,8 @@ from random import Random
 import numpy as np
 import pytest
 
+from darknet_compat.definition.layers.table import LOWERINGS
 from darknet_compat.definition.lower import load_spec, lower
-from darknet_compat.definition.lower_layers import LOWERINGS
 from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.definition.weights.file import Header, read_weights, slots, write_weights
 from darknet_compat.errors import DarknetCompatError

@@ -43,6 +43,7 @@ FORMULAS: dict[str, Callable[[Array], Array]] = {
     "swish": lambda x: x * sigmoid(x),
     "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
     "relu6": lambda x: np.minimum(np.maximum(x, 0), 6),
+    "hard_mish": lambda x: np.where(x > 0, x, np.where(x > -2, x**2 / 2 + x, 0)),
     "gelu": lambda x: 0.5 * x * (1 + np.tanh(0.797885 * x + 0.035677 * x**3)),
 }
 
@@ -64,14 +65,19 @@ BY_HAND = {
     "swish": (1, 0.73105857863),
     "mish": (1, 0.86509838827),
     "relu6": (8, 6),
+    "hard_mish": (-1, -0.5),
     "gelu": (1, 0.841192),
 }
+
+OVER_CHANNELS = {"normalize_channels", "normalize_channels_softmax", "normalize_channels_softmax_maxval"}
+"""Those that look at all channels of a place."""
 
 POINTS = np.concatenate([np.arange(-12, 12.25, 0.25), np.random.default_rng(0).uniform(-9, 9, 200)])
 
 
 def test_every_activation_of_a_cfg_is_here() -> None:
-    assert set(ACTIVATIONS) == set(get_args(ActivationName)) == set(FORMULAS) == set(BY_HAND)
+    assert set(ACTIVATIONS) == set(get_args(ActivationName)) == set(FORMULAS) | OVER_CHANNELS
+    assert set(FORMULAS) == set(BY_HAND)
 
 
 @pytest.mark.parametrize("name", FORMULAS)
@@ -86,6 +92,17 @@ def test_formula(name: ActivationName) -> None:
 def test_by_hand(name: ActivationName) -> None:
     x, expected = BY_HAND[name]
     assert ACTIVATIONS[name](torch.tensor(float(x))).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_over_channels_by_hand() -> None:
+    x = torch.tensor([[-1.0, 3.0, 1.0]]).reshape(1, 3, 1, 1)
+    found = ACTIVATIONS["normalize_channels"](x).flatten()
+    assert found.tolist() == pytest.approx([0, 3 / 4.0001, 1 / 4.0001])
+    e = np.exp([-1.0, 3.0, 1.0])
+    assert ACTIVATIONS["normalize_channels_softmax"](x).flatten().tolist() == pytest.approx(e / (e.sum() + 1e-4))
+    e = np.exp([-4.0, 0.0, -2.0])
+    found = ACTIVATIONS["normalize_channels_softmax_maxval"](x).flatten()
+    assert found.tolist() == pytest.approx(e / (e.sum() + 1e-4))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])

@@ -49,6 +49,24 @@ EVERY_LAYER = {
     "region": ((3, 8, 8), DETECTOR, ""),
     "yolo": ((3, 8, 8), TWO_HEADS, ""),
     "gaussian": ((3, 8, 8), f"{CONV}[convolutional]\nfilters=22\n[Gaussian_yolo]\nmask=0,1\nnum=3\nclasses=2\n", ""),
+    "fork": (
+        (4, 8, 8),
+        "[conv]\nfilters=8\nsize=3\npad=1\ndilation=2\nbatch_normalize=1\nactivation=mish\n"
+        "[conv]\nfilters=8\nsize=3\npad=1\nstride_x=1\nantialiasing=1\nbatch_normalize=1\nactivation=hard_mish\n"
+        "[conv]\nfilters=8\nsize=3\npad=1\nshare_index=1\nactivation=leaky\n"
+        "[shortcut]\nfrom=0,-1\nweights_type=per_channel\nweights_normalization=softmax\n"
+        "[avgpool]\n[conv]\nfilters=8\nactivation=logistic\n[scale_channels]\nfrom=3\n"
+        "[conv]\nfilters=8\nactivation=linear\n[sam]\nfrom=6\n[local_avgpool]\nsize=3\nstride=1\n"
+        "[maxpool]\nmaxpool_depth=1\nout_channels=4\n[reorg3d]\nstride=2\n[empty]\n[history]\nhistory_size=2\n"
+        "[implicit_add]\nfilters=32\n[route]\nlayers=13\n[shift_channels]\nfrom=14\n"
+        "[conv]\nfilters=7\nactivation=logistic\n[yolo]\nclasses=2\nnew_coords=1\n[contrastive]\nyolo_layer=-1\n",
+        "",
+    ),
+    "fork sequences": (
+        (3, 4, 5),
+        "[conv_lstm]\noutput=4\npad=1\npeephole=1\nbatch_normalize=1\n[rnn]\nhidden=3\noutput=6\nlogistic=1\n",
+        "time_steps=2",
+    ),
     "detection": ((3, 2, 2), "[connected]\noutput=72\n[detection]\nside=3\nclasses=3\ncoords=4\n", ""),
     "iseg": ((3, 4, 4), f"{CONV}[iseg]\nclasses=3\nids=5\n", ""),
 }

@@ -38,7 +38,7 @@ def to_dict(layer: LayerSpec, cost: Cost) -> dict[str, Any]:
         "type": layer.type,
         "filters": getattr(layer, "filters", None),
         "size": getattr(layer, "size", None),
-        "stride": getattr(layer, "stride", None),
+        "stride": _stride(layer),
         "sources": list(layer.sources),
         "input": _list(layer.input),
         "output": _list(layer.output),
@@ -46,6 +46,14 @@ def to_dict(layer: LayerSpec, cost: Cost) -> dict[str, Any]:
         "offset": cost.offset,
         "operations": cost.operations,
     }
+
+
+def _stride(layer: LayerSpec) -> int | list[int] | None:
+    """One number, or those down and across where they differ; None for a layer that has none."""
+    strides: tuple[int, int] | None = getattr(layer, "strides", None)
+    if strides is None:
+        return getattr(layer, "stride", None)
+    return strides[0] if strides[0] == strides[1] else list(strides)
 
 
 def short_name(layer: LayerSpec) -> str:
@@ -66,7 +74,11 @@ def _text(texts: dict[type[LayerSpec], Callable[[Any], str]], layer: LayerSpec) 
 
 
 def _window(layer: Any) -> str:
-    return f"{layer.size}x{layer.size}/{layer.stride}"
+    down, across = getattr(layer, "strides", None) or (layer.stride, layer.stride)
+    steps = f"{across}" if down == across else f"{across}x{down}"
+    return f"{layer.size}x{layer.size}/{steps}" + (
+        f" d{dilation}" if (dilation := getattr(layer, "dilation", 1)) > 1 else ""
+    )
 
 
 def _filters(layer: Any) -> str:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from darknet_compat.definition.shape import Shape
 
+Build = Literal["cuda", "cpu"]
+"""Which build of the original to equal (`load_network(batchnorm=)`). They differ in batch normalization, which divides
+by sqrt(variance + 1e-5) in the CUDA build, with which the official weights were trained, and by sqrt(variance) + 1e-6
+in the CPU build."""
+
 ActivationName = Literal[
     "logistic", "relu", "relie", "linear", "ramp", "tanh", "plse", "leaky", "elu", "loggy", "stair", "hardtan",
-    "lhtan", "selu", "swish", "mish", "relu6", "gelu",
+    "lhtan", "selu", "swish", "mish", "hard_mish", "relu6", "gelu", "normalize_channels", "normalize_channels_softmax",
+    "normalize_channels_softmax_maxval",
 ]  # fmt: skip
 """The original's activations, and after `selu` its best-known fork's."""
 
@@ -27,6 +34,12 @@ class LayerSpec:
     """It is a head that gives boxes, and has `classes`."""
     recurrent: ClassVar[bool] = False
     """It keeps a state from one step of a sequence to the next."""
+    keeps_size: ClassVar[bool] = False
+    """Height and width of its output are its input's, whatever these are."""
+    settles: ClassVar[bool] = False
+    """Height and width of its output are always the same, whatever its input's."""
+    silent: ClassVar[bool] = False
+    """Its output means nothing outside training."""
 
     index: int
     line: int
@@ -47,3 +60,30 @@ class LayerSpec:
     dont_update: int = 0
     burnin_update: int = 0
     train_only_bn: bool = False
+
+    @property
+    def fixes_size(self) -> bool:
+        """Whether its weights or values belong to places, so that its input's height and width cannot change."""
+        return False
+
+    def output_side(self, axis: int, sides: Sequence[int]) -> int:
+        """The output's height (`axis` 1) or width (2) where those of its sources are `sides`."""
+        if self.settles or self.fixes_size:
+            return self.output[axis]
+        if not self.keeps_size:
+            raise NotImplementedError(f"{type(self).__name__} says nothing of its output's sides")
+        return sides[0]
+
+    def meets(self, sides: Sequence[int]) -> bool:
+        """Whether it can read sources with such sides together."""
+        return self.fixes_size or len(set(sides)) == 1
+
+    def overwrites(self, build: Build) -> bool:
+        """Whether the original's way back through it overwrites the gradient that later readers of the same input have
+        left there, so that these count for nothing."""
+        return False
+
+
+def windows(side: int, size: int, stride: int, padding: int) -> int:
+    """How often a window of `size` fits into `side` cells with `padding` more in all."""
+    return (side + padding - size) // stride + 1

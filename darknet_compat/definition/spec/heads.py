@@ -44,10 +44,20 @@ class Softmax(Head):
     spatial: bool
     noloss: bool
 
+    @property
+    def fixes_size(self) -> bool:
+        """See `LayerSpec`."""
+        return True
+
 
 @dataclass(frozen=True, kw_only=True)
 class Logistic(Head):
     """The logistic function with a cross-entropy cost."""
+
+    @property
+    def fixes_size(self) -> bool:
+        """See `LayerSpec`."""
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +67,8 @@ class Region(BoxHead):
     Without softmax and tree the classes go through the logistic function if `logistic`; else they stay raw.
     `raw_deltas`: see `region_raw` of `definition.dialects`.
     """
+
+    keeps_size: ClassVar[bool] = True
 
     coords: int
     num: int
@@ -90,6 +102,8 @@ class YoloHead(BoxHead):
     `max_delta`: None for no limit. `counters_per_class`: how many boxes of each class there are, empty where all
     classes count alike. `embedding_layer`: the layer with the vectors that tell objects apart, -1 for none.
     """
+
+    keeps_size: ClassVar[bool] = True
 
     anchors: tuple[tuple[float, float], ...]
     mask: tuple[int, ...]
@@ -151,10 +165,17 @@ class Detection(BoxHead):
     class_scale: float
     coord_scale: float
 
+    @property
+    def fixes_size(self) -> bool:
+        """See `LayerSpec`."""
+        return True
+
 
 @dataclass(frozen=True, kw_only=True)
 class Iseg(Head):
     """Instance segmentation: class maps, then `ids` embedding maps."""
+
+    keeps_size: ClassVar[bool] = True
 
     classes: int
     ids: int

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from darknet_compat.definition.shape import Shape
-from darknet_compat.definition.spec.base import ActivationName, LayerSpec
+from darknet_compat.definition.spec.base import ActivationName, Build, LayerSpec, windows
+
+BLURS = {1: (3, 1), 2: (2, 0)}
+"""The fork's antialiasing: the size of the filter and its padding on every side."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Convolutional(LayerSpec):
-    """Weights [filters, c / groups, size, size]; `padding` cells on every side."""
+    """Weights [filters, c / groups, size, size]; `padding` cells on every side, as much more with `dilation`.
+
+    `antialiasing` 1 or 2: computed at every cell, then filtered (`Blur`) with the strides. `share_index`: the layer
+    whose weights, biases and normalization these are. `xnor_padding`: what padding counts as among signs. `uniform`:
+    how new weights are drawn.
+    """
 
     filters: int
     size: int
-    stride: int
+    stride_x: int
+    stride_y: int
     padding: int
     groups: int
     activation: ActivationName
@@ -23,6 +32,25 @@ class Convolutional(LayerSpec):
     binary: bool
     xnor: bool
     flipped: bool
+    dilation: int = 1
+    antialiasing: int = 0
+    share_index: int | None = None
+    xnor_padding: float = 0.0
+    bin_output: bool = False
+    uniform: bool = False
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """Down and across."""
+        return self.stride_y, self.stride_x
+
+    def output_side(self, axis: int, sides: Sequence[int]) -> int:
+        """See `LayerSpec`."""
+        return pooled(self, sides[0], self.strides[axis - 1], 2 * self.padding)
+
+    def overwrites(self, build: Build) -> bool:
+        """Those of 1x1 do, unless cuDNN computes them."""
+        return build == "cpu" and self.size == 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +64,10 @@ class Deconvolutional(LayerSpec):
     activation: ActivationName
     batch_normalize: bool
 
+    def output_side(self, axis: int, sides: Sequence[int]) -> int:
+        """See `LayerSpec`."""
+        return (sides[0] - 1) * self.stride + self.size - 2 * self.padding
+
 
 @dataclass(frozen=True, kw_only=True)
 class Connected(LayerSpec):
@@ -43,6 +75,11 @@ class Connected(LayerSpec):
 
     activation: ActivationName
     batch_normalize: bool
+
+    @property
+    def fixes_size(self) -> bool:
+        """See `LayerSpec`."""
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,38 +92,105 @@ class Local(LayerSpec):
     padding: int
     activation: ActivationName
 
+    @property
+    def fixes_size(self) -> bool:
+        """See `LayerSpec`."""
+        return True
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batchnorm(LayerSpec):
-    """Batch normalization by itself."""
+    """Batch normalization by itself. `biases`: whether a file holds them."""
+
+    keeps_size: ClassVar[bool] = True
+
+    biases: bool = False
+
+    def overwrites(self, build: Build) -> bool:
+        """See `LayerSpec`."""
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Activation(LayerSpec):
     """An activation by itself."""
 
+    keeps_size: ClassVar[bool] = True
+
     activation: ActivationName
+
+    def overwrites(self, build: Build) -> bool:
+        """See `LayerSpec`."""
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Maxpool(LayerSpec):
-    """`padding` is the total of both sides; half of it, rounded down, is left and above."""
+    """`padding` is the total of both sides; half of it, rounded down, is left and above. `antialiasing` as of a
+    convolution."""
 
     size: int
-    stride: int
+    stride_x: int
+    stride_y: int
     padding: int
+    antialiasing: int = 0
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """Down and across."""
+        return self.stride_y, self.stride_x
+
+    def output_side(self, axis: int, sides: Sequence[int]) -> int:
+        """See `LayerSpec`."""
+        return pooled(self, sides[0], self.strides[axis - 1], self.padding)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxpoolDepth(LayerSpec):
+    """The fork's [maxpool] with maxpool_depth: of `out_channels` each is the maximum of every out_channels-th one."""
+
+    keeps_size: ClassVar[bool] = True
+
+    out_channels: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalAvgpool(LayerSpec):
+    """The mean of the cells of a window that lie inside; `padding` as of a maxpool."""
+
+    size: int
+    stride_x: int
+    stride_y: int
+    padding: int
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """Down and across."""
+        return self.stride_y, self.stride_x
+
+    def output_side(self, axis: int, sides: Sequence[int]) -> int:
+        """See `LayerSpec`."""
+        return windows(sides[0], self.size, self.strides[axis - 1], self.padding)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Avgpool(LayerSpec):
     """The mean of each channel."""
 
+    settles: ClassVar[bool] = True
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dropout(LayerSpec):
-    """Values dropped in training with `probability`, the others scaled up."""
+    """Values dropped in training with `probability`, the others scaled up; with `dropblock` squares of them, whose side
+    is so many cells or such a part of the map's."""
+
+    keeps_size: ClassVar[bool] = True
 
     probability: float
+    dropblock: bool = False
+    dropblock_size_abs: int = 0
+    dropblock_size_rel: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,43 +204,33 @@ class Crop(LayerSpec):
     shift: float
     noadjust: bool
 
+    @property
+    def fixes_size(self) -> bool:
+        """See `LayerSpec`."""
+        return True
+
 
 @dataclass(frozen=True, kw_only=True)
 class Normalization(LayerSpec):
     """Local response normalization over `size` neighbouring channels."""
+
+    keeps_size: ClassVar[bool] = True
 
     size: int
     alpha: float
     beta: float
     kappa: float
 
+    def overwrites(self, build: Build) -> bool:
+        """See `LayerSpec`."""
+        return True
+
 
 @dataclass(frozen=True, kw_only=True)
 class L2norm(LayerSpec):
     """Each location's channels divided by their Euclidean length."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Route(LayerSpec):
-    """The channels of `sources` one after another; of each source the `group_id`-th of `groups` parts (the fork's)."""
-
-    groups: int = 1
-    group_id: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shortcut(LayerSpec):
-    """`alpha` · the previous layer + `beta` · the layer `sources[1]`, of shape `other`, strided or cut to fit."""
-
-    other: Shape
-    alpha: float
-    beta: float
-    activation: ActivationName
-
-    @property
-    def steps(self) -> tuple[int, int]:
-        """Every how many cells the other layer is read, and every how many of its own the sum goes to."""
-        return max(self.other.w // self.output.w, 1), max(self.output.w // self.other.w, 1)
+    keeps_size: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +240,10 @@ class Upsample(LayerSpec):
     stride: int
     reverse: bool
     scale: float
+
+    def output_side(self, axis: int, sides: Sequence[int]) -> int:
+        """See `LayerSpec`."""
+        return sides[0] // self.stride if self.reverse else sides[0] * self.stride
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,13 +255,72 @@ class Reorg(LayerSpec):
     flatten: bool
     extra: int
 
+    @property
+    def fixes_size(self) -> bool:
+        """See `LayerSpec`."""
+        return bool(self.extra)
+
+    def output_side(self, axis: int, sides: Sequence[int]) -> int:
+        """See `LayerSpec`."""
+        if self.fixes_size:
+            return self.output[axis]
+        return sides[0] * self.stride if self.reverse else sides[0] // self.stride
+
+    def overwrites(self, build: Build) -> bool:
+        """See `LayerSpec`."""
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reorg3d(LayerSpec):
+    """The fork's [reorg3d], space to depth: channel (dy·stride + dx)·c + k at (y, x) is channel k at (y·stride + dy,
+    x·stride + dx)."""
+
+    stride: int
+    reverse: bool
+
+    def output_side(self, axis: int, sides: Sequence[int]) -> int:
+        """See `LayerSpec`."""
+        return sides[0] * self.stride if self.reverse else sides[0] // self.stride
+
+
+@dataclass(frozen=True, kw_only=True)
+class Empty(LayerSpec):
+    """Its input as it is."""
+
+    keeps_size: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrastive(LayerSpec):
+    """The fork's loss of the embeddings of a [yolo]; outside training nothing, which nobody reads."""
+
+    silent: ClassVar[bool] = True
+
+    keeps_size: ClassVar[bool] = True
+
+    yolo_layer: int
+    classes: int
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cost(LayerSpec):
     """A cost against the truth; passes nothing on."""
+
+    silent: ClassVar[bool] = True
+
+    keeps_size: ClassVar[bool] = True
 
     cost: Literal["sse", "masked", "L1", "seg", "smooth", "wgan"]
     scale: float
     ratio: float
     noobj: float
     thresh: float
+
+
+def pooled(layer: Convolutional | Maxpool, side: int, stride: int, padding: int) -> int:
+    """One side after windows with `padding` in all, and after the filter of antialiasing, which then has the stride."""
+    if not layer.antialiasing:
+        return windows(side, layer.size, stride, padding)
+    size, around = BLURS[layer.antialiasing]
+    return windows(windows(side, layer.size, 1, padding), size, stride, 2 * around)

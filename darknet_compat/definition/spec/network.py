@@ -9,7 +9,6 @@ from typing import Literal
 from darknet_compat.definition.dialects import ORIGINAL, Dialect
 from darknet_compat.definition.spec.base import LayerSpec
 from darknet_compat.definition.spec.heads import Detection, NmsKind, Region, YoloHead
-from darknet_compat.definition.spec.layers import Cost
 from darknet_compat.definition.spec.net import Net
 from darknet_compat.formats.wordtree import WordTree
 
@@ -34,7 +33,7 @@ class NetworkSpec:
     @property
     def output_index(self) -> int:
         """The layer whose output is the network's: the last that is no cost (original: `get_network_output_layer`)."""
-        return max((layer.index for layer in self.layers if not isinstance(layer, Cost)), default=-1)
+        return max((layer.index for layer in self.layers if not layer.silent), default=-1)
 
     @property
     def tree(self) -> WordTree | None:

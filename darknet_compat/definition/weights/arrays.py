@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.builds import Build, binary_weights
+from darknet_compat.definition.dialects import DialectName
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec
 from darknet_compat.definition.weights import fold
@@ -73,12 +74,18 @@ class StoredWeights:
         return stored.from_file(values)
 
 
-def load_weights(cfg: str | Path, weights: str | Path, size: tuple[int, int] | None = None) -> StoredWeights:
-    """A `.cfg` with its `.weights`, at another input size (width, height) if one is given.
+def load_weights(
+    cfg: str | Path,
+    weights: str | Path,
+    size: tuple[int, int] | None = None,
+    *,
+    dialect: DialectName | None = None,
+) -> StoredWeights:
+    """A `.cfg` with its `.weights`, at another input size (width, height) if one is given; `dialect` as in `lower`.
 
     Raises CfgError, WeightsError, TreeError, MetadataError or ExportError (`StoredWeights`), each one line.
     """
-    return StoredWeights(load_spec(cfg, size), weights)
+    return StoredWeights(load_spec(cfg, size, dialect=dialect), weights)
 
 
 class LayerArrays:
@@ -90,7 +97,7 @@ class LayerArrays:
     def __init__(self, trained: Trained, layer: LayerSpec) -> None:
         self._trained, self._layer = trained, layer
         self._slots = {slot.name: slot for slot in layer_slots(layer)}
-        if isinstance(layer, s.Batchnorm):  # which have no place in a file
+        if isinstance(layer, s.Batchnorm) and not layer.biases:  # which then have no place in a file
             self._slots["biases"] = Slot(layer.index, "biases", (layer.input.c,))
         self.normalized = "rolling_mean" in self._slots
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -38,6 +39,10 @@ __all__ = [
 ]
 
 
+SeenBytes = Literal[4, 8]
+"""How many bytes a header's count of images seen may have."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """A file's header and, per slot, its values: read-only views of the mapped file, nothing read until used."""
@@ -51,13 +56,16 @@ def read_header(path: str | Path) -> Header:
     return _open(path)[1]
 
 
-def read_weights(path: str | Path, spec: NetworkSpec, cutoff: int | None = None) -> Weights:
+def read_weights(
+    path: str | Path, spec: NetworkSpec, cutoff: int | None = None, *, seen_bytes: SeenBytes | None = None
+) -> Weights:
     """Map a weights file that belongs to `spec`; with `cutoff` only its first layers, from a cut file or a whole one.
+    `seen_bytes`: how many bytes `seen` has in its header, where that is not what the version says.
 
     Raises WeightsError where the file is unreadable, no weights file, or not exactly as long as the network needs.
     """
     _check_cutoff(spec, cutoff)
-    size, header = _open(path)
+    size, header = _open(path, spec, seen_bytes)
     wanted = list(slots(spec, transposed=header.transposed, cutoff=cutoff))
     needed, whole = (header.layout.size + 4 * sum(slot.size for slot in some) for some in (wanted, slots(spec)))
     if size not in (needed, whole):
@@ -123,7 +131,7 @@ def covered_layers(path: str | Path, spec: NetworkSpec) -> int:
 
     Raises WeightsError as `read_header`.
     """
-    size, header = _open(path)
+    size, header = _open(path, spec)
     left = size - header.layout.size
     per_layer = [0] * len(spec.layers)
     for slot in slots(spec, transposed=header.transposed):
@@ -136,8 +144,8 @@ def covered_layers(path: str | Path, spec: NetworkSpec) -> int:
     return covered
 
 
-def _open(path: str | Path) -> tuple[int, Header]:
-    """A regular file's size and header."""
+def _open(path: str | Path, spec: NetworkSpec | None = None, seen_bytes: SeenBytes | None = None) -> tuple[int, Header]:
+    """A regular file's size and header, by the rule of the network's dialect."""
     try:
         status = os.stat(path)  # before opening it, which would wait for a pipe's other end
         if not stat.S_ISREG(status.st_mode):
@@ -150,17 +158,23 @@ def _open(path: str | Path) -> tuple[int, Header]:
         raise WeightsError(f"{shown}: cannot be read as .weights: {getattr(error, 'strerror', '') or error}") from None
     if other := other_kind(start):
         raise WeightsError(f"{path}: {other}")
-    return status.st_size, _header(path, start)
+    rule = (lambda header: replace(header, wide=seen_bytes == 8)) if seen_bytes else _rule(spec)
+    return status.st_size, _header(path, start, rule)
 
 
-def _header(path: str | Path, start: bytes) -> Header:
+def _rule(spec: NetworkSpec | None) -> Callable[[Header], Header]:
+    """How wide a header is, other than by itself."""
+    return Header.as_fork if spec is not None and spec.dialect.wide_seen else lambda header: header
+
+
+def _header(path: str | Path, start: bytes, rule: Callable[[Header], Header]) -> Header:
     found = f"found a file of {len(start)}" if start else "found an empty file"
     if len(start) < 16:
         raise WeightsError(f"{path}: expected a header of 16 or 20 bytes, {found}")
-    layout = Header(*struct.unpack_from("<iii", start)).layout
-    if len(start) < layout.size:
-        raise WeightsError(f"{path}: expected a header of {layout.size} bytes, {found}")
-    return Header(*layout.unpack_from(start))
+    header = rule(Header(*struct.unpack_from("<iii", start)))
+    if len(start) < header.layout.size:
+        raise WeightsError(f"{path}: expected a header of {header.layout.size} bytes, {found}")
+    return replace(header, seen=header.layout.unpack_from(start)[3])
 
 
 def _check_cutoff(spec: NetworkSpec, cutoff: int | None) -> None:

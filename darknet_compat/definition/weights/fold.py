@@ -39,6 +39,18 @@ def folded_biases(biases: Floats, mean: Floats, factor: NDArray[np.float64]) -> 
     return found
 
 
+LEAST_SHARE = 0.001
+"""What a weight of a sum counts for at least once the fork has prepared a network for inference."""
+
+
+def shares(weights: Floats, normalization: str) -> Floats:
+    """[layers, C or 1] weights of a sum (`spec.Sum`) → what each layer counts for, at inference."""
+    softmax = normalization == "softmax"
+    parts = np.exp(weights - weights.max(0)) if softmax else np.maximum(weights, LEAST_SHARE)
+    found: Floats = (parts / (parts.sum(0) + 1e-4)).astype(np.float32)
+    return found
+
+
 def signs(weights: Floats) -> Floats:
     """The weights of a binary convolution: each filter's mean magnitude with its weights' signs, 0 counting as
     negative (original: `binarize_weights`)."""

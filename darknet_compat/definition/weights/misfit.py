@@ -56,7 +56,8 @@ def _cause(
     width = header.layout.size
     version = f"version {header.major}.{header.minor}"
     if available - end == 36 - 2 * width:
-        return f"its length fits a header of {36 - width} bytes, but {version} has {width}"
+        fits = f"its length fits a header of {36 - width} bytes, but {version} has {width}"
+        return f"{fits}; seen_bytes={24 - width} reads it so"
     if not available:
         return "it holds a header and nothing else"
     if not _is_version(header):

@@ -27,21 +27,31 @@ FLOAT = np.dtype("<f4")
 class Header:
     """What stands before the floats. `seen` counts the images seen in training.
 
-    `seen` takes 8 bytes when major·10 + minor >= 2 (and both are below 1000), else 4; files above 1000 hold the
-    matrices of connected layers transposed. (The oldest have learning rate, momentum and decay instead of a version;
-    as whole numbers these are above 1000.)
+    `seen` takes 8 bytes when major·10 + minor >= 2 (and both are below 1000), else 4, unless `wide` says otherwise, as
+    the fork's rule or a user does; files above 1000 hold the matrices of connected layers transposed. (The oldest have
+    learning rate, momentum and decay instead of a version; as whole numbers these are above 1000.)
     """
 
     major: int = 0
     minor: int = 2
     revision: int = 0
     seen: int = 0
+    wide: bool | None = None
 
     @property
     def layout(self) -> struct.Struct:
         """The header's bytes: 20 of them, or 16 with the narrow `seen`."""
-        wide = self.major * 10 + self.minor >= 2 and self.major < 1000 and self.minor < 1000
-        return struct.Struct("<iiiQ" if wide else "<iiii")
+        return struct.Struct("<iiiQ" if self._is_wide() else "<iiii")
+
+    def _is_wide(self) -> bool:
+        if self.wide is not None:
+            return self.wide
+        return self.major * 10 + self.minor >= 2 and self.major < 1000 and self.minor < 1000
+
+    def as_fork(self) -> Header:
+        """The same by the fork's rule, which has no limit of 1000."""
+        wide = self.major * 10 + self.minor >= 2
+        return self if wide == self._is_wide() else replace(self, wide=wide)
 
     @property
     def transposed(self) -> bool:
@@ -94,7 +104,7 @@ def slots(
     `numload`; writing (`saving`) obeys `dontsave` and else writes everything.
     """
     for layer in spec.layers[:cutoff]:
-        if (layer.dontsave if saving else layer.dontload) or type(layer) not in _SLOTS:
+        if (layer.dontsave if saving else layer.dontload) or type(layer) not in _SLOTS or shares(layer):
             continue
         for slot in _SLOTS[type(layer)](layer, transposed):
             # The original hands these two options on to neither its recurrent layers' parts nor a batchnorm layer.
@@ -105,8 +115,13 @@ def slots(
             yield slot
 
 
+def shares(layer: LayerSpec) -> bool:
+    """Whether a layer has another's weights, and so none of its own in a file."""
+    return isinstance(layer, s.Convolutional) and layer.share_index is not None
+
+
 def layer_slots(layer: LayerSpec) -> tuple[Slot, ...]:
-    """One layer's slots, all of them whole; none of a kind without weights."""
+    """One layer's slots, all of them whole; none of a kind without weights, another's of one that shares them."""
     return tuple(_SLOTS[type(layer)](layer, False)) if type(layer) in _SLOTS else ()
 
 
@@ -136,8 +151,10 @@ def _connection(layer: int, prefix: str, shape: tuple[int, int], normalized: boo
 
 
 def _convolutional(layer: s.Convolutional, transposed: bool) -> Iterator[Slot]:
+    """Those of the layer that it shares, where it does."""
     shape = (layer.filters, layer.input.c // layer.groups, layer.size, layer.size)
-    return _convolution(layer.index, "", shape, layer.batch_normalize, layer.flipped)
+    index = layer.index if layer.share_index is None else layer.share_index
+    return _convolution(index, "", shape, layer.batch_normalize, layer.flipped)
 
 
 def _deconvolutional(layer: s.Deconvolutional, transposed: bool) -> Iterator[Slot]:
@@ -159,34 +176,48 @@ def _local(layer: s.Local, transposed: bool) -> Iterator[Slot]:
 
 def _batchnorm(layer: s.Batchnorm, transposed: bool) -> Iterator[Slot]:
     """Its biases are neither saved nor loaded by the original."""
-    return _normalized(layer.index, "", layer.input.c)
-
-
-RECURRENT_PARTS: dict[type[LayerSpec], tuple[tuple[str, ...], tuple[str, ...]]] = {
-    s.Gru: (("wz", "wr", "wh"), ("uz", "ur", "uh")),
-    s.Lstm: (("wi", "wf", "wo", "wg"), ("ui", "uf", "uo", "ug")),
-}
-"""Gated layers' connected parts in file order: first those from the state (w), then those from the input (u)."""
+    if layer.biases:
+        yield Slot(layer.index, "biases", (layer.input.c,))
+    yield from _normalized(layer.index, "", layer.input.c)
 
 
 def _gated(layer: s.Gru | s.Lstm, transposed: bool) -> Iterator[Slot]:
-    from_state, from_input = RECURRENT_PARTS[type(layer)]
-    parts = [(part, layer.outputs) for part in from_state] + [(part, layer.input.size) for part in from_input]
-    for part, inputs in parts:
-        yield from _connection(layer.index, part + ".", (layer.outputs, inputs), layer.batch_normalize, transposed)
+    for part in layer.parts:
+        shape = (layer.outputs, layer.outputs if part[0] == "w" else layer.input.size)
+        yield from _connection(layer.index, part + ".", shape, layer.batch_normalize, transposed)
 
 
 def _rnn(layer: s.Rnn, transposed: bool) -> Iterator[Slot]:
-    parts = {"input_layer": layer.input.size, "self_layer": layer.outputs, "output_layer": layer.outputs}
-    for part, inputs in parts.items():
-        yield from _connection(layer.index, part + ".", (layer.outputs, inputs), layer.batch_normalize, transposed)
+    inputs, hidden, outputs = layer.input.size, layer.hidden, layer.outputs
+    parts = {"input_layer": (hidden, inputs), "self_layer": (hidden, hidden), "output_layer": (outputs, hidden)}
+    for part, shape in parts.items():
+        yield from _connection(layer.index, part + ".", shape, layer.batch_normalize, transposed)
 
 
 def _crnn(layer: s.Crnn, transposed: bool) -> Iterator[Slot]:
     hidden, output = layer.hidden_filters, layer.output_filters
     parts = {"input_layer": (hidden, layer.input.c), "self_layer": (hidden, hidden), "output_layer": (output, hidden)}
-    for part, shape in parts.items():
-        yield from _convolution(layer.index, part + ".", (*shape, 3, 3), layer.batch_normalize)
+    for part, (filters, channels) in parts.items():
+        shape = (filters, channels // layer.groups, layer.size, layer.size)
+        yield from _convolution(layer.index, part + ".", shape, layer.batch_normalize)
+
+
+def _conv_lstm(layer: s.ConvLstm, transposed: bool) -> Iterator[Slot]:
+    for part in layer.parts:
+        channels = layer.input.c if part[0] == "u" else layer.filters
+        shape = (layer.filters, channels // layer.groups, layer.size, layer.size)
+        yield from _convolution(layer.index, part + ".", shape, layer.batch_normalize)
+
+
+def _sum(layer: s.Sum, transposed: bool) -> Iterator[Slot]:
+    """The previous layer's weights first, then those of the others."""
+    if layer.weights is not None:
+        each = (layer.output.c,) if layer.weights == "per_channel" else (1,)
+        yield Slot(layer.index, "weights", (len(layer.sources), *each))
+
+
+def _implicit(layer: s.Implicit, transposed: bool) -> Iterator[Slot]:
+    yield Slot(layer.index, "weights", (layer.filters, layer.atoms))
 
 
 _SLOTS: dict[type[LayerSpec], Callable[[Any, bool], Iterator[Slot]]] = {
@@ -199,4 +230,7 @@ _SLOTS: dict[type[LayerSpec], Callable[[Any, bool], Iterator[Slot]]] = {
     s.Gru: _gated,
     s.Lstm: _gated,
     s.Crnn: _crnn,
+    s.ConvLstm: _conv_lstm,
+    s.Sum: _sum,
+    s.Implicit: _implicit,
 }

@@ -72,6 +72,30 @@ def _gelu(graph: Graph, x: str) -> str:
     return graph.add("Mul", x, _affine(graph, bell, 0.5, 0.5))
 
 
+def _hard_mish(graph: Graph, x: str) -> str:
+    curve = graph.add("Add", graph.add("Mul", graph.add("Mul", x, x), graph.constant(0.5)), x)
+    curve = graph.add("Where", graph.add("Greater", x, graph.constant(-2.0)), curve, graph.constant(0.0))
+    return graph.add("Where", graph.add("Greater", x, graph.constant(0.0)), x, curve)
+
+
+def _by_channels(graph: Graph, x: str) -> str:
+    """Each place's values by the sum of all channels there."""
+    sums = graph.add("ReduceSum", x, graph.constant([1]), keepdims=1)
+    return graph.add("Div", x, graph.add("Add", sums, graph.constant(1e-4)))
+
+
+def _normalize_channels(graph: Graph, x: str) -> str:
+    return _by_channels(graph, graph.add("Relu", x))
+
+
+def _normalize_channels_softmax(graph: Graph, x: str) -> str:
+    return _by_channels(graph, graph.add("Exp", x))
+
+
+def _normalize_channels_softmax_maxval(graph: Graph, x: str) -> str:
+    return _normalize_channels_softmax(graph, graph.add("Sub", x, graph.add("ReduceMax", x, axes=[1], keepdims=1)))
+
+
 ACTIVATIONS: dict[ActivationName, Callable[[Graph, str], str]] = {
     "linear": lambda graph, x: x,
     "logistic": _plain("Sigmoid"),
@@ -90,6 +114,10 @@ ACTIVATIONS: dict[ActivationName, Callable[[Graph, str], str]] = {
     "swish": _swish,
     "mish": _mish,
     "relu6": _clipped(0.0, 6.0),
+    "hard_mish": _hard_mish,
     "gelu": _gelu,
+    "normalize_channels": _normalize_channels,
+    "normalize_channels_softmax": _normalize_channels_softmax,
+    "normalize_channels_softmax_maxval": _normalize_channels_softmax_maxval,
 }
 """An activation's name in a cfg → what computes it, of a value's name."""

@@ -20,8 +20,9 @@ OPERATORS = frozenset((
     "DequantizeLinear", "Div", "Elu", "Equal", "Exp", "Expand", "Flatten", "Floor", "Gather", "GatherElements",
     "GatherND", "Gemm", "GlobalAveragePool", "Greater", "GreaterOrEqual", "HardSigmoid", "Identity", "LeakyRelu",
     "Less", "MatMul", "Max", "MaxPool", "Min", "Mod", "Mul", "Neg", "NonMaxSuppression", "Not", "Or", "Pad", "Pow",
-    "QuantizeLinear", "Range", "ReduceSum", "Relu", "Reshape", "Resize", "Selu", "Shape", "Sigmoid", "Slice",
-    "Softmax", "Softplus", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "TopK", "Transpose", "Unsqueeze", "Where",
+    "QuantizeLinear", "Range", "ReduceMax", "ReduceSum", "Relu", "Reshape", "Resize", "Selu", "Shape", "Sigmoid",
+    "Slice", "Softmax", "Softplus", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "TopK", "Transpose", "Unsqueeze",
+    "Where",
 ))
 # fmt: on
 """The only operators that an exported graph may hold: those that ONNX Runtime, OpenVINO and TensorRT's parser all take

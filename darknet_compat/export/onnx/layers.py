@@ -16,6 +16,7 @@ from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import LayerSpec, Shape
 from darknet_compat.definition.weights.arrays import LayerArrays
 from darknet_compat.export.onnx.activations import ACTIVATIONS
+from darknet_compat.export.onnx.fork import FORK, blurred
 from darknet_compat.export.onnx.graph import Graph
 
 Emit = Callable[[Graph, Any, LayerArrays, Sequence[str]], str]
@@ -30,14 +31,22 @@ def convolutional(graph: Graph, layer: s.Convolutional, arrays: LayerArrays, inp
         positive = graph.add("Greater", x, graph.constant(0.0))
         x = graph.add("Where", positive, graph.constant(1.0), graph.constant(-1.0))
     weights, biases = _weights(graph, arrays)
-    pads, stride, kernel = [layer.padding] * 4, [layer.stride] * 2, [layer.size] * 2
-    if layer.size == 1 and layer.padding and layer.stride > 1:
+    padding = layer.padding * layer.dilation
+    pads, stride, kernel = [padding] * 4, [1, 1] if layer.antialiasing else list(layer.strides), [layer.size] * 2
+    if layer.xnor_padding and padding:
+        x = graph.add("Pad", x, graph.constant([0, 0, *pads[:2]] * 2), graph.constant(layer.xnor_padding))
+        pads = [0] * 4
+    elif layer.size == 1 and padding and max(stride) > 1:
         # Of such a one OpenVINO moves the stride to before the padding (2026.4 does so where another comes before it).
         x = graph.add("Pad", x, graph.constant([0, 0, *pads[:2]] * 2), graph.constant(0.0))
         x = _slice(graph, x, [0, 0], [_END, _END], [2, 3], stride)
         pads, stride = [0] * 4, [1] * 2
-    x = graph.add("Conv", x, weights, biases, kernel_shape=kernel, pads=pads, strides=stride, group=layer.groups)
-    return ACTIVATIONS[layer.activation](graph, x)
+    options = {"dilations": [layer.dilation] * 2} if layer.dilation > 1 else {}
+    x = graph.add(
+        "Conv", x, weights, biases, kernel_shape=kernel, pads=pads, strides=stride, group=layer.groups, **options
+    )
+    x = ACTIVATIONS[layer.activation](graph, x)
+    return blurred(graph, layer, x, layer.filters) if layer.antialiasing else x
 
 
 def deconvolutional(graph: Graph, layer: s.Deconvolutional, arrays: LayerArrays, inputs: Sequence[str]) -> str:
@@ -99,7 +108,9 @@ def maxpool(graph: Graph, layer: s.Maxpool, arrays: LayerArrays, inputs: Sequenc
     if after >= layer.size:  # more than the operator allows
         x = graph.add("Pad", x, graph.constant([0, 0, before, before, 0, 0, after, after]), graph.constant(_LOWEST))
         pads = [0] * 4
-    return graph.add("MaxPool", x, kernel_shape=[layer.size] * 2, pads=pads, strides=[layer.stride] * 2)
+    stride = [1, 1] if layer.antialiasing else list(layer.strides)
+    x = graph.add("MaxPool", x, kernel_shape=[layer.size] * 2, pads=pads, strides=stride)
+    return blurred(graph, layer, x, layer.input.c) if layer.antialiasing else x
 
 
 def avgpool(graph: Graph, layer: s.Avgpool, arrays: LayerArrays, inputs: Sequence[str]) -> str:
@@ -244,6 +255,7 @@ EMIT: dict[type[LayerSpec], Emit] = {
     s.Shortcut: shortcut,
     s.Upsample: upsample,
     s.Reorg: reorg,
+    **FORK,
 }
 """A layer's spec → the function that adds its nodes and gives the name of its output: of the graph, the spec, the
 layer's arrays and the names of the values that it reads."""

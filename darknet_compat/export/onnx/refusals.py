@@ -55,14 +55,14 @@ def refuse_build(spec: NetworkSpec, build: Build) -> None:
 
 
 def _obstacle(layer: LayerSpec, spec: NetworkSpec) -> str | None:
-    read = any(layer.index in other.sources for other in spec.layers if not isinstance(other, s.Cost))
+    read = any(layer.index in other.sources for other in spec.layers if not other.silent)
     if layer.answers:
         return "is a head that other layers read, which cannot be exported" if read else None
-    if isinstance(layer, s.Cost):
+    if layer.silent:
         return "is read by other layers, which cannot be exported" if read else None
-    if type(layer) not in EMIT:
+    if layer.recurrent:
         return "is recurrent; only feed-forward networks can be exported"
-    return None
+    return None if type(layer) in EMIT else "is of a kind that has no nodes yet"
 
 
 def answers(spec: NetworkSpec) -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec
@@ -65,9 +64,9 @@ def _step(spec: NetworkSpec) -> tuple[int, str]:
     ratios, settled = {1}, set[int]()  # after the mean of a whole channel a layer has its size whatever the picture's
     for layer in spec.layers:
         follows = not settled.issuperset(layer.sources)
-        if follows and _fixes(layer):
+        if follows and layer.fixes_size:
             return 0, f"layer {layer.index} [{layer.type}] needs {layer.input}"
-        if isinstance(layer, s.Avgpool) or not follows:
+        if layer.settles or not follows:
             settled.add(layer.index)
         elif layer.output.image:
             ratios |= {-(-net.width // layer.output.w), -(-net.height // layer.output.h)}
@@ -77,15 +76,6 @@ def _step(spec: NetworkSpec) -> tuple[int, str]:
     return step, ""
 
 
-def _fixes(layer: LayerSpec) -> bool:
-    """Whether a layer's weights or values belong to places, so that its input's size cannot change."""
-    if isinstance(layer, s.Route):
-        return not layer.output.image
-    if isinstance(layer, s.Reorg):
-        return bool(layer.extra)
-    return isinstance(layer, s.Local | s.Crop | s.Detection | s.Connected | s.Softmax | s.Logistic)
-
-
 def _misfit(spec: NetworkSpec, least: int, most: int, step: int) -> str:
     """Which layer cannot serve which side of the range, or could only by what it does at the network's own; or ""."""
     for side in (spec.net.width, spec.net.height, *range(least, most + 1, step)):
@@ -93,18 +83,10 @@ def _misfit(spec: NetworkSpec, least: int, most: int, step: int) -> str:
             for layer, sources, own in layer_sides(spec, axis, side):
                 if own < 1:
                     return f"layer {layer.index} [{layer.type}] leaves nothing of {side} pixels"
-                if not _meet(layer, sources):
+                if not layer.meets(sources):
                     met = " and ".join(map(str, sources))
                     return f"layer {layer.index} [{layer.type}] reads layers with sides of {met} at {side} pixels"
     return ""
-
-
-def _meet(layer: LayerSpec, sides: Sequence[int]) -> bool:
-    """Whether a layer that reads several has the same places of each; a shortcut's may be strides or samples apart."""
-    if isinstance(layer, s.Shortcut):
-        stride, sample = layer.steps
-        return -(-sides[1] // stride) * sample == sides[0]
-    return not isinstance(layer, s.Route) or not layer.output.image or len(set(sides)) == 1
 
 
 def layer_sides(spec: NetworkSpec, axis: int, side: int) -> Iterator[tuple[LayerSpec, list[int], int]]:
@@ -112,20 +94,5 @@ def layer_sides(spec: NetworkSpec, axis: int, side: int) -> Iterator[tuple[Layer
     sides = {-1: side}
     for layer in spec.layers:
         read = [sides[source] for source in layer.sources]
-        settled = isinstance(layer, s.Avgpool) or _fixes(layer)
-        sides[layer.index] = layer.output[axis] if settled else _SIDES.get(type(layer), _same)(layer, read[0])
+        sides[layer.index] = layer.output_side(axis, read)
         yield layer, read, sides[layer.index]
-
-
-def _same(layer: LayerSpec, side: int) -> int:
-    return side
-
-
-_SIDES: dict[type[LayerSpec], Callable[[Any, int], int]] = {
-    s.Convolutional: lambda layer, side: (side + 2 * layer.padding - layer.size) // layer.stride + 1,
-    s.Deconvolutional: lambda layer, side: (side - 1) * layer.stride + layer.size - 2 * layer.padding,
-    s.Maxpool: lambda layer, side: (side + layer.padding - layer.size) // layer.stride + 1,
-    s.Upsample: lambda layer, side: side // layer.stride if layer.reverse else side * layer.stride,
-    s.Reorg: lambda layer, side: side * layer.stride if layer.reverse else side // layer.stride,
-}
-"""The sides of those that change them, by the formulas of `formats.lower_layers`."""

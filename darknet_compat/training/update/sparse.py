@@ -19,8 +19,8 @@ from darknet_compat.definition.spec import Net, NetworkSpec, Region
 from darknet_compat.errors import TrainingError
 from darknet_compat.heads.split import splittable
 from darknet_compat.network.heads import by_anchor
-from darknet_compat.network.layers import Convolutional
 from darknet_compat.network.network import Network
+from darknet_compat.network.windows import Convolutional
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses import LossResult
 from darknet_compat.training.losses.base import HeadLoss, squares

@@ -44,7 +44,11 @@ def mismatch(body: str, data: bytes, tmp_path: Path, cutoff: int | None = None) 
         (372, "it ends in layer 2 [conv] (biases); it holds exactly the layers up to 0: a cut file, ask for cutoff 1"),
         (36, "it ends in layer 0 [conv] (scales); another network's weights, or a truncated download"),
         (20, "it ends in layer 0 [conv] (biases); it holds a header and nothing else"),
-        (1088, "it ends in layer 2 [conv] (weights); its length fits a header of 16 bytes, but version 0.2 has 20"),
+        (
+            1088,
+            "it ends in layer 2 [conv] (weights); its length fits a header of 16 bytes, but version 0.2 has 20;"
+            " seen_bytes=4 reads it so",
+        ),
         (1096, "4 bytes are left after the last layer with weights; another network's weights"),
         (1100, "8 bytes are left after the last layer with weights; another network's weights"),
         (1095, "3 bytes are left after the last layer with weights; another network's weights, or a damaged file"),
@@ -62,10 +66,10 @@ def test_the_other_width_of_the_header(tmp_path: Path) -> None:
     spec = spec_of(DETECTOR)
     body = bytes_for(spec)[20:]
     assert mismatch(DETECTOR, struct.pack("<iiii", 0, 2, 0, 1) + body, tmp_path).endswith(
-        "its length fits a header of 16 bytes, but version 0.2 has 20"
+        "its length fits a header of 16 bytes, but version 0.2 has 20; seen_bytes=4 reads it so"
     )
     assert mismatch(DETECTOR, struct.pack("<iiiQ", 0, 1, 0, 1) + body, tmp_path).endswith(
-        "its length fits a header of 20 bytes, but version 0.1 has 16"
+        "its length fits a header of 20 bytes, but version 0.1 has 16; seen_bytes=8 reads it so"
     )
 
 

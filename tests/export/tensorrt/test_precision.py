@@ -12,9 +12,9 @@ from onnx import TensorProto
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.tensorrt.precision import HEADS, PRODUCTS, layer_keeps_single, layer_of, raise_opset, to_half
-from darknet_compat.network.layers import Convolutional
 from darknet_compat.network.load import load_network
 from darknet_compat.network.network import Network
+from darknet_compat.network.windows import Convolutional
 from darknet_compat.parity.compare import TOLERANCES, compare
 from darknet_compat.runtime.torch import TorchRuntime
 from darknet_compat.vision.image import decode, letterbox

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from darknet_compat.definition import spec
-from darknet_compat.definition.context import Context, Lowering
+from darknet_compat.definition.context import Context
 from darknet_compat.definition.spec import LayerSpec
 from darknet_compat.formats.cfg import Options
 from darknet_compat.formats.metadata import read_map
@@ -136,13 +136,7 @@ def _embedding(options: Options, context: Context) -> int:
     """The layer whose values tell objects apart in tracking, -1 where there is none."""
     if not options.has("embedding_layer"):
         return -1
-    number = options.integer("embedding_layer", -1)
-    index = context.index + number if number < 0 else number
-    if not 0 <= index < context.index:
-        raise options.error(
-            f"embedding_layer={number} means layer {index}; it has to be an earlier one", "embedding_layer"
-        )
-    return index
+    return context.earlier(options, "embedding_layer", options.integer("embedding_layer", -1))
 
 
 def _choice(options: Options, key: str, known: tuple[str, ...], other: str | None = None) -> Any:
@@ -247,15 +241,3 @@ def _tree(options: Options, context: Context, number: int, what: str) -> WordTre
 def _map(options: Options, context: Context, classes: int | None) -> tuple[int, ...] | None:
     path = context.file(options, "map")
     return None if path is None else read_map(path, classes)
-
-
-HEAD_LOWERINGS: dict[str, Lowering] = {
-    "softmax": softmax,
-    "soft": softmax,
-    "logistic": logistic,
-    "region": region,
-    "yolo": yolo,
-    "Gaussian_yolo": gaussian_yolo,
-    "detection": detection,
-    "iseg": iseg,
-}

@@ -1,0 +1,1 @@
+"""Sections of a `.cfg` → specs of layers, a file a family."""
