@@ -57,6 +57,8 @@ class OpenVinoRuntime(ExportedRuntime):
             self._model = self._core.read_model(str(path))
         except Exception as error:  # OpenVINO raises RuntimeError and its own kinds of it
             raise BackendError(f"{path}: OpenVINO cannot load it: {_reason(error)}") from None
+        # As the file has them: compiling takes nodes out, whose names the outputs then have as well.
+        self._names = [min(output.names) for output in self._model.outputs]
 
     def run(self, images: Array) -> dict[str, Array]:
         """See `ExportedRuntime.run`."""
@@ -72,7 +74,7 @@ class OpenVinoRuntime(ExportedRuntime):
             compiled = self._compiled.get(shape)
             if compiled is None:
                 self._model.reshape(list(shape))
-                compiled = _Compiled(self._core.compile_model(self._model, "CPU", self.config))
+                compiled = _Compiled(self._core.compile_model(self._model, "CPU", self.config), self._names)
                 self._compiled[shape] = compiled
                 if len(self._compiled) > COMPILED:
                     self._compiled.popitem(last=False)
@@ -88,9 +90,8 @@ def open_model(model: Path, weights: Path | None, precision: Precision, size: Si
 class _Compiled:
     """A model for one shape of input, with a request for each thread that is in it."""
 
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        self.names = [_own_name(output.names) for output in model.outputs]
+    def __init__(self, model: Any, names: list[str]) -> None:
+        self.model, self.names = model, names
         self.idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def run(self, images: Array) -> dict[str, Array]:
@@ -102,11 +103,6 @@ class _Compiled:
         outputs = {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self.names)}
         self.idle.put(request)
         return outputs
-
-
-def _own_name(names: set[str]) -> str:
-    """An output's name; where OpenVINO has taken nodes out it also has theirs, which begin with their layer's."""
-    return next(name for name in sorted(names) if "/" not in name)
 
 
 def _reason(error: Exception) -> str:

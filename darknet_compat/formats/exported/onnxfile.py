@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.exported.onnxlimits import expect_modest
 
 OPSETS = range(13, 27)
-"""The opsets of the standard operators for which what runs a model here was tried: ours are 17."""
+"""The opsets of the standard operators for which what runs a model here was tried: ours are 17, and those from 18 on
+are what ONNX's own converter makes of them."""
 
 _IR_VERSION, _GRAPH, _OPSET_IMPORT, _METADATA_PROPS = 1, 7, 8, 14
 _KEPT = 1 << 26  # no field that is read is longer, in bytes
@@ -33,7 +35,8 @@ class OnnxTop:
 def read_top(path: str | Path) -> OnnxTop:
     """Read a model's versions and properties.
 
-    Raises BackendError for what is missing, no ONNX model, cut short, or of an opset that is not supported.
+    Raises BackendError for what is missing, no ONNX model, cut short, of an opset that is not supported, or asks for
+    more than any of ours (`onnxlimits`).
     """
     ir_version, opset, graph, properties = 0, 0, False, {}
     try:
@@ -58,6 +61,7 @@ def read_top(path: str | Path) -> OnnxTop:
         raise BackendError(f"{path}: expected an ONNX model, found something else")
     if opset not in OPSETS:
         raise BackendError(f"{path}: expected opset {OPSETS[0]} to {OPSETS[-1]}, found {opset}; export it again")
+    expect_modest(path)
     return OnnxTop(ir_version, opset, properties)
 
 

@@ -191,8 +191,8 @@ def test_the_top_of_a_model_by_its_bytes(tmp_path: Path) -> None:
         (model() + b"\x80", "ends in the middle of a number"),
         (model() + b"\xff" * 12, "a number in it is too long"),
         (model(graph=b""), "found something else"),
-        (model(opset=9), "expected opset 13 to 21, found 9; export it again"),
-        (model(opset=30), "expected opset 13 to 21, found 30"),
+        (model(opset=9), "expected opset 13 to 26, found 9; export it again"),
+        (model(opset=30), "expected opset 13 to 26, found 30"),
         (model(props=b"\x72\x06\x0a\x01\xff\x12\x01v"), "found a damaged one"),
     ],
 )
