@@ -30,11 +30,12 @@ from darknet_compat.options import made
 from darknet_compat.training.batches.loader import Batch, Loader
 from darknet_compat.training.batches.sheet import contact_sheet
 from darknet_compat.training.joint import Coverage, coverage
+from darknet_compat.training.learnable import expect_boxes, expect_classes, schedule_notes
 from darknet_compat.training.log import Log
 from darknet_compat.training.material import Material, open_material
 from darknet_compat.training.options import TrainOptions
 from darknet_compat.training.parallel import World, joined_world
-from darknet_compat.training.start import Start, start_training
+from darknet_compat.training.start import Start, head_classes, start_training
 from darknet_compat.training.trainer import Settings, Step, Trainer
 from darknet_compat.vision.draw import save
 from darknet_compat.vision.header import limited_pixels
@@ -130,8 +131,10 @@ def train(options: TrainOptions | None = None, *, progress: Progress | None = No
     material = open_material(cfg, options)
     with joined_world(options.device) as world, _alone(folder, world), limited_pixels(options.max_pixels):
         tell = _silent if world.rank or progress is None else progress
-        facts = _look_at(material, tell) if options.check and not (world.rank or options.resume) else {}
+        facts = {} if world.rank or options.resume else _look_at(cfg, material, options.check, tell)
         start = _start(cfg, folder, material.dataset, options, tell)
+        for note in schedule_notes(start.network.spec.net):
+            tell(Noted(note))
         trainer = _trainer(start, material.dataset, folder, options, world)
         for note in trainer.notes:
             tell(Noted(note))
@@ -159,24 +162,32 @@ def _recipe(model: str) -> Path:
 # ------------------------------------------------------------------------------------------------- before
 
 
-def _look_at(material: Material, tell: Progress) -> dict[str, Any]:
-    """Look at all there is to learn from; facts about it. Raises DatasetError where some cannot be used."""
-    for dataset in material.parts:
+def _look_at(cfg: Path, material: Material, check: bool, tell: Progress) -> dict[str, Any]:
+    """Look at all there is to learn from, or without `check` whether there is anything; facts about it. Raises
+    DatasetError where some cannot be used."""
+    spec = load_spec(cfg)
+    for note in material.dataset.notes:
+        tell(Noted(note))
+    for dataset in material.parts if check else ():
         if not dataset.is_composed:
-            _check(dataset, tell)
-    if material.tree is None:
+            report = _check(dataset, tell)
+            if material.tree is None:
+                expect_classes(head_classes(spec), dataset, report)
+    expect_boxes(spec, material.parts[0])
+    if material.tree is None or not check:
         return {}
     found = coverage(material.tree, material.parts, progress=counting(tell, "what nodes are learnt from"))
     tell(Covered(material.dataset, found))
     return {"pictures": [len(part) for part in material.parts], "coverage": found.counts}
 
 
-def _check(dataset: Dataset, tell: Progress) -> None:
+def _check(dataset: Dataset, tell: Progress) -> Report:
     report = check_dataset(dataset, progress=counting(tell, "reading labels"))
     tell(Checked(report))
     if report.wrong:
         wrong = f"{report.wrong:,} picture" + ("" if report.wrong == 1 else "s")
         raise DatasetError(f"{dataset.title}: {wrong} of {report.pictures:,} cannot be used, as said above")
+    return report
 
 
 def _start(cfg: Path, folder: Path, dataset: Dataset, options: TrainOptions, tell: Progress) -> Start:

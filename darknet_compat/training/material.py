@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darknet_compat.datasets.base import Dataset
+from darknet_compat.datasets.files import first_words
 from darknet_compat.datasets.open import open_dataset
 from darknet_compat.datasets.options import Reading
+from darknet_compat.datasets.readers.coco import CocoInstances
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.metadata import read_map, read_names
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.training.joint import Mixed, OnTree
 from darknet_compat.training.options import TrainOptions
+from darknet_compat.training.start import head_classes
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ def open_material(cfg: Path, options: TrainOptions) -> Material:
     joint, map = options.joint, options.map
     names = None if options.names is None else read_names(options.names)
     dataset = open_dataset(options.data, names=names, split=options.split, reading=Reading.of(options))
+    dataset = _of_use(cfg, dataset, options) if names is None else dataset
     tree = load_spec(cfg).tree
     if tree is None and (joint or map):
         raise DatasetError(f"{cfg}: has no WordTree (tree= in its head), which {'--joint' if joint else '--map'} needs")
@@ -40,6 +44,18 @@ def open_material(cfg: Path, options: TrainOptions) -> Material:
         return Material(boxed, (boxed,), tree)
     labelled = _carried(open_dataset(joint, task="classification"), tree, options.joint_map)
     return Material(Mixed(boxed, labelled, options.ratio), (boxed, labelled), tree)
+
+
+def _of_use(cfg: Path, dataset: Dataset, options: TrainOptions) -> Dataset:
+    """COCO's data without the categories that annotate nothing, where without them they are as many as the cfg has."""
+    if not isinstance(dataset, CocoInstances) or len(dataset.used_names) == len(dataset.names):
+        return dataset
+    if len(dataset.used_names) != head_classes(load_spec(cfg)):
+        return dataset
+    unused = [name for name in dataset.names if name not in dataset.used_names]
+    found = open_dataset(options.data, names=dataset.used_names, split=options.split, reading=Reading.of(options))
+    found.notes = (f"nothing is annotated as {first_words(unused)}, which the cfg has no class for: left out",)
+    return found
 
 
 def _carried(dataset: Dataset, tree: WordTree, map: Path | None) -> Dataset:

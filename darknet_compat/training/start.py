@@ -52,10 +52,10 @@ def start_training(
     old = load_spec(cfg)
     notes: list[str] = []
     sections = read_cfg(cfg)
-    adapted = classes is not None and classes != _classes(old)
+    adapted = classes is not None and classes != head_classes(old)
     if classes is not None and adapted:
         sections = with_classes(sections, classes)
-        notes.append(f"the cfg has {_classes(old)} classes, the data {classes}: its heads are made anew for these")
+        notes.append(f"the cfg has {head_classes(old)} classes, the data {classes}: its heads are made anew for these")
     sections = with_net_options(sections, options or {})
     place = _lay_out(out, cfg, format_cfg(sections), {} if adapted else old.files)
     if seed is not None:
@@ -69,7 +69,7 @@ def start_training(
     return Start(network.train(), place, tuple(notes))
 
 
-def _classes(spec: NetworkSpec) -> int:
+def head_classes(spec: NetworkSpec) -> int:
     """How many classes the last head tells apart."""
     head = spec.heads[-1] if spec.heads else None
     if head is None:
