@@ -24,6 +24,7 @@ from darknet_compat.datasets.readers.coco_document import (
     rows_of,
     sizes_of,
     text_of,
+    without_collector,
 )
 from darknet_compat.datasets.turned import seen_size, turned_along
 from darknet_compat.errors import DatasetError
@@ -60,22 +61,26 @@ class CocoInstances(Dataset):
         self.path = Path(path)
         self.title = self.split = split_of(self.path)
         self._strict = labels == "strict"
-        document = read_document(path)
+        with without_collector():
+            self._read(names)
+        self._folder = Path(pictures) if pictures is not None else self._find_pictures()
+
+    def _read(self, names: Sequence[str] | None) -> None:
+        document = read_document(self.path)
         images, annotations, categories = (
-            rows_of(document, key, path) for key in ("images", "annotations", "categories")
+            rows_of(document, key, self.path) for key in ("images", "annotations", "categories")
         )
-        of_category, self.names, self.category_ids = classes_of(categories, annotations, names, path)
+        of_category, self.names, self.category_ids = classes_of(categories, annotations, names, self.path)
         self._files = tuple(
-            text_of(row.get("file_name"), f"{path}: image {n}") for n, row in enumerate(images, start=1)
+            text_of(row.get("file_name"), f"{self.path}: image {n}") for n, row in enumerate(images, start=1)
         )
-        keys = keys_of(images, "id", f"{path}: image")
+        keys = keys_of(images, "id", f"{self.path}: image")
         if len(set(keys)) < len(keys):
-            raise DatasetError(f"{path}: two images have the same id")
+            raise DatasetError(f"{self.path}: two images have the same id")
         whole = [key for key in keys if isinstance(key, int)]
         self.image_ids = tuple(whole if len(whole) == len(keys) else range(1, len(keys) + 1))
-        self._sizes = sizes_of(images, path)
+        self._sizes = sizes_of(images, self.path)
         self._take(annotations, {key: index for index, key in enumerate(keys)}, of_category)
-        self._folder = Path(pictures) if pictures is not None else self._find_pictures()
 
     def __len__(self) -> int:
         return len(self._files)
