@@ -22,6 +22,7 @@ from darknet_compat.network.network import Network
 from darknet_compat.parity import definition
 from darknet_compat.parity.compare import Apart
 from darknet_compat.parity.matching import Agreement, Answers, Matching, match
+from darknet_compat.parity.picture import loaded
 from darknet_compat.parity.reference import LayerOutput, Original
 from darknet_compat.runtime.base import Description, Floats, Resize, Runtime
 from darknet_compat.runtime.described import describe
@@ -143,13 +144,15 @@ class Answering:
 
     def originals(self, original: Original, picture: Path) -> Answers:
         """The original's, from file to what it would print."""
+        channels = self.model.runtime.description.channels
+        image = picture if channels == 3 else loaded(original, picture, channels)
         if isinstance(self.model, Classifier):
-            found = original.classify(self.cfg, self.weights, picture, TOP, size=self.size)
+            found = original.classify(self.cfg, self.weights, image, TOP, size=self.size)
             return Answers(found.class_ids, found.scores, np.zeros((len(found.scores), 4), np.float32))
         boxes, scores, class_ids = original.detections(
             self.cfg,
             self.weights,
-            picture,
+            image,
             thresh=self.model.thresh,
             nms=self.model.nms,
             letterbox=self.model.runtime.description.resize == "letterbox",

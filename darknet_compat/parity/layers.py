@@ -20,7 +20,7 @@ from darknet_compat.network.network import Network
 from darknet_compat.parity import definition
 from darknet_compat.parity.compare import TOLERANCES, Difference, compare, verdict
 from darknet_compat.parity.foreign import foreign_layers, remarks_on, rows_alone
-from darknet_compat.parity.picture import seeded_images, sequence_length
+from darknet_compat.parity.picture import loaded, seeded_images, sequence_length
 from darknet_compat.parity.reference import LayerOutput, Original
 from darknet_compat.parity.seeded import seed_weights
 
@@ -110,8 +110,8 @@ def seeded_network(cfg: str | Path, seed: int, size: tuple[int, int] | None = No
 def _input(spec: NetworkSpec, image: str | Path | None, seed: int, original: Original) -> tuple[Floats, str]:
     """One input (of a recurrent network one sequence), and what it is called."""
     shape = spec.net.input
-    if image is not None and shape.image and shape.c == 3:
-        picture = original.letterbox_image(original.load_image(image), shape.w, shape.h)
+    if image is not None and shape.image:
+        picture = original.letterbox_image(loaded(original, image, shape.c), shape.w, shape.h)
         return np.stack([picture] * sequence_length(spec)), str(image)
     return seeded_input(spec, seed)
 

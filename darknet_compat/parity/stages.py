@@ -26,6 +26,7 @@ from darknet_compat.parity.compare import AGREEMENT, ANSWERS, TOLERANCES, Differ
 from darknet_compat.parity.foreign import foreign_layers, remarks_on
 from darknet_compat.parity.layers import compare_layers
 from darknet_compat.parity.matching import Agreement, Matching
+from darknet_compat.parity.picture import loaded
 from darknet_compat.parity.reference import Original
 from darknet_compat.parity.seeded import seed_weights
 from darknet_compat.runtime import registry
@@ -216,7 +217,8 @@ class _Run:
         fit: Callable[..., Floats] = self.original.letterbox_image
         if self.resize == "stretch":
             fit = self.original.resize_image
-        self.images = [fit(self.original.load_image(file), net.width, net.height)[None] for file in self.pictures]
+        seen = (loaded(self.original, file, net.channels) for file in self.pictures)
+        self.images = [fit(picture, net.width, net.height)[None] for picture in seen]
         self.torch = torch_answers(self.network)
 
     def answering(self, thresh: float | None, seeded: bool) -> Answering:

@@ -101,9 +101,19 @@ def _from_pil(source: Any, max_pixels: int | None) -> Bytes:
     expect_few_pixels(source.size, name, max_pixels)
     try:
         upright = ImageOps.exif_transpose(source)
-        return _not_empty(np.array(upright.convert("RGB")), "PIL image")
+        return _not_empty(np.array(_eight_bits(upright).convert("RGB")), "PIL image")
     except (OSError, ValueError, SyntaxError) as cause:  # PIL reads the file only now
         raise ImageError(f"{name}: cannot be read: {cause}") from None
+
+
+def _eight_bits(image: Any) -> Any:
+    """A grey PIL image of 16 or 32 bits by its upper 8 of 16, as OpenCV reads the same file; `convert` would cut all
+    above 255 to white. Colours have 8 bits in PIL."""
+    if not image.mode.startswith("I"):
+        return image
+    from PIL import Image
+
+    return Image.fromarray(np.clip(np.array(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8))
 
 
 def _from_array(array: NDArray[Any]) -> Bytes:
