@@ -30,7 +30,8 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class About:
-    """All there is to say. `problem` is what is wrong with the weights or the names; `known` the catalogue's entry."""
+    """All there is to say. `problem` is what is wrong with the weights, else with the names; `known` the catalogue's
+    entry."""
 
     spec: NetworkSpec
     costs: tuple[Cost, ...]
@@ -46,22 +47,27 @@ def gather(
     weights: Path | None = None,
     size: tuple[int, int] | None = None,
     dialect: DialectName | None = None,
+    names: Path | None = None,
 ) -> About:
     """Read what there is of `model` on this machine. Raises DarknetCompatError where its definition cannot be read."""
     sources = locate(model, weights, download=False)
     spec = load_spec(sources.cfg, size, dialect=dialect)
     header: Header | None = None
-    names: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
     problem: DarknetCompatError | None = None
     try:
         if classes := _classes(spec):
-            names = class_names(sources.names, classes)
+            found = class_names(names or sources.names, classes)
+    except MetadataError as error:
+        hint = "" if names else "; --names names another list"
+        problem = MetadataError(f"{error}{hint}")
+    try:  # whatever the names say: whether weights fit is another question
         if sources.weights is not None:
             header = read_weights(sources.weights, spec).header
-    except (WeightsError, MetadataError) as error:
+    except WeightsError as error:
         problem = error
     expected = Header(minor=1) if sources.known and sources.known.weights.header == 16 else Header()
-    return About(spec, costs(spec, header or expected), sources.known, names, sources.weights, header, problem)
+    return About(spec, costs(spec, header or expected), sources.known, found, sources.weights, header, problem)
 
 
 def _classes(spec: NetworkSpec) -> int:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from darknet_compat.parity.compare import Apart
 from darknet_compat.parity.matching import Agreement, Answers, Matching, match
 from darknet_compat.parity.picture import loaded
 from darknet_compat.parity.reference import LayerOutput, Original
-from darknet_compat.runtime.base import Description, Floats, Resize, Runtime
+from darknet_compat.runtime.base import Description, Floats, Runtime
 from darknet_compat.runtime.described import describe
 
 CANDIDATES = 20
@@ -106,17 +107,17 @@ class Answering:
         network: Network,
         cfg: Path,
         weights: Path,
-        size: tuple[int, int] | None,
-        resize: Resize | None,
+        shared: dict[str, Any],
         thresh: float | None,
         seeded: bool,
         pictures: Sequence[Path],
     ) -> Answering:
-        """For a network; with `seeded` weights and no `thresh` the one that CANDIDATES boxes of a picture pass."""
+        """For a network opened with `shared` (names, size, resize); with `seeded` weights and no `thresh` the one that
+        CANDIDATES boxes of a picture pass."""
         runtime = torch_answers(network)
         kind = Detector if runtime.description.task == "detect" else Classifier
-        model = kind(cfg, weights, backend="torch", size=size, resize=resize)
-        answering = cls(model, cfg, weights, size, network.spec.tree)
+        model = kind(cfg, weights, backend="torch", **shared)
+        answering = cls(model, cfg, weights, shared["size"], network.spec.tree)
         if isinstance(model, Detector):
             model.thresh = 0.25 if thresh is None else thresh
             model.nms_kind = "default"  # the only one that the original has

@@ -125,6 +125,7 @@ def stage_parity(
     resize: Resize | None = None,
     thresh: float | None = None,
     layers: bool = False,
+    names: Path | None = None,
     original: Original | None = None,
 ) -> Chain:
     """Send pictures through the original, torch, and the exported file in each runtime that is installed.
@@ -134,7 +135,8 @@ def stage_parity(
     classes. Batch normalization is the CPU build's, all the way. With a WordTree the original's place is taken, after
     the last convolution, by the definition (see `parity.definition`). Without `weights` they are seeded, and then
     `thresh` is by default what some twenty boxes pass, else 0.25. For int8 the exported file is calibrated on the
-    pictures themselves. What the original does not have leaves it out of the chain.
+    pictures themselves. What the original does not have leaves it out of the chain. `names` are the
+    classes' where the list beside the cfg is another one's.
     Raises OriginalError where the original is not installed, and ExportError for what cannot be exported.
     """
     with ExitStack() as stack:
@@ -152,7 +154,7 @@ def stage_parity(
         resize = resize or network.spec.resize
         run = _Run(network, Path(cfg), Path(weights), pictures, size, resize, original, folder)
         seeded = named.startswith("seed ")
-        answering = run.answering(thresh, seeded)
+        answering = run.answering(thresh, seeded, names)
         stages = [] if unknown else [run.against_original(answering)]
         not_run = [("original", f"{unknown[0]}; without --stages its other layers are compared")] if unknown else []
         for engine, why in _engines(precision, seeded):
@@ -221,8 +223,9 @@ class _Run:
         self.images = [fit(picture, net.width, net.height)[None] for picture in seen]
         self.torch = torch_answers(self.network)
 
-    def answering(self, thresh: float | None, seeded: bool) -> Answering:
-        return Answering.of(self.network, self.cfg, self.weights, self.size, self.resize, thresh, seeded, self.pictures)
+    def answering(self, thresh: float | None, seeded: bool, names: Path | None) -> Answering:
+        shared = {"names": names, "size": self.size, "resize": self.resize}
+        return Answering.of(self.network, self.cfg, self.weights, shared, thresh, seeded, self.pictures)
 
     def against_original(self, answering: Answering) -> StageParity:
         """Torch against the original, layer by layer."""

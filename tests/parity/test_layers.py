@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from darknet_compat.definition.builds import deviation
+from darknet_compat.errors import BackendError
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.parity.compare import TOLERANCES, compare, verdict
 from darknet_compat.parity.layers import layer_parity
-from darknet_compat.parity.picture import seeded_image
+from darknet_compat.parity.picture import loaded, seeded_image
 from darknet_compat.parity.reference import Original
 from tests.network.test_original import WORK
 
@@ -135,3 +136,31 @@ def test_a_variance_too_small_for_a_float_counts_as_none(running: Original, tmp_
     found = deviation(values.numpy(), "cpu")
     np.testing.assert_allclose(found, [1e-6, 1e-6, 0.5 + 1e-6], rtol=1e-6)
     np.testing.assert_allclose(deviation(values, "cpu").numpy(), found, rtol=1e-6)
+
+
+GREY = """[net]
+width=32
+height=32
+channels={channels}
+[convolutional]
+filters=4
+size=3
+stride=2
+pad=1
+activation=leaky
+[avgpool]
+[softmax]
+"""
+
+
+@pytest.mark.reference
+def test_a_network_of_one_channel_is_shown_the_pictures_brightness(running: Original, tmp_path: Path) -> None:
+    cfg = tmp_path / "grey.cfg"
+    cfg.write_text(GREY.format(channels=1))
+    found = layer_parity(cfg, image=PHOTO, original=running)
+    assert found.passed and found.input == str(PHOTO)
+    image = loaded(running, PHOTO, 1)
+    assert image.shape[0] == 1 and 0.2 < image.mean() < 0.8
+    cfg.write_text(GREY.format(channels=4))
+    with pytest.raises(BackendError, match="the network reads 4 channels, a picture has 3, or in grey 1"):
+        layer_parity(cfg, image=PHOTO, original=running)

@@ -91,6 +91,16 @@ def test_sixteen_bits_and_transparency_are_dropped() -> None:
     np.testing.assert_array_equal(decode(bytes(cv2.imencode(".png", clear)[1])), corners())
 
 
+def test_a_grey_pil_image_of_sixteen_bits_is_not_white(tmp_path: Path) -> None:
+    levels = np.arange(0, 65536, 97, np.uint16)[:660].reshape(22, 30)
+    cv2.imwrite(str(tmp_path / "a.png"), levels)
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.mode.startswith("I")
+        found = decode(image)
+    assert np.array_equal(found, decode(tmp_path / "a.png"))
+    assert np.array_equal(found[..., 0], levels >> 8)
+
+
 @pytest.mark.parametrize("name", ["собака.png", "犬 🐕.png", "with space & 'quotes'.png"])
 def test_a_name_in_any_script(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(encoded(corners()))

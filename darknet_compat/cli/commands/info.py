@@ -88,7 +88,7 @@ def info(
         artefact_report.show(Path(model), artefact, json)
         return
     with explaining(size):
-        about = gather(model, weights, size, dialect)
+        about = gather(model, weights, size, dialect, names)
     if about.problem and json:
         raise about.problem
     if json:

@@ -14,6 +14,7 @@ from darknet_compat.cli.options import (
     Json,
     MaxPixels,
     Model,
+    Names,
     PrecisionMode,
     Weights,
     explaining,
@@ -84,6 +85,7 @@ Against = Annotated[
 def parity(
     model: Model,
     weights: Weights = None,
+    names: Names = None,
     image: Image = None,
     seed: Seed = 0,
     size: InputSize = None,
@@ -135,6 +137,7 @@ def parity(
                 resize=sources.resize,
                 thresh=thresh,
                 layers=layers,
+                names=names,
             )
         else:
             compared = _opencv_parity if reader is Reader.opencv else layer_parity

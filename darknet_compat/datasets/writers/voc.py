@@ -36,8 +36,18 @@ def write_voc(folder: str | Path, parts: Mapping[str, Dataset], progress: Progre
             ids.append(f"{stem}\n")
             progress(number, sum(map(len, parts.values())))
         out.write(f"ImageSets/Main/{_LISTS[key]}.txt", "".join(ids))
-    out.write("classes.names", "".join(f"{name}\n" for name in names))
+    name, text = _names_file(names)
+    out.write(name, text)
     return out.path
+
+
+def _names_file(names: tuple[str, ...]) -> tuple[str, str]:
+    """The names in their order, which VOC's own files do not tell: as datumaro and CVAT read them, else one a line."""
+    if any(":" in name or name.startswith("#") or name == "background" for name in names):
+        return "classes.names", "".join(f"{name}\n" for name in names)
+    return "labelmap.txt", "# label:color_rgb:parts:actions\nbackground:::\n" + "".join(
+        f"{name}:::\n" for name in names
+    )
 
 
 def _annotation(name: str, size: tuple[int, int], labels: Labels, names: tuple[str, ...]) -> str:

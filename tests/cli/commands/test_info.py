@@ -179,3 +179,15 @@ def test_a_size_that_does_not_fit_comes_with_one_that_does(dc: Command) -> None:
     assert done.code == 1
     assert "stride=2 does not divide" in done.err and "such as 416x608" in done.err
     assert dc("info", "yolov2", "--size", "416x608").code == 0
+
+
+def test_a_wrong_list_of_names_does_not_hide_whether_weights_fit(dc: Command, detector: Toy, tmp_path: Path) -> None:
+    names = detector.cfg.with_suffix(".names")
+    right = names.read_text()
+    names.write_text("cat\ndog\ncow\n")
+    done = dc("info", detector.cfg, "--weights", detector.weights)
+    assert done.code == 1 and "exactly this network's" in done.out
+    assert done.err.endswith("has 3 names, but the network has 2 classes; --names names another list\n")
+    (tmp_path / "right.txt").write_text(right)
+    done = dc("info", detector.cfg, "--weights", detector.weights, "--names", tmp_path / "right.txt")
+    assert (done.code, done.err) == (0, "") and "2: cat, dog" in done.out

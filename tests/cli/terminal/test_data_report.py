@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.cli.support import Command
@@ -40,6 +42,39 @@ def test_json(dc: Command, data: Path) -> None:
     answer = json.loads(dc("info", data, "--json").out)
     assert (answer["pictures"], answer["objects"], answer["never_seen"]) == (3, 4, ["cow"])
     assert answer["findings"]["empty"] == {"count": 1, "examples": ["b"]}
+
+
+def test_nothing_labelled_at_all(dc: Command, data: Path) -> None:
+    (data.parent / "labels/a.txt").write_text("")
+    done = dc("info", data)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("x (train): 3 pictures, 0 objects, 3 classes\n")
+    answer = json.loads(dc("info", data, "--json").out)
+    assert (answer["objects"], answer["without_box"], len(answer["classes"])) == (0, 0, 3)
+
+
+def test_a_folder_says_its_layout_and_why(dc: Command, data: Path) -> None:
+    done = dc("info", data.parent)
+    assert done.out.splitlines()[-1].startswith("layout  darknet, a .data of Darknet's")
+    assert done.out.splitlines()[-1].endswith("there is x.data")
+    answer = json.loads(dc("info", data.parent, "--json").out)
+    assert (answer["layout"], answer["layout_why"], answer["splits"]) == ("darknet", "there is x.data", ["train"])
+    assert (answer["objects"], answer["without_box"]) == (4, 0)
+    assert dc("info", data.parent, "--layout", "nonsense").code == 2
+
+
+@pytest.mark.parametrize("form", ["darknet", "voc", "coco", "yolo"])
+def test_written_as(dc: Command, data: Path, form: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    out = tmp_path_factory.mktemp("written") / "set"
+    for name in "ab":
+        cv2.imwrite(str(data.parent / f"images/{name}.jpg"), np.zeros((40, 60, 3), np.uint8))
+    (data.parent / "list.txt").write_text("images/a.jpg\nimages/b.jpg\n")
+    (data.parent / "labels/a.txt").write_text("0 .5 .5 .1 .1\n2 .25 .5 .3 .3\n")
+    done = dc("info", data, "--out", out, "--as", form)
+    assert (done.code, done.out.splitlines()[-1].split("/")[-1]) in [(0, "set.data"), (0, "set"), (0, "data.yaml")]
+    answer = json.loads(dc("info", out, "--json").out)
+    assert [(row["class"], row["objects"]) for row in answer["classes"]] == [("cat", 1), ("dog", 0), ("cow", 1)]
+    assert answer["pictures"] == 2
 
 
 def test_what_cannot_be_used_is_an_error(dc: Command, data: Path) -> None:
