@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 _NEEDED = {"typer", "rich", "click"}
@@ -12,6 +13,7 @@ def main() -> None:
 
     Reading files needs numpy alone, so an installation without typer is a healthy one that merely has no command line.
     """
+    gc.set_threshold(50_000)  # what is imported stays: to look through it again and again takes a tenth of the start
     try:
         from darknet_compat.cli.main import main as run
     except ModuleNotFoundError as error:

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darknet_compat.catalogue.catalog import cache_dir
-from darknet_compat.definition.lower import load_spec
 from darknet_compat.errors import BackendError, CatalogError, ExportError
 from darknet_compat.formats.exported.artefact import Input
 from darknet_compat.inference.cache import cached_export
 from darknet_compat.nvidia.driver import find_gpu
 from darknet_compat.runtime import registry
 from darknet_compat.runtime.base import Mode, Precision, Resize, Runtime, Size, Use
-from darknet_compat.runtime.described import describe
 from darknet_compat.runtime.exported import ExportedRuntime, computed_in, read_artefact
 from darknet_compat.runtime.processor import bf16_is_slow
 
@@ -83,11 +81,10 @@ def _open_cfg(model: Path, weights: Path, backend: str, precision: Precision, si
     row = registry.named(backend)
     if registry.ONNX not in row.suffixes:
         return registry.open_model(backend, model, weights, precision, size, use)
-    own = describe(load_spec(model, size, dialect=use.dialect))  # which says so at once where it answers no pictures
     input: Input = "float" if precision == "fp32" else row.reduced_input
     path = cached_export(model, weights, size, input, sizes="fixed", dialect=use.dialect)
     runtime = registry.open_model(backend, path, None, precision, size, use)
-    runtime.description = dataclasses.replace(runtime.description, name=own.name)
+    runtime.description = dataclasses.replace(runtime.description, name=str(model))
     if isinstance(runtime, ExportedRuntime):
         runtime.path = model  # what goes wrong is said of what the user knows
     return runtime

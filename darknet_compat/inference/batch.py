@@ -6,9 +6,8 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,9 @@ from darknet_compat.runtime.base import Description
 from darknet_compat.sources.base import Frame
 from darknet_compat.vision.image import Placement, decode, letterbox, stretch
 from darknet_compat.vision.opencv import opencv
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _Result = TypeVar("_Result")
 _FITTINGS = {"letterbox": letterbox, "stretch": stretch}
@@ -77,6 +79,8 @@ def prepared_batches(
     if len(first) < 2:  # one picture needs no threads
         yield from ([attempt(source, description, max_pixels)] for source in first)
         return
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         ahead: deque[Future[Prepared | Failure]] = deque()
         chained = itertools.chain(first, remaining)
@@ -111,6 +115,8 @@ def worked_off(
             yield work(first)
         return
     remaining = itertools.chain(first, second, remaining)
+    from concurrent.futures import ThreadPoolExecutor  # here, since a single picture needs none
+
     with ThreadPoolExecutor(workers) as pool:
         ahead: deque[Future[_Result]] = deque()
         try:

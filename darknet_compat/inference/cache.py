@@ -6,14 +6,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from darknet_compat import __version__
 from darknet_compat.catalogue import cache
 from darknet_compat.catalogue.fetch.checksum import file_checksums
 from darknet_compat.definition.dialects import DialectName
-from darknet_compat.definition.lower import load_spec
-from darknet_compat.definition.weights.arrays import StoredWeights
 from darknet_compat.errors import BackendError, CatalogError
 from darknet_compat.formats.exported.artefact import Input
 from darknet_compat.runtime.base import Size
@@ -42,24 +40,32 @@ def cached_export(
     Its name holds a checksum of everything that its content depends on: the definition with the files that it names,
     the weights, the size, the dialect, and our version. Two that begin at once both export it, and the later one's
     file, which is the same, takes the place of the other's. Without `names` it has none: whoever opens the `.cfg` knows
-    them. Raises ExportError for what has no counterpart in ONNX, BackendError where the onnx package is missing.
+    them. Raises ExportError for what has no counterpart in ONNX, BackendError where the onnx package is missing or the
+    network answers no pictures.
     """
-    spec = load_spec(cfg, size, dialect=dialect)
-    parts = {
+    parts: dict[str, Any] = {
         "version": [__version__, REVISION],
         "size": [size, sizes],
         "input": input,
-        "dialect": spec.dialect.name,
+        "dialect": dialect,
         "names": list(names),
-        "files": {name: _sha256(Path(path)) for name, path in sorted(spec.files.items())},
         "cfg": _sha256(cfg),
         "weights": _sha256(weights),
     }
-    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    path = cache.folder("onnx") / f"{cfg.stem}-{key[:20]}.onnx"
-    if _usable(path):
-        cache.mark_used(path)
+    path = _place(cfg, parts)
+    if _usable(path):  # of a definition that names no other files, which then need not be understood
         return path
+    from darknet_compat.definition.lower import load_spec
+    from darknet_compat.definition.weights.arrays import StoredWeights
+    from darknet_compat.runtime.described import describe
+
+    spec = load_spec(cfg, size, dialect=dialect)
+    describe(spec)
+    if spec.files:
+        parts["files"] = {name: _sha256(Path(file)) for name, file in sorted(spec.files.items())}
+        path = _place(cfg, parts)
+        if _usable(path):
+            return path
     try:
         from darknet_compat.export.onnx.export import export_onnx
     except ModuleNotFoundError as error:
@@ -72,12 +78,20 @@ def cached_export(
     return path
 
 
+def _place(cfg: Path, parts: dict[str, Any]) -> Path:
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return cache.folder("onnx") / f"{cfg.stem}-{key[:20]}.onnx"
+
+
 def _usable(path: Path) -> bool:
-    """Whether a file of the cache is there, whole, and says all that this version asks of it."""
+    """Whether a file of the cache is there, whole, and says all that this version asks of it; then it is in use."""
     try:
-        return path.is_file() and bool(read_artefact(path))
+        usable = path.is_file() and bool(read_artefact(path))
     except BackendError:
         return False
+    if usable:
+        cache.mark_used(path)
+    return usable
 
 
 def _sha256(path: Path) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from darknet_compat.catalogue.fetch.transfer import Progress
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import MetadataError
 from darknet_compat.formats.tree.named import read_leaves
@@ -16,6 +15,9 @@ from darknet_compat.inference.classification import Classification
 from darknet_compat.inference.hierarchy import HierarchyRule, path_steps, top_nodes
 from darknet_compat.inference.model import expect_way_down, load_model
 from darknet_compat.runtime.base import Floats, Mode, Precision, Resize, Use
+
+if TYPE_CHECKING:
+    from darknet_compat.catalogue.fetch.transfer import Progress
 
 
 class Classifier(Answering[Classification]):

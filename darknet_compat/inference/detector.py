@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from darknet_compat.catalogue.fetch.transfer import Progress
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.textfile import shown
@@ -25,6 +24,9 @@ from darknet_compat.inference.select import Criteria, darknet_places, select
 from darknet_compat.runtime.base import Description, Floats, Mode, Precision, Resize, Use
 from darknet_compat.sources.open import open_source
 from darknet_compat.vision.boxes import distance_exponent, nms
+
+if TYPE_CHECKING:
+    from darknet_compat.catalogue.fetch.transfer import Progress
 
 __all__ = ["Detector", "Source"]
 

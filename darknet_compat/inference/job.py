@@ -7,9 +7,8 @@ from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from darknet_compat.catalogue.fetch.transfer import Progress
 from darknet_compat.errors import BackendError
 from darknet_compat.inference.answering import Answering, Source
 from darknet_compat.inference.backends import choose
@@ -19,6 +18,9 @@ from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.options import ClassifyOptions, DetectOptions
 from darknet_compat.runtime.base import Mode
 from darknet_compat.runtime.registry import is_exported
+
+if TYPE_CHECKING:
+    from darknet_compat.catalogue.fetch.transfer import Progress
 
 Answer = TypeVar("Answer")
 

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
-from typing import SupportsIndex, get_args
+from typing import TYPE_CHECKING, SupportsIndex, get_args
 
 from darknet_compat.catalogue import catalog
-from darknet_compat.catalogue.fetch.transfer import Progress
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, CatalogError, MetadataError
 from darknet_compat.formats.metadata import class_names, names_beside, read_map
@@ -22,6 +21,9 @@ from darknet_compat.inference.hierarchy import HierarchyRule
 from darknet_compat.inference.options import BACKENDS
 from darknet_compat.runtime.base import Mode, Precision, Resize, Runtime, Task, Use
 from darknet_compat.runtime.registry import is_exported
+
+if TYPE_CHECKING:
+    from darknet_compat.catalogue.fetch.transfer import Progress
 
 MOST_THREADS = 1024
 

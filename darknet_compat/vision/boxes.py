@@ -110,7 +110,9 @@ def nms_obj(boxes: Floats, scores: Floats, objectness: Floats, iou_threshold: fl
     scores, objectness = np.array(scores, np.float32), np.array(objectness, np.float32)
     order = np.argsort(-objectness, kind="stable")
     order = order[objectness[order] != 0]
-    going = np.setdiff1d(order, _Overlaps(boxes, iou_threshold).survivors(order))
+    staying = np.zeros(len(objectness), bool)
+    staying[_Overlaps(boxes, iou_threshold).survivors(order)] = True
+    going = order[~staying[order]]
     scores[going], objectness[going] = 0, 0
     return scores, objectness
 

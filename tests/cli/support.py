@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from typer.testing import CliRunner
 
-from darknet_compat.cli.main import app
+from darknet_compat.cli.main import application
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.weights.file import Header, slots, write_weights
 
@@ -69,7 +69,7 @@ Command = Callable[..., Done]
 
 def in_process(*arguments: object) -> Done:
     """`darknet-compat ARGUMENTS`, in this process; an exception that escapes it is the test's."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="darknet-compat")
+    result = CliRunner().invoke(application(), [str(argument) for argument in arguments], prog_name="darknet-compat")
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Done(result.exit_code, result.stdout, result.stderr)

@@ -27,6 +27,32 @@ _below: list[Console] = []
 """The console of a bar that is being drawn below what is printed; whatever went past it would leave it standing."""
 
 
+class _Pipe:
+    """Lines to a pipe or file, as rich's console writes them there, which takes long to import."""
+
+    def __init__(self) -> None:
+        columns = os.environ.get("COLUMNS", "")
+        self.width = int(columns) if columns.isdecimal() and int(columns) else _PIPED_WIDTH
+
+    def print(self, text: str, style: str | None = None, soft_wrap: bool = True) -> None:
+        """One line."""
+        print(text)
+
+
+def out() -> Console | _Pipe:
+    """Where the lines on stdout go."""
+    return console() if _below or sys.stdout.isatty() or os.environ.get("FORCE_COLOR") else _Pipe()
+
+
+def _columns(text: str) -> int:
+    """How many columns a terminal takes for it."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
 def console(*, stderr: bool = False) -> Console:
     """Where text goes: coloured on a terminal, plain in a pipe or file; square brackets are never markup."""
     from rich.console import Console
@@ -64,7 +90,7 @@ def printable(text: object) -> str:
 
 def print_line(text: str, *, bold: bool = False) -> None:
     """One line on stdout."""
-    console().print(printable(text), style="bold" if bold else None, soft_wrap=True)
+    out().print(printable(text), style="bold" if bold else None, soft_wrap=True)
 
 
 def print_table(
@@ -75,45 +101,43 @@ def print_table(
     A column without content is left out, and so is a table without rows. A last column in `left` is wrapped at the
     terminal's width.
     """
-    from rich.cells import cell_len
-
     cells = [list(headers), *([printable(cell) for cell in row] for row in rows)]
     if len(cells) == 1:
         return
     shown = [number for number in range(len(headers)) if any(row[number] for row in cells[1:])]
-    widths = {number: max(cell_len(row[number]) for row in cells) for number in shown}
-    out = console()
+    widths = {number: max(_columns(row[number]) for row in cells) for number in shown}
+    to = out()
     least = indent + sum(widths.values()) + len(widths) - 1
-    wraps = least > out.width and headers[shown[-1]] in left
-    gap = " " * (2 if wraps or least + len(widths) - 1 <= out.width else 1)
+    wraps = least > to.width and headers[shown[-1]] in left
+    gap = " " * (2 if wraps or least + len(widths) - 1 <= to.width else 1)
     for row in cells:
         line = " " * indent
         for number in shown:
-            blank = " " * (widths[number] - cell_len(row[number]))
+            blank = " " * (widths[number] - _columns(row[number]))
             start, line = (
                 len(line),
                 line + (row[number] + blank if headers[number] in left else blank + row[number]) + gap,
             )
         lines = [line.rstrip()]
-        if headers[shown[-1]] in left and len(lines[0]) > out.width:
-            hanging = start if start + 16 <= out.width else indent
-            lines = textwrap.wrap(lines[0], out.width, subsequent_indent=" " * hanging, break_on_hyphens=False)
+        if headers[shown[-1]] in left and len(lines[0]) > to.width:
+            hanging = start if start + 16 <= to.width else indent
+            lines = textwrap.wrap(lines[0], to.width, subsequent_indent=" " * hanging, break_on_hyphens=False)
         for line in lines:
-            out.print(line, style="bold" if row is cells[0] else None, soft_wrap=True)
+            to.print(line, style="bold" if row is cells[0] else None, soft_wrap=True)
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:
     """`label  text` lines, the text wrapped at the terminal's width; a label that repeats is shown once."""
     fields = list(fields)
     indent = 2 + max((len(label) for label, _ in fields), default=0)
-    out, last = console(), ""
+    to, last = out(), ""
     for label, text in fields:
         head = "" if label == last else label
         lines = textwrap.wrap(
-            printable(text), max(20, out.width - indent), break_on_hyphens=False, break_long_words=False
+            printable(text), max(20, to.width - indent), break_on_hyphens=False, break_long_words=False
         )
         for line in lines or [""]:
-            out.print(f"{head:{indent}}{line}".rstrip(), soft_wrap=True)
+            to.print(f"{head:{indent}}{line}".rstrip(), soft_wrap=True)
             head = ""
         last = label
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from darknet_compat.catalogue.fetch.transfer import Progress as Transfer
 from darknet_compat.datasets.base import Progress
 from darknet_compat.datasets.options import Reading
 from darknet_compat.definition.dialects import DialectName
@@ -27,6 +26,9 @@ from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.hierarchy import HierarchyRule
 from darknet_compat.runtime.base import Precision, Resize
+
+if TYPE_CHECKING:
+    from darknet_compat.catalogue.fetch.transfer import Progress as Transfer
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import darknet_compat
-from darknet_compat.cli.main import app
+from darknet_compat.cli.main import application
 from darknet_compat.errors import BackendError, ExportError
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.tensorrt.settings import Settings
@@ -50,7 +50,7 @@ def picture() -> np.ndarray:
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
-    done = CliRunner().invoke(app, ["engine", *map(str, arguments)], catch_exceptions=False)
+    done = CliRunner().invoke(application(), ["engine", *map(str, arguments)], catch_exceptions=False)
     return done.exit_code, done.stdout, done.stderr
 
 
@@ -201,7 +201,7 @@ def test_an_engine_is_a_model_like_others(cfg: Path, tmp_path: Path) -> None:
     assert read_record(path).artefact.names == ("left", "right")
 
     def told(*arguments: object) -> dict[str, Any]:
-        done = CliRunner().invoke(app, [*map(str, arguments), "--json"], catch_exceptions=False)
+        done = CliRunner().invoke(application(), [*map(str, arguments), "--json"], catch_exceptions=False)
         assert done.exit_code == 0, done.stderr
         return json.loads(done.stdout)  # type: ignore[no-any-return]
 
