@@ -23,6 +23,7 @@ _COMMANDS = (
     "info",
     "detect",
     "classify",
+    "serve",
     "train",
     "export",
     "engine",
@@ -44,10 +45,14 @@ _BROUGHT_BY = {
     "av": "video",
     "cffi": "parity",
     "cv2": "vision",
+    "fastapi": "serve",
     "matplotlib": "eval",
     "onnx": "onnx",
+    "prometheus_client": "serve",
+    "python_multipart": "serve",
     "sklearn": "digits",
     "trackers": "track",
+    "uvicorn": "serve",
 }
 """Packages that not every installation has → the extra that brings them."""
 

@@ -102,7 +102,7 @@ class EvaluateOptions(Options):
     against_weights: Annotated[Path | None, Option("Default: --weights, if it is the same MODEL.", metavar="FILE")] = (
         None
     )
-    against_backend: Annotated[str, Option("What runs the other.", choices=BACKENDS)] = "auto"
+    against_backend: Annotated[str, Option("What runs the other.", metavar="NAME", choices=BACKENDS)] = "auto"
     against_precision: Annotated[Precision, Option("What the other computes in.")] = "fp32"
     sizes: Annotated[
         tuple[Size, ...] | None,

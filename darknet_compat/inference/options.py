@@ -56,7 +56,7 @@ ResizeMode = Annotated[
     Resize | None, Option("How pictures are fitted to that size. Default: as the model was made for.")
 ]
 PrecisionMode = Annotated[Precision, Option("What the layers compute in.")]
-BackendName = Annotated[str, Option("What runs the network.", choices=BACKENDS)]
+BackendName = Annotated[str, Option(f"What runs the network: {', '.join(BACKENDS)}.", metavar="NAME", choices=BACKENDS)]
 HierThresh = Annotated[
     float | None,
     Option(

@@ -1,0 +1,1 @@
+"""Models over HTTP: one process, a queue with a limit, and a page to try them."""

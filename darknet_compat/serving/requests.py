@@ -1,0 +1,219 @@
+"""What comes in: bodies of a bounded length within a bounded time, the pictures in them, and what is asked of these."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from fastapi import Request
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
+
+from darknet_compat import __version__
+from darknet_compat.formats.textfile import shown
+from darknet_compat.serving.options import ServeOptions
+
+MOST_PICTURES = 256
+"""In one request."""
+
+
+class Refused(Exception):
+    """A request that is answered with this status and one line."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+class Picture(NamedTuple):
+    """A picture's name, if it has one, and its encoded bytes."""
+
+    name: str | None
+    data: bytes
+
+
+class Pictures(NamedTuple):
+    """What a request holds, and whether it is answered by a list."""
+
+    pictures: list[Picture]
+    many: bool
+
+
+async def read_body(request: Request, options: ServeOptions) -> bytes:
+    """The body. Raises Refused for one that is too large or comes too slowly."""
+    stated = request.headers.get("content-length", "0")
+    too_large = Refused(413, f"expected {options.max_bytes:,} bytes at most; --max-bytes allows more")
+    if stated.isdecimal() and int(stated) > options.max_bytes:
+        raise too_large
+    parts: list[bytes] = []
+    size = 0
+
+    async def take() -> None:
+        nonlocal size
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > options.max_bytes:
+                raise too_large
+            parts.append(chunk)
+
+    try:
+        await asyncio.wait_for(take(), options.timeout)
+    except asyncio.TimeoutError:
+        raise Refused(408, f"the request did not arrive within {options.timeout:g} s") from None
+    return b"".join(parts)
+
+
+async def pictures_of(request: Request, options: ServeOptions) -> Pictures:
+    """The pictures of a request: its body is one, or a form with files, or JSON with `images` in base64 or with a
+    `url`. Raises Refused."""
+    body = await read_body(request, options)
+    kind, parameters = parse_options_header(request.headers.get("content-type", ""))
+    if kind == b"multipart/form-data":
+        found = _form(body, parameters.get(b"boundary", b""))
+    elif kind == b"application/json":
+        found = await _document(body, options)
+    else:
+        found = Pictures([Picture(None, body)], many=False)
+    if not found.pictures or not all(picture.data for picture in found.pictures):
+        raise Refused(400, "expected a picture, found nothing")
+    if len(found.pictures) > MOST_PICTURES:
+        raise Refused(413, f"expected {MOST_PICTURES} pictures at most, found {len(found.pictures)}")
+    return found
+
+
+def asked_of(request: Request, names: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+    """The query as a call's keywords. Raises Refused for what is not among `names`, or has no such value."""
+    asked: dict[str, Any] = {}
+    for name, text in request.query_params.multi_items():
+        if name not in names:
+            raise Refused(400, f"{shown(name)}: no such parameter; there are {', '.join(sorted(names))}")
+        try:
+            asked[name] = names[name](text)
+        except ValueError as error:
+            raise Refused(400, f"{name}: {error}") from None
+    return asked
+
+
+def fraction(text: str) -> float:
+    """A number from 0 to 1. Raises ValueError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ValueError(f"expected a number from 0 to 1, found {shown(text)}")
+    return value
+
+
+def whole(text: str) -> int:
+    """A whole number from 0 to 1000. Raises ValueError."""
+    if not (text.isascii() and text.isdecimal() and int(text) <= 1000):
+        raise ValueError(f"expected a whole number from 0 to 1000, found {shown(text)}")
+    return int(text)
+
+
+def words(text: str) -> list[str]:
+    """Words with commas between."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _form(body: bytes, boundary: bytes) -> Pictures:
+    """The files of a form."""
+    pictures: list[Picture] = []
+    header: dict[str, bytes] = {}
+    state: dict[str, Any] = {"field": b"", "value": b"", "data": bytearray()}
+
+    def on_header_end() -> None:
+        header[state["field"].decode("latin-1").lower()] = bytes(state["value"])
+        state["field"], state["value"] = b"", b""
+
+    def on_part_end() -> None:
+        _, options = parse_options_header(header.get("content-disposition", b""))
+        name = options.get(b"filename")
+        pictures.append(Picture(None if name is None else name.decode("utf-8", "replace"), bytes(state["data"])))
+        state["data"] = bytearray()
+        header.clear()
+
+    def more(key: str) -> Callable[[bytes, int, int], None]:
+        def add(data: bytes, start: int, end: int) -> None:
+            state[key] += data[start:end]
+
+        return add
+
+    try:
+        parser = MultipartParser(
+            boundary,
+            {
+                "on_header_field": more("field"),
+                "on_header_value": more("value"),
+                "on_header_end": on_header_end,
+                "on_part_data": more("data"),
+                "on_part_end": on_part_end,
+            },
+        )
+        parser.write(body)
+        parser.finalize()
+    except FormParserError as error:
+        raise Refused(400, f"a malformed form: {str(error).splitlines()[0]}") from None
+    return Pictures(pictures, many=len(pictures) != 1)
+
+
+async def _document(body: bytes, options: ServeOptions) -> Pictures:
+    """`{"images": ["base64", …]}` or `{"url": "…"}`."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refused(400, "the body is no JSON") from None
+    if not isinstance(document, dict):
+        raise Refused(400, 'expected {"images": [base64, …]} or {"url": "…"}')
+    if isinstance(url := document.get("url"), str):
+        data = await asyncio.to_thread(fetch, url, options)
+        return Pictures([Picture(url, data)], many=False)
+    images = document.get("images")
+    if not isinstance(images, list) or not all(isinstance(one, str) for one in images):
+        raise Refused(400, 'expected {"images": [base64, …]} or {"url": "…"}')
+    try:
+        return Pictures([Picture(None, base64.b64decode(one, validate=True)) for one in images], many=True)
+    except (binascii.Error, ValueError):
+        raise Refused(400, "images: expected base64") from None
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """An allowed address does not vouch for another one."""
+
+
+def fetch(url: str, options: ServeOptions) -> bytes:
+    """The bytes at an address that `allow_url` names the beginning of. Raises Refused."""
+    if not any(_begins(url, allowed) for allowed in options.allow_url or ()):
+        allowed = "; --allow-url names those that are" if not options.allow_url else ""
+        raise Refused(403, f"addresses such as this are not fetched{allowed}")
+    opener = urllib.request.build_opener(_NoRedirect)
+    wanted = urllib.request.Request(url, headers={"User-Agent": f"darknet-compat/{__version__}"})
+    try:
+        with opener.open(wanted, timeout=options.timeout) as answer:
+            data: bytes = answer.read(options.max_bytes + 1)
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        raise Refused(502, f"the address cannot be fetched: {getattr(error, 'reason', error)}") from None
+    if len(data) > options.max_bytes:
+        raise Refused(413, f"the picture there has more than {options.max_bytes:,} bytes")
+    return data
+
+
+def _begins(url: str, allowed: str) -> bool:
+    """Whether the address is below the allowed one: the same scheme and host, a path that begins so."""
+    try:
+        ours, theirs = urllib.parse.urlsplit(url), urllib.parse.urlsplit(allowed)
+        same = (ours.scheme, ours.hostname, ours.port) == (theirs.scheme, theirs.hostname, theirs.port)
+    except ValueError:
+        return False
+    plain = ours.scheme in ("http", "https") and not ours.username and ".." not in ours.path.split("/")
+    return plain and same and ours.path.startswith(theirs.path)

@@ -1,0 +1,72 @@
+"""From options to a server that answers, until it is told to end."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from darknet_compat.errors import BackendError
+from darknet_compat.serving.app import make_app
+from darknet_compat.serving.models import Say, Served, open_models
+from darknet_compat.serving.options import ServeOptions
+
+
+def serve(
+    options: ServeOptions, say: Say, ready: Callable[[str, dict[str, Served]], None] = lambda address, models: None
+) -> None:
+    """Serve until SIGTERM or Ctrl-C, then answer what has been taken, and return.
+
+    `say` takes a line for whoever runs the server, `ready` the address once requests are taken. Raises OptionError,
+    BackendError where the port is taken, and DarknetCompatError for a model that cannot be opened.
+    """
+    listener = _listener(options)
+    with listener:
+        models = open_models(options, say)
+        app = make_app(models, options)
+        grace = int(options.timeout) + 1
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, timeout_graceful_shutdown=grace, server_header=False
+        )
+        server = _Server(config)
+        host, port = listener.getsockname()[:2]
+        ready(f"http://{f'[{host}]' if ':' in host else host}:{port}/", models)
+        server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Ends on SIGTERM and Ctrl-C and returns, where uvicorn's own raises the signal once more."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """See uvicorn."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        old = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+
+def _listener(options: ServeOptions) -> socket.socket:
+    """The socket, before anything is loaded. Raises BackendError."""
+    try:
+        family = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family[0], socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(family[4])
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BackendError(f"{options.host}:{options.port}: {reason}; --port takes another port") from None
+    return listener

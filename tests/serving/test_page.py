@@ -1,0 +1,140 @@
+"""The page in a real browser: pictures chosen and dropped, the threshold moved, a way unfolded, errors, 390 pixels."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from darknet_compat.datasets.readers.digits import DigitScenes
+from darknet_compat.serving.options import ServeOptions
+from darknet_compat.vision.draw import save
+from tests.serving.conftest import Client, serving
+
+DROP = """
+const [text, name] = arguments, bytes = Uint8Array.from(atob(text), one => one.charCodeAt(0));
+const carried = new DataTransfer(); carried.items.add(new File([bytes], name, { type: "image/png" }));
+document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer: carried, bubbles: true }));
+"""
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scene") / "scene.png"
+    pixels = np.asarray(DigitScenes("test")[0].image)[..., ::-1]
+    save(pixels.repeat(3, 0).repeat(3, 1), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DARKNET_COMPAT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        with serving(ServeOptions(models=["yolov2-digits", "yolo9000-digits"], port=0), patch) as client:
+            yield client
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Any]:
+    """Headless Chromium, 1280 pixels wide; nothing may go wrong in the page but what a test asks for."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    if not (chromium and driver):
+        pytest.skip("no Chromium with its driver (apt-get install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+        "--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path / 'profile'}",
+    ):  # fmt: skip
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with webdriver.Chrome(options=options, service=webdriver.ChromeService(driver)) as browser:
+        browser.set_window_size(1280, 900)
+        yield browser
+        said = [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+        assert not [line for line in said if "favicon" not in line]
+
+
+def until(browser: Any, holds: Callable[[], Any]) -> Any:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, 60).until(lambda _: holds())
+
+
+def all_of(browser: Any, selector: str) -> list[Any]:
+    return list(browser.find_elements("css selector", selector))
+
+
+def one_of(browser: Any, selector: str) -> Any:
+    return browser.find_element("css selector", selector)
+
+
+def rows(browser: Any) -> list[str]:
+    return [row.text for row in all_of(browser, "#list > li .head")]
+
+
+def opened(browser: Any, client: Client) -> None:
+    browser.get(client.address)
+    until(browser, lambda: all_of(browser, "#model option"))
+
+
+def test_choose_slide_search_and_unfold(browser: Any, client: Client, scene: Path) -> None:
+    opened(browser, client)
+    asked = len(client.server.metrics.text())
+    one_of(browser, "#file").send_keys(str(scene))
+    until(browser, lambda: rows(browser))
+    first = rows(browser)
+    assert len(first) >= 3 and all("%" in row for row in first)
+    assert one_of(browser, "#canvas").get_attribute("width") == "576"
+    requests = 'status="200"'
+    before = client.server.metrics.text().decode()
+    slide(browser, 0.05)
+    assert len(rows(browser)) >= len(first)
+    slide(browser, 0.95)
+    assert len(rows(browser)) < len(first)
+    assert client.server.metrics.text().decode() == before, "the slider asks the server for nothing"
+    assert asked and requests in before
+    slide(browser, 0.3)
+    name = rows(browser)[0].split("\n")[0]
+    one_of(browser, "#search").send_keys(name)
+    assert rows(browser) and all(row.split("\n")[0] == name for row in rows(browser))
+    one_of(browser, "#search").clear()
+    one_of(browser, "#model option[value='yolo9000-digits']").click()
+    until(browser, lambda: all_of(browser, "#list details"))
+    one_of(browser, "#list details summary").click()
+    way = [step.text for step in all_of(browser, "#list details[open] .way")]
+    assert way[0].startswith("symbol 100 %") and len(way) >= 3
+    assert "v1/models/yolo9000-digits/detect" in one_of(browser, "#curl").get_attribute("textContent")
+
+
+def slide(browser: Any, to: float) -> None:
+    script = "const s = document.getElementById('thresh'); s.value = arguments[0]; s.dispatchEvent(new Event('input'));"
+    browser.execute_script(script, to)
+
+
+def test_drop_a_picture_and_something_else(browser: Any, client: Client, scene: Path) -> None:
+    opened(browser, client)
+    browser.execute_script(DROP, base64.b64encode(scene.read_bytes()).decode(), "scene.png")
+    until(browser, lambda: rows(browser))
+    browser.execute_script(DROP, base64.b64encode(b"no picture").decode(), "letter.png")
+    error = until(browser, lambda: one_of(browser, "#error").text)
+    assert error == "letter.png is no picture that the browser can show."
+
+
+def test_everything_fits_390_pixels_and_has_a_name(browser: Any, client: Client, scene: Path) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    )
+    opened(browser, client)
+    one_of(browser, "#file").send_keys(str(scene))
+    until(browser, lambda: rows(browser))
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+    for button in all_of(browser, "button, input:not(.hidden), select"):
+        assert button.accessible_name, button.get_attribute("outerHTML")
+    assert "%" in one_of(browser, "#canvas").get_attribute("aria-label")
