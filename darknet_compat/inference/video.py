@@ -55,12 +55,15 @@ class Watched:
 @dataclass
 class Watch:
     """A run of a detector over frames. `counts` are there where something is to be counted; `classes` are those
-    wanted, by default all. Raises OptionError, one line, for options that do not fit the model or each other.
+    wanted, by default all. Unless frames' own pixels are to `keep`, it is drawn into them.
+
+    Raises OptionError, one line, for options that do not fit the model or each other.
     """
 
     detector: Detector
     options: VideoOptions
     drawing: bool = True
+    keep: bool = True
     classes: Sequence[str] | None = None
     counts: Counts | None = field(init=False, default=None)
 
@@ -118,7 +121,7 @@ class Watch:
     def _picture(self, seen: Watched) -> Bytes:
         found = seen.found
         assert isinstance(found, Detections)
-        picture = annotated(seen.frame.pixels(), found, self.options.blur or ())
+        picture = annotated(seen.frame.pixels(), found, self.options.blur or (), copy=self.keep)
         for shape, text in self._shapes(seen.counts):
             draw_shape(picture, shape.within(found.width, found.height), text)
         return picture
@@ -145,15 +148,15 @@ class _Ahead(Frames):
         return ahead(self.frames, _AHEAD)
 
 
-def annotated(pixels: Bytes, found: Detections, blurred: Sequence[str] = ()) -> Bytes:
-    """A copy of a picture, uint8 [H, W, 3] in RGB, with what was found drawn in; `blurred` classes beyond recognition,
-    and without a box."""
+def annotated(pixels: Bytes, found: Detections, blurred: Sequence[str] = (), *, copy: bool = True) -> Bytes:
+    """A copy of a picture (or without `copy` itself), uint8 [H, W, 3] in RGB, with what was found drawn in; `blurred`
+    classes beyond recognition, and without a box."""
     hidden = np.array([name in blurred for name in found.names], bool)
     if hidden.any():
-        pixels = pixels.copy()
+        pixels, copy = pixels.copy() if copy else pixels, False
         blur(pixels, found.boxes[hidden])
         found = found[~hidden]
-    return draw(pixels, found.boxes, label_texts(found), found.scores, found.class_ids)
+    return draw(pixels, found.boxes, label_texts(found), found.scores, found.class_ids, copy=copy)
 
 
 def expect_classes(wanted: Sequence[str], names: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import sqrt
 from pathlib import Path
 
@@ -54,8 +55,11 @@ def draw(
     labels: Sequence[str],
     scores: Iterable[float] | None,
     class_ids: Iterable[int],
+    *,
+    copy: bool = True,
 ) -> Bytes:
-    """A copy of the picture, uint8 [H, W, 3] in RGB, with boxes [N, 4], x1 y1 x2 y2 in its pixels, and their labels.
+    """A copy of the picture (or without `copy` itself), uint8 [H, W, 3] in RGB, with boxes [N, 4], x1 y1 x2 y2 in its
+    pixels, and their labels.
 
     Line and letters follow the picture's size, a class always has the same colour, and the best-scored is on top;
     without scores, as in what people have labelled, the smallest.
@@ -65,7 +69,7 @@ def draw(
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ImageError(f"expected a picture, uint8 [height, width, 3], and found {image.dtype} {list(image.shape)}")
-    canvas = np.array(image, order="C")
+    canvas = np.array(image, order="C") if copy else np.ascontiguousarray(image)
     height, width = canvas.shape[:2]
     half = round(sqrt(width * height) / 380)  # lines are 2 * half + 1 pixels wide
     letter = max(6.5, sqrt(width * height) / 48)
@@ -98,6 +102,7 @@ def draw(
     return canvas
 
 
+@lru_cache(maxsize=256)
 def class_colour(class_id: int) -> Colour:
     """A class's colour, RGB: always the same, and far from those of its neighbours."""
     # Steps found by search: in CIELAB the first 10 classes differ by 22 or more, the first 80 by 8, and of
@@ -155,6 +160,7 @@ def _frame(canvas: Bytes, box: _Rectangle, half: int, colour: Colour) -> None:
     cv2.rectangle(canvas, *corners, colour, max(1, 2 * half))
 
 
+@lru_cache(maxsize=256)
 def _ink(colour: Colour) -> Colour:
     """Black or white, whichever contrasts more with the colour (WCAG 2's relative luminance)."""
     linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (c / 255 for c in colour)]
@@ -166,8 +172,9 @@ def _font(letter: float) -> tuple[int, float, int]:
     return opencv().FONT_HERSHEY_SIMPLEX, letter * FINER / CAPITAL, max(1, round(letter * FINER / 7.5))
 
 
+@lru_cache(maxsize=256)
 def _letters(text: str, letter: float) -> Bytes:
-    """How much of each pixel of the label is ink, uint8 [height, width]."""
+    """How much of each pixel of the label is ink, uint8 [height, width]. Kept, since a video's labels come again."""
     cv2 = opencv()
     font, scale, thick = _font(letter)
     (width, _), below = cv2.getTextSize(text, font, scale, thick)
@@ -178,6 +185,7 @@ def _letters(text: str, letter: float) -> Bytes:
     origin = (pad * FINER, pad * FINER + round(letter * FINER))
     cv2.putText(mask, text, origin, font, scale, 255, thick, cv2.LINE_AA)
     small: Bytes = cv2.resize(mask, (columns, rows), interpolation=cv2.INTER_AREA)
+    small.flags.writeable = False
     return small
 
 

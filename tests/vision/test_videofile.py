@@ -44,7 +44,7 @@ def test_odd_sizes_lose_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("colour", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)])
 def test_colours_are_those_of_the_pictures(tmp_path: Path, colour: tuple[int, int, int]) -> None:
-    """Players take high definition for BT.709, which OpenCV's and FFmpeg's usual conversion is not."""
+    """The file says which conversion it is by: players take another for high definition."""
     with VideoWriter(tmp_path / "a.mp4", 10) as writer:
         for _ in range(3):
             writer.write(np.full((48, 64, 3), colour, np.uint8))
@@ -52,7 +52,7 @@ def test_colours_are_those_of_the_pictures(tmp_path: Path, colour: tuple[int, in
     assert np.abs(pixels.reshape(-1, 3).mean(0) - colour).max() < 6
     with av.open(str(tmp_path / "a.mp4")) as container:
         context = container.streams.video[0].codec_context
-        assert (context.colorspace, context.color_primaries, context.color_trc) == (1, 1, 1)
+        assert (context.colorspace, context.color_primaries, context.color_trc) == (6, 1, 1)
 
 
 # ------------------------------------------------------------------------------------------------------------- sound

@@ -100,7 +100,7 @@ def detect_video(options: DetectOptions, video: VideoOptions, output: Output) ->
         detector = _detector(options, output)
         drawing = bool(output.out or video.show or video.save_frames)
         for file in dict.fromkeys(options.files):
-            watch = Watch(detector, video, drawing, options.classes)
+            watch = Watch(detector, video, drawing, output.crop is not None, options.classes)
             ended_by = _tried(file, places.get(file), watch, options.batch, output)
             if ended_by is not None:
                 break
