@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, get_args
 
+from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, DarknetCompatError, ImageError
 from darknet_compat.inference.about import Model, Size, task_of
 from darknet_compat.inference.batch import Failure
@@ -147,8 +148,8 @@ def darknet_files(sources: Sources) -> tuple[Path, Path]:
 class Exports:
     """The model as `.onnx` files in a folder, exported once for each size and kind."""
 
-    def __init__(self, sources: Sources, folder: Path) -> None:
-        self.sources, self.folder = sources, folder
+    def __init__(self, sources: Sources, folder: Path, dialect: DialectName | None = None) -> None:
+        self.sources, self.folder, self.dialect = sources, folder, dialect
         self.seconds: dict[Path, float] = {}
 
     def boxes(self, size: Size, *, fixed: bool = False) -> Path:
@@ -166,7 +167,7 @@ class Exports:
             from darknet_compat.network.load import load_network
 
             start = time.perf_counter()
-            network = load_network(self.sources.cfg, self.sources.weights, size=size)
+            network = load_network(self.sources.cfg, self.sources.weights, size=size, dialect=self.dialect)
             export_onnx(network, path, sizes="fixed" if fixed else None, batch=1 if fixed else None, names=())
             self.seconds[path] = time.perf_counter() - start
         return path
@@ -182,6 +183,8 @@ def our_contender(wanted: Wanted, exports: Exports, thresh: float) -> Ours:
     else:
         model, weights = exports.boxes(wanted.size), None
     arguments: dict[str, Any] = {"backend": wanted.backend, "size": wanted.size}
+    if weights is not None:  # of an exported file it is settled
+        arguments["dialect"] = exports.dialect
     if wanted.precision in get_args(Precision):
         arguments["precision"] = wanted.precision
     detects = task_of(sources.cfg) == "detect"

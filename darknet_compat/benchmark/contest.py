@@ -12,6 +12,7 @@ from pathlib import Path
 from darknet_compat.benchmark.contenders import PRECISIONS, Contender, Exports, NotRun, Ours, Wanted, our_contenders
 from darknet_compat.benchmark.peers.opencv_dnn import READERS
 from darknet_compat.benchmark.peers.original import original_peer
+from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, DarknetCompatError
 from darknet_compat.inference.about import Size, own_size, task_of, usual_threshold
 from darknet_compat.inference.model import Sources, expect_one_of
@@ -32,6 +33,7 @@ class Asked:
     sizes: Sequence[Size] = ()
     artefacts: Sequence[Path] = ()
     peers: bool = False
+    dialect: DialectName | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def contest(sources: Sources, asked: Asked, file: Path, folder: Path, *, seeded:
         expect_one_of("backends", backend, registry.NAMES)
     for precision in asked.precisions:
         expect_one_of("precisions", precision, PRECISIONS)
-    exports, detects = Exports(sources, folder), task_of(sources.cfg) == "detect"
+    exports, detects = Exports(sources, folder, asked.dialect), task_of(sources.cfg) == "detect"
     made = list(our_contenders(_wanted(sources, asked), exports, thresh))
     ours = [one for one in made if isinstance(one, Ours)]
     if seeded and detects and ours:
@@ -77,12 +79,12 @@ def contest(sources: Sources, asked: Asked, file: Path, folder: Path, *, seeded:
     return Contest(tuple(ready), tuple(not_run), thresh if detects else None)
 
 
-def seeded_weights(cfg: Path, folder: Path) -> Path:
+def seeded_weights(cfg: Path, folder: Path, dialect: DialectName | None = None) -> Path:
     """Seeded weights for a network that has none here."""
     from darknet_compat.network.load import load_network, save_weights
     from darknet_compat.parity.seeded import seed_weights
 
-    network = load_network(cfg)
+    network = load_network(cfg, dialect=dialect)
     seed_weights(network)
     save_weights(network, folder / "seeded.weights")
     return folder / "seeded.weights"

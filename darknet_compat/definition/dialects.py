@@ -58,8 +58,9 @@ class Dialect:
     """What the cells of padding are to a convolution of signs."""
     list_end: str | None
     """What ends a list of numbers before its line's end."""
-    exact_anchors: bool
-    """Whether a head has exactly 2·num anchors; else further ones count for nothing and missing ones are 0.5."""
+    most_anchors: bool
+    """Whether more than 2·num anchors are refused, which the original writes beyond its array; else they count for
+    nothing, unless mask names them."""
     cpu_batchnorm: bool
     """Whether the CPU build has other numbers: a batch normalization of its own, misread 1x1 convolutions."""
     cpu_rolling: float
@@ -126,7 +127,7 @@ ROWS: dict[str, tuple[Any, Any]] = {
     "crnn_any_size":     (False,                                  True),
     "xnor_padding":      (0.0,                                    -1.0),
     "list_end":          (None,                                   "#"),
-    "exact_anchors":     (True,                                   False),
+    "most_anchors":      (True,                                   False),
     "cpu_batchnorm":     (True,                                   False),
     "cpu_rolling":       (0.01,                                   0.1),
     "wide_seen":         (False,                                  True),
@@ -253,6 +254,19 @@ def _words(section: Section) -> Iterator[str]:
             yield key  # which the original's own cfgs have, and it passes over, as large as output
         elif kind == "shortcut" and key == "from" and "," in option.value:
             yield "several layers in from"
+        elif kind in ("yolo", "region") and key == "anchors" and _numbers(option.value) > 2 * _num(section):
+            yield "more anchors than num"  # which the original writes beyond its array
+
+
+def _numbers(text: str) -> int:
+    """How many numbers a list has, up to a comment."""
+    return sum(map(bool, text.partition("#")[0].split(",")))
+
+
+def _num(section: Section) -> int:
+    """A head's num, where it is a number."""
+    text = _value(section, "num") or ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 1
 
 
 def _value(section: Section, key: str) -> str | None:

@@ -20,6 +20,7 @@ from darknet_compat.datasets.base import Dataset
 from darknet_compat.datasets.check import Report, check_dataset
 from darknet_compat.definition.adapt import for_epochs
 from darknet_compat.definition.lower import load_spec
+from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.errors import CatalogError, DatasetError, TrainingError
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.lock import alone_in
@@ -131,7 +132,11 @@ def train(options: TrainOptions | None = None, *, progress: Progress | None = No
     material = open_material(cfg, options)
     with joined_world(options.device) as world, _alone(folder, world), limited_pixels(options.max_pixels):
         tell = _silent if world.rank or progress is None else progress
-        facts = {} if world.rank or options.resume else _look_at(cfg, material, options.check, tell)
+        facts = (
+            {}
+            if world.rank or options.resume
+            else _look_at(load_spec(cfg, dialect=options.dialect), material, options.check, tell)
+        )
         start = _start(cfg, folder, material.dataset, options, tell)
         for note in schedule_notes(start.network.spec.net):
             tell(Noted(note))
@@ -162,10 +167,9 @@ def _recipe(model: str) -> Path:
 # ------------------------------------------------------------------------------------------------- before
 
 
-def _look_at(cfg: Path, material: Material, check: bool, tell: Progress) -> dict[str, Any]:
+def _look_at(spec: NetworkSpec, material: Material, check: bool, tell: Progress) -> dict[str, Any]:
     """Look at all there is to learn from, or without `check` whether there is anything; facts about it. Raises
     DatasetError where some cannot be used."""
-    spec = load_spec(cfg)
     for note in material.dataset.notes:
         tell(Noted(note))
     for dataset in material.parts if check else ():
@@ -195,7 +199,14 @@ def _start(cfg: Path, folder: Path, dataset: Dataset, options: TrainOptions, tel
     net = _net_options(cfg, options, len(dataset))
     classes = len(dataset.names) or None
     start = start_training(
-        cfg, options.weights, out=folder, classes=classes, options=net, clear=options.clear, seed=options.seed
+        cfg,
+        options.weights,
+        out=folder,
+        classes=classes,
+        options=net,
+        clear=options.clear,
+        seed=options.seed,
+        dialect=options.dialect,
     )
     for note in start.notes:
         tell(Noted(note))
@@ -211,7 +222,11 @@ def _net_options(cfg: Path, options: TrainOptions, pictures: int) -> dict[str, A
     net = {name: value for name in names if (value := getattr(options, name)) is not None}
     if options.size:
         net |= {"width": options.size.width, "height": options.size.height}
-    return net if options.epochs is None else for_epochs(load_spec(cfg).net, options.epochs, pictures, net)
+    return (
+        net
+        if options.epochs is None
+        else for_epochs(load_spec(cfg, dialect=options.dialect).net, options.epochs, pictures, net)
+    )
 
 
 def _trainer(start: Start, dataset: Dataset, folder: Path, options: TrainOptions, world: World) -> Trainer:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from darknet_compat.datasets.options import LabelsRule, LayoutName, PicturesFolder
 from darknet_compat.errors import OptionError
-from darknet_compat.inference.options import InputSize, MaxPixels, Names
+from darknet_compat.inference.options import DialectOption, InputSize, MaxPixels, Names
 from darknet_compat.options import Option, Options, parse_sides
 
 Rule = Literal["darknet", "paper", "surest"]
@@ -116,6 +116,7 @@ class TrainOptions(Options):
     resume: Annotated[bool, Option("Go on from the checkpoint in --out.")] = False
     checkpoint_every: Annotated[int, Option("Write a checkpoint every N batches.", metavar="N", least=1)] = 100
     max_pixels: MaxPixels = None
+    dialect: DialectOption = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

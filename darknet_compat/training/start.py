@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 
 from darknet_compat.definition.adapt import with_classes, with_net_options
+from darknet_compat.definition.dialects import FORK, DialectName
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.definition.weights.file import Weights, covered_layers, read_weights
@@ -38,6 +39,7 @@ def start_training(
     options: Mapping[str, int | float | str] | None = None,
     clear: bool = False,
     seed: int | None = None,
+    dialect: DialectName | None = None,
 ) -> Start:
     """Lay the definition into the folder `out`, with the files that it names, and make the network.
 
@@ -45,28 +47,35 @@ def start_training(
     other classes: what does not fit is drawn at random, which `notes` say. With `classes` unlike the definition's, its
     heads are made anew for so many. `options` stand in `[net]` instead of the definition's own. `clear` starts at 0
     images seen (original: `-clear`), as do weights of which not all could be used. With a `seed`, torch's random
-    numbers, by which weights begin and dropout drops, are the same in every run.
+    numbers, by which weights begin and dropout drops, are the same in every run. `dialect` as in `load_network`.
 
     Raises DarknetCompatError, one line, for files that are none, and weights of some other network.
     """
-    old = load_spec(cfg)
+    old = load_spec(cfg, dialect=dialect)
     notes: list[str] = []
     sections = read_cfg(cfg)
     adapted = classes is not None and classes != head_classes(old)
     if classes is not None and adapted:
         sections = with_classes(sections, classes)
         notes.append(f"the cfg has {head_classes(old)} classes, the data {classes}: its heads are made anew for these")
-    sections = with_net_options(sections, options or {})
+    sections = with_net_options(sections, dict(options or {}) | _said(old))
     place = _lay_out(out, cfg, format_cfg(sections), {} if adapted else old.files)
     if seed is not None:
         torch.manual_seed(seed)
-    network = Network(load_spec(place))
+    network = Network(load_spec(place, dialect=dialect))
     if weights is not None:
         notes += _load(network, Path(weights), old)
     if clear and network.header.seen:
         notes.append(f"{network.header.seen:,} images seen before do not count (clear)")
         network.header = replace(network.header, seen=0)
     return Start(network.train(), place, tuple(notes))
+
+
+def _said(spec: NetworkSpec) -> dict[str, int]:
+    """What the folder's definition has to say to be read in the same dialect later, without being told so: a network of
+    the fork's without a word of its own gets one."""
+    asked = spec.dialect == FORK and not spec.dialect.signs
+    return {"letter_box": int(spec.resize == "letterbox")} if asked else {}
 
 
 def head_classes(spec: NetworkSpec) -> int:

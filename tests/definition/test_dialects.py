@@ -81,11 +81,28 @@ def test_defaults_differ() -> None:
         ("1,2,3", ((1, 2), (3, 0.5))),
         ("1,2,3,4#,9,9", ((1, 2), (3, 4))),
         ("1,2#,3,4", ((1, 2), (0.5, 0.5))),
+        ("1,2,3,4,", ((1, 2), (3, 4))),
     ],
 )
 def test_the_fork_reads_any_number_of_anchors(anchors: str, expected: object) -> None:
     head = as_dialect(YOLO.replace("1,2,3,4", anchors), "fork").layers[-1]
     assert isinstance(head, s.Yolo) and head.anchors == expected
+
+
+def test_anchors_unlike_num() -> None:
+    """Fewer leave 0.5 in both; more are a sign of the fork, in the original's dialect an error; mask may name them."""
+    few, many = YOLO.replace("1,2,3,4", "1,2,3"), YOLO.replace("1,2,3,4", "1,2,3,4,5,6")
+    spec = as_dialect(few, None)
+    assert spec.dialect is ORIGINAL
+    assert spec.notes == ("m.cfg:10: [yolo] anchors: 2 x num = 4 numbers count, found 3; missing ones are 0.5",)
+    spec = as_dialect(many, None)
+    assert spec.dialect.signs == ("more anchors than num in [yolo] 1",)
+    assert spec.notes == ("m.cfg:10: [yolo] anchors: 2 x num = 4 numbers count, found 6; the others count for nothing",)
+    spec = as_dialect(f"{many}\nmask=0,2", None)
+    head = spec.layers[-1]
+    assert isinstance(head, s.Yolo) and head.anchors == ((1, 2), (3, 4), (5, 6))
+    assert spec.notes == ("m.cfg:11: [yolo] num=2, but mask names anchor 2 of those listed, which is taken",)
+    assert "anchors: expected 2 x num = 4 numbers, found 6" in refusal(lambda: as_dialect(many, "original"))
 
 
 def test_the_last_heads_suppression_is_that_of_all() -> None:

@@ -116,15 +116,7 @@ REFUSED: dict[str, tuple[str, str]] = {
         "m.cfg:7: [region] needs 5 x 8 = 40 channels, found 2; set filters=40 in the layer before, or correct num, "
         "coords or classes",
     ),
-    "region anchors": (
-        "[conv]\nfilters=12\n[region]\nclasses=1\nnum=2\nanchors=1,2,3",
-        "m.cfg:10: [region] anchors: expected 2 x num = 4 numbers, found 3",
-    ),
     "region coords": ("[region]\ncoords=3", "m.cfg:6: [region] coords: expected 4 or more, found 3"),
-    "yolo anchors": (
-        "[conv]\nfilters=12\n[yolo]\nclasses=1\nnum=2\nanchors=1,2,3,4,5,6",
-        "m.cfg:10: [yolo] anchors: expected 2 x num = 4 numbers, found 6",
-    ),
     "yolo mask": (
         "[conv]\nfilters=12\n[yolo]\nclasses=1\nnum=2\nmask=1,2",
         "m.cfg:10: [yolo] mask: expected anchors 0 to 1, found 1,2",

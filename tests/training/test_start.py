@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.weights.file import cut_weights
 from darknet_compat.errors import DarknetCompatError
 from darknet_compat.network.load import load_network, save_weights
@@ -133,3 +134,13 @@ def test_weights_of_another_network(cfg: Path, tmp_path: Path) -> None:
     with pytest.raises(DarknetCompatError, match=r"other\.weights: has 464 bytes") as caught:
         start_training(cfg, tmp_path / "other.weights", out=tmp_path / "out")
     assert "\n" not in str(caught.value)
+
+
+def test_a_dialect_that_was_asked_for_is_told_by_the_folders_cfg(tmp_path: Path) -> None:
+    (tmp_path / "plain.cfg").write_text(
+        "[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=18\n[yolo]\nnum=3\nclasses=1\n"
+    )
+    start = start_training(tmp_path / "plain.cfg", out=tmp_path / "out", dialect="fork")
+    assert start.network.spec.dialect.name == "fork"
+    assert load_spec(start.cfg).dialect.signs == ("letter_box in [net]",)
+    assert load_spec(start.cfg).resize == "stretch"

@@ -127,7 +127,7 @@ def _shapes(boxes: str, size: Size, resize: Resize, split: str | None, *, quiet:
 def _anchors_of(model: str, size: Size) -> list[tuple[float, float]]:
     """A model's own anchors in pixels of an input of `size`. Raises what reading the model does."""
     from darknet_compat.definition.lower import load_spec
-    from darknet_compat.definition.spec import Region, Yolo
+    from darknet_compat.definition.spec import Region, YoloHead
     from darknet_compat.errors import CfgError
     from darknet_compat.inference.model import locate
 
@@ -136,7 +136,7 @@ def _anchors_of(model: str, size: Size) -> list[tuple[float, float]]:
     for layer in spec.layers:
         if isinstance(layer, Region):
             found = [(w * size.width / layer.output.w, h * size.height / layer.output.h) for w, h in layer.anchors]
-        elif isinstance(layer, Yolo):
+        elif isinstance(layer, YoloHead):
             scale = size.width / spec.net.width, size.height / spec.net.height
             found = [(w * scale[0], h * scale[1]) for w, h in layer.anchors]
     if not found:

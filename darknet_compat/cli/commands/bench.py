@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from darknet_compat.cli.arguments import parser
-from darknet_compat.cli.options import Json, MaxPixels, Model, Weights, explaining
+from darknet_compat.cli.options import DialectOption, Json, MaxPixels, Model, Weights, explaining
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.cli.terminal.startup_report import measure_loading, print_loading
 from darknet_compat.formats.atomic import results_folder
@@ -105,6 +105,7 @@ def bench(
     out: Out = None,
     load: Load = False,
     max_pixels: MaxPixels = None,
+    dialect: DialectOption = None,
     json: Json = False,
 ) -> None:
     """Measure speed: all in turn in one run, so that what disturbs the machine disturbs all alike.
@@ -132,12 +133,12 @@ def bench(
         place = Path(folder)
         with terminal.Transfers(model, quiet=json), explaining(wanted[0] if wanted else None):
             if seeded:
-                sources = replace(sources, weights=seeded_weights(sources.cfg, place))
+                sources = replace(sources, weights=seeded_weights(sources.cfg, place, dialect))
             if load:
                 measured = measure_loading(sources.cfg, _weights(sources), runs or 9)
             else:
                 files = _pictures(image, place)
-                asked = Asked(backends or (), precisions, wanted, artefact or (), peers)
+                asked = Asked(backends or (), precisions, wanted, artefact or (), peers, dialect)
                 ready = contest(sources, asked, files[0], place, seeded=seeded)
         if load:
             terminal.print_json(measured) if json else print_loading(measured)

@@ -15,7 +15,7 @@ import typer
 
 from darknet_compat.cli.arguments import parser
 from darknet_compat.cli.commands.export import Input
-from darknet_compat.cli.options import InputSize, Json, Model, Size, Weights
+from darknet_compat.cli.options import DialectOption, InputSize, Json, Model, Size, Weights
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.errors import ExportError
 from darknet_compat.formats.atomic import expect_no_input
@@ -23,6 +23,7 @@ from darknet_compat.options import parse_sizes
 from darknet_compat.runtime.registry import is_built, is_onnx
 
 if TYPE_CHECKING:
+    from darknet_compat.definition.dialects import DialectName
     from darknet_compat.export.tensorrt.engine import BuildProgress
     from darknet_compat.export.tensorrt.settings import Settings
     from darknet_compat.formats.exported.artefact import Input as Kind
@@ -154,6 +155,7 @@ def engine(
     onnx: Onnx = None,
     refit: Refit = None,
     layers: Layers = False,
+    dialect: DialectOption = None,
     json: Json = False,
 ) -> None:
     """Build a TensorRT engine of a .cfg or an .onnx, or say what is in one.
@@ -186,7 +188,7 @@ def engine(
         capabilities=parse_capabilities(capabilities or ()),
     )
     start = time.perf_counter()
-    record, place = _build(model, weights, out, settings, precision is None, size, input, json)
+    record, place = _build(model, weights, out, settings, precision is None, size, input, dialect, json)
     _tell(place, record, json, seconds=round(time.perf_counter() - start, 1))
 
 
@@ -198,6 +200,7 @@ def _build(
     default: bool,
     size: Size | None,
     input: Input | None,
+    dialect: DialectName | None,
     json: bool,
 ) -> tuple[EngineRecord, Path]:
     from darknet_compat.definition.lower import load_spec
@@ -224,8 +227,8 @@ def _build(
             if sources.weights is None:
                 raise ExportError(f"{onnx}: no weights are named, and there is no {onnx.stem}.weights beside it")
             kind: Kind = input.value if input else "float" if settings.precision == "fp32" else "uint8"
-            names = class_names(sources.names, describe(load_spec(onnx)).classes)
-            onnx = cached_export(onnx, sources.weights, size, kind, names)
+            names = class_names(sources.names, describe(load_spec(onnx, dialect=dialect)).classes)
+            onnx = cached_export(onnx, sources.weights, size, kind, names, dialect=dialect)
     if default and read_artefact(onnx).precision == "int8":
         settings = dataclasses.replace(settings, precision="int8")
     place = out or Path(f"{sources.cfg.stem}.engine")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from darknet_compat.cli.options import Json, Model, Weights
+from darknet_compat.cli.options import DialectOption, Json, Model, Weights
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.errors import WeightsError
 from darknet_compat.formats.atomic import expect_no_input
@@ -25,7 +25,32 @@ def _parse_layers(text: str) -> int:
 Layers = Annotated[int, typer.Argument(metavar="N", parser=_parse_layers, help="How many layers to keep.")]
 
 
-def partial(model: Model, out: Out, n: Layers, weights: Weights = None, json: Json = False) -> None:
+SeenWidth = Annotated[
+    int | None,
+    typer.Option(
+        "--seen-bytes",
+        metavar="4|8",
+        help="How wide the count of images seen is in the file's header, where that is not what its version says. What"
+        " is written has a header of today's.",
+    ),
+]
+
+
+def _width(seen_bytes: int | None) -> Literal[4, 8] | None:
+    if seen_bytes not in (None, 4, 8):
+        raise typer.BadParameter(f"expected 4 or 8, found {seen_bytes}", param_hint="--seen-bytes")
+    return None if seen_bytes is None else 8 if seen_bytes == 8 else 4
+
+
+def partial(
+    model: Model,
+    out: Out,
+    n: Layers,
+    weights: Weights = None,
+    dialect: DialectOption = None,
+    seen_bytes: SeenWidth = None,
+    json: Json = False,
+) -> None:
     """Cut out the weights of the first N layers.
 
     For another network to start from, as YOLOv2 does from darknet19_448.conv.23.
@@ -37,12 +62,12 @@ def partial(model: Model, out: Out, n: Layers, weights: Weights = None, json: Js
 
     with terminal.Transfers(model, quiet=json) as progress:
         sources = locate(model, weights, progress=progress)
-    spec = load_spec(sources.cfg)
+    spec = load_spec(sources.cfg, dialect=dialect)
     if sources.weights is None:
         raise WeightsError(f"{sources.cfg}: name the weights to cut with --weights FILE")
     inputs: list[str | Path] = [sources.weights, sources.cfg, *spec.files.values()]
     expect_no_input(out, inputs, WeightsError, "the order is MODEL OUT N --weights FILE")
-    cut_weights(sources.weights, spec, out, n)
+    cut_weights(sources.weights, spec, out, n, seen_bytes=_width(seen_bytes))
     size = out.stat().st_size
     if json:
         terminal.print_json({"file": str(out), "bytes": size, "layers": n, "of": len(spec.layers)})

@@ -12,7 +12,6 @@ from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.cli.terminal.data_report import print_report
 from darknet_compat.cli.terminal.jobs import JobProgress
 from darknet_compat.definition.lower import load_spec
-from darknet_compat.definition.spec import Detection, Region, Yolo
 from darknet_compat.training import job
 from darknet_compat.training.log import CHART
 
@@ -115,7 +114,7 @@ def print_trained(trained: job.Trained, max_batches: int) -> None:
     took = timedelta(seconds=round(trained.seconds))
     terminal.print_line(f"{trained.batches:,} batches in {took}, average loss {trained.loss:.4g}{scores}", bold=True)
     weights, cfg, chart = trained.weights, trained.cfg, trained.folder / CHART
-    verb = "detect" if isinstance(load_spec(cfg).heads[-1], Region | Yolo | Detection) else "classify"
+    verb = "detect" if load_spec(cfg).heads[-1].detects else "classify"
     print(f"weights  {terminal.printable(weights)}")
     if chart.is_file():
         print(f"chart    {terminal.printable(chart)}")

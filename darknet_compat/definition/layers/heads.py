@@ -97,8 +97,9 @@ def _yolo(options: Options, context: Context, numbers: int) -> dict[str, Any]:
     """What [yolo] and [Gaussian_yolo] share; a box has `numbers` and then its classes."""
     classes = options.integer("classes", 20, minimum=1)
     total = options.integer("num", 1, minimum=1, maximum=_MAX_ANCHORS)
-    anchors = _anchors(options, context, total)
     mask = options.integers("mask", context.dialect.list_end) or tuple(range(total))
+    anchors = _anchors(options, context, total, mask)
+    total = len(anchors)
     if not all(0 <= number < total for number in mask):
         raise options.error(f"mask: expected anchors 0 to {total - 1}, found {plain(options.text('mask'))}", "mask")
     _expect_channels(options, context, "num, mask or classes", len(mask), numbers + classes)
@@ -198,20 +199,26 @@ def _expect_channels(options: Options, context: Context, given: str, boxes: int,
         )
 
 
-def _anchors(options: Options, context: Context, num: int) -> tuple[tuple[float, float], ...]:
-    """`num` pairs (width, height)."""
+def _anchors(
+    options: Options, context: Context, num: int, mask: tuple[int, ...] = ()
+) -> tuple[tuple[float, float], ...]:
+    """`num` pairs (width, height), each 0.5 where it is missing.
+
+    More than `num` are the fork's, which passes over them, and reads beyond its memory where `mask` names one: such a
+    one counts here as it is listed.
+    """
     values = options.reals("anchors", context.dialect.list_end)
-    if not context.dialect.exact_anchors and len(values) != 2 * num:
-        rest = "the others count for nothing" if len(values) > 2 * num else f"missing ones are {_DEFAULT_ANCHOR}"
-        if values:
-            options.note(f"anchors: {2 * num} numbers count (2 x num), found {len(values)}; {rest}", "anchors")
-        values = (values + (_DEFAULT_ANCHOR,) * (2 * num))[: 2 * num]
-    elif not options.has("anchors"):
-        values = (_DEFAULT_ANCHOR,) * (2 * num)
     if len(values) == 2 * num + 1 and options.text("anchors").endswith(","):
         values = values[:-1]  # the one that the original writes beyond its array
-    if len(values) != 2 * num:
+    if len(values) > 2 * num and context.dialect.most_anchors:
         raise options.error(f"anchors: expected 2 x num = {2 * num} numbers, found {len(values)}", "anchors")
+    if num <= max(mask, default=0) < len(values) // 2:
+        options.note(f"num={num}, but mask names anchor {max(mask)} of those listed, which is taken", "mask")
+        num = max(mask) + 1
+    if values and len(values) != 2 * num:
+        rest = "the others count for nothing" if len(values) > 2 * num else f"missing ones are {_DEFAULT_ANCHOR}"
+        options.note(f"anchors: 2 x num = {2 * num} numbers count, found {len(values)}; {rest}", "anchors")
+    values = (values + (_DEFAULT_ANCHOR,) * (2 * num))[: 2 * num]
     return tuple(zip(values[::2], values[1::2], strict=True))
 
 

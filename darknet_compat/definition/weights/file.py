@@ -102,19 +102,24 @@ def write_weights(path: str | Path, header: Header, arrays: Iterable[tuple[Slot,
             file.write(slot.to_file(parameter).data)
 
 
-def cut_weights(path: str | Path, spec: NetworkSpec, out: str | Path, cutoff: int) -> None:
+def cut_weights(
+    path: str | Path, spec: NetworkSpec, out: str | Path, cutoff: int, *, seen_bytes: SeenBytes | None = None
+) -> None:
     """Write the first `cutoff` layers of a weights file as a file of their own, as `darknet partial` byte for byte.
 
     The header is today's (0.2.0) and `seen` starts at 0, as training from such a file does. Only `flipped` layers
-    differ: the original writes them unflipped, though the same cfg will flip them again. Raises WeightsError, too,
+    differ: the original writes them unflipped, though the same cfg will flip them again. `seen_bytes` as in
+    `read_weights`. Raises WeightsError, too,
     for layers that `dontload` and its like keep from being read: the original would write random numbers for them.
     """
     _check_cutoff(spec, cutoff)
-    values = {(slot.layer, slot.name): (slot, array) for slot, array in read_weights(path, spec).arrays}
+    values = {
+        (slot.layer, slot.name): (slot, array) for slot, array in read_weights(path, spec, seen_bytes=seen_bytes).arrays
+    }
     kept = []
     for slot in slots(spec, cutoff=cutoff, saving=True):
-        read, array = values.get((slot.layer, slot.name), (None, None))
-        if read is None or array is None or read.shape != slot.shape:
+        known, array = values.get((slot.layer, slot.name), (None, None))
+        if known is None or array is None or known.shape != slot.shape:
             layer = spec.layers[slot.layer]
             option = next(name for name in ("dontload", "numload", "dontloadscales") if getattr(layer, name))
             raise WeightsError(
