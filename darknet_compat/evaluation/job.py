@@ -282,6 +282,7 @@ class _Work:
         entries = entries_for(detector, self.subject, self.options.data, self.options.split, count, reading)
         if not self.options.results_from:
             entries.expect_pictures()
+        entries.expect_objects()
         for note in entries.notes:
             self.tell(Noted(note))
         return entries

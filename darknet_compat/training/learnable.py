@@ -28,8 +28,8 @@ def expect_boxes(spec: NetworkSpec, dataset: Dataset) -> None:
         whole += len(labels)
     found = f"{whole:,} labels of whole pictures" if whole else "no label"
     raise DatasetError(
-        f"{dataset.title}: {spec.name} detects, and in {len(dataset):,} pictures there is not one box to learn it from,"
-        f" {found}; `info` says where labels were looked for"
+        f"{dataset.title}: {spec.name} detects, and not one box to learn it from is in {len(dataset):,} pictures,"
+        f" {found}; `info` says what it finds there"
     )
 
 

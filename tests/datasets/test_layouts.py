@@ -83,6 +83,23 @@ def test_converted(kind: str, form: str, tmp_path: Path) -> None:
         assert all(Path(str(sample.image)).is_relative_to(tmp_path / "moved") for sample in written)
 
 
+@pytest.mark.parametrize("form", WRITERS)
+def test_nothing_is_written_over_itself(form: str, tmp_path: Path) -> None:
+    source = made("roboflow-coco", tmp_path / "set")
+    before = sorted(path for path in tmp_path.rglob("*"))
+    for folder in (source, tmp_path):
+        with pytest.raises(DatasetError, match="lies in it and would be overwritten"):
+            write_dataset(folder, form, {"train": open_dataset(source)})  # type: ignore[arg-type]
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
+def test_pictures_of_another_data_set_are_not_taken_in(tmp_path: Path) -> None:
+    dataset = open_dataset(made("roboflow-coco", tmp_path / "set"))
+    write_dataset(tmp_path / "written", "yolo", {"train": dataset})
+    with pytest.raises(DatasetError, match="its images/ has pictures"):
+        write_dataset(tmp_path / "written", "yolo", {"train": dataset})
+
+
 # ---------------------------------------------------------------------------------------------- recognition
 
 

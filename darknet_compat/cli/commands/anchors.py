@@ -11,6 +11,7 @@ import typer
 
 from darknet_compat.cli.options import Json, MaxPixels, Resize, Size
 from darknet_compat.cli.terminal import output as terminal
+from darknet_compat.datasets.options import LabelsRule, LayoutName, PicturesFolder, Reading
 from darknet_compat.formats.atomic import results_folder
 from darknet_compat.options import Option, parse_size
 
@@ -63,6 +64,9 @@ def anchors(
     stride: Stride = 32,
     resize: Fit = "letterbox",
     split: Split = None,
+    layout: LayoutName = None,
+    labels: LabelsRule = "clip",
+    pictures: PicturesFolder = None,
     seed: Seed = 0,
     restarts: Restarts = 10,
     compare: Compare = None,
@@ -81,7 +85,7 @@ def anchors(
     size = size or Size(416, 416)
     if out is not None:
         _expect_writable(out)
-    shapes = _shapes(boxes, size, resize, split, quiet=json)
+    shapes = _shapes(boxes, size, resize, split, Reading(layout, labels, pictures), quiet=json)
     if not len(shapes.sizes):
         from darknet_compat.errors import DatasetError
 
@@ -113,7 +117,7 @@ def _expect_writable(out: Path) -> None:
 _WORDS = {By.iou: "by IoU", By.sse: "by squared error"}
 
 
-def _shapes(boxes: str, size: Size, resize: Resize, split: str | None, *, quiet: bool) -> Shapes:
+def _shapes(boxes: str, size: Size, resize: Resize, split: str | None, reading: Reading, *, quiet: bool) -> Shapes:
     from darknet_compat.datasets.readers.shapes import read_csv, shapes_of
 
     if Path(boxes).suffix.lower() == ".csv":
@@ -121,7 +125,7 @@ def _shapes(boxes: str, size: Size, resize: Resize, split: str | None, *, quiet:
     from darknet_compat.datasets.open import open_dataset
 
     with terminal.Counter("reading labels") as progress:
-        return shapes_of(open_dataset(boxes, split=split), size, resize, progress)
+        return shapes_of(open_dataset(boxes, split=split, reading=reading), size, resize, progress)
 
 
 def _anchors_of(model: str, size: Size) -> list[tuple[float, float]]:

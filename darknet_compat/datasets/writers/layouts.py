@@ -35,6 +35,7 @@ def write_dataset(
     """
     first = next(iter(parts.values()))
     for dataset in parts.values():
+        _expect_elsewhere(Path(folder), dataset)
         if dataset.names != first.names:
             raise DatasetError(f"{dataset.title}: its classes are not those of {first.title}; give the names (--names)")
         if form != "darknet" and _is_undrawn(dataset):
@@ -42,6 +43,13 @@ def write_dataset(
     if not first.names:
         parts = {key: _Numbered(dataset, _count(parts)) for key, dataset in parts.items()}
     return WRITERS[form](folder, parts, progress or (lambda done, total: None))
+
+
+def _expect_elsewhere(folder: Path, dataset: Dataset) -> None:
+    """Raise DatasetError where a data set would be written over itself."""
+    image = dataset[0].image if len(dataset) else None
+    if isinstance(image, Path) and image.resolve().is_relative_to(folder.resolve()):
+        raise DatasetError(f"{folder}: {dataset.title} lies in it and would be overwritten; choose another folder")
 
 
 def _is_undrawn(dataset: Dataset) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from darknet_compat.datasets.base import Dataset, Progress
 from darknet_compat.datasets.writers.darknet import format_labels
 from darknet_compat.datasets.writers.folder import OutFolder
+from darknet_compat.errors import DatasetError
 
 _KEYS = {"train": "train", "valid": "val", "test": "test"}
 
@@ -20,6 +21,10 @@ def write_yolo(folder: str | Path, parts: Mapping[str, Dataset], progress: Progr
     Objects that are difficult or a crowd are left out. Raises DatasetError where the folder cannot be written.
     """
     out = OutFolder(folder)
+    if (out.path / "images").is_dir() and any((out.path / "images").rglob("*.*")):
+        raise DatasetError(
+            f"{folder}: has pictures in its images/, which would count as this data set's; choose another"
+        )
     names = next(iter(parts.values())).names
     lines = []
     number = 0

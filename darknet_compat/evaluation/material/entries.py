@@ -118,6 +118,11 @@ class Entries:
                 " names their folder"
             )
 
+    def expect_objects(self) -> None:
+        """Raise DatasetError where there is nothing to find: a score of nothing is none."""
+        if not any(row.labels.is_drawn.any() for row in self.rows):
+            raise DatasetError(f"{self.title}: there is no box in its {len(self.rows):,} pictures, so nothing to score")
+
     @property
     def ids(self) -> list[str]:
         """What result files call the pictures."""
@@ -175,10 +180,10 @@ def read_entries(dataset: Dataset, progress: Progress | None = None) -> Entries:
     if not rows:
         first = f"; the first: {problems[0]}" if problems else ""
         raise DatasetError(f"{dataset.title}: no picture is left to be scored{first}")
-    notes = [f"{count:,} {REPAIRS[repair]}" for repair, count in repairs.items()]
+    notes = [f"{REPAIRS[repair]}: {count:,}" for repair, count in repairs.items()]
     rows, shared = _told_apart(rows)
     if shared:
-        notes.append(f"{shared:,} pictures share their name with others; results call them by their folders too")
+        notes.append(f"pictures that share their name with others, called by their folders too in results: {shared:,}")
     if len({row.image_id for row in rows}) < len(rows):
         rows = [replace(row, image_id=place) for place, row in enumerate(rows, start=1)]
     category_ids = None

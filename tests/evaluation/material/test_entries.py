@@ -27,7 +27,7 @@ def test_pictures_of_one_name(tmp_path: Path) -> None:
     entries = read_entries(open_dataset(source, names=NAMES))
     assert entries.ids == ["a/p0", "b/p0", "b/deep/p0", "p1"]
     assert len({row.image_id for row in entries.rows}) == 4
-    assert "3 pictures share their name with others; results call them by their folders too" in entries.notes
+    assert "pictures that share their name with others, called by their folders too in results: 3" in entries.notes
     found = Found.of([0, 1, 2, 3], [0, 1, 0, 1], [[1, 2, 3, 4]] * 4, [0.5, 0.25, 0.75, 1])
     sizes = np.full((4, 2), 50)
     for name in ("voc", "coco"):
@@ -66,12 +66,21 @@ def test_not_one_picture_is_one_line(tmp_path: Path) -> None:
     read_entries(open_dataset(path)).expect_pictures()  # one is enough: the others are a line each
 
 
+def test_nothing_to_find_is_nothing_to_score(tmp_path: Path) -> None:
+    source = listed(tmp_path, ["a", "b"])
+    read_entries(open_dataset(source, names=NAMES)).expect_objects()
+    for name in "ab":
+        put(tmp_path / f"{name}.txt", "")
+    with pytest.raises(DatasetError, match="there is no box in its 2 pictures, so nothing to score"):
+        read_entries(open_dataset(source, names=NAMES)).expect_objects()
+
+
 def test_what_was_done_to_labels_is_said(tmp_path: Path) -> None:
     source = listed(tmp_path, ["a", "b"])
     (tmp_path / "a.txt").unlink()
     put(tmp_path / "b.txt", "0 .5 .5 1.000001 .5\n")
     notes = read_entries(open_dataset(source, names=NAMES)).notes
     assert notes == (
-        "1 pictures without a file of labels, taken for background",
-        "1 boxes that reached out of their picture, cut at its border",
+        "pictures without a file of labels, taken for background: 1",
+        "boxes that reached out of their picture, cut at its border: 1",
     )
