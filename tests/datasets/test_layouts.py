@@ -96,7 +96,7 @@ def test_nothing_is_written_over_itself(form: str, tmp_path: Path) -> None:
 def test_pictures_of_another_data_set_are_not_taken_in(tmp_path: Path) -> None:
     dataset = open_dataset(made("roboflow-coco", tmp_path / "set"))
     write_dataset(tmp_path / "written", "yolo", {"train": dataset})
-    with pytest.raises(DatasetError, match="its images/ has pictures"):
+    with pytest.raises(DatasetError, match="has pictures in its images/"):
         write_dataset(tmp_path / "written", "yolo", {"train": dataset})
 
 
