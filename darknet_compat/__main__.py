@@ -14,6 +14,10 @@ def main() -> None:
     Reading files needs numpy alone, so an installation without typer is a healthy one that merely has no command line.
     """
     gc.set_threshold(50_000)  # what is imported stays: to look through it again and again takes a tenth of the start
+    if sys.argv[1:2] == ["darknet"]:  # which needs neither typer nor the time that it takes
+        from darknet_compat.cli.darknet.main import main as darknet
+
+        darknet(sys.argv[2:])
     try:
         from darknet_compat.cli.main import main as run
     except ModuleNotFoundError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
@@ -41,12 +41,19 @@ def mode_for(sources: int | None, asked: Mode | None) -> Mode:
     return asked or ("throughput" if sources is not None and sources >= MANY else "latency")
 
 
-def open_detector(options: DetectOptions, sources: int | None = None, progress: Progress | None = None) -> Detector:
+def open_detector(
+    options: DetectOptions,
+    sources: int | None = None,
+    progress: Progress | None = None,
+    names: Sequence[str] | None = None,
+) -> Detector:
     """The detector that the options mean, for so many sources. Raises DarknetCompatError.
 
-    `progress` is called with bytes done and in all, where the weights have to be fetched.
+    `progress` is called with bytes done and in all, where the weights have to be fetched. `names` stand in place of
+    those in the options' file.
     """
-    return Detector(options.model, progress=progress, **_arguments(options, sources, "batch", "classes", "clip"))
+    given = _arguments(options, sources, names, "batch", "classes", "clip")
+    return Detector(options.model, progress=progress, **given)
 
 
 def open_for_frames(options: DetectOptions, live: bool, progress: Progress | None = None) -> Detector:
@@ -65,10 +72,13 @@ def open_for_frames(options: DetectOptions, live: bool, progress: Progress | Non
 
 
 def open_classifier(
-    options: ClassifyOptions, sources: int | None = None, progress: Progress | None = None
+    options: ClassifyOptions,
+    sources: int | None = None,
+    progress: Progress | None = None,
+    names: Sequence[str] | None = None,
 ) -> Classifier:
     """The classifier that the options mean; as `open_detector`."""
-    return Classifier(options.model, progress=progress, **_arguments(options, sources, "batch", "top"))
+    return Classifier(options.model, progress=progress, **_arguments(options, sources, names, "batch", "top"))
 
 
 def answers(
@@ -89,8 +99,10 @@ def answers(
         yield from (Answered(source, answer, share) for source, answer in group)
 
 
-def _arguments(options: DetectOptions | ClassifyOptions, sources: int | None, *others: str) -> dict[str, Any]:
+def _arguments(
+    options: DetectOptions | ClassifyOptions, sources: int | None, names: Sequence[str] | None, *others: str
+) -> dict[str, Any]:
     """A model's keyword arguments, which are called as the options are."""
     left_out = {"model", "files", *others}
     values = {one.name: getattr(options, one.name) for one in fields(options) if one.name not in left_out}
-    return values | {"mode": mode_for(sources, options.mode)}
+    return values | {"mode": mode_for(sources, options.mode)} | ({} if names is None else {"names": names})

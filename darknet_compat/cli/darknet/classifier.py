@@ -1,0 +1,126 @@
+"""`darknet classifier predict | valid | label`, `classify`: what pictures show, in Darknet's words."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from darknet_compat.cli.darknet.files import Data, asked_pictures, cfg_and_weights, class_names, picture_list
+from darknet_compat.cli.darknet.grammar import Line
+from darknet_compat.cli.terminal.output import say
+from darknet_compat.errors import ImageError, MetadataError, OptionError
+
+if TYPE_CHECKING:
+    from darknet_compat.inference.classifier import Classifier
+
+
+def predict(line: Line) -> int:
+    """`classifier predict DATA CFG WEIGHTS [PICTURE] [-t K]`."""
+    order = "classifier predict DATA CFG WEIGHTS [PICTURE]"
+    data, cfg, weights = _given(line, order)
+    top = line.options.get("t", 0) or data.number("top", 1)
+    return _predict(line, data, cfg, weights, line.word(5), top)
+
+
+def classify(line: Line) -> int:
+    """`classify CFG WEIGHTS [PICTURE]`, which is `classifier predict cfg/imagenet1k.data … -t 5`."""
+    cfg, weights = cfg_and_weights(line.word(1), line.word(2), "classify CFG WEIGHTS [PICTURE]")
+    return _predict(line, Data("cfg/imagenet1k.data"), cfg, weights, line.word(3), 5)
+
+
+def _given(line: Line, order: str) -> tuple[Data, Path, Path | None]:
+    data = line.word(2)
+    if data is None:
+        raise OptionError(f"expected {order}, and there is no DATA")
+    opened = Data(data)
+    return opened, *cfg_and_weights(line.word(3), line.word(4), order)
+
+
+def _open(line: Line, cfg: Path, weights: Path | None, names: tuple[str, ...]) -> Classifier:
+    from darknet_compat.inference.job import open_classifier
+    from darknet_compat.inference.options import ClassifyOptions
+
+    given: dict[str, Any] = {"model": str(cfg), "files": (), "weights": weights}
+    given |= {"resize": "letterbox", "dialect": "original", "hier_thresh": line.options.get("hier", 0.5)}
+    return open_classifier(ClassifyOptions(**given | line.ours), names=names)
+
+
+def _predict(line: Line, data: Data, cfg: Path, weights: Path | None, picture: str | None, top: int) -> int:
+    classifier = _open(line, cfg, weights, class_names(data, cfg, "names", "labels"))
+    code = 0
+    for name in asked_pictures(picture):
+        start = perf_counter()
+        try:
+            answer = classifier(Path(name))
+        except ImageError as error:
+            say(str(error))
+            code = 1
+            continue
+        print(f"{name}: Predicted in {perf_counter() - start:f} seconds.", file=sys.stderr)
+        for guess in answer.top(top):
+            print(f"{100 * guess.probability:5.2f}%: {guess.name}")
+        sys.stdout.flush()
+    return code
+
+
+def valid(line: Line) -> int:
+    """`classifier valid DATA CFG WEIGHTS`: a running line a picture; a picture's class is the label in its path."""
+    import numpy as np
+
+    data, cfg, weights = _given(line, "classifier valid DATA CFG WEIGHTS")
+    labels = class_names(data, cfg, "labels")
+    pictures = picture_list(data.file("valid"))
+    top = data.number("top", 1)
+    classifier = _open(line, cfg, weights, labels)
+    best, among, code = 0, 0, 0
+    for number, (name, probabilities) in enumerate(_cropped(classifier, pictures)):
+        if probabilities is None:
+            code = 1
+            probabilities = np.zeros(len(labels), np.float32)
+        own = next((place for place, label in enumerate(labels) if label in name), -1)
+        ranked = np.argsort(-probabilities, kind="stable")[:top]
+        best += int(ranked[0] == own)
+        among += int(own in ranked)
+        print(f"{name}, {own}, {probabilities[0]:f}, {probabilities[1]:f}, ")
+        count = number + 1
+        print(f"{number}: top 1: {best / count:f}, top {top}: {among / count:f}")
+    return code
+
+
+def label(line: Line) -> int:
+    """`classifier label DATA CFG WEIGHTS`: the most probable class of each picture of the list `test`."""
+    data, cfg, weights = _given(line, "classifier label DATA CFG WEIGHTS")
+    classifier = _open(line, cfg, weights, class_names(data, cfg, "names"))
+    code = 0
+    for _, probabilities in _cropped(classifier, picture_list(data.file("test"))):
+        if probabilities is None:
+            code = 1
+        else:
+            print(classifier.names[int(probabilities.argmax())])
+    return code
+
+
+def _cropped(classifier: Classifier, pictures: list[str]) -> Iterator[tuple[str, Any]]:
+    """Each picture with the probabilities of the square in its middle; None for one that cannot be read."""
+    from numpy import where
+
+    from darknet_compat.evaluation.scores.classification import views
+    from darknet_compat.vision.image import decode
+
+    description = classifier.runtime.description
+    if len(classifier.names) < 2:
+        raise MetadataError(f"{description.name}: expected two classes or more")
+    for name in pictures:
+        try:
+            shown = views(decode(Path(name)), description.width, description.height, "crop")
+        except ImageError as error:
+            say(str(error))
+            yield name, None
+            continue
+        probabilities = classifier.runtime.infer(shown)["classes"][0]
+        if description.tree is not None:
+            probabilities = where(description.tree.leaves, description.tree.absolute(probabilities), 0)
+        yield name, probabilities

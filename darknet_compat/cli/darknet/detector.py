@@ -1,0 +1,224 @@
+"""`darknet detector test`, `detect`, `yolo test`, `detector demo`: what is in pictures, in Darknet's words."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from math import floor
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from darknet_compat.cli.darknet.files import Data, asked_pictures, cfg_and_weights, class_names
+from darknet_compat.cli.darknet.grammar import Line
+from darknet_compat.cli.terminal.output import say
+from darknet_compat.errors import ImageError, OptionError
+
+if TYPE_CHECKING:
+    from darknet_compat.inference.results import Detections
+
+ORDER = "detector test DATA CFG WEIGHTS [PICTURE]"
+_FORKS = ("ext_output", "save_labels", "letter_box")
+"""Options that only the fork has: with them the `.cfg` is read as its own words tell, and the threshold is 0.25."""
+
+
+def is_forks(line: Line) -> bool:
+    """Whether a line is the fork's rather than the original's."""
+    return any(name in line.options for name in _FORKS) or str(line.options.get("out", "")).endswith(".json")
+
+
+def options_for(line: Line, cfg: Path, weights: Path | None, **more: Any) -> Any:
+    """The options of `detect` that a line means."""
+    from darknet_compat.inference.options import DetectOptions
+
+    given: dict[str, Any] = {"model": str(cfg), "files": (), "weights": weights}
+    forks = is_forks(line)
+    given |= {"dialect": None if forks else "original", "thresh": 0.25 if forks else 0.5}
+    given |= {"resize": "letterbox" if "letter_box" in line.options or not forks else None}
+    given |= {"hier_thresh": line.options.get("hier", 0.5)}
+    given |= more
+    if "thresh" in line.options:
+        given["thresh"] = line.options["thresh"]
+    if "nms" in line.options:
+        given["nms"] = line.options["nms"]
+    return DetectOptions(**given | line.ours)
+
+
+def test(line: Line) -> int:
+    """`detector test DATA CFG WEIGHTS [PICTURE]`."""
+    data, cfg, weights, picture = (line.word(place) for place in (2, 3, 4, 5))
+    if data is None:
+        raise OptionError(f"expected {ORDER}, and there is no DATA")
+    opened = Data(data)
+    path, file = cfg_and_weights(cfg, weights, ORDER)
+    return _test(line, options_for(line, path, file), class_names(opened, path, "names"), picture)
+
+
+def detect(line: Line) -> int:
+    """`detect CFG WEIGHTS [PICTURE]`, which is `detector test cfg/coco.data …`."""
+    path, file = cfg_and_weights(line.word(1), line.word(2), "detect CFG WEIGHTS [PICTURE]")
+    names = class_names(Data("cfg/coco.data"), path, "names")
+    return _test(line, options_for(line, path, file), names, line.word(3))
+
+
+def yolo_test(line: Line) -> int:
+    """`yolo test CFG WEIGHTS [PICTURE]`: VOC's classes, pictures stretched, a threshold of 0.2."""
+    from darknet_compat.formats.metadata import read_names
+    from darknet_compat.formats.packaged import cfg_dir
+
+    path, file = cfg_and_weights(line.word(2), line.word(3), "yolo test CFG WEIGHTS [PICTURE]")
+    options = options_for(line, path, file, thresh=0.2, nms=0.4, resize="stretch")
+    return _test(line, options, read_names(cfg_dir() / "data" / "voc.names"), line.word(4))
+
+
+def _test(line: Line, options: Any, names: tuple[str, ...], picture: str | None) -> int:
+    from darknet_compat.inference.job import open_detector
+
+    detector = open_detector(options, names=names)
+    shown = Printer(line)
+    code = 0
+    for name in asked_pictures(picture):
+        start = perf_counter()
+        try:
+            found = detector(Path(name))
+        except ImageError as error:
+            say(str(error))
+            code = 1
+            continue
+        print(f"{name}: Predicted in {perf_counter() - start:f} seconds.")
+        shown.picture(name, found)
+        _draw(found, line)
+        sys.stdout.flush()
+    shown.finish()
+    return code
+
+
+class Printer:
+    """Prints what was found, and writes the fork's `result.json` and label files where a line asks for them."""
+
+    def __init__(self, line: Line) -> None:
+        out = str(line.options.get("out", ""))
+        self.extended = "ext_output" in line.options
+        self.labels = "save_labels" in line.options
+        self.json = Path(out) if out.endswith(".json") else None
+        self.frames: list[str] = []
+
+    def picture(self, name: str, found: Detections) -> None:
+        """One picture, or frame of a video."""
+        for text in _extended(found) if self.extended else _lines(found):
+            print(text)
+        if self.labels:
+            _save_labels(Path(name), found)
+        if self.json is not None:
+            self.frames.append(_json(len(self.frames) + 1, name, found))
+
+    def finish(self) -> None:
+        """Write what is for all pictures."""
+        if self.json is None:
+            return
+        from darknet_compat.errors import CannotWriteError
+        from darknet_compat.formats.atomic import atomic_write
+
+        with atomic_write(self.json, CannotWriteError) as file:
+            file.write(("[\n" + ", \n".join(self.frames) + "\n]\n").encode())
+
+
+def in_order(found: Detections) -> Detections:
+    """Detections as Darknet's programs have them: box after box as suppression leaves them, then class after class."""
+    from numpy import argsort
+
+    return found if found.places is None else found[argsort(found.places)]
+
+
+def _lines(found: Detections) -> Iterator[str]:
+    """`dog: 62%`, as `draw_detections` prints."""
+    for one in in_order(found):
+        yield f"{one.name}: {_percent(one.score)}%"
+
+
+def _percent(score: float) -> str:
+    return f"{100 * score:.0f}"
+
+
+def _extended(found: Detections) -> Iterator[str]:
+    """With the box, from left to right, as the fork's `draw_detections_v3` prints."""
+    for one in sorted(in_order(found), key=lambda one: one.box[0]):
+        left, top, right, bottom = one.box
+        sides = (_rounded(left), _rounded(top), _rounded(right - left), _rounded(bottom - top))
+        place = "left_x: {:4.0f}   top_y: {:4.0f}   width: {:4.0f}   height: {:4.0f}".format(*sides)
+        yield f"{one.name}: {_percent(one.score)}%\t({place})"
+
+
+def _rounded(value: float) -> float:
+    """C's `round`: halves away from 0."""
+    return floor(abs(value) + 0.5) * (1.0 if value >= 0 else -1.0)
+
+
+def _json(number: int, name: str, found: Detections) -> str:
+    """One frame as the fork writes it."""
+    import json
+
+    objects = []
+    for one in in_order(found):
+        x, y, w, h = _relative(one.box, found)
+        objects.append(
+            f'  {{"class_id":{one.class_id}, "name":{json.dumps(one.name)}, "relative_coordinates":{{"center_x":{x:f},'
+            f' "center_y":{y:f}, "width":{w:f}, "height":{h:f}}}, "confidence":{one.score:f}}}'
+        )
+    body = ", \n".join(objects)
+    return f'{{\n "frame_id":{number}, \n "filename":{json.dumps(name)}, \n "objects": [ \n{body}\n ] \n}}'
+
+
+def _relative(box: tuple[float, float, float, float], found: Detections) -> tuple[float, float, float, float]:
+    left, top, right, bottom = box
+    width, height = found.width, found.height
+    return (left + right) / 2 / width, (top + bottom) / 2 / height, (right - left) / width, (bottom - top) / height
+
+
+def _save_labels(picture: Path, found: Detections) -> None:
+    """A label file beside the picture, the best class of each box, as the fork writes it."""
+    from darknet_compat.errors import CannotWriteError
+    from darknet_compat.formats.atomic import atomic_write
+
+    lines, seen = [], set()
+    for one in found:  # best first
+        if one.box not in seen:
+            seen.add(one.box)
+            x, y, w, h = _relative(one.box, found)
+            lines.append(f"{one.class_id} {x:2.4f} {y:2.4f} {w:2.4f} {h:2.4f}\n")
+    with atomic_write(picture.with_suffix(".txt"), CannotWriteError) as file:
+        file.write("".join(lines).encode())
+
+
+def _draw(found: Detections, line: Line) -> None:
+    """`predictions.jpg` in the working directory, or -out's name."""
+    out = str(line.options.get("out", ""))
+    name = "predictions" if not out or out.endswith(".json") else out
+    found.save(Path(f"{name}.jpg"))
+
+
+def demo(line: Line) -> int:
+    """`detector demo DATA CFG WEIGHTS [VIDEO]`: each frame's objects, as they come; -out_filename writes a video."""
+    order = "detector demo DATA CFG WEIGHTS [VIDEO]"
+    data, cfg, weights, video = (line.word(place) for place in (2, 3, 4, 5))
+    if data is None:
+        raise OptionError(f"expected {order}, and there is no DATA")
+    path, file = cfg_and_weights(cfg, weights, order)
+    opened = Data(data)
+    options = options_for(line, path, file)
+    from darknet_compat.inference.batch import Failure
+    from darknet_compat.inference.job import answers, open_detector
+    from darknet_compat.sources.open import open_source
+
+    detector = open_detector(options, names=class_names(opened, path, "names"))
+    printer = Printer(line)
+    with open_source(video if video is not None else line.options.get("c", 0)) as frames:
+        for source, answer, seconds in answers(detector, frames):
+            if isinstance(answer, Failure):
+                say(str(answer.error))
+                continue
+            print(f"FPS:{1 / max(seconds, 1e-9):.1f}\nObjects:\n")
+            printer.picture(getattr(source, "name", str(source)), answer)
+            sys.stdout.flush()
+    printer.finish()
+    return 0

@@ -1,0 +1,72 @@
+"""`darknet detector train`, `classifier train`: training, in Darknet's words; its files go where `backup=` says."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from darknet_compat.cli.darknet.files import Data, cfg_and_weights
+from darknet_compat.cli.darknet.grammar import Line
+from darknet_compat.cli.terminal.output import say
+from darknet_compat.errors import OptionError
+
+if TYPE_CHECKING:
+    from darknet_compat.training.trainer import Step, Trainer
+
+
+def train(line: Line) -> int:
+    """`detector train DATA CFG [WEIGHTS] [-clear] [-map]`, and `classifier train` alike."""
+    order = f"{line.word(0)} train DATA CFG [WEIGHTS]"
+    path = line.word(2)
+    if path is None:
+        raise OptionError(f"expected {order}, and there is no DATA")
+    data = Data(path)
+    data.file("train")
+    cfg, weights = cfg_and_weights(line.word(3), line.word(4), order)
+    from darknet_compat.training.job import train as run
+    from darknet_compat.training.options import TrainOptions
+
+    backup = Path(data.text("backup") or "backup")
+    given: dict[str, Any] = {"model": str(cfg), "data": path, "weights": weights, "out": backup, "check": False}
+    given |= {"clear": "clear" in line.options, "valid": "valid" if "map" in line.options else None}
+    print(cfg.stem)
+    run(TrainOptions(**given | line.ours), progress=_Printer())
+    return 0
+
+
+class _Printer:
+    """The original's lines, and its files by the number of batches."""
+
+    def __init__(self) -> None:
+        self.trainer: Trainer | None = None
+
+    def __call__(self, event: Any) -> None:
+        from darknet_compat.inference.progress import Noted
+        from darknet_compat.training import job
+
+        if isinstance(event, job.Began):
+            self.trainer = event.trainer
+            net = event.trainer.net
+            print(f"Learning Rate: {net.learning_rate:g}, Momentum: {net.momentum:g}, Decay: {net.decay:g}")
+        elif isinstance(event, job.Stepped):
+            self._step(event.step)
+        elif isinstance(event, job.Scored):
+            print(f"\n mean_average_precision (mAP@0.50) = {event.score:f} ")
+        elif isinstance(event, Noted):
+            say(event.text)
+        sys.stdout.flush()
+
+    def _step(self, step: Step) -> None:
+        assert self.trainer is not None
+        print(f"Loaded: {step.waited:f} seconds")
+        if step.figures:
+            parts = ", ".join(f"{name.replace('_', ' ')}: {value:f}" for name, value in step.figures.items())
+            print(f"Region {parts}")
+        print(
+            f"{step.number}: {step.loss:f}, {step.average_loss:f} avg, {step.rate:f} rate,"
+            f" {step.seconds - step.waited:f} seconds, {step.seen} images"
+        )
+        if step.number % 10000 == 0 or (step.number < 1000 and step.number % 100 == 0):
+            path = self.trainer.save_weights(self.trainer.network, f"{self.trainer.name}_{step.number}.weights")
+            print(f"Saving weights to {path}", file=sys.stderr)

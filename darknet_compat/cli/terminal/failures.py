@@ -1,0 +1,67 @@
+"""What all command lines do about errors: one line on standard error for what is wrong with a user's input."""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import TextIOWrapper
+
+from darknet_compat.cli.terminal.output import say
+from darknet_compat.errors import DarknetCompatError
+from darknet_compat.runtime.registry import ROWS
+from darknet_compat.vision.opencv import quiet
+
+_BROUGHT_BY = {
+    **{package: row.extra for row in ROWS for package in row.packages},
+    "av": "video",
+    "cffi": "parity",
+    "cv2": "vision",
+    "fastapi": "serve",
+    "matplotlib": "eval",
+    "onnx": "onnx",
+    "prometheus_client": "serve",
+    "python_multipart": "serve",
+    "sklearn": "digits",
+    "trackers": "track",
+    "uvicorn": "serve",
+}
+"""Packages that not every installation has → the extra that brings them."""
+
+INTERRUPTED = 130
+"""The exit code of a program that Ctrl-C ended, as shells count it."""
+
+
+def exit_code(error: BaseException) -> int:
+    """Say what is wrong in one line, and give the exit code. Raises the error itself where it is a bug of ours."""
+    if isinstance(error, DarknetCompatError):
+        say(str(error))
+    elif isinstance(error, ImportError):
+        package = (error.name or "").partition(".")[0]
+        if package not in _BROUGHT_BY:
+            raise error
+        absent = isinstance(error, ModuleNotFoundError) and error.name == package
+        what = "is not installed" if absent else f"cannot be loaded: {str(error).splitlines()[0]}"
+        say(f"{package} {what}; pip install 'darknet-compat[{_BROUGHT_BY[package]}]' brings it")
+    elif isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        say(f"{error.filename or 'output'}: {error.strerror or error}")
+    elif isinstance(error, MemoryError):
+        say("not enough memory; a smaller --size or --batch needs less")
+    elif isinstance(error, KeyboardInterrupt):
+        say("interrupted")
+        return INTERRUPTED
+    else:
+        raise error
+    return 1
+
+
+def ready_streams() -> None:
+    """Have standard output and error take whatever is written, also where the shell has closed them, and C libraries
+    silent where they are to be."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal of another encoding shows \\xe9 for a letter it lacks, instead of a UnicodeEncodeError.
+            stream.reconfigure(errors="backslashreplace")
+    quiet.begin()

@@ -1,0 +1,139 @@
+"""Darknet's verbs against the original program: the same text, times cut out, and the same files."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.darknet.conftest import Darknet, untimed
+from tests.conftest import Original
+
+pytestmark = pytest.mark.reference
+
+DETECTORS = {"yolo-lite-coco": "coco", "yolo-lite-voc3": "voc", "yolo-fastest-1.1": "coco"}
+
+
+@pytest.fixture
+def theirs(here: Path, original: Original) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The original's program in the same working directory."""
+
+    def call(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        words = [str(original.program), *map(str, arguments)]
+        return subprocess.run(words, cwd=here, input=stdin, capture_output=True, text=True, timeout=120, check=False)
+
+    return call
+
+
+@pytest.fixture
+def real(shared_data: Path) -> Callable[[str], tuple[Path, Path]]:
+    """A trained model's files."""
+
+    def files(name: str) -> tuple[Path, Path]:
+        folder = shared_data / "models" / name
+        return next(folder.glob("*.cfg")), next(folder.glob("*.weights"))
+
+    return files
+
+
+def write_data(here: Path, original: Original, names: str, photos: list[Path]) -> None:
+    (here / "list.txt").write_text("".join(f"{photo}\n" for photo in photos))
+    file = original.cfg.parent / "data" / f"{names}.names"
+    (here / "its.data").write_text(f"names={file}\nvalid=list.txt\nresults=found\n")
+    (here / "found").mkdir(exist_ok=True)
+
+
+@pytest.mark.parametrize("thresh", ["0.1", "0.25", "0.5"])
+@pytest.mark.parametrize("name", DETECTORS)
+def test_detector_test(
+    name: str, thresh: str, dn: Darknet, theirs: Callable[..., subprocess.CompletedProcess[str]],
+    real: Callable[[str], tuple[Path, Path]], original: Original, photos: list[Path], here: Path,
+) -> None:  # fmt: skip
+    write_data(here, original, DETECTORS[name], photos)
+    words = ("detector", "test", "its.data", *real(name), "-thresh", thresh, "-out", "drawn")
+    typed = "".join(f"{photo}\n" for photo in photos)
+    expected = theirs(*words, stdin=typed).stdout
+    assert expected.count("%") > 8
+    assert untimed(dn(*words, stdin=typed).out) == untimed(expected)
+
+
+def test_one_picture_and_detect(
+    dn: Darknet, theirs: Callable[..., subprocess.CompletedProcess[str]], real: Callable[[str], tuple[Path, Path]],
+    original: Original, photos: list[Path], here: Path,
+) -> None:  # fmt: skip
+    write_data(here, original, "coco", photos)
+    (here / "cfg").mkdir()
+    (here / "cfg" / "coco.data").write_bytes((here / "its.data").read_bytes())
+    for words in (("detector", "test", "its.data"), ("detect",)):
+        line = (*words, *real("yolo-fastest-1.1"), photos[0], "-out", "drawn")
+        assert untimed(dn(*line).out) == untimed(theirs(*line).stdout)
+
+
+def test_ops_and_statistics(
+    dn: Darknet, theirs: Callable[..., subprocess.CompletedProcess[str]], real: Callable[[str], tuple[Path, Path]]
+) -> None:
+    for name in (*DETECTORS, "tiny-darknet"):
+        cfg, weights = real(name)
+        assert dn("ops", cfg).out == theirs("ops", cfg).stdout
+        assert dn("statistics", cfg, weights).out == theirs("statistics", cfg, weights).stdout
+
+
+@pytest.mark.parametrize("verb", ["partial", "average", "rescale", "rgbgr", "normalize", "denormalize", "reset"])
+@pytest.mark.parametrize("name", [*DETECTORS, "tiny-darknet"])
+def test_files_are_the_same_bytes(
+    verb: str, name: str, dn: Darknet, theirs: Callable[..., subprocess.CompletedProcess[str]],
+    real: Callable[[str], tuple[Path, Path]], here: Path,
+) -> None:  # fmt: skip
+    cfg, weights = real(name)
+
+    def words(out: str) -> tuple[object, ...]:
+        if verb == "average":
+            return verb, cfg, out, weights, weights, weights
+        return (verb, cfg, weights, out, 5) if verb == "partial" else (verb, cfg, weights, out)
+
+    died = theirs(*words("theirs")).returncode < 0
+    assert died == ((verb, name) == ("average", "yolo-fastest-1.1"))  # groups make the original read too far
+    done = dn(*words("ours"))
+    assert (done.code, done.out, done.err) == (0, "", "")
+    if not died:
+        assert (here / "ours").read_bytes() == (here / "theirs").read_bytes()
+
+
+@pytest.mark.parametrize("form", ["voc", "coco"])
+def test_valid_writes_the_same_detections(
+    form: str, dn: Darknet, theirs: Callable[..., subprocess.CompletedProcess[str]],
+    real: Callable[[str], tuple[Path, Path]], original: Original, photos: list[Path], here: Path,
+) -> None:  # fmt: skip
+    """Line for line, to the rounding of sums that are added in another order."""
+    write_data(here, original, "coco", photos)
+    (here / "its.data").write_text((here / "its.data").read_text() + f"eval={form}\n")
+    words = ("detector", "valid", "its.data", *real("yolo-lite-coco"))
+    theirs(*words)
+    expected = {path.name: path.read_text() for path in (here / "found").iterdir()}
+    done = dn(*words)
+    assert (done.code, done.out) == (0, "")
+    ours = {path.name: path.read_text() for path in (here / "found").iterdir()}
+    assert set(ours) == set(expected)
+    lines = 0
+    for name, text in expected.items():
+        pairs = list(zip(text.splitlines(), ours[name].splitlines(), strict=True))
+        lines += len(pairs)
+        for theirs_line, ours_line in pairs:
+            (words_of_it, numbers), (words_of_ours, ours_numbers) = map(parted, (theirs_line, ours_line))
+            assert words_of_it == words_of_ours
+            np.testing.assert_allclose(ours_numbers, numbers, atol=2e-3)
+    assert lines > 800
+
+
+def parted(line: str) -> tuple[list[str], list[float]]:
+    """The words of a line and its numbers with a point."""
+    words, numbers = [], []
+    for part in line.replace("[", " ").replace("]", " ").replace(":", " ").replace(",", " ").replace("}", " ").split():
+        if "." in part and part.lstrip("-").replace(".", "").isdigit():
+            numbers.append(float(part))
+        else:
+            words.append(part)
+    return words, numbers
