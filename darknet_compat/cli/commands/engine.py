@@ -121,6 +121,10 @@ Capabilities = Annotated[
     ),
 ]
 Dla = Annotated[int | None, typer.Option("--dla", min=0, metavar="CORE", help="Build for a Jetson's DLA core.")]
+Bundle = Annotated[
+    Path | None,
+    typer.Option("--bundle", metavar="DIR", help="Write a folder to run it from: the engine, names, run.py, README."),
+]
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="Of an .engine: build it again, for this machine.")]
 Onnx = Annotated[
     Path | None, typer.Option("--onnx", metavar="FILE", help="For --rebuild: the .onnx, where it has moved.")
@@ -151,6 +155,7 @@ def engine(
     dla: Dla = None,
     target: TargetKind = Target.tensorrt,
     capabilities: Capabilities = None,
+    bundle: Bundle = None,
     rebuild: Rebuild = False,
     onnx: Onnx = None,
     refit: Refit = None,
@@ -164,6 +169,8 @@ def engine(
     `bench` take the engine as MODEL; with `--backend tensorrt` they build one themselves and keep it.
     """
     path = Path(model)
+    if bundle is not None and (out is not None or is_built(path)):
+        raise typer.BadParameter("--bundle takes a .cfg or an .onnx, and no --out: the engine goes into the folder")
     if is_built(path):
         _existing(path, rebuild, onnx, refit, out, layers, json)
         return
@@ -174,7 +181,7 @@ def engine(
     settings = Settings(
         precision=precision.value if precision else "fp32",
         sizes=_pairs(sizes),
-        batches=parse_batches(batches),
+        batches=(1,) if bundle is not None and batches == "1,8" else parse_batches(batches),
         any_size=any_size,
         candidates=candidates,
         workspace=workspace << 20 if workspace else None,
@@ -188,7 +195,7 @@ def engine(
         capabilities=parse_capabilities(capabilities or ()),
     )
     start = time.perf_counter()
-    record, place = _build(model, weights, out, settings, precision is None, size, input, dialect, json)
+    record, place = _build(model, weights, out, bundle, settings, precision is None, size, input, dialect, json)
     _tell(place, record, json, seconds=round(time.perf_counter() - start, 1))
 
 
@@ -196,6 +203,7 @@ def _build(
     model: str,
     weights: Path | None,
     out: Path | None,
+    bundle: Path | None,
     settings: Settings,
     default: bool,
     size: Size | None,
@@ -204,6 +212,7 @@ def _build(
     json: bool,
 ) -> tuple[EngineRecord, Path]:
     from darknet_compat.definition.lower import load_spec
+    from darknet_compat.export.bundle.write import expect_runnable, left_out, write_bundle
     from darknet_compat.export.tensorrt.engine import build_engine, chosen_capabilities
     from darknet_compat.formats.metadata import class_names
     from darknet_compat.inference.cache import cached_export
@@ -229,12 +238,22 @@ def _build(
             kind: Kind = input.value if input else "float" if settings.precision == "fp32" else "uint8"
             names = class_names(sources.names, describe(load_spec(onnx, dialect=dialect)).classes)
             onnx = cached_export(onnx, sources.weights, size, kind, names, dialect=dialect)
-    if default and read_artefact(onnx).precision == "int8":
+    artefact = read_artefact(onnx)
+    if default and artefact.precision == "int8":
         settings = dataclasses.replace(settings, precision="int8")
     place = out or Path(f"{sources.cfg.stem}.engine")
+    if bundle is not None:
+        expect_runnable(artefact, str(onnx), artefact.outputs)
+        bundle.mkdir(parents=True, exist_ok=True)
+        place = bundle / place
     expect_no_input(place, (sources.cfg, onnx), ExportError)
     with _steps(f"building {place.name}", quiet=json) as step:
-        return build_engine(onnx, place, settings=settings, timing_cache=times, progress=step), place
+        record = build_engine(onnx, place, settings=settings, timing_cache=times, progress=step)
+    if bundle is not None:
+        write_bundle(bundle, place, record.artefact, record)
+        missing = left_out(artefact)
+        terminal.say(f"{bundle}/README.md says how to run it elsewhere{f'; {missing}' if missing else ''}")
+    return record, place
 
 
 def _existing(

@@ -94,6 +94,12 @@ FixedBatch = Annotated[
 ]
 
 
+Bundle = Annotated[
+    Path | None,
+    typer.Option("--bundle", metavar="DIR", help="Write a folder to run it from: the file, names, run.py, README."),
+]
+
+
 def export(
     model: Model,
     weights: Weights = None,
@@ -113,6 +119,7 @@ def export(
     calibrate: Calibrate = None,
     max_drop: MaxDrop = 1.0,
     max_pixels: MaxPixels = None,
+    bundle: Bundle = None,
     json: Json = False,
 ) -> None:
     """Write a network as one ONNX file that says itself how it is to be used.
@@ -124,8 +131,7 @@ def export(
 
     start = time.perf_counter()
     int8 = precision is Written.int8
-    if int8 != (calibrate is not None):
-        raise typer.BadParameter("int8 and --calibrate PICTURES go together", param_hint="--precision")
+    _expect_together(int8, calibrate, bundle, out)
     arguments = {
         "outputs": outputs.value if outputs else None,
         "input": input.value if input else None,
@@ -141,28 +147,69 @@ def export(
     with terminal.Transfers(model, quiet=json) as progress, explaining(size):
         sources = locate(model, weights, progress=progress)
         exported = is_onnx(sources.cfg)
-        if exported and not int8:
-            raise ExportError(f"{sources.cfg}: is exported already; name the .cfg")
         if exported:
-            _refuse_options(sources.cfg, {"weights": weights, "size": size, **arguments})
-        path = _place(out, f"{sources.cfg.stem}-int8" if int8 else sources.cfg.stem)
+            _refuse_exported(sources.cfg, int8, {"weights": weights, "size": size, **arguments})
+        if bundle is not None:
+            _expect_bundle(sources, exported, size, arguments)
+            arguments |= {"sizes": sizes or "fixed", "batch": batch or 1}
+        path = _place(bundle or out, f"{sources.cfg.stem}-int8" if int8 else sources.cfg.stem)
         expect_no_input(path, (sources.cfg, sources.weights), ExportError)
         if not int8:
             artefact = _export(sources, path, size, arguments)
     if calibrate is not None:
-        with tempfile.TemporaryDirectory(prefix=".fp32-", dir=path.parent) as folder:
+        with tempfile.TemporaryDirectory(prefix=".fp32-", dir=path.parent) as folder, explaining(size):
             source = sources.cfg if exported else Path(folder) / f"{sources.cfg.stem}.onnx"
             if not exported:
-                with explaining(size):
-                    _export(sources, source, size, arguments)
+                _export(sources, source, size, arguments)
             artefact = quantize(source, path, calibrate, max_drop, quiet=json)
-    entry = _entry(path, artefact, time.perf_counter() - start)
+    if bundle is not None:
+        _write_bundle(bundle, path, artefact)
+    _tell(path, artefact, time.perf_counter() - start, json)
+
+
+def _tell(path: Path, artefact: Artefact, seconds: float, json: bool) -> None:
+    """What was written."""
+    entry = _entry(path, artefact, seconds)
     line = f"{path}: {entry['bytes']:,} bytes, {_sizes(artefact)}, {artefact.outputs}{_loss(artefact)}"
     terminal.print_json(entry) if json else terminal.print_line(line)
 
 
-def _refuse_options(path: Path, options: dict[str, Any]) -> None:
-    """Raise BadParameter for what can only be said of a `.cfg` that is exported now."""
+def _write_bundle(folder: Path, path: Path, artefact: Artefact) -> None:
+    """What belongs beside the file, and what the bundle does not do."""
+    from darknet_compat.export.bundle.write import left_out, write_bundle
+
+    write_bundle(folder, path, artefact)
+    missing = left_out(artefact)
+    terminal.say(f"{folder}/README.md says how to run it elsewhere{f'; {missing}' if missing else ''}")
+
+
+def _expect_bundle(sources: Sources, exported: bool, size: Size | None, arguments: dict[str, Any]) -> None:
+    """Raise ExportError for a model that a bundle cannot run."""
+    from darknet_compat.definition.lower import load_spec
+    from darknet_compat.export.bundle.write import expect_runnable
+    from darknet_compat.runtime.described import describe
+    from darknet_compat.runtime.exported import read_artefact
+
+    if exported:
+        artefact = read_artefact(sources.cfg)
+        expect_runnable(artefact, str(sources.cfg), artefact.outputs)
+    else:
+        spec = load_spec(sources.cfg, size, dialect=arguments["dialect"])
+        expect_runnable(describe(spec), str(sources.cfg), arguments["outputs"] or "boxes")
+
+
+def _expect_together(int8: bool, calibrate: Any, bundle: Path | None, out: Path | None) -> None:
+    """Raise BadParameter for options of which one needs, or excludes, the other."""
+    if int8 != (calibrate is not None):
+        raise typer.BadParameter("int8 and --calibrate PICTURES go together", param_hint="--precision")
+    if bundle is not None and out is not None:
+        raise typer.BadParameter("--bundle names the folder that the file goes into; leave out --out")
+
+
+def _refuse_exported(path: Path, int8: bool, options: dict[str, Any]) -> None:
+    """Raise ExportError for a file that is what it shall become, BadParameter for what can only be said of a `.cfg`."""
+    if not int8:
+        raise ExportError(f"{path}: is exported already; name the .cfg")
     given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
     if given:
         raise typer.BadParameter(f"{path.name} is exported already, where this was decided", param_hint=given)

@@ -52,7 +52,10 @@ static void finish(Stream *s) {
     free(done.ops);
 }
 
+static Stream own; /* the default stream, which callers call 0 */
+
 static int put(Stream *s, Op op) {
+    if (!s) s = &own;
     pthread_mutex_lock(&lock);
     add(s->recording ? &s->recorded : &s->queue, op);
     pthread_mutex_unlock(&lock);
@@ -62,7 +65,7 @@ static int put(Stream *s, Op op) {
 #define CURRENT if (!depth) return NO_CONTEXT
 
 void sim_enable(int on) { enabled = on; }
-int sim_recording(Stream *s) { return s->recording; }
+int sim_recording(Stream *s) { return s ? s->recording : 0; }
 void sim_limit(int megabytes) { limit_mb = megabytes; }
 static int major = 9, minor = 0;
 void sim_capability(int first, int second) { major = first, minor = second; }
@@ -103,11 +106,12 @@ static int drop(void *p, int *left) {
     return OK;
 }
 int cuMemAlloc_v2(void **p, size_t size) { CURRENT; return take(size, p, &left_memory); }
+int cuMemAllocManaged(void **p, size_t size, unsigned flags) { return flags == 1 ? cuMemAlloc_v2(p, size) : INVALID; }
 int cuMemFree_v2(void *p) { CURRENT; return drop(p, &left_memory); }
 int cuMemHostAlloc(void **p, size_t size, unsigned flags) { CURRENT; return take(size, p, &left_host); }
 int cuMemFreeHost(void *p) { CURRENT; return drop(p, &left_host); }
 int sim_waited;
-int cuCtxSynchronize(void) { CURRENT; return sim_waited++, OK; }
+int cuCtxSynchronize(void) { CURRENT; return finish(&own), sim_waited++, OK; }
 int cuMemGetInfo_v2(size_t *free_, size_t *total) {
     CURRENT;
     return *total = (size_t)limit_mb << 20, *free_ = *total - in_use, OK;

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import enum
 import json
+import sys
 import weakref
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -49,8 +50,8 @@ def make(version: str) -> ModuleType:
             kinds = [member for member in members if member.isupper()]
             setattr(trt, name, enum.IntEnum(name, kinds, start=0))
     trt._rtx = version.startswith("rtx")  # type: ignore[attr-defined]
-    for kind in (_Logger, Builder, Network, Layer, Config, Parser, OptimizationProfile, Cache, Runtime, Engine, Context,
-                 Refitter, ParserRefitter, Serialization, Inspector, Weights, Monitor, Profiler):  # fmt: skip
+    for kind in (_Logger, Logger, Builder, Network, Layer, Config, Parser, OptimizationProfile, Cache, Runtime, Engine,
+                 Context, Refitter, ParserRefitter, Serialization, Inspector, Weights, Monitor, Profiler):  # fmt: skip
         name = kind.__doc__.split(":")[0]  # type: ignore[union-attr]
         if name in names:
             attributes = {"_trt": trt, "_names": frozenset(names[name]) | {"log"}, "_of": name}
@@ -88,6 +89,13 @@ class _Logger(_Recorded):
 
     def log(self, severity: Any, msg: str) -> None:
         raise NotImplementedError
+
+
+class Logger(_Logger):
+    """Logger: prints."""
+
+    def log(self, severity: Any, msg: str) -> None:
+        print(severity, msg, file=sys.stderr)
 
 
 class Monitor(_Recorded):
