@@ -30,7 +30,7 @@ MOST_THREADS = 1024
 
 @dataclass(frozen=True)
 class Sources:
-    """Where a model's parts lie, and how pictures are fitted to it if that is known beforehand.
+    """Where a model's parts lie.
 
     `weights` is None where none were named and none are known; `known` is the entry of the catalogue where the model
     was called by name.
@@ -39,7 +39,6 @@ class Sources:
     cfg: Path
     weights: Path | None
     names: Path | None = None
-    resize: Resize | None = None
     known: catalog.Model | None = None
 
 
@@ -74,7 +73,7 @@ def locate(
     if weights is None:
         weights = catalog.fetch(known, progress=progress) if download else catalog.local_weights(known)
     packaged = cfg_dir()
-    return Sources(packaged / known.cfg, weights, packaged / known.names, known.resize, known)
+    return Sources(packaged / known.cfg, weights, packaged / known.names, known)
 
 
 def load_model(
@@ -112,7 +111,7 @@ def load_model(
         backend,
         precision,
         _pair(size),
-        resize or sources.resize,
+        resize,
         use,
     )
     if runtime.description.task != task:

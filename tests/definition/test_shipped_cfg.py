@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import re
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from darknet_compat.catalogue.models import MODELS
@@ -36,6 +38,7 @@ def tool(name: str) -> ModuleType:
 
 
 write_cfg, import_data = tool("write_cfg"), tool("import_data")
+sections = sys.modules["tools.definitions.sections"]
 each_network = pytest.mark.parametrize("name", write_cfg.NETWORKS)
 
 
@@ -76,8 +79,51 @@ def effective(cfg: Cfg) -> list[tuple[str, dict[str, object]]]:
     return layers
 
 
+# SHA-1 of the published definitions after [net]: "[name]", then "key=value" sorted by key, blanks and comments removed.
+PUBLISHED = {
+    "csresnext50-panet-spp": "79d8d41634062845fb423edaeb7ea3749cd91742",
+    "enet-coco": "e64b97654fe09f696942ed0a67f6844108d57249",
+    "yolo-fastest-1.1": "5b10741432599aa954d4a15ddd12b3e0520e99a6",
+    "yolo-fastest-1.1-xl": "7176efa4d7e2f895c685ec9aa896dae442794db7",
+    "yolov3-tiny-prn": "4aecc8763a6313ca74ca17a98174c58dbd860e5a",
+    "yolov4": "cc8b4a43be74c1c4c026768b502e7dd6467139f5",
+    "yolov4-csp": "fe33a853a65e5cd4abe40e4784716035ea1fd147",
+    "yolov4-p5": "f6be7485c0932659c13394fb733dfe74f6388518",
+    "yolov4-p6": "dbb18364430fa2031ba74e6a178a21df7fc62d76",
+    "yolov4-tiny": "a764ec8b536e1af0da5376abff7059db9c3d4724",
+    "yolov4-tiny-3l": "414dc59c93d246496677e07ec4bd504dce5b289c",
+    "yolov4x-mish": "96110bf4df81df50cae9503300ec62643256fa1c",
+    "yolov7": "c049f7bd54db18c696d9acaed21e4122f176ddf5",
+    "yolov7-tiny": "5f70ffc35e2c5d3a3b24dc1688e0ac3e34a53a9c",
+    "yolov7x": "881fef5b8beab3cb24765e8c3d00db7bc389c81d",
+}
+
+
+def digest(cfg: Cfg) -> str:
+    blocks = []
+    for section in cfg.sections[1:]:
+        counting = (section.find(option.key) for option in section.options)
+        pairs = {option.key: (option.value or "").partition("#")[0] for option in counting if option}
+        blocks.append("\n".join([f"[{section.type}]", *(f"{key}={value}" for key, value in sorted(pairs.items()))]))
+    return hashlib.sha1("\n".join(blocks).encode(), usedforsecurity=False).hexdigest()
+
+
+def test_the_forks_networks_have_their_published_digests() -> None:
+    assert {name: digest(read_cfg(cfg_dir() / f"{name}.cfg")) for name in write_cfg.fork.NETWORKS} == PUBLISHED
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_a_definition_says_what_the_forks_file_says(name: str, shared_data: Path) -> None:
+    path = next(path for path in sorted((shared_data / "wild").glob(f"*-{name}.cfg")))
+    ours, theirs = read_cfg(cfg_dir() / f"{name}.cfg"), read_cfg(path)
+    assert digest(ours) == digest(theirs) and effective(ours) == effective(theirs)
+    full = shared_data / "fork" / f"full_{name}.npz"
+    if full.is_file():
+        assert str(np.load(full)["body_sha1"]) == PUBLISHED[name]
+
+
 @pytest.mark.reference
-@pytest.mark.parametrize("name", sorted(set(write_cfg.NETWORKS) - set(write_cfg.OWN)))
+@pytest.mark.parametrize("name", sorted(set(write_cfg.original.NETWORKS) - set(write_cfg.OWN)))
 def test_a_definition_says_what_the_original_says(name: str, original: Original) -> None:
     path = original.cfg / f"{name}.cfg"
     ours, theirs = effective(read_cfg(cfg_dir() / f"{name}.cfg")), effective(read_cfg(path))
@@ -101,9 +147,22 @@ def test_the_comparison_can_fail(tmp_path: Path) -> None:
 
 
 def test_a_plan_knows_its_words() -> None:
-    assert write_cfg.plan("7x64/2 M") == [write_cfg.conv(64, 7, 2), write_cfg.maxpool()]
+    plan, conv, maxpool = sections.plan, sections.conv, sections.maxpool
+    route, shortcut = sections.route, sections.shortcut
+    assert plan("7x64/2 M") == [conv(64, 7, 2), maxpool()]
+    assert plan("8g 8g2 1x4=", "mish") == [
+        conv(8, activation="mish", groups=8),
+        conv(8, activation="mish", groups=2),
+        conv(4, 1, activation="linear"),
+    ]
+    assert plan("@-1,3 +-5a M5/1 half", "mish") == [
+        route(-1, 3),
+        shortcut(-5, "mish"),
+        maxpool(5, 1),
+        route(-1, groups=2, group_id=1),
+    ]
     with pytest.raises(ValueError, match="no step of a plan"):
-        write_cfg.plan("32 N")
+        plan("32 N")
 
 
 # ---------------------------------------------------------------------------------------- names, labels, maps, tree

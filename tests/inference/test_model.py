@@ -38,7 +38,7 @@ def forest(tmp_path: Path) -> Files:
 
 def test_a_cfg_brings_the_files_of_its_name(toy: Files) -> None:
     found = locate(toy.cfg)
-    assert (found.cfg, found.weights, found.names, found.resize, found.known) == (*toy, None, None, None)
+    assert (found.cfg, found.weights, found.names, found.known) == (*toy, None, None)
     toy.cfg.with_suffix(".names").write_text("a\nb\nc\nd\n")
     assert locate(str(toy.cfg)).names == toy.cfg.with_suffix(".names")
     assert dc.Detector(toy.cfg).names == ("a", "b", "c", "d")
@@ -54,7 +54,6 @@ def test_a_catalogue_name_brings_everything(monkeypatch: pytest.MonkeyPatch, tmp
     found = locate("yolov2-voc", download=False)
     assert (found.cfg.name, found.weights, found.names) == ("yolov2-voc.cfg", None, cfg_dir() / "data" / "voc.names")
     assert locate("yolov2-voc", "mine.weights").weights == Path("mine.weights")
-    assert (locate("yolov1", download=False).resize, found.resize) == ("stretch", "letterbox")
 
 
 @pytest.mark.parametrize(

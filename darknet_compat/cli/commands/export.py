@@ -232,7 +232,7 @@ def _export(sources: Sources, path: Path, size: Size | None, arguments: dict[str
     kind: Kind = arguments["outputs"] or ("boxes" if answers(spec) else "heads")
     refuse(spec, kind, arguments["input"] or "float")
     trained = StoredWeights(spec, sources.weights)
-    known = {"names": sources.names, "resize": sources.resize, "cfg": sources.cfg}
+    known = {"names": sources.names, "cfg": sources.cfg}
     return export_onnx(trained, path, **known | {name: one for name, one in arguments.items() if one is not None})
 
 

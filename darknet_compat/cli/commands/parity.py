@@ -134,7 +134,6 @@ def parity(
                 seed=seed,
                 size=size,
                 precision=precision,
-                resize=sources.resize,
                 thresh=thresh,
                 layers=layers,
                 names=names,

@@ -1,0 +1,1 @@
+"""What the definitions in cfg/ are written from."""
