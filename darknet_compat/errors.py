@@ -12,6 +12,10 @@ class DarknetCompatError(Exception):
     """The base of all errors that are about the input, not about this package."""
 
 
+class CfgWarning(UserWarning):
+    """What stands in a `.cfg` and has no effect, or another than its words say; the network runs."""
+
+
 class CfgError(DarknetCompatError):
     """A `.cfg` that cannot be read or that describes no possible network."""
 

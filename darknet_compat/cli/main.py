@@ -12,7 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from darknet_compat import __version__
 from darknet_compat.cli.arguments import command
-from darknet_compat.cli.terminal.failures import exit_code, ready_streams
+from darknet_compat.cli.terminal.failures import exit_code, ready_streams, remarks_said_once
 from darknet_compat.errors import DarknetCompatError
 
 _COMMANDS = (
@@ -56,7 +56,8 @@ class _Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with remarks_said_once():
+                return super().invoke(ctx)
         except (DarknetCompatError, ImportError, OSError, MemoryError, KeyboardInterrupt) as error:
             raise typer.Exit(exit_code(error)) from None
 

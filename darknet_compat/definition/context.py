@@ -54,6 +54,7 @@ class Context:
             raise options.error(f"input {self.input} leaves an empty output ({output})")
         if output.size > LIMIT:
             raise options.error(f"output of {output} takes {_gigabytes(output.size)}; {_REFUSED}")
+        options.without_effect("onlyforward", 0.0)
         return {
             "index": self.index,
             "line": options.section.line,
@@ -63,7 +64,6 @@ class Context:
             "output": output,
             "learning_rate": options.real("learning_rate", 1.0),
             "stopbackward": self.dialect.stops_backward(options.integer("stopbackward", 0)),
-            "onlyforward": options.flag("onlyforward"),
             "truth": options.flag("truth"),
             "smooth": options.real("smooth", 0.0),
             "dontload": options.flag("dontload"),

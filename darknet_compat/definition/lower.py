@@ -7,6 +7,7 @@ layers' own are in `layers`. What would make the original crash, read beyond its
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -17,8 +18,9 @@ from darknet_compat.definition.dialects import DialectName, dialect_of
 from darknet_compat.definition.foreign import whose_section
 from darknet_compat.definition.layers.net import lower_net
 from darknet_compat.definition.layers.table import LOWERINGS
+from darknet_compat.definition.options import known, not_followed
 from darknet_compat.definition.spec import Convolutional, LayerSpec, NetworkSpec, Route
-from darknet_compat.errors import CfgError
+from darknet_compat.errors import CfgError, CfgWarning
 from darknet_compat.formats.cfg import Cfg, Option, Options, read_cfg
 from darknet_compat.formats.metadata import data_roots
 from darknet_compat.formats.packaged import cfg_dir
@@ -28,17 +30,34 @@ MAX_LAYERS = 10_000
 """The deepest network that the original ships has 305; a definition beyond this only costs time."""
 
 _NET = ("net", "network")
+_NOTES = 3  # that a warning, which is one line, has room for
 
 
 def load_spec(
-    path: str | Path, size: tuple[int, int] | None = None, *, dialect: DialectName | None = None
+    path: str | Path,
+    size: tuple[int, int] | None = None,
+    *,
+    dialect: DialectName | None = None,
+    quiet: bool = False,
 ) -> NetworkSpec:
     """Read a `.cfg` file and lower it, at another input `size` (width, height) if given; `dialect` as in `lower`.
 
-    Raises CfgError, or TreeError and MetadataError for files it names.
+    Raises CfgError, or TreeError and MetadataError for files it names. Unless it shall
+    be `quiet`, warns with CfgWarning of what has no effect.
     """
     cfg = read_cfg(path)
-    return lower(cfg if size is None else at_size(cfg, *size), data_roots(path, [cfg_dir()]), dialect=dialect)
+    spec = lower(cfg if size is None else at_size(cfg, *size), data_roots(path, [cfg_dir()]), dialect=dialect)
+    if spec.notes and not quiet:
+        warnings.warn(_in_one_line(spec), CfgWarning, stacklevel=2)
+    return spec
+
+
+def _in_one_line(spec: NetworkSpec) -> str:
+    """The first notes of a definition, which its file's name begins."""
+    first, *rest = spec.notes[:_NOTES]
+    others = [f"line {note.removeprefix(f'{spec.name}:')}" for note in rest]
+    more = len(spec.notes) - _NOTES
+    return "; ".join([first, *others, *([f"{more} more, which `info` lists"] if more > 0 else [])])
 
 
 def at_size(cfg: Cfg, width: int, height: int) -> Cfg:
@@ -66,7 +85,7 @@ def lower(cfg: Cfg, roots: Sequence[Path] | None = None, *, dialect: DialectName
     options = Options(first, cfg.name)
     spoken = dialect_of(cfg, dialect)
     net = lower_net(options, spoken)
-    notes = options.finish()
+    notes = options.finish(known(first.type))
     context = Context(net, cfg.name, [cfg_dir()] if roots is None else roots, spoken)
     for section in rest:
         options = Options(section, cfg.name)
@@ -75,8 +94,9 @@ def lower(cfg: Cfg, roots: Sequence[Path] | None = None, *, dialect: DialectName
         if section.type not in LOWERINGS:
             raise options.error(unknown_section(section.type))
         context.layers.append(LOWERINGS[section.type](options, context))
-        notes += options.finish()
-    return NetworkSpec(net, _packed(context.layers), cfg.name, tuple(notes), context.files, spoken)
+        notes += options.finish(known(section.type))
+    unfollowed = not_followed(cfg.sections)
+    return NetworkSpec(net, _packed(context.layers), cfg.name, tuple(notes), context.files, spoken, unfollowed)
 
 
 def unknown_section(name: str) -> str:

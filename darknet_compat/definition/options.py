@@ -1,9 +1,9 @@
 """What the options of a definition are good for, where that is not to give the network its numbers.
 
 An option stands in one of three lists. The first is what the lowering of a section reads: what it asks for is the list.
-The other two are here: `TRAINING`, for what changes training only, with `UNFOLLOWED` for what of that `train` does not
-follow and says so; and `SILENT`, for what changes no number at all. Any other option is named, with its line, by every
-command that computes.
+The second is what changes training only: `TRAINING`, and `UNFOLLOWED`, which `train` does not follow and says so. The
+third is `SILENT`, what changes no number at all. Any other option is named, with its line, by every command that
+computes.
 """
 
 from __future__ import annotations
@@ -14,47 +14,44 @@ EVERY_LAYER = ""
 """The key of options that each kind of layer may have."""
 
 _BOX_LOSS = (
-    "cls_normalizer counters_per_class delta_normalizer focal_loss iou_loss iou_normalizer iou_thresh iou_thresh_kind"
-    " label_smooth_eps max_delta obj_normalizer objectness_smooth resize"
+    "cls_normalizer counters_per_class delta_normalizer ignore_thresh iou_loss iou_normalizer iou_thresh"
+    " iou_thresh_kind jitter label_smooth_eps max max_delta obj_normalizer objectness_smooth random resize truth_thresh"
 )
-_CONTRASTIVE = "classes cls_normalizer contrastive_neg_max detection max_delta temperature yolo_layer"
-
-UNFOLLOWED: dict[str, str] = {
-    EVERY_LAYER: "burnin_update clip dont_update onlyforward train_only_bn",
-    "net": (
-        "adversarial_lr attention augment_speed badlabels_rejection_percentage badlabels_reject_threshold blur"
-        " contrastive contrastive_color contrastive_jit_flip cutmix dynamic_minibatch ema_alpha equidistant_point"
-        " gaussian_noise label_smooth_eps learning_rate_min loss_scale mixup mosaic mosaic_bound notruth"
-        " num_sigmas_reject_badlabels resize_step seq_scales sequential_subdivisions sgdr_cycle sgdr_mult unsupervised"
-        " weights_reject_freq"
-    ),
-    "convolutional": "angle assisted_excitation cbn dot grad_centr reverse rotate stretch stretch_sway sway",
-    "dropout": "dropblock dropblock_size_abs dropblock_size_rel",
-    "contrastive": _CONTRASTIVE,
-    "yolo": _BOX_LOSS,
-    "Gaussian_yolo": f"{_BOX_LOSS} uc_normalizer",
-    "region": "focal_loss",
-}
-"""By section, options for training that this package's trainer does not follow, most of them the fork's."""
 
 TRAINING: dict[str, str] = {
-    EVERY_LAYER: "learning_rate stopbackward truth smooth",
+    EVERY_LAYER: "burnin_update clip dont_update learning_rate smooth stopbackward train_only_bn truth",
     "net": (
-        "B1 B2 adam angle aspect batch burn_in center clip decay eps exposure flip gamma hue learning_rate max_batches"
-        " max_crop max_ratio min_crop min_ratio momentum policy power random saturation scale scales step steps"
-        " subdivisions"
+        "B1 B2 adam angle aspect batch blur burn_in center clip decay ema_alpha eps exposure flip gamma gaussian_noise"
+        " hue label_smooth_eps learning_rate learning_rate_min max_batches max_crop max_ratio min_crop min_ratio mixup"
+        " momentum mosaic mosaic_bound policy power random resize_step saturation scale scales sgdr_cycle sgdr_mult"
+        " step steps subdivisions"
     ),
     "cost": "noobj ratio scale thresh type",
     "dropout": "probability",
     "softmax": "noloss",
     "region": (
-        "bias_match class_scale coord_scale jitter mask_scale max noobject_scale object_scale random rescore thresh"
+        "bias_match class_scale coord_scale focal_loss jitter mask_scale max noobject_scale object_scale random rescore"
+        " thresh"
     ),
     "detection": "class_scale coord_scale forced jitter max noobject_scale object_scale random rescore",
-    "yolo": "ignore_thresh jitter max random truth_thresh",
-    "Gaussian_yolo": "ignore_thresh jitter max random truth_thresh",
+    "yolo": f"{_BOX_LOSS} focal_loss",
+    "Gaussian_yolo": f"{_BOX_LOSS} uc_normalizer",
 }
-"""By section, options for training that the trainer follows."""
+"""By section, options for training only that the trainer follows."""
+
+UNFOLLOWED: dict[str, str] = {
+    "net": (
+        "adversarial_lr attention augment_speed badlabels_reject_threshold badlabels_rejection_percentage contrastive"
+        " contrastive_color contrastive_jit_flip cutmix dynamic_minibatch equidistant_point loss_scale"
+        " num_sigmas_reject_badlabels seq_scales sequential_subdivisions unsupervised weights_reject_freq"
+    ),
+    "convolutional": "angle assisted_excitation cbn dot grad_centr reverse rotate stretch stretch_sway sway",
+    "dropout": "dropblock dropblock_size_abs dropblock_size_rel",
+    "contrastive": "classes cls_normalizer contrastive_neg_max detection max_delta temperature yolo_layer",
+    "yolo": "embedding_layer",
+    "Gaussian_yolo": "embedding_layer",
+}
+"""By section, options for training only that it does not follow, all of them the fork's but dot."""
 
 SILENT: dict[str, str] = {
     EVERY_LAYER: "show_details stream wait_stream",
@@ -70,29 +67,19 @@ SILENT: dict[str, str] = {
 _SPELLINGS = {"network": "net", "conv": "convolutional", "soft": "softmax"}
 
 
-def training(section: str) -> frozenset[str]:
-    """The options of a section that are for training only."""
-    return _words(TRAINING, section) | unfollowed(section)
-
-
-def unfollowed(section: str) -> frozenset[str]:
-    """Those of them that the trainer does not follow."""
-    return _words(UNFOLLOWED, section)
-
-
-def silent(section: str) -> frozenset[str]:
-    """The options of a section that change no number."""
-    return _words(SILENT, section)
+def known(section: str) -> frozenset[str]:
+    """The options of a section that nobody has to read for the network to give its numbers."""
+    return _words(TRAINING, section) | _words(UNFOLLOWED, section) | _words(SILENT, section)
 
 
 def not_followed(sections: tuple[Section, ...]) -> tuple[str, ...]:
     """What `train` has to say of a definition: "[yolo] iou_loss, max_delta", one text a kind of section."""
     found: dict[str, dict[str, None]] = {}
     for section in sections:
-        words = unfollowed(section.type)
-        for key, option in section.counting.items():
-            if key in words and option.value is not None:
-                found.setdefault(section.type, {})[key] = None
+        words = _words(UNFOLLOWED, section.type)
+        for option in section.options:
+            if option.key in words and option.value:
+                found.setdefault(section.type, {})[option.key] = None
     return tuple(f"[{kind}] {', '.join(keys)}" for kind, keys in found.items())
 
 

@@ -51,7 +51,7 @@ def gather(
 ) -> About:
     """Read what there is of `model` on this machine. Raises DarknetCompatError where its definition cannot be read."""
     sources = locate(model, weights, download=False)
-    spec = load_spec(sources.cfg, size, dialect=dialect)
+    spec = load_spec(sources.cfg, size, dialect=dialect, quiet=True)
     header: Header | None = None
     found: tuple[str, ...] = ()
     problem: DarknetCompatError | None = None

@@ -52,7 +52,7 @@ def start_training(
     Raises DarknetCompatError, one line, for files that are none, and weights of some other network.
     """
     old = load_spec(cfg, dialect=dialect)
-    notes: list[str] = []
+    notes = [f"training does not follow {'; '.join(old.unfollowed)}"] if old.unfollowed else []
     sections = read_cfg(cfg)
     adapted = classes is not None and classes != head_classes(old)
     if classes is not None and adapted:
@@ -62,7 +62,7 @@ def start_training(
     place = _lay_out(out, cfg, format_cfg(sections), {} if adapted else old.files)
     if seed is not None:
         torch.manual_seed(seed)
-    network = Network(load_spec(place, dialect=dialect))
+    network = Network(load_spec(place, dialect=dialect, quiet=True))
     if weights is not None:
         notes += _load(network, Path(weights), old)
     if clear and network.header.seen:

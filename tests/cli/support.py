@@ -34,7 +34,6 @@ padding=0
 filters=14
 size=1
 activation=linear
-colour=blue
 [region]
 anchors=1,1, 0.5,0.5
 classes=2

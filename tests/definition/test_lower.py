@@ -9,6 +9,7 @@ from darknet_compat.definition import spec as s
 from darknet_compat.definition.layers.table import LOWERINGS
 from darknet_compat.definition.lower import at_size, load_spec, lower
 from darknet_compat.definition.spec import LayerSpec, Shape
+from darknet_compat.errors import CfgWarning
 from darknet_compat.formats.cfg import format_cfg, parse_cfg, read_cfg
 from tests.conftest import Original, find_original
 from tests.definition.test_fork_layers import FORK_DEFAULTS
@@ -36,8 +37,8 @@ def test_every_layer_of_all_45_has_the_originals_shape_and_unused_options(origin
         assert len(spec.layers) == len(seen[path].layers) > 0, path.name
         for layer, theirs in zip(spec.layers, seen[path].layers, strict=True):
             assert as_the_original_counts(layer) == theirs, f"{path.name}: {layer}"
-        # The original does not look for unused options in [net].
-        notes = [note for note in spec.notes if "[net]" not in note]
+        # The original does not look for unused options in [net], and reads a [crop]'s shift, to no effect.
+        notes = [note for note in spec.notes if "[net]" not in note and "shift" not in note]
         unused = [note.partition("unused option ")[2].replace("=", " = ") for note in notes]
         assert unused == seen[path].unused, path.name
 
@@ -140,7 +141,7 @@ DEFAULTS: dict[str, LayerSpec] = {
     "[avgpool]": s.Avgpool(**common("avgpool", Shape(4))),
     "[dropout]": s.Dropout(**common("dropout", Shape(4, 6, 8)), probability=0.5),
     "[crop]": s.Crop(
-        **common("crop", Shape(4)), flip=False, angle=0, saturation=1, exposure=1, shift=0, noadjust=False
+        **common("crop", Shape(4)), flip=False, noadjust=False
     ),
     "[normalization]": s.Normalization(
         **common("normalization", Shape(4, 6, 8)), size=5, alpha=0.0001, beta=0.75, kappa=1
@@ -188,11 +189,11 @@ def test_defaults_of_layers_that_need_something_before_them() -> None:
     assert last(conv.format(25) + "[region]") == s.Region(
         **common("region", image, image, **at), **BOXES, **SCALES, classes=20, coords=4, num=1, anchors=(HALF,),
         softmax=False, background=False, tree=None, map=None, max_boxes=30, rescore=False, thresh=0.5,
-        bias_match=False, absolute=False, classfix=0, mask_scale=1,
+        bias_match=False, mask_scale=1,
     )  # fmt: skip
     assert last("[connected]\noutput=147\n[detection]") == s.Detection(
         **common("detection", s.flat(147), Shape(147), **at), **BOXES, **SCALES, classes=1, coords=1, num=1, side=7,
-        softmax=False, sqrt=False, forced=False, rescore=False, reorg=False, max_boxes=90,
+        softmax=False, sqrt=False, forced=False, rescore=False, max_boxes=90,
     )  # fmt: skip
     image = Shape(52, 6, 8)
     assert last(conv.format(52) + "[iseg]") == s.Iseg(**common("iseg", image, image, **at), classes=20, ids=32)
@@ -222,7 +223,7 @@ def test_the_net_section_has_the_originals_defaults() -> None:
         batch=1, subdivisions=1, time_steps=1, width=8, height=6, channels=4, inputs=192, learning_rate=0.001,
         momentum=0.9, decay=0.0001, adam=False, B1=0.9, B2=0.999, eps=1e-7, policy="constant", burn_in=0, power=4,
         step=1, scale=1, gamma=1, steps=(), scales=(), max_batches=0, min_crop=8, max_crop=16, min_ratio=1, max_ratio=2,
-        center=False, clip=0, angle=0, aspect=1, saturation=1, exposure=1, hue=0, flip=True, random=0, notruth=False,
+        center=False, clip=0, angle=0, aspect=1, saturation=1, exposure=1, hue=0, flip=True, random=0,
         letter_box=None,
     )  # fmt: skip
     assert net.input == Shape(4, 6, 8)
@@ -230,9 +231,9 @@ def test_the_net_section_has_the_originals_defaults() -> None:
 
 
 def test_options_that_every_layer_has() -> None:
-    body = "truth=1\nonlyforward=1\nstopbackward=1\ndontsave=1\ndontload=1\nnumload=1\ndontloadscales=1\n"
+    body = "truth=1\nstopbackward=1\ndontsave=1\ndontload=1\nnumload=1\ndontloadscales=1\n"
     layer = last(f"[conv]\n{body}learning_rate=.5\nsmooth=.1")
-    assert (layer.truth, layer.onlyforward, layer.stopbackward, layer.dontsave, layer.dontload) == (True,) * 5
+    assert (layer.truth, layer.stopbackward, layer.dontsave, layer.dontload) == (True,) * 4
     assert (layer.numload, layer.dontloadscales, layer.learning_rate, layer.smooth) == (1, True, 0.5, 0.1)
 
 
@@ -262,12 +263,56 @@ def test_notes_name_the_line() -> None:
     )
 
 
+def test_what_nothing_here_goes_by_is_named() -> None:
+    crop = "[crop]\ncrop_height=4\ncrop_width=4\nangle=7\nsaturation=1.5\nexposure=1\nshift=.1\nflip=1\n"
+    head = "[conv]\nfilters=6\nonlyforward=1\n[region]\nclasses=1\nnum=1\nclassfix=1\nabsolute=1\n"
+    assert [note.partition(" ")[2] for note in lowered(crop + head, IMAGE + "\nnotruth=1").notes] == [
+        "[net] unused option notruth=1",
+        "[crop] unused option angle=7",
+        "[crop] unused option saturation=1.5",
+        "[crop] unused option shift=.1",
+        "[conv] unused option onlyforward=1",
+        "[region] unused option classfix=1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("net", "body", "said"),
+    [
+        (
+            "cutmix=1\nseq_scales=1,2",
+            "[conv]\ncbn=1\n[conv]\ncbn=1\ndot=1",
+            ("[net] cutmix, seq_scales", "[conv] cbn, dot"),
+        ),
+        ("mosaic=1\nema_alpha=.9\npolicy=poly\nsteps=1,2", "[dropout]\ndropblock=1", ("[dropout] dropblock",)),
+        ("optimized_memory=1\nmax_chart_loss=9\ntrack=1", "[conv]\nstream=1", ()),
+    ],
+)
+def test_options_for_training_are_the_trainers_matter(net: str, body: str, said: tuple[str, ...]) -> None:
+    spec = lowered(body, f"{IMAGE}\n{net}")
+    assert (spec.notes, spec.unfollowed) == ((), said)
+
+
+def test_a_misspelt_option_is_understood(tmp_path: Path) -> None:
+    path = tmp_path / "m.cfg"
+    body = "[conv]\nfilters=18\nfilter=9\n[yolo]\nclasses=1\nnum=3\nanchros=1,2,3,4,5,6\nmosaik=1\nfoo=2\n"
+    path.write_text(f"[net]\n{IMAGE}\nmosaik=1\n{body}")
+    with pytest.warns(CfgWarning) as warned:
+        load_spec(path)
+    (warning,) = warned
+    assert str(warning.message) == (
+        f"{path}:5: [net] unused option mosaik=1; did you mean mosaic?; line 8: [conv] unused option filter=9; did you"
+        " mean filters?; line 12: [yolo] unused option anchros=1,2,3,4,5,6; did you mean anchors?; 2 more, which `info`"
+        " lists"
+    )
+
+
 def test_every_option_that_the_originals_parser_knows_is_read() -> None:
     net = "adam=1\nB1=1\nB2=1\neps=1\nburn_in=1\npower=1\npolicy=steps\nsteps=1,2\nscales=1,1"
-    net += "\nclip=1\ncenter=1\nnotruth=1"
+    net += "\nclip=1\ncenter=1\nnotruth=0"
     body = "[conv]\nfilters=15\ndot=1\nflipped=1\nbinary=1\nxnor=1\npadding=0\npad=0\ngroups=1\n"
     body += (
-        "[region]\nclasses=1\nnum=1\ncoords=13\nmax=9\nclassfix=1\nabsolute=1\nmask_scale=1\nbias_match=1\nrescore=1\n"
+        "[region]\nclasses=1\nnum=1\ncoords=13\nmax=9\nclassfix=0\nabsolute=1\nmask_scale=1\nbias_match=1\nrescore=1\n"
     )
     assert lowered(body, f"{IMAGE}\n{net}").notes == ()
 

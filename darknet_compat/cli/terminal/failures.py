@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
+from typing import Any
 
 from darknet_compat.cli.terminal.output import say
-from darknet_compat.errors import DarknetCompatError
+from darknet_compat.errors import CfgWarning, DarknetCompatError
 from darknet_compat.runtime.registry import ROWS
 from darknet_compat.vision.opencv import quiet
 
@@ -65,3 +69,22 @@ def ready_streams() -> None:
             # A terminal of another encoding shows \\xe9 for a letter it lacks, instead of a UnicodeEncodeError.
             stream.reconfigure(errors="backslashreplace")
     quiet.begin()
+
+
+@contextmanager
+def remarks_said_once() -> Iterator[None]:
+    """While open, what a definition says to no effect is told as one line on stderr, however often it is read."""
+    said: set[str] = set()
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def tell(message: Warning | str, category: type[Warning], *where: Any, **named: Any) -> None:
+            if not issubclass(category, CfgWarning):
+                show(message, category, *where, **named)
+            elif str(message) not in said:
+                said.add(str(message))
+                say(str(message))
+
+        warnings.simplefilter("always", CfgWarning)
+        warnings.showwarning = tell
+        yield

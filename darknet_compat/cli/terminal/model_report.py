@@ -47,6 +47,8 @@ def fields(about: About) -> Iterator[tuple[str, str]]:
             yield "published", f"{figure.measure} {figure.value:g} on {figure.data}{at} ({figure.source})"
         for mirror in known.weights.mirrors:
             yield "mirror", _address(mirror)
+    for one in spec.unfollowed:
+        yield "train leaves", one
     for note in spec.notes:
         yield "note", note
 
@@ -136,6 +138,7 @@ def to_dict(about: About) -> dict[str, Any]:
         "classes": list(about.names),
         "tree": spec.tree and {"nodes": len(spec.tree), "groups": len(spec.tree.group_sizes)},
         "files": dict(spec.files),
+        "unfollowed": list(spec.unfollowed),
         "notes": list(spec.notes),
         "catalogue": known and known_to_dict(known),
     }

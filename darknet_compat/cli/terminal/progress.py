@@ -114,7 +114,7 @@ def print_trained(trained: job.Trained, max_batches: int) -> None:
     took = timedelta(seconds=round(trained.seconds))
     terminal.print_line(f"{trained.batches:,} batches in {took}, average loss {trained.loss:.4g}{scores}", bold=True)
     weights, cfg, chart = trained.weights, trained.cfg, trained.folder / CHART
-    verb = "detect" if load_spec(cfg).heads[-1].detects else "classify"
+    verb = "detect" if load_spec(cfg, quiet=True).heads[-1].detects else "classify"
     print(f"weights  {terminal.printable(weights)}")
     if chart.is_file():
         print(f"chart    {terminal.printable(chart)}")

@@ -45,6 +45,7 @@ def logistic(options: Options, context: Context) -> LayerSpec:
 
 def region(options: Options, context: Context) -> LayerSpec:
     """num · (coords + 1 + classes) channels."""
+    options.without_effect("classfix", 0.0)  # the original reads it and forgets it
     coords = options.integer("coords", 4, minimum=4)
     classes = options.integer("classes", 20, minimum=1)
     num = options.integer("num", 1, minimum=1, maximum=_MAX_ANCHORS)
@@ -65,8 +66,6 @@ def region(options: Options, context: Context) -> LayerSpec:
         rescore=options.flag("rescore"),
         thresh=options.real("thresh", 0.5),
         bias_match=options.flag("bias_match"),
-        absolute=options.flag("absolute"),
-        classfix=options.integer("classfix", 0),
         mask_scale=options.real("mask_scale", 1.0),
         logistic=context.dialect.region_logistic,
         raw_deltas=context.dialect.region_raw,
@@ -158,6 +157,7 @@ def _suppression(options: Options, corners: bool = False) -> dict[str, Any]:
 
 def detection(options: Options, context: Context) -> LayerSpec:
     """side² · (num · (1 + coords) + classes) values."""
+    options.without_effect("reorg", 0.0)
     coords = options.integer("coords", 1, minimum=1)
     classes = options.integer("classes", 1, minimum=1)
     num = options.integer("num", 1, minimum=1)
@@ -177,7 +177,6 @@ def detection(options: Options, context: Context) -> LayerSpec:
         sqrt=options.flag("sqrt"),
         forced=options.flag("forced"),
         rescore=options.flag("rescore"),
-        reorg=options.flag("reorg"),
     )
 
 

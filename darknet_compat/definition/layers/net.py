@@ -15,6 +15,7 @@ _POLICIES = get_args(get_type_hints(Net)["policy"])
 
 def lower_net(options: Options, dialect: Dialect) -> Net:
     """The section as a value. Raises CfgError for a size of no picture, or steps without scales."""
+    options.without_effect("notruth", 0.0)
     size: dict[str, Any] = {key: options.integer(key, 0, minimum=0) for key in ("width", "height", "channels")}
     max_crop = options.integer("max_crop", 2 * size["width"])
     min_crop = options.integer("min_crop", size["width"])
@@ -45,7 +46,6 @@ def lower_net(options: Options, dialect: Dialect) -> Net:
         hue=options.real("hue", 0.0),
         flip=options.flag("flip", default=True),
         random=options.integer("random", 0),
-        notruth=options.flag("notruth"),
         letter_box=options.flag("letter_box") if options.has("letter_box") else None,
         **_fork(options),
     )

@@ -64,7 +64,6 @@ def convolutional(options: Options, context: Context) -> LayerSpec:
         raise options.error(f"numload={common['numload']} is more than filters={filters}", "numload")
     if groups > 1 and options.flag("flipped"):
         raise options.error("flipped weights and groups: the original reads such ones beyond their array", "flipped")
-    options.real("dot", 0.0)  # an experiment's penalty in training, which no released network uses
     xnor = options.flag("xnor")
     layer = spec.Convolutional(
         **common,
@@ -211,14 +210,12 @@ def avgpool(options: Options, context: Context) -> LayerSpec:
 def crop(options: Options, context: Context) -> LayerSpec:
     """Output crop_height x crop_width."""
     image = context.image(options)
+    for key, neutral in (("angle", 0.0), ("saturation", 1.0), ("exposure", 1.0), ("shift", 0.0)):
+        options.without_effect(key, neutral)  # pictures are augmented before they come here
     height = options.integer("crop_height", 1, minimum=1, maximum=image.h)
     width = options.integer("crop_width", 1, minimum=1, maximum=image.w)
     return spec.Crop(
         **context.common(options, Shape(image.c, height, width)),
         flip=options.flag("flip"),
-        angle=options.real("angle", 0.0),
-        saturation=options.real("saturation", 1.0),
-        exposure=options.real("exposure", 1.0),
-        shift=options.real("shift", 0.0),
         noadjust=options.flag("noadjust"),
     )

@@ -49,7 +49,6 @@ class LayerSpec:
     output: Shape
     learning_rate: float = 1.0
     stopbackward: bool = False
-    onlyforward: bool = False
     truth: bool = False
     smooth: float = 0.0
     dontload: bool = False

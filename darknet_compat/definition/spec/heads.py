@@ -80,8 +80,6 @@ class Region(BoxHead):
     rescore: bool
     thresh: float
     bias_match: bool
-    absolute: bool
-    classfix: int
     object_scale: float
     noobject_scale: float
     class_scale: float
@@ -159,7 +157,6 @@ class Detection(BoxHead):
     sqrt: bool
     forced: bool
     rescore: bool
-    reorg: bool
     object_scale: float
     noobject_scale: float
     class_scale: float

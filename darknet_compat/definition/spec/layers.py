@@ -198,10 +198,6 @@ class Crop(LayerSpec):
     """A random crop in training, the central one otherwise; pixels go to x·2-1 unless `noadjust`."""
 
     flip: bool
-    angle: float
-    saturation: float
-    exposure: float
-    shift: float
     noadjust: bool
 
     @property

@@ -53,7 +53,6 @@ class Net:
     hue: float
     flip: bool
     random: int
-    notruth: bool
     letter_box: bool | None = None
     mosaic: bool = False
     mosaic_bound: bool = False

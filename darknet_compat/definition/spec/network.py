@@ -24,6 +24,8 @@ class NetworkSpec:
     files: Mapping[str, str] = field(default_factory=dict, compare=False)
     """The files that options of the cfg led to (`tree`, `map`): name in the cfg → path read."""
     dialect: Dialect = ORIGINAL
+    unfollowed: tuple[str, ...] = ()
+    """Options for training that the trainer does not follow: "[net] cutmix, seq_scales", a text a kind of section."""
 
     @property
     def heads(self) -> tuple[LayerSpec, ...]:

@@ -78,6 +78,8 @@ def test_a_pipe_gets_exact_numbers_uncut(dc: Command, monkeypatch: pytest.Monkey
 
 
 def test_all_that_is_known_of_a_network(dc: Command, detector: Toy) -> None:
+    text = detector.cfg.read_text().replace("activation=linear", "activation=linear\ncolour=blue\ncbn=1")
+    detector.cfg.write_text(text)
     done = dc("info", detector.cfg)
     text = " ".join(done.out.split())
     assert done.code == 0
@@ -86,6 +88,7 @@ def test_all_that_is_known_of_a_network(dc: Command, detector: Toy) -> None:
     assert "softmax over 2 classes, 2 anchors in cells: 1x1, 0.5x0.5" in text
     assert "2: cat, dog" in text
     assert f"{detector.cfg.name}:13: [convolutional] unused option colour=blue" in text
+    assert "train leaves [convolutional] cbn" in text
 
 
 def test_json_says_the_same(dc: Command, detector: Toy) -> None:
