@@ -64,7 +64,8 @@ def locate(
     folder = os.path.isdir(path)
     if os.path.exists(path) and not folder:
         return Sources(path, weights or _beside(path, ".weights"), names_beside(path))
-    if path.suffix or len(path.parts) > 1 or folder:
+    named = str(model).lower() in catalog.MODELS  # .1 of yolo-fastest-1.1 is no suffix
+    if not named and (path.suffix or len(path.parts) > 1 or folder):
         found = "a folder" if folder else "no such file"
         hint = f"; `{path.stem}` alone is in the catalogue" if path.stem in catalog.MODELS else ""
         wanted = "a .cfg, an .onnx, an .engine or a name of the catalogue"

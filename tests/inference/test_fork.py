@@ -133,6 +133,7 @@ def rows_of(golden: NDArray[np.float32]) -> NDArray[np.float32]:
     ("name", "names", "points"),
     [
         ("yolo-fastest-1.1", None, 1),
+        ("yoloface-500k-v2", ["face"], 1),
         # One of its horses is the matter of 2 to 4 points if every pixel changes by one level, and the fork's program
         # reads JPEG by a decoder of its own.
         ("mobilenetv2-yolov3-nano-coco", None, 2),

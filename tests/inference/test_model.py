@@ -54,6 +54,7 @@ def test_a_catalogue_name_brings_everything(monkeypatch: pytest.MonkeyPatch, tmp
     found = locate("yolov2-voc", download=False)
     assert (found.cfg.name, found.weights, found.names) == ("yolov2-voc.cfg", None, cfg_dir() / "data" / "voc.names")
     assert locate("yolov2-voc", "mine.weights").weights == Path("mine.weights")
+    assert locate("yolo-fastest-1.1", download=False).cfg == cfg_dir() / "yolo-fastest-1.1.cfg"  # .1 is no suffix
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,8 @@ def _print_layers(about: About) -> None:
     wide = terminal.console().width >= 110
     headers = layer_table.HEADERS if wide else layer_table.SHORT_HEADERS
     number = "{:,}".format if wide else terminal.in_units
-    terminal.print_table(headers, layer_table.rows(about.spec, about.costs, number), left=layer_table.LEFT)
+    rows = layer_table.rows(about.spec, about.costs, number, short=not wide)
+    terminal.print_table(headers, rows, left=layer_table.LEFT)
 
 
 def _print_catalogue(json: bool) -> None:

@@ -14,15 +14,18 @@ SHORT_HEADERS = (*HEADERS[:6], "params", "offset", "ops")
 LEFT = ("layer",)
 
 
-def rows(spec: NetworkSpec, costs: tuple[Cost, ...], number: Callable[[int], str]) -> Iterator[tuple[object, ...]]:
-    """One row a layer under HEADERS; `number` writes parameters and operations."""
+def rows(
+    spec: NetworkSpec, costs: tuple[Cost, ...], number: Callable[[int], str], *, short: bool = False
+) -> Iterator[tuple[object, ...]]:
+    """One row a layer under HEADERS; `number` writes parameters and operations. A `short` row names two layers that
+    it reads, and leaves the others out."""
     for layer, cost in zip(spec.layers, costs, strict=True):
         yield (
             layer.index,
             short_name(layer),
             _text(_FILTERS, layer),
             _text(_SIZES, layer),
-            _text(_INPUTS, layer) or _shape(layer.input),
+            (_sources(layer, 2 if short else None) if isinstance(layer, s.Route) else _shape(layer.input)),
             _shape(layer.output),
             number(cost.parameters) if cost.parameters else "",
             "" if cost.offset is None else cost.offset,
@@ -116,9 +119,8 @@ _SIZES: dict[type[LayerSpec], Callable[[Any], str]] = {
     s.Shortcut: lambda layer: f"+ {layer.sources[1]}",
 }
 
-_INPUTS: dict[type[LayerSpec], Callable[[Any], str]] = {
-    s.Route: lambda layer: (
-        ", ".join(map(str, layer.sources)) + (f" ({layer.group_id + 1}/{layer.groups})" if layer.groups > 1 else "")
-    ),
-}
-"""What a layer reads where that is not the layer before it."""
+
+def _sources(layer: s.Route, most: int | None) -> str:
+    """What a [route] reads, which is seldom the layer before it."""
+    shown = ", ".join(map(str, layer.sources[:most])) + (", …" if most and len(layer.sources) > most else "")
+    return shown + (f" ({layer.group_id + 1}/{layer.groups})" if layer.groups > 1 else "")

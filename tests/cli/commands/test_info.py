@@ -78,7 +78,7 @@ def test_a_pipe_gets_exact_numbers_uncut(dc: Command, monkeypatch: pytest.Monkey
 
 
 def test_all_that_is_known_of_a_network(dc: Command, detector: Toy) -> None:
-    text = detector.cfg.read_text().replace("activation=linear", "activation=linear\ncolour=blue\ncbn=1")
+    text = detector.cfg.read_text().replace("activation=linear", "activation=linear\ncolour=blue\ndot=1")
     detector.cfg.write_text(text)
     done = dc("info", detector.cfg)
     text = " ".join(done.out.split())
@@ -88,7 +88,7 @@ def test_all_that_is_known_of_a_network(dc: Command, detector: Toy) -> None:
     assert "softmax over 2 classes, 2 anchors in cells: 1x1, 0.5x0.5" in text
     assert "2: cat, dog" in text
     assert f"{detector.cfg.name}:13: [convolutional] unused option colour=blue" in text
-    assert "train leaves [convolutional] cbn" in text
+    assert "train leaves [convolutional] dot" in text
 
 
 def test_json_says_the_same(dc: Command, detector: Toy) -> None:
@@ -102,7 +102,7 @@ def test_json_says_the_same(dc: Command, detector: Toy) -> None:
     assert document["weights"]["bytes"] == detector.weights.stat().st_size
     assert document["classes"] == ["cat", "dog"]
     assert document["heads"][0]["anchors"] == [[1, 1], [0.5, 0.5]]
-    assert len(document["notes"]) == 1
+    assert (document["notes"], document["unfollowed"]) == ([], [])
 
 
 def test_a_tree_and_the_files_a_cfg_leads_to(dc: Command) -> None:
