@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from darknet_compat.cli.darknet import explain
 from darknet_compat.cli.darknet.grammar import Line, nearest, parse
-from darknet_compat.cli.terminal.failures import exit_code, ready_streams
+from darknet_compat.cli.terminal.failures import exit_code, ready_streams, remarks_said_once
 from darknet_compat.cli.terminal.output import say
 from darknet_compat.errors import OptionError
 
@@ -77,7 +77,8 @@ def run(arguments: Sequence[str]) -> int:
         for note in line.notes():
             say(note)
         module, function = verb.function.split(":")
-        code: int = getattr(import_module(f"darknet_compat.cli.darknet.{module}"), function)(line)
+        with remarks_said_once():
+            code: int = getattr(import_module(f"darknet_compat.cli.darknet.{module}"), function)(line)
     except OptionError as error:
         say(str(error))
         return 2
