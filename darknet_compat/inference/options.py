@@ -24,7 +24,12 @@ Model = Annotated[
 ]
 Pictures = Annotated[
     list[str],
-    Option("Pictures, folders of pictures, or quoted globs ('photos/**/*.jpg').", metavar="FILES", positional=True),
+    Option(
+        "Pictures, folders of pictures, lists of them (.txt), or quoted globs ('photos/**/*.jpg'); for `detect` also"
+        " videos, cameras and streams.",
+        metavar="FILES",
+        positional=True,
+    ),
 ]
 Weights = Annotated[
     Path | None,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
+
+from darknet_compat.vision.signature import NEEDED, begins_like_picture, begins_like_video
 
 Kind = Literal["pictures", "video", "camera", "url", "input"]
 
@@ -18,10 +22,6 @@ VIDEO_SUFFIXES = frozenset(
 """What is taken for a video that begins like nothing known; pictures are recognized first."""
 
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
-_BEGINNINGS = (b"\x1aE\xdf\xa3", b"OggS", b"FLV\x01", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"0&\xb2u", b"YUV4MPEG2 ")
-_STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
-NEEDED = 200
-"""Bytes of a file's beginning that tell whether it is a video."""
 
 
 def kind_of(name: str) -> Kind:
@@ -41,20 +41,16 @@ def kind_of(name: str) -> Kind:
     return "video" if stat.S_ISREG(mode) and _is_video(Path(name)) else "pictures"
 
 
-def begins_like_video(data: bytes) -> bool:
-    """Whether a file with this beginning (`NEEDED` bytes suffice) holds a video in one of the usual containers."""
-    if data[4:8] in (b"ftyp", b"moov", b"mdat"):
-        return data[8:12] not in _STILL_BRANDS
-    if data[:4] == b"RIFF":
-        return data[8:12] == b"AVI "
-    return data.startswith(_BEGINNINGS) or (data[:1] == b"G" == data[188:189])
-
-
-def begins_like_picture(data: bytes) -> bool:
-    """Whether a file with this beginning holds a picture in one of the usual formats."""
-    usual = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
-    webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
-    return data.startswith(usual) or webp or data[4:8] == b"jP  " or data[4:12] == b"ftypavif"
+def expanded(names: Iterable[str]) -> list[str]:
+    """The names, each once, with those that a glob matches in its place where all of them are videos; the pictures of
+    one are found elsewhere (`sources.pictures`)."""
+    found: dict[str, None] = {}
+    for name in names:
+        glob_of = glob.has_magic(name) and not os.path.exists(name) and not _ADDRESS.match(name)
+        matches = sorted(glob.glob(name, recursive=True)) if glob_of else []
+        videos = matches and all(kind_of(match) == "video" for match in matches)
+        found |= dict.fromkeys(matches if videos else [name])
+    return list(found)
 
 
 def hidden(name: str) -> str:

@@ -10,9 +10,10 @@ from typing import Any, BinaryIO
 
 from darknet_compat.errors import ImageError
 from darknet_compat.sources.base import Failed, Frame, Frames, Given
-from darknet_compat.sources.kind import NEEDED, begins_like_picture, begins_like_video, kind_of
+from darknet_compat.sources.kind import kind_of
 from darknet_compat.sources.pictures import Pictures, pictures_of
 from darknet_compat.sources.span import Span, Spanned
+from darknet_compat.vision.signature import NEEDED, begins_like_picture, begins_like_video
 
 TIMEOUT = 10.0
 """Seconds in which an address has to answer, and then to go on."""
@@ -88,6 +89,15 @@ def _standard_input(file: BinaryIO, failed: Failed | None) -> Frames:
     paths = (os.fsdecode(line.strip()) for line in file)
     frames = (Frame(Path(path), path, index) for index, path in enumerate(path for path in paths if path))
     return Given(frames, "standard input", live=file.isatty())
+
+
+def listed_on_input() -> list[str] | None:
+    """The names on standard input, one a line; None where it is a video or a picture itself."""
+    file = sys.stdin.buffer
+    beginning = _beginning(file)
+    if begins_like_video(beginning) or begins_like_picture(beginning):
+        return None
+    return [os.fsdecode(line.strip()) for line in file if line.strip()]
 
 
 def _beginning(file: BinaryIO) -> bytes:

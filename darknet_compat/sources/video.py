@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from time import perf_counter
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
-from darknet_compat.errors import SourceError
+from darknet_compat.errors import ImageError, SourceError
 from darknet_compat.sources.base import Failed, Frame, Frames
 from darknet_compat.sources.kind import hidden
+from darknet_compat.vision.header import expect_few_pixels, max_pixels
 from darknet_compat.vision.pyav import pyav, reason
 from darknet_compat.vision.resize import Bytes
 
@@ -36,7 +38,7 @@ class Video(Frames):
         self._container = container
         try:
             self._stream = video_stream(container, self.name)
-        except SourceError:
+        except ImageError:
             container.close()
             raise
         rate = self._stream.average_rate or self._stream.guessed_rate
@@ -60,7 +62,8 @@ class Video(Frames):
         stream = self._stream
         if self.start:
             begin = float((stream.start_time or 0) * (stream.time_base or 0))
-            self._container.seek(int((self.start + begin) * 1_000_000))
+            with contextlib.suppress(pyav().error.FFmpegError, OSError):  # from a pipe all is read up to there
+                self._container.seek(int((self.start + begin) * 1_000_000))
         damaged: list[str] = []
         yielded = 0
         for frame in decoded(self._container, stream, self.name, damaged.append):
@@ -95,7 +98,7 @@ def open_container(
     av = pyav()
     began = perf_counter()
     try:
-        container: InputContainer = av.open(what, options=options, timeout=timeout)
+        container: InputContainer = av.open(what, options={"max_pixels": str(max_pixels()), **options}, timeout=timeout)
     except av.error.FileNotFoundError:
         raise SourceError(f"{name}: no such file") from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -109,7 +112,8 @@ def open_container(
 
 def video_stream(container: InputContainer, name: str, threads: Literal["AUTO", "SLICE"] = "AUTO") -> VideoStream:
     """The stream to decode, by as many threads as there are cores: each at a frame of its own, or with "SLICE" at parts
-    of one, which no frame waits for. Raises SourceError where there is none."""
+    of one, which no frame waits for. Raises SourceError where there is none, ImageError
+    for more pixels than `vision.header.limited_pixels` allows."""
     pictures = [one for one in container.streams.video if not one.disposition.value & _ATTACHED]
     if not pictures:
         what = "sound only" if container.streams.audio else "nothing to decode"
@@ -117,6 +121,8 @@ def video_stream(container: InputContainer, name: str, threads: Literal["AUTO", 
     stream = pictures[0]
     if stream.codec_context is None:
         raise SourceError(f"{name}: FFmpeg has no decoder for this video's format")
+    expect_few_pixels((stream.width, stream.height), name)
+    stream.codec_context.options = {"max_pixels": str(max_pixels())}  # a stream may grow on its way
     stream.thread_type = threads
     return stream
 

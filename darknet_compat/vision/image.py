@@ -14,6 +14,7 @@ from darknet_compat.errors import ImageError
 from darknet_compat.vision.header import expect_few_pixels, picture_size
 from darknet_compat.vision.opencv import opencv, quiet
 from darknet_compat.vision.resize import Bytes, Floats, picture_shape, resize, resize_into
+from darknet_compat.vision.signature import begins_like_video
 
 __all__ = ["Placement", "decode", "expect_few_pixels_in", "letterbox", "resize", "stretch"]
 
@@ -88,6 +89,8 @@ def _from_bytes(data: bytes, name: str, max_pixels: int | None) -> Bytes:
         raise ImageError(f"{name}: OpenCV cannot read it: {' '.join(str(cause).split())}") from None
     if bgr is None:
         kind = next((kind for start, kind in _SIGNATURES.items() if data.startswith(start)), None)
+        if begins_like_video(data):
+            raise ImageError(f"{name}: a video, not a picture; `detect` takes it")
         if kind:
             raise ImageError(f"{name}: this {kind} picture is damaged, cut short or too large to read")
         raise ImageError(f"{name}: not a picture that OpenCV can read: it starts with {data[:16]!r}")

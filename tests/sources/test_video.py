@@ -14,9 +14,12 @@ import pytest
 
 from darknet_compat.errors import ImageError, SourceError
 from darknet_compat.sources.base import Frame, Given
-from darknet_compat.sources.kind import begins_like_picture, begins_like_video, hidden, kind_of
+from darknet_compat.sources.kind import expanded, hidden, kind_of
 from darknet_compat.sources.open import _standard_input, open_source
 from darknet_compat.sources.span import Span
+from darknet_compat.vision.header import limited_pixels
+from darknet_compat.vision.image import decode
+from darknet_compat.vision.signature import begins_like_picture, begins_like_video
 from tests.cli.support import paint
 from tests.sources.making import number_of, numbered, write_clip, write_sound
 
@@ -143,6 +146,12 @@ def test_damage_in_the_middle_costs_its_frames_and_is_told_once(tmp_path: Path) 
     assert 0 < len(frames) < 30 and len(said) == 1 and "damaged" in said[0]
 
 
+def test_more_pixels_than_are_allowed_are_refused_by_the_header(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "large.mp4", numbered(2, 640, 400))
+    with limited_pixels(10_000), pytest.raises(ImageError, match="640 x 400 pixels are more than 10,000"):
+        open_source(path)
+
+
 def test_a_playlist_opens_nothing_else(tmp_path: Path) -> None:
     """Neither an address nor, by a wrong suffix, a file that is no video."""
     listing = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nhttp://127.0.0.1:9/secret.ts\n#EXT-X-ENDLIST\n"
@@ -185,11 +194,25 @@ def test_what_names_stand_for(tmp_path: Path, clip: Path, monkeypatch: pytest.Mo
     assert {name: kind_of(name) for name in kinds} == kinds
 
 
+def test_globs_of_videos_mean_each_and_others_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.mp4", "a.mp4"):
+        write_clip(Path(name), numbered(2))
+    paint(Path("a.png"))
+    assert expanded(["*.mp4", "a.mp4", "*.png", "0", "a*", "zz*"]) == ["a.mp4", "b.mp4", "*.png", "0", "a*", "zz*"]
+
+
 def test_beginnings_tell_pictures_from_videos() -> None:
     assert begins_like_video(b"RIFF\0\0\0\0AVI LIST") and not begins_like_video(b"RIFF\0\0\0\0WEBPVP8 ")
     assert begins_like_picture(b"RIFF\0\0\0\0WEBPVP8 ") and not begins_like_picture(b"RIFF\0\0\0\0AVI LIST")
     assert not begins_like_video(b"\0\0\0\x1cftypavif") and begins_like_picture(b"\0\0\0\x1cftypavif")
     assert begins_like_video(b"G" + b"\0" * 187 + b"G") and not begins_like_video(b"GIF89a")
+
+
+def test_a_video_in_a_pictures_place_is_called_one(tmp_path: Path, clip: Path) -> None:
+    for path in (clip, write_clip(tmp_path / "a.avi", numbered(2), codec="mpeg4")):
+        with pytest.raises(ImageError, match="a video, not a picture"):
+            decode(path)
 
 
 def test_a_shared_clip_of_an_older_kind(shared_data: Path) -> None:

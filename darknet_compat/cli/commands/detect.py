@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from math import floor
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from darknet_compat.cli.commands.detect_video import Output, detect_video, is_video_run
+from darknet_compat.cli.commands.detect_video import Output, detect_video, is_video_run, named
 from darknet_compat.cli.options import Json, Verbose
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.cli.terminal.answers import (
@@ -62,6 +63,7 @@ def detect(
     input. Boxes are left, top, right and bottom in pixels of the picture. One that cannot be read is named, the others
     go on, and the exit code is 1.
     """
+    options = replace(options, files=named(options.files))
     if is_video_run(options.files, out, video):
         detect_video(options, video, Output(out, format, crop, json, verbose))
         return

@@ -29,6 +29,15 @@ if TYPE_CHECKING:
     from darknet_compat.vision.videofile import VideoWriter
 
 
+def named(files: Sequence[str]) -> list[str]:
+    """What `files` mean: globs of videos expanded, and a list on standard input in the place of -."""
+    from darknet_compat.sources.kind import expanded
+    from darknet_compat.sources.open import listed_on_input
+
+    names = [name for file in files for name in ((listed_on_input() or [file]) if file == "-" else [file])]
+    return expanded(names)
+
+
 def is_video_run(files: Sequence[str], out: Path | None, video: VideoOptions) -> bool:
     """Whether frames are meant rather than pictures: by what `files` are, by a video for `out`, or by an option that
     takes them for frames in order."""
@@ -93,13 +102,14 @@ class Output:
 def detect_video(options: DetectOptions, video: VideoOptions, output: Output) -> None:
     """Go through each of `options.files`. Raises DarknetCompatError where the model or the options are wrong."""
     from darknet_compat.inference.video import Watch, span_of
+    from darknet_compat.vision.header import limited_pixels
 
     span_of(video)  # wrong ones are told before anything is loaded
-    with output.opened():
-        places = _places(tuple(dict.fromkeys(options.files)), output.out)
+    with output.opened(), limited_pixels(options.max_pixels):
+        places = _places(options.files, output.out)
         detector = _detector(options, output)
         drawing = bool(output.out or video.show or video.save_frames)
-        for file in dict.fromkeys(options.files):
+        for file in options.files:
             watch = Watch(detector, video, drawing, output.crop is not None, options.classes)
             ended_by = _tried(file, places.get(file), watch, options.batch, output)
             if ended_by is not None:

@@ -146,6 +146,14 @@ def test_standard_input_is_a_video(detector: Toy, clip: Path) -> None:
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 20
 
 
+def test_standard_input_is_a_list_of_pictures(detector: Toy, tmp_path: Path) -> None:
+    first, second = (paint(tmp_path / name) for name in ("a.png", "b.png"))
+    done = run(detector, "-", "--json", input=f"{first}\n\n{second}\n".encode())
+    assert [one["file"] for one in json.loads(done.stdout)["images"]] == [str(first), str(second)]
+    done = run(detector, "-", input=b"")
+    assert done.returncode == 1 and b"standard input: empty" in done.stderr and done.stderr.count(b"\n") == 1
+
+
 # ----------------------------------------------------------------------------------------------------------- tracking
 
 
