@@ -8,10 +8,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from darknet_compat.cli.darknet.files import Data, asked_pictures, cfg_and_weights, class_names, picture_list
+from darknet_compat.cli.darknet.files import asked_pictures, cfg_and_weights, class_names, picture_list
 from darknet_compat.cli.darknet.grammar import Line
 from darknet_compat.cli.terminal.output import say
 from darknet_compat.errors import ImageError, MetadataError, OptionError
+from darknet_compat.formats.datafile import DataFile
 
 if TYPE_CHECKING:
     from darknet_compat.inference.classifier import Classifier
@@ -28,14 +29,14 @@ def predict(line: Line) -> int:
 def classify(line: Line) -> int:
     """`classify CFG WEIGHTS [PICTURE]`, which is `classifier predict cfg/imagenet1k.data … -t 5`."""
     cfg, weights = cfg_and_weights(line.word(1), line.word(2), "classify CFG WEIGHTS [PICTURE]")
-    return _predict(line, Data("cfg/imagenet1k.data"), cfg, weights, line.word(3), 5)
+    return _predict(line, DataFile("cfg/imagenet1k.data"), cfg, weights, line.word(3), 5)
 
 
-def _given(line: Line, order: str) -> tuple[Data, Path, Path | None]:
+def _given(line: Line, order: str) -> tuple[DataFile, Path, Path | None]:
     data = line.word(2)
     if data is None:
         raise OptionError(f"expected {order}, and there is no DATA")
-    opened = Data(data)
+    opened = DataFile(data)
     return opened, *cfg_and_weights(line.word(3), line.word(4), order)
 
 
@@ -48,7 +49,7 @@ def _open(line: Line, cfg: Path, weights: Path | None, names: tuple[str, ...]) -
     return open_classifier(ClassifyOptions(**given | line.ours), names=names)
 
 
-def _predict(line: Line, data: Data, cfg: Path, weights: Path | None, picture: str | None, top: int) -> int:
+def _predict(line: Line, data: DataFile, cfg: Path, weights: Path | None, picture: str | None, top: int) -> int:
     classifier = _open(line, cfg, weights, class_names(data, cfg, "names", "labels"))
     code = 0
     for name in asked_pictures(picture):

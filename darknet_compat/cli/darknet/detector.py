@@ -9,10 +9,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from darknet_compat.cli.darknet.files import Data, asked_pictures, cfg_and_weights, class_names
+from darknet_compat.cli.darknet.files import asked_pictures, cfg_and_weights, class_names
 from darknet_compat.cli.darknet.grammar import Line
 from darknet_compat.cli.terminal.output import say
 from darknet_compat.errors import ImageError, OptionError
+from darknet_compat.formats.datafile import DataFile
 
 if TYPE_CHECKING:
     from darknet_compat.inference.results import Detections
@@ -49,7 +50,7 @@ def test(line: Line) -> int:
     data, cfg, weights, picture = (line.word(place) for place in (2, 3, 4, 5))
     if data is None:
         raise OptionError(f"expected {ORDER}, and there is no DATA")
-    opened = Data(data)
+    opened = DataFile(data)
     path, file = cfg_and_weights(cfg, weights, ORDER)
     return _test(line, options_for(line, path, file), class_names(opened, path, "names"), picture)
 
@@ -57,7 +58,7 @@ def test(line: Line) -> int:
 def detect(line: Line) -> int:
     """`detect CFG WEIGHTS [PICTURE]`, which is `detector test cfg/coco.data …`."""
     path, file = cfg_and_weights(line.word(1), line.word(2), "detect CFG WEIGHTS [PICTURE]")
-    names = class_names(Data("cfg/coco.data"), path, "names")
+    names = class_names(DataFile("cfg/coco.data"), path, "names")
     return _test(line, options_for(line, path, file), names, line.word(3))
 
 
@@ -204,7 +205,7 @@ def demo(line: Line) -> int:
     if data is None:
         raise OptionError(f"expected {order}, and there is no DATA")
     path, file = cfg_and_weights(cfg, weights, order)
-    opened = Data(data)
+    opened = DataFile(data)
     options = options_for(line, path, file)
     from darknet_compat.inference.batch import Failure
     from darknet_compat.inference.job import answers, open_detector

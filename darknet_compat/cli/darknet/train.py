@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darknet_compat.cli.darknet.files import Data, cfg_and_weights
+from darknet_compat.cli.darknet.files import cfg_and_weights
 from darknet_compat.cli.darknet.grammar import Line
 from darknet_compat.cli.terminal.output import say
 from darknet_compat.errors import OptionError
+from darknet_compat.formats.datafile import DataFile
 
 if TYPE_CHECKING:
     from darknet_compat.training.trainer import Step, Trainer
@@ -21,7 +22,7 @@ def train(line: Line) -> int:
     path = line.word(2)
     if path is None:
         raise OptionError(f"expected {order}, and there is no DATA")
-    data = Data(path)
+    data = DataFile(path)
     data.file("train")
     cfg, weights = cfg_and_weights(line.word(3), line.word(4), order)
     from darknet_compat.training.job import train as run

@@ -8,19 +8,20 @@ from time import perf_counter
 from typing import Any
 
 from darknet_compat.cli.darknet.detector import in_order, options_for
-from darknet_compat.cli.darknet.files import Data, cfg_and_weights, class_names, picture_list
+from darknet_compat.cli.darknet.files import cfg_and_weights, class_names, picture_list
 from darknet_compat.cli.darknet.grammar import Line
 from darknet_compat.cli.terminal.output import say
 from darknet_compat.errors import OptionError
+from darknet_compat.formats.datafile import DataFile
 
 _THRESH = 0.005
 
 
-def _given(line: Line, order: str) -> tuple[Data, Path, Path | None]:
+def _given(line: Line, order: str) -> tuple[DataFile, Path, Path | None]:
     data = line.word(2)
     if data is None:
         raise OptionError(f"expected {order}, and there is no DATA")
-    opened = Data(data)
+    opened = DataFile(data)
     return opened, *cfg_and_weights(line.word(3), line.word(4), order)
 
 
@@ -65,7 +66,7 @@ def _valid(line: Line, *, flip: bool) -> int:
 
 
 def _write_results(
-    line: Line, data: Data, results: Path, pictures: list[str], answers: list[Any], names: tuple[str, ...]
+    line: Line, data: DataFile, results: Path, pictures: list[str], answers: list[Any], names: tuple[str, ...]
 ) -> None:
     """The files of the original's `eval`: voc (its default), coco, imagenet."""
     import numpy as np
@@ -184,7 +185,7 @@ def calc_anchors(line: Line) -> int:
     path = line.word(2)
     if path is None:
         raise OptionError("expected detector calc_anchors DATA, and there is no DATA")
-    data = Data(path)
+    data = DataFile(path)
     data.file("train")
     clusters = line.options.get("num_of_clusters", 9)
     width, height = line.options.get("width", 416), line.options.get("height", 416)

@@ -115,7 +115,7 @@ def test_weights_are_edited(dn: Darknet, toy: Toy, here: Path) -> None:
     ("words", "code", "message"),
     [
         ("detector test toy.data toy.weights toy.cfg a.png", 2, "expected the .cfg before the weights; the order is"),
-        ("detector test toy.cfg toy.weights a.png", 2, "toy.cfg: expected a .data file first, then the .cfg"),
+        ("detector test toy.cfg toy.weights a.png", 1, "toy.cfg: expected a .data file, which comes before the .cfg"),
         ("detector test", 2, "expected detector test DATA CFG WEIGHTS [PICTURE], and there is no DATA"),
         ("detector test toy.data", 2, "expected detector test DATA CFG WEIGHTS [PICTURE], and there is no CFG"),
         ("detector test none.data toy.cfg toy.weights a.png", 1, "none.data"),

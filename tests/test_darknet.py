@@ -1,0 +1,227 @@
+"""The fork's Python module: three programs written for it, as processes of their own, and each function."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import darknet_compat.darknet as darknet
+from darknet_compat.errors import DarknetCompatError, ImageError, MetadataError
+from tests.cli.support import CLASSIFIER, DETECTOR, REPOSITORY, paint, write_toy
+
+SHIM = "from darknet_compat.darknet import *\n"
+
+PICTURE = """
+import cv2
+import darknet
+
+net, labels, palette = darknet.load_network("toy.cfg", "toy.data", "toy.weights", batch_size=1)
+wide, high = darknet.network_width(net), darknet.network_height(net)
+canvas = darknet.make_image(wide, high, 3)
+rgb = cv2.cvtColor(cv2.imread("a.png"), cv2.COLOR_BGR2RGB)
+rgb = cv2.resize(rgb, (wide, high), interpolation=cv2.INTER_LINEAR)
+darknet.copy_image_from_bytes(canvas, rgb.tobytes())
+seen = darknet.detect_image(net, labels, canvas, thresh=0.1)
+darknet.free_image(canvas)
+darknet.print_detections(seen, True)
+cv2.imwrite("drawn.png", cv2.cvtColor(darknet.draw_boxes(seen, rgb, palette), cv2.COLOR_RGB2BGR))
+"""
+
+VIDEO = """
+import queue
+import threading
+
+import cv2
+import darknet
+
+net, labels, palette = darknet.load_network("toy.cfg", "toy.data", "toy.weights")
+side = darknet.network_width(net), darknet.network_height(net)
+frames, images, answers = queue.Queue(), queue.Queue(maxsize=1), queue.Queue(maxsize=1)
+source = cv2.VideoCapture("clip.avi")
+
+
+def read():
+    while True:
+        there, frame = source.read()
+        if not there:
+            break
+        small = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), side, interpolation=cv2.INTER_LINEAR)
+        image = darknet.make_image(*side, 3)
+        darknet.copy_image_from_bytes(image, small.tobytes())
+        frames.put(frame)
+        images.put(image)
+    images.put(None)
+
+
+def look():
+    while (image := images.get()) is not None:
+        answers.put(darknet.detect_image(net, labels, image, thresh=0.5))
+        darknet.free_image(image)
+    answers.put(None)
+
+
+workers = [threading.Thread(target=work) for work in (read, look)]
+for worker in workers:
+    worker.start()
+while (found := answers.get()) is not None:
+    frame = frames.get()
+    high, wide = frame.shape[:2]
+    for label, confidence, (x, y, w, h) in found:
+        box = x / side[0] * wide, y / side[1] * high, w / side[0] * wide, h / side[1] * high
+        print(label, confidence, darknet.bbox2points(box))
+for worker in workers:
+    worker.join()
+"""
+
+BATCH = """
+import cv2
+import numpy as np
+import darknet
+
+net, labels, palette = darknet.load_network("toy.cfg", "toy.data", "toy.weights", batch_size=2)
+wide, high = darknet.network_width(net), darknet.network_height(net)
+pictures = [cv2.imread(name) for name in ("a.png", "b.png")]
+planes = [cv2.resize(cv2.cvtColor(one, cv2.COLOR_BGR2RGB), (wide, high)).transpose(2, 0, 1) for one in pictures]
+block = np.ascontiguousarray(np.concatenate(planes, axis=0).flat, dtype=np.float32) / 255.0
+image = darknet.IMAGE(wide, high, 3, block.ctypes.data_as(darknet.POINTER(darknet.c_float)))
+several = darknet.network_predict_batch(net, image, 2, 64, 32, 0.1, 0.5, None, 0, 0)
+for one in several[:2]:
+    darknet.do_nms_obj(one.dets, one.num, len(labels), 0.45)
+    for label, score, box in darknet.remove_negatives(one.dets, labels, one.num):
+        print(label, round(score, 3), [round(side, 1) for side in box])
+darknet.free_batch_detections(several, 2)
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a toy that finds a cat, and a dog of 0.12, in every picture."""
+    monkeypatch.chdir(tmp_path)
+    write_toy(tmp_path, "toy", DETECTOR, [0, 0, 0, 0, 4, 3, 0, 0, 0, 0, 0, -2, 0, 8])
+    write_toy(tmp_path, "classes", CLASSIFIER, [0, 1, 2])
+    (tmp_path / "toy.names").write_text("cat\ndog\n")
+    (tmp_path / "abc.names").write_text("ant\nbee\ncow\n")
+    (tmp_path / "toy.data").write_text("classes=2\nnames=toy.names\n")
+    (tmp_path / "abc.data").write_text("classes=3\nnames=abc.names\n")
+    paint(tmp_path / "a.png")
+    paint(tmp_path / "b.png")
+    return tmp_path
+
+
+def run_program(text: str, here: Path) -> str:
+    """What a program prints that was written for the fork's module, beside the shim."""
+    (here / "darknet.py").write_text(SHIM)
+    (here / "program.py").write_text(text)
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=here, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_a_program_for_a_picture(here: Path) -> None:
+    printed = run_program(PICTURE, here)
+    assert printed.splitlines() == [
+        "",
+        "Objects:",
+        "dog: 11.92%    (left_x: 16   top_y:  16   width:   16   height:  16)",
+        "cat: 93.54%    (left_x: 16   top_y:  16   width:   32   height:  32)",
+    ]
+    assert (here / "drawn.png").is_file()
+
+
+def test_a_program_for_a_video(here: Path) -> None:
+    import cv2
+
+    writer = cv2.VideoWriter(str(here / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 5, (64, 32))
+    for shade in (60, 120, 180):
+        writer.write(np.full((32, 64, 3), shade, np.uint8))
+    writer.release()
+    assert run_program(VIDEO, here) == "cat 93.54 (0, 0, 64, 32)\n" * 3
+
+
+def test_a_program_for_a_batch(here: Path) -> None:
+    printed = run_program(BATCH, here)
+    assert printed == "cat 0.935 [32.0, 16.0, 64.0, 32.0]\ndog 0.119 [32.0, 16.0, 32.0, 16.0]\n" * 2
+
+
+def test_detecting_without_the_file(here: Path) -> None:
+    network = darknet.load_net(b"toy.cfg", b"toy.weights", 0)
+    meta = darknet.load_meta(b"toy.data")
+    assert (meta.classes, meta.names) == (2, ["cat", "dog"])
+    ((name, score, box),) = darknet.detect(network, meta, b"a.png")
+    assert (name, score, box) == ("cat", pytest.approx(0.93544, abs=1e-4), pytest.approx((32, 16, 64, 64), abs=0.1))
+    image = darknet.load_image(b"a.png")
+    darknet.predict_image(network, image)
+    number = darknet.pointer(darknet.c_int(0))
+    dets = darknet.get_network_boxes(network, 64, 32, 0.1, 0.5, None, 0, number, 0)
+    assert number[0] == len(dets) == 2
+    darknet.do_nms_sort(dets, 2, 2, 0.45)
+    assert darknet.remove_negatives_faster(dets, meta.names, 2)[0][:2] == ("cat", "93.54")
+    fractions = darknet.get_network_boxes(network, 64, 32, 0.5, relative=1)
+    assert fractions[0].bbox == pytest.approx((0.5, 0.5, 1, 1))
+    darknet.free_detections(dets, 2)
+    darknet.free_network(network)
+
+
+def test_perform_detect(here: Path) -> None:
+    files = ("a.png", 0.25, "toy.cfg", "toy.weights", "toy.data")
+    assert darknet.performDetect(*files, initOnly=True) is None
+    (found,) = darknet.performDetect(*files, showImage=False)
+    assert found[0] == "cat"
+    shown = darknet.performDetect(*files)
+    assert shown["caption"] == "cat: 93.54%"
+    assert shown["image"].shape == (32, 64, 3)
+
+
+def test_classify(here: Path) -> None:
+    found = darknet.classify(darknet.load_net("classes.cfg", "classes.weights"), darknet.load_meta("abc.data"), "a.png")
+    assert [name for name, _ in found] == ["cow", "bee", "ant"]
+    assert sum(probability for _, probability in found) == pytest.approx(1)
+
+
+def test_the_least_sure_come_first_as_numbers_not_as_text(here: Path) -> None:
+    network, names, colours = darknet.load_network("toy.cfg", "toy.data", "toy.weights")
+    image = darknet.load_image("a.png", 32, 32)
+    confidences = [float(text) for _, text, _ in darknet.detect_image(network, names, image, thresh=0.01)]
+    assert confidences == sorted(confidences)
+    assert set(colours) == {"cat", "dog"}
+    assert darknet.batch_detect_image(network, names, [image, image])[1][0][:2] == ("cat", "93.54")
+    darknet.free_image(image)
+    with pytest.raises(ImageError, match="an image without pixels: freed"):
+        darknet.detect_image(network, names, image)
+
+
+def test_small_helpers() -> None:
+    assert darknet.bbox2points((10, 20, 4, 6)) == (8, 17, 12, 23)
+    found = [("a", "50.0", (10.0, 10.0, 10.0, 10.0)), ("b", "90.0", (11.0, 10.0, 10.0, 10.0))]
+    assert darknet.non_max_suppression_fast(found, 0.5) == [found[1]]
+    assert darknet.decode_detection([("a", 0.12345, (1, 2, 3, 4))]) == [("a", "12.35", (1, 2, 3, 4))]
+
+
+def test_wrong_input(here: Path) -> None:
+    with pytest.raises(ImageError, match="expected 12 bytes for an image of 2 x 2 x 3, found 5"):
+        darknet.copy_image_from_bytes(darknet.make_image(2, 2, 3), b"12345")
+    with pytest.raises(ImageError, match="no picture has been put to the network yet"):
+        darknet.get_network_boxes(darknet.load_net("toy.cfg", "toy.weights"), 1, 1, 0.5)
+    (here / "many.data").write_text("classes=9\nnames=toy.names\n")
+    with pytest.raises(MetadataError, match="classes=9, but there are only 2 names"):
+        darknet.load_meta("many.data")
+    with pytest.raises(DarknetCompatError, match=r"none\.weights"):
+        darknet.load_network("toy.cfg", "toy.data", "none.weights")
+
+
+def test_the_module_is_light_and_runs_darknets_lines(here: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    ask = "import sys, darknet_compat.darknet; print(sorted({'torch', 'cv2', 'numpy', 'typer'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stderr
+    words = [sys.executable, "-m", "darknet_compat.darknet", "ops", "toy.cfg"]
+    done = subprocess.run(words, cwd=here, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("Floating Point Operations: 84\n"), done.stderr
