@@ -30,9 +30,8 @@ class Dialect:
     adam_eps: float
     """[net] eps."""
     flat_shortcuts: bool
-    """A [shortcut] adds another shape value by value; else on every stride-th cell of the channels both have."""
-    shortcut_factors: bool
-    """Whether [shortcut] has alpha and beta."""
+    """A [shortcut] adds another shape value by value, and has no alpha and beta; else on every stride-th cell of the
+    channels both have."""
     dropout: float
     """[dropout] probability."""
     stopbackward_one: bool
@@ -63,8 +62,6 @@ class Dialect:
     nothing, unless mask names them."""
     cpu_batchnorm: bool
     """Whether the CPU build has other numbers: a batch normalization of its own, misread 1x1 convolutions."""
-    cpu_rolling: float
-    """How far its rolling statistics go towards a batch's in training (the CUDA build's: 0.01)."""
     wide_seen: bool
     """Whether files of a version above 1000 may have 8 bytes of `seen`."""
     revision: int
@@ -85,10 +82,6 @@ class Dialect:
     """[yolo] iou_normalizer, a factor of the loss of boxes."""
     uniform_weights: bool
     """Convolutions begin with uniform weights within ±sqrt(2/(size²·c/groups)); else normal ones of that deviation."""
-    labels_beside: bool
-    """A picture's labels lie beside it unless its folder is JPEGImages or COCO's; else /images/ is /labels/ too."""
-    aligned_batch: bool
-    """`seen` counts iteration · batch; a changed batch changes where training resumes."""
     signed_batches: bool
     """Whether policy=sigmoid subtracts batch numbers with a sign; else they wrap around before `step`."""
     adding_deltas: bool
@@ -113,7 +106,6 @@ ROWS: dict[str, tuple[Any, Any]] = {
     "letter_box":        (True,                                   False),
     "adam_eps":          (1e-7,                                   1e-6),
     "flat_shortcuts":    (False,                                  True),
-    "shortcut_factors":  (True,                                   False),
     "dropout":           (0.5,                                    0.2),
     "stopbackward_one":  (False,                                  True),
     "relu_for_unknown":  (False,                                  True),
@@ -129,7 +121,6 @@ ROWS: dict[str, tuple[Any, Any]] = {
     "list_end":          (None,                                   "#"),
     "most_anchors":      (True,                                   False),
     "cpu_batchnorm":     (True,                                   False),
-    "cpu_rolling":       (0.01,                                   0.1),
     "wide_seen":         (False,                                  True),
     "revision":          (0,                                      5),
     "region_max":        (30,                                     200),
@@ -140,8 +131,6 @@ ROWS: dict[str, tuple[Any, Any]] = {
     "nms_kind":          (False,                                  True),
     "iou_normalizer":    (1.0,                                    0.75),
     "uniform_weights":   (False,                                  True),
-    "labels_beside":     (False,                                  True),
-    "aligned_batch":     (False,                                  True),
     "signed_batches":    (False,                                  True),
     "adding_deltas":     (False,                                  True),
     "stopbackward_freezes": (False,                               True),
@@ -205,13 +194,18 @@ _SPELLINGS = {"network": "net", "conv": "convolutional", "max": "maxpool"}
 _SHOWN = 4
 
 
+def named(name: str) -> Dialect:
+    """The dialect of this name; `ORIGINAL` for any that is not the fork's."""
+    return FORK if name == FORK.name else ORIGINAL
+
+
 def dialect_of(cfg: Cfg, name: str | None = None) -> Dialect:
     """The dialect a definition is written in, or the one called `name`. Raises CfgError for a name that is none."""
     if name is not None:
         if name not in get_args(DialectName):
             known = ", ".join(get_args(DialectName))
             raise CfgError(f"dialect: expected one of {known}, found {shown(str(name))}")
-        return FORK if name == FORK.name else ORIGINAL
+        return named(name)
     signs: dict[str, str] = {}
     for word, place in _signs(cfg):
         signs.setdefault(word, place)

@@ -52,8 +52,9 @@ class Detector(Answering[Detections]):
     `.cfg` is read as, by default what they tell themselves.
 
     With a WordTree a detection names the node at which the way down from the root stops; `hierarchy` says by which rule
-    (`HierarchyRule`), `level` how deep at most, 0 being the roots. A `map` names other classes that are nodes of the
-    tree: "coco", "imagenet-det", "digits", a file with a node's number a line, or such numbers.
+    (`HierarchyRule`; "darknet" is that of the model's dialect), `level` how deep at most, 0 being the roots. A `map`
+    names other classes that are nodes of the tree: "coco", "imagenet-det", "digits", a file with a node's number a
+    line, or such numbers.
 
     `mode` "throughput" is for `stream`s of many pictures: several at a time, each on few cores, where the backend can
     share them out (onnxruntime, openvino). `threads` is how many cores to use, by default all. `device` is where the
@@ -158,7 +159,8 @@ class Detector(Answering[Detections]):
 
     def _answer(self, item: Prepared, outputs: Mapping[str, Floats], asked: _Asked) -> Detections:
         tree = self.runtime.description.tree
-        criteria = Criteria(asked.thresh, self.hier_thresh, self.hierarchy, self.level, self.map)
+        leaves_first = self.runtime.description.leaves_first and self.hierarchy == "darknet"
+        criteria = Criteria(asked.thresh, self.hier_thresh, self.hierarchy, self.level, self.map, leaves_first)
         kept, scores, columns = select(outputs, criteria, tree)
         boxes = item.placement.to_image(outputs["boxes"][kept])  # [M, 4] x1 y1 x2 y2
         places = darknet_places(scores)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.inference.options import HierarchyRule
 
-__all__ = ["HierarchyRule", "PathStep", "mapped", "path_steps", "top_nodes"]
+__all__ = ["HierarchyRule", "PathStep", "last_nodes", "mapped", "path_steps", "top_nodes"]
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -50,6 +50,18 @@ def top_nodes(
         down = confident & (children >= 0) & (level is None or depth <= level)
         going, groups = going[down], children[down].astype(np.int64)
     return nodes
+
+
+def last_nodes(conditional: Floats, tree: WordTree) -> tuple[Ints, Floats]:
+    """Each candidate's last node in the tree's file with an absolute probability above 0.5, [M], -1 where none has; and
+    that probability (fork: `get_region_boxes`). `conditional` as for `top_nodes`.
+
+    Children come after their parents in a tree's file, so that it lies as deep as one can be sure of.
+    """
+    absolute = mapped(conditional, tree, tuple(range(len(tree))))
+    likely = absolute > 0.5
+    nodes = np.where(likely.any(1), len(tree) - 1 - likely[:, ::-1].argmax(1), -1).astype(np.int64)
+    return nodes, absolute[np.arange(len(nodes)), nodes]
 
 
 def _best_children(conditional: Floats, tree: WordTree, groups: Ints) -> tuple[Ints, Floats]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_compat.formats.wordtree import WordTree
-from darknet_compat.inference.hierarchy import HierarchyRule, mapped, top_nodes
+from darknet_compat.inference.hierarchy import HierarchyRule, last_nodes, mapped, top_nodes
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -20,7 +20,8 @@ class Criteria:
     """What a candidate has to exceed, and how a WordTree's classes are chosen.
 
     A score above `thresh` is an answer. With a tree it is the objectness, of the node that `hier_thresh`, `rule` and
-    `level` lead to; with a tree and a `map` it is objectness · absolute probability of each of the map's nodes.
+    `level` lead to, or with `leaves_first` the probability of the last node that is likelier than not, as the fork has
+    it; with a tree and a `map` it is objectness · absolute probability of each of the map's nodes.
     """
 
     thresh: float = 0.5
@@ -28,6 +29,7 @@ class Criteria:
     rule: HierarchyRule = "darknet"
     level: int | None = None
     map: tuple[int, ...] | None = None
+    leaves_first: bool = False
 
 
 def select(outputs: Mapping[str, Floats], criteria: Criteria, tree: WordTree | None) -> tuple[Ints, Floats, Ints]:
@@ -40,10 +42,15 @@ def select(outputs: Mapping[str, Floats], criteria: Criteria, tree: WordTree | N
     thresh = np.float32(criteria.thresh)
     if tree is not None and criteria.map is None:
         likely = np.flatnonzero(objectness > thresh)
-        chosen = top_nodes(classes[likely], tree, criteria.hier_thresh, criteria.rule, criteria.level)
+        found = objectness[likely]
+        if criteria.leaves_first:
+            chosen, found = last_nodes(classes[likely], tree)
+            likely, chosen, found = likely[chosen >= 0], chosen[chosen >= 0], found[chosen >= 0]
+        else:
+            chosen = top_nodes(classes[likely], tree, criteria.hier_thresh, criteria.rule, criteria.level)
         columns, column = np.unique(chosen, return_inverse=True)
         scores = np.zeros((len(likely), len(columns)), np.float32)
-        scores[np.arange(len(likely)), column] = objectness[likely]
+        scores[np.arange(len(likely)), column] = found
         return likely, scores, columns
     likely = np.flatnonzero(_best_possible(objectness, classes) > thresh)
     objectness, classes = objectness[likely], classes[likely]

@@ -28,6 +28,7 @@ def describe(spec: NetworkSpec, *, precision: Precision = "fp32", resize: Resize
         tree=spec.tree,
         map=spec.map,
         nms_kind=spec.nms_kind,
+        leaves_first=spec.dialect.leaves_first,
         beta_nms=spec.beta_nms,
     )
 

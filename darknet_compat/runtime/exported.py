@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from darknet_compat.definition.dialects import named
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.exported.artefact import Artefact, from_properties
 from darknet_compat.formats.exported.onnxfile import read_top
@@ -76,6 +77,7 @@ def describe(artefact: Artefact, where: str, precision: Precision, size: tuple[i
         hier_thresh=artefact.hier_thresh,
         nms=artefact.nms,
         nms_kind=artefact.nms_kind,
+        leaves_first=named(artefact.dialect).leaves_first,
         beta_nms=artefact.beta_nms,
         suppressed=artefact.outputs == "detections",
     )

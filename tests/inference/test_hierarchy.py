@@ -18,13 +18,16 @@ from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.wordtree import WordTree, format_tree, parse_tree, read_tree
 from darknet_compat.heads import answers
 from darknet_compat.inference.batch import prepare
-from darknet_compat.inference.hierarchy import Floats, mapped, path_steps, top_nodes
+from darknet_compat.inference.hierarchy import Floats, last_nodes, mapped, path_steps, top_nodes
+from darknet_compat.inference.select import Criteria, select
 from darknet_compat.network.load import load_network
 from darknet_compat.parity.definition import tree_softmax
 from darknet_compat.runtime import torch as runtime
+from darknet_compat.runtime.described import describe
 from tests.heads.test_tree import random_tree
 from tests.inference.conftest import Library
 from tests.inference.support import Files, noise, region, write_model
+from tests.network import golden
 
 NINE_K_FILE = cfg_dir() / "data" / "9k.tree"
 NINE_K = read_tree(NINE_K_FILE)
@@ -293,3 +296,34 @@ def test_the_split_head_changes_no_detection(monkeypatch: pytest.MonkeyPatch, fo
         np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-5)
         np.testing.assert_allclose(ours.boxes, theirs.boxes, rtol=1e-4, atol=1e-3)
         assert [len(path) for path in ours.paths] == [len(path) for path in theirs.paths]
+
+
+# ------------------------------------------------------------------------------------------------ the fork's answer
+
+
+def test_last_nodes_by_hand() -> None:
+    # thing place | animal car | cat dog bird | tabby siamese | room
+    sure = [0.9, 0.1, 0.9, 0.1, 0.8, 0.1, 0.1, 0.7, 0.3, 1.0]  # tabby 0.4536, cat 0.648
+    unsure = [0.5, 0.5, 0.9, 0.1, 0.8, 0.1, 0.1, 0.7, 0.3, 1.0]  # nothing above 0.5
+    place = [0.1, 0.9, 0.9, 0.1, 0.8, 0.1, 0.1, 0.7, 0.3, 0.9]  # room 0.81, and place 0.9 before it
+    nodes, found = last_nodes(np.array([sure, unsure, place], np.float32), SMALL)
+    assert nodes.tolist() == [4, -1, 9]
+    assert found[[0, 2]].tolist() == pytest.approx([0.648, 0.81])
+
+
+def test_a_network_of_the_forks_answers_with_the_last_node(tmp_path: Path) -> None:
+    if not golden.FOLDER.is_dir():
+        pytest.skip("no ../shared/data")
+    case = golden.load("region_tree", tmp_path)
+    found = runtime.TorchRuntime(case.network).infer(case.images)
+    outputs = {name: found[name][0] for name in ("objectness", "classes")}
+    description = describe(case.spec)
+    assert description.leaves_first and case.spec.tree is not None
+    kept, scores, columns = select(outputs, Criteria(float(case.answers["thresh"]), leaves_first=True), case.spec.tree)
+    expected = case.answers["boxes_before_nms"]
+    rows = np.zeros((len(outputs["objectness"]), expected.shape[1] - 5), np.float32)
+    rows[np.ix_(kept, columns)] = scores
+    anchors = case.spec.heads[-1].num  # type: ignore[attr-defined]
+    rows = rows.reshape(anchors, -1, rows.shape[1]).swapaxes(0, 1).reshape(rows.shape)  # the fork's go cell by cell
+    assert (rows > 0).any()
+    np.testing.assert_allclose(rows, expected[:, 5:], atol=1e-4)
