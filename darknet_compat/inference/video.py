@@ -15,9 +15,10 @@ from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.counting import Counts, parse_shape
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.results import Detections
-from darknet_compat.inference.video_options import VideoOptions
+from darknet_compat.inference.video_options import FrameOptions, VideoOptions
 from darknet_compat.sources.ahead import ahead
-from darknet_compat.sources.base import Frame, Frames
+from darknet_compat.sources.base import Failed, Frame, Frames
+from darknet_compat.sources.open import open_source
 from darknet_compat.sources.span import Span
 from darknet_compat.vision.draw import Bytes, draw
 from darknet_compat.vision.overlay import blur, draw_shape, fitting
@@ -175,6 +176,12 @@ def label_texts(found: Detections) -> list[str]:
     return [f"{name} {own}" if own > 0 else name for name, own in zip(found.names, tracks, strict=True)]
 
 
-def span_of(options: VideoOptions) -> Span:
+def open_frames(what: Any, options: FrameOptions, failed: Failed) -> Frames:
+    """The frames of `what` (`sources.open`) that the options mean. Raises SourceError where there are none."""
+    timeout, retries = options.timeout, options.reconnect
+    return open_source(what, span_of(options), timeout=timeout, retries=retries, failed=failed)
+
+
+def span_of(options: FrameOptions) -> Span:
     """The frames that the options mean. Raises SourceError where they leave nothing."""
     return Span(options.every, options.from_, options.to, options.max_frames, options.fps)

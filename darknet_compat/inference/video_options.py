@@ -29,8 +29,8 @@ def parse_names(value: Any) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class VideoOptions(Options):
-    """Which frames are looked at, and what is made of them (`inference.video`)."""
+class FrameOptions(Options):
+    """Which frames of a video, a camera or a stream are looked at."""
 
     every: Annotated[int, Option("Of a video: look at every N-th frame only.", metavar="N", least=1)] = 1
     from_: Annotated[
@@ -53,6 +53,12 @@ class VideoOptions(Options):
     reconnect: Annotated[
         int, Option("How often in a row a stream that breaks is connected again.", metavar="N", least=0, most=1000)
     ] = 5
+
+
+@dataclass(frozen=True)
+class VideoOptions(FrameOptions):
+    """Which frames are looked at, and what is made of what was found in them (`inference.video`)."""
+
     track: Annotated[bool, Option("Give what is found ids that stay from frame to frame.")] = False
     smooth: Annotated[bool, Option("Average over three frames, as the original's demo.")] = False
     count_line: Annotated[

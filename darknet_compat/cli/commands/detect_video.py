@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from darknet_compat.inference.detector import Detector
     from darknet_compat.inference.options import DetectOptions
     from darknet_compat.inference.video import Watch, Watched
-    from darknet_compat.inference.video_options import VideoOptions
+    from darknet_compat.inference.video_options import FrameOptions, VideoOptions
     from darknet_compat.sources.base import Frames
     from darknet_compat.vision.videofile import VideoWriter
 
@@ -38,18 +38,19 @@ def named(files: Sequence[str]) -> list[str]:
     return expanded(names)
 
 
-def is_video_run(files: Sequence[str], out: Path | None, video: VideoOptions) -> bool:
-    """Whether frames are meant rather than pictures: by what `files` are, by a video for `out`, or by an option that
-    takes them for frames in order."""
+def frames_meant(files: Sequence[str], options: FrameOptions) -> bool:
+    """Whether frames in order are meant rather than pictures: by what `files` are, or by an option about frames."""
     from darknet_compat.sources.kind import kind_of
+
+    return any(kind_of(file) != "pictures" for file in files) or options != type(options)()
+
+
+def is_video_run(files: Sequence[str], out: Path | None, video: VideoOptions) -> bool:
+    """The same for `detect`, where a video for `out` means frames, too, and classes are blurred in pictures as well."""
     from darknet_compat.vision.videofile import FORMATS
 
-    plain = type(video)(blur=video.blur)
-    return (
-        any(kind_of(file) != "pictures" for file in files)
-        or (out is not None and out.suffix.lower() in FORMATS and not out.is_dir())
-        or video != plain
-    )
+    film = out is not None and out.suffix.lower() in FORMATS and not out.is_dir()
+    return film or frames_meant(files, replace(video, blur=None))
 
 
 @dataclass
@@ -175,18 +176,18 @@ def _places(files: Sequence[str], out: Path | None) -> dict[str, Path]:
 
 def _one(file: str, place: Path | None, watch: Watch, batch: int, output: Output) -> int | None:
     """One source from its first frame to its last, or to the signal that ends it, which is given back."""
-    from darknet_compat.inference.video import span_of
-    from darknet_compat.sources.open import open_source
+    from darknet_compat.inference.video import open_frames
 
     options, summary = watch.options, Summary()
     entries: list[dict[str, Any]] = []
-    frames = open_source(
-        file,
-        span_of(options),
-        timeout=options.timeout,
-        retries=options.reconnect,
-        failed=lambda _, message: terminal.say(message) if frames.live else output.say(message),
-    )
+
+    def failed(_: str, message: str) -> None:
+        if frames.live:  # which goes on
+            terminal.say(message)
+        else:
+            output.say(message)
+
+    frames = open_frames(file, options, failed)
     with ExitStack() as stack:
         stack.enter_context(frames)
         ending = stack.enter_context(Interruption(frames.close if frames.live else lambda: None))

@@ -40,7 +40,7 @@ class Answers:
     failed: bool = False
     listener: Callable[[dict[str, Any]], None] | None = None
 
-    def add(self, file: Path, entry: dict[str, Any]) -> None:
+    def add(self, file: str | Path, entry: dict[str, Any]) -> None:
         """Keep the entry of a picture that was read."""
         self.entries.append({"file": str(file), **entry})
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.support import CLASSIFIER, Command, Toy, paint, write_toy
+from tests.sources.making import numbered, write_clip
 
 
 def test_the_most_probable_first(dc: Command, classifier: Toy, picture: Path) -> None:
@@ -114,3 +115,15 @@ def test_a_list_of_leaves_limits_the_classes(dc: Command, tree_classifier: Toy, 
 def test_leaves_without_a_tree_are_one_line(dc: Command, classifier: Toy, tmp_path: Path) -> None:
     done = dc("classify", classifier.cfg, paint(tmp_path / "grey.png", 8, 8), "--leaves", classifier.cfg)
     assert (done.code, done.err.count("\n")) == (1, 1) and "no WordTree" in done.err
+
+
+def test_frames_of_a_video_one_after_another(dc: Command, classifier: Toy, tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    clip = write_clip(tmp_path / "clip.mp4", numbered(10))
+    done = dc("classify", classifier.cfg, clip, tmp_path / "gone.mp4", "--every", 4, "--json")
+    *found, missing = json.loads(done.out)["images"]
+    assert done.code == 1 and missing["error"].endswith("gone.mp4: no such file")
+    assert [(one["file"], one["frame"], one["time"]) for one in found] == [
+        (f"{clip}[{number}]", number, number / 10) for number in (0, 4, 8)
+    ]
+    assert dc("classify", classifier.cfg, clip, "--max-frames", 2).out.count("66.52 %") == 2
