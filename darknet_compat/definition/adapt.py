@@ -23,6 +23,10 @@ def _yolo_values(head: Options, classes: int) -> int:
     return (len(head.integers("mask")) or head.integer("num", 1)) * (classes + 5)
 
 
+def _gaussian_values(head: Options, classes: int) -> int:
+    return (len(head.integers("mask")) or head.integer("num", 1)) * (classes + 9)
+
+
 def _detection_values(head: Options, classes: int) -> int:
     boxes = head.integer("num", 1) * (1 + head.integer("coords", 1))
     return head.integer("side", 7) ** 2 * (classes + boxes)
@@ -35,19 +39,20 @@ def _softmax_values(head: Options, classes: int) -> int:
 _VALUES: dict[str, Callable[[Options, int], int]] = {
     "region": _region_values,
     "yolo": _yolo_values,
+    "Gaussian_yolo": _gaussian_values,
     "detection": _detection_values,
     "softmax": _softmax_values,
     "soft": _softmax_values,
 }
 """How many values a head of so many classes reads: per cell for [region] and [yolo], in all for the others."""
 
-_OF_OTHER_CLASSES = ("tree", "map")
+_OF_OTHER_CLASSES = ("tree", "map", "counters_per_class")
 
 
 def with_classes(cfg: Cfg, classes: int) -> Cfg:
     """The same network for `classes` classes: each head's `classes`, and the `filters` or `output` of what feeds it.
 
-    A tree or a map belongs to the old classes and is left out. Raises CfgError where no head is found, or nothing in
+    A tree, a map or counters of the old classes are left out. Raises CfgError where no head is found, or nothing in
     front of it whose outputs could be changed.
     """
     sections = list(cfg.sections)

@@ -79,8 +79,23 @@ class Context:
     def image(self, options: Options) -> Shape:
         """The input, which has to be an image."""
         if not self.input.image:
-            raise options.error(f"needs an image before it, found {self.input.size} values without height and width")
+            raise options.error(
+                f"needs an image before it, found {self.input.size} values without height and width{self._why_flat()}"
+            )
         return self.input
+
+    def _why_flat(self) -> str:
+        """What made plain values of images, if it is the layer before."""
+        before = self.layers[-1] if self.layers else None
+        if before is None or before.type != "route":
+            return ""
+        shapes = [self.shape(source) for source in before.sources]
+        sides = list(dict.fromkeys(f"{shape.w} x {shape.h}" for shape in shapes if shape.image))
+        if len(sides) < 2:
+            return ""
+        near = max(shape.h for shape in shapes) - min(shape.h for shape in shapes) <= 1
+        hint = "; a width and height that all its strides divide would not" if near else ""
+        return f": layer {before.index} [route] joins layers of {' and '.join(sides)}{hint}"
 
     def earlier(self, options: Options, key: str, number: int) -> int:
         """The absolute index of a layer: below 0 counts back from this one. It has to be an earlier layer."""

@@ -8,13 +8,16 @@ counted here, too, are deconvolutional, local and crnn layers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec
+from darknet_compat.definition.spec.base import windows
 from darknet_compat.definition.weights.file import Header, slots
+from darknet_compat.definition.weights.slots import layer_slots
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,11 @@ def costs(spec: NetworkSpec, header: Header | None = None) -> tuple[Cost, ...]:
     """The cost of every layer; offsets for a file with `header`, by default today's of 20 bytes."""
     header = header or Header()
     offsets = _offsets(spec, header)
-    parameters, weights = [0] * len(spec.layers), [0] * len(spec.layers)
+    parameters = [0] * len(spec.layers)
     whole = replace(spec, layers=tuple(replace(layer, dontsave=False) for layer in spec.layers))
     for slot in slots(whole, saving=True):
         parameters[slot.layer] += slot.size
-        if slot.name.endswith("weights"):
-            weights[slot.layer] += slot.size
-    return tuple(
-        Cost(parameters[layer.index], 2 * weights[layer.index] * _positions(layer), offsets.get(layer.index))
-        for layer in spec.layers
-    )
+    return tuple(Cost(parameters[layer.index], _operations(layer), offsets.get(layer.index)) for layer in spec.layers)
 
 
 def _offsets(spec: NetworkSpec, header: Header) -> dict[int, int]:
@@ -56,9 +54,26 @@ def _offsets(spec: NetworkSpec, header: Header) -> dict[int, int]:
     return offsets
 
 
-def _positions(layer: LayerSpec) -> int:
-    """How often each weight of `layer` is used."""
-    return _POSITIONS.get(type(layer), lambda layer: 1)(layer)
+def _operations(layer: LayerSpec) -> int:
+    """Two for each use of a weight, whosever it is. Raises KeyError for a kind with weights that is in no table."""
+    weights = sum(slot.size for slot in layer_slots(layer) if slot.name.endswith("weights"))
+    return 2 * weights * _POSITIONS[type(layer)](layer) if weights else 0
+
+
+def _once(layer: LayerSpec) -> int:
+    return 1
+
+
+def _nothing(layer: LayerSpec) -> int:
+    return 0
+
+
+def _convolved(layer: s.Convolutional) -> int:
+    """The places of a convolution, which are more than are left where antialiasing filters them."""
+    if not layer.antialiasing:
+        return _area(layer.output)
+    sides = (windows(side, layer.size, 1, 2 * layer.padding) for side in (layer.input.h, layer.input.w))
+    return math.prod(sides)
 
 
 def _area(shape: s.Shape) -> int:
@@ -66,8 +81,17 @@ def _area(shape: s.Shape) -> int:
 
 
 _POSITIONS: dict[type[LayerSpec], Callable[[Any], int]] = {
-    s.Convolutional: lambda layer: _area(layer.output),
+    s.Convolutional: _convolved,
     s.Deconvolutional: lambda layer: _area(layer.input),
-    s.Crnn: lambda layer: _area(layer.input),
+    s.Connected: _once,
+    s.Local: _once,
+    s.Rnn: _once,
+    s.Gru: _once,
+    s.Lstm: _once,
+    s.Crnn: lambda layer: _area(layer.input) // layer.stride**2,
+    s.ConvLstm: lambda layer: _area(layer.output),
+    s.Sum: _nothing,
+    s.Implicit: _nothing,
 }
-"""Layers that use a weight at several positions; local layers have weights of their own at each."""
+"""How often each weight of a kind of layer is used; local layers have weights of their own at each position. Those of
+a sum and implicit ones are counted as little as other sums are."""

@@ -8,7 +8,7 @@ import pytest
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.adapt import for_epochs, with_classes, with_net_options
-from darknet_compat.definition.lower import load_spec
+from darknet_compat.definition.lower import load_spec, lower
 from darknet_compat.errors import CfgError
 from darknet_compat.formats.cfg import format_cfg, parse_cfg, read_cfg
 from darknet_compat.formats.packaged import cfg_dir
@@ -26,6 +26,15 @@ def test_detectors_are_valid_networks_of_so_many_classes(name: str, classes: int
     assert heads
     assert {head.classes for head in heads} == {classes}
     assert spec.tree is None
+
+
+def test_a_head_of_the_forks_and_what_belongs_to_the_old_classes() -> None:
+    text = "[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=22\n"
+    text += "[Gaussian_yolo]\nnum=3\nmask=0,1\nclasses=2\ncounters_per_class=5,6\n"
+    spec = lower(with_classes(parse_cfg(text), 5))
+    assert spec.layers[0].output.c == 2 * (9 + 5)
+    head = spec.layers[1]
+    assert isinstance(head, s.GaussianYolo) and head.classes == 5 and not head.counters_per_class
 
 
 @pytest.mark.parametrize("name", ["darknet19", "darknet9000", "tiny"])

@@ -93,10 +93,10 @@ def _other_classes(spec: NetworkSpec, available: int, wanted: Sequence[Slot]) ->
     boxes = {  # layer before a head → the head's boxes a cell, each of which takes one more filter for one more class
         head.index - 1: head.num if isinstance(head, s.Region) else len(head.mask)
         for head in spec.layers
-        if isinstance(head, s.Region | s.Yolo) and isinstance(spec.layers[head.index - 1], s.Convolutional)
+        if isinstance(head, s.Region | s.YoloHead) and isinstance(spec.layers[head.index - 1], s.Convolutional)
     }
     each = sum(number * (counts[layer] // rows[layer]) for layer, number in boxes.items() if layer in counts)
-    known = next((head.classes for head in spec.layers if isinstance(head, s.Region | s.Yolo)), 0)
+    known = next((head.classes for head in spec.layers if isinstance(head, s.Region | s.YoloHead)), 0)
     if each and surplus % each == 0 and known + surplus // each > 0:
         return f"{known + surplus // each} classes instead of {known}"
     last = spec.layers[max(counts)]

@@ -65,7 +65,7 @@ def mirrored_candidates(spec: NetworkSpec) -> NDArray[np.int64]:
     parts: list[NDArray[np.int64]] = []
     start = 0
     for head in spec.heads:
-        if not isinstance(head, s.Region | s.Yolo):
+        if not isinstance(head, s.Region | s.YoloHead):
             raise BackendError(f"flip: {spec.name} has a [{head.type}], which has no grid of boxes to mirror")
         rows, columns = head.output.h, head.output.w
         if isinstance(head, s.Region):  # anchor by anchor
