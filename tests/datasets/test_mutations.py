@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
 
+from darknet_compat.datasets.check import check_dataset
 from darknet_compat.datasets.open import open_dataset
+from darknet_compat.datasets.options import LabelRule, Reading
 from darknet_compat.datasets.readers.shapes import read_csv
 from darknet_compat.errors import DarknetCompatError
+from tests.datasets.layouts import MADE, made
 from tests.datasets.readers.test_coco import document
 from tests.datasets.readers.test_voc import OBJECT, annotation, make
 
@@ -106,3 +110,33 @@ def test_any_damage_is_one_typed_line(name: str, folder: Path) -> None:
         except Exception as error:
             raise AssertionError(f"mutation {number} of {name}: {data!r}") from error
     assert answers == {"read", "refused"}
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_damage_in_any_layout_is_one_typed_line(kind: str, tmp_path: Path) -> None:
+    """Of any file but the pictures, its labels looked at by every rule in turn."""
+    source = made(kind, tmp_path / "set")
+    files = sorted(path for path in source.rglob("*") if path.is_file() and path.suffix != ".png") or [source]
+    rules: tuple[LabelRule, ...] = ("clip", "skip", "strict")
+    for number in range(90):
+        random = Random(f"{kind} {number}")
+        path = random.choice(files)
+        data = path.read_bytes()
+        path.write_bytes(mutated(data, random))
+        try:
+            dataset = open_dataset(source, reading=Reading(labels=rules[number % 3]))
+            report = check_dataset(dataset)
+            assert report.pictures == len(dataset)
+        except DarknetCompatError as error:
+            assert "\n" not in str(error)
+        except Exception as error:
+            raise AssertionError(f"mutation {number} of {path}: {path.read_bytes()!r}") from error
+        path.write_bytes(data)
+
+
+def test_yaml_that_repeats_itself_without_end(tmp_path: Path) -> None:
+    source = made("ultralytics", tmp_path / "set")
+    names = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in pairwise("abcdefghijklmnopqrstuvwxyz"))
+    (source / "data.yaml").write_text(f"train: images/train\n{names}names: *z\n")
+    with pytest.raises(DarknetCompatError, match="names: expected a list of names"):
+        open_dataset(source)
