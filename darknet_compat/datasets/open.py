@@ -68,7 +68,7 @@ def recognise(source: str | Path, layout: str | None = None) -> Recognised:
             )
         return Recognised(layout, f"asked for; {why}")
     found: list[Recognised] = []
-    for name, one in LAYOUTS.items():
+    for name, one in sorted(LAYOUTS.items(), key=lambda item: item[1].rank):
         if found and one.rank > LAYOUTS[found[0].layout].rank:
             break
         if (why := one.claims(path)) is not None:
