@@ -110,9 +110,29 @@ def open_dataset(
     `reading` has the layout where it cannot be told, what becomes of faulty labels, and where the pictures are. Raises
     DatasetError or MetadataError, naming what was expected.
     """
-    if is_digits(source):
-        return open_digits(str(source), split)
     reading = reading or Reading()
+    if is_digits(source):
+        _expect_used(reading, "digits", f"{source}: is made here")
+        return open_digits(str(source), split)
     found = recognise(source, reading.layout)
+    _expect_used(reading, found.layout, f"{source}: is {LAYOUTS[found.layout].title}")
     wanted = Wanted(None if names is None else tuple(names), split, task, reading.labels, reading.pictures)
     return LAYOUTS[found.layout].open(Path(source), wanted)
+
+
+def _expect_used(reading: Reading, layout: str, what: str) -> None:
+    """Raise DatasetError for what a layout does not ask for: an option that is passed over would be a surprise."""
+    if layout == "digits" and reading.layout is not None:
+        raise DatasetError(f"{what}, and has no --layout")
+    if reading.pictures is not None and layout not in _NAME_PICTURES:
+        raise DatasetError(
+            f"{what}, and says itself where its pictures are; --pictures is for {', '.join(_NAME_PICTURES)}"
+        )
+    if reading.labels != "clip" and layout not in _BY_RULE:
+        raise DatasetError(f"{what}, whose boxes are taken as they stand; --labels is for {', '.join(_BY_RULE)}")
+
+
+_NAME_PICTURES = ("coco", "csv", "open-images")
+"""Layouts of files that have pictures' names only."""
+_BY_RULE = ("darknet", "yaml", "yolo", "list", "coco")
+"""Layouts whose labels are read by a LabelRule."""

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from darknet_compat.datasets.base import Dataset
 from darknet_compat.datasets.check import Report, check_dataset
+from darknet_compat.datasets.options import Reading
 from darknet_compat.definition.adapt import for_epochs
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.spec import NetworkSpec
@@ -274,7 +275,7 @@ def _scoring(start: Start, options: TrainOptions, names: tuple[str, ...]) -> Cal
     from darknet_compat.evaluation.run.validation import scoring
 
     assert options.valid is not None
-    return scoring(start.cfg, options.data, options.valid, names)
+    return scoring(start.cfg, options.data, options.valid, names, Reading.of(options))
 
 
 # ------------------------------------------------------------------------------------------------- training

@@ -114,6 +114,20 @@ def test_what_may_be_several_things_is_asked_about(tmp_path: Path) -> None:
         recognise(tmp_path, "kitti")
 
 
+@pytest.mark.parametrize("kind", ["voc", "kitti", "supervisely", "csv", "coco", "yolo", "darknet"])
+def test_options_that_a_layout_does_not_ask_for_are_refused(kind: str, tmp_path: Path) -> None:
+    source = made("labelimg-yolo" if kind == "yolo" else kind, tmp_path / "set")
+    for reading, asked in (
+        (Reading(labels="skip"), kind in ("coco", "yolo", "darknet")),
+        (Reading(pictures=tmp_path), kind in ("coco", "csv")),
+    ):
+        if asked:
+            assert len(open_dataset(source, reading=reading)) == 4
+        else:
+            with pytest.raises(DatasetError, match=r"--labels is for|--pictures is for"):
+                open_dataset(source, reading=reading)
+
+
 def test_the_more_specific_signs_count(tmp_path: Path) -> None:
     made("voc", tmp_path)
     for part in PARTS.values():  # as the original's voc_label.py leaves it

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from darknet_compat.datasets.options import Reading
 from darknet_compat.datasets.readers.digits import is_digits
 from darknet_compat.evaluation.material.entries import read_entries
 from darknet_compat.evaluation.run.detections import THRESH, gathered, matched_classes, open_for
@@ -12,11 +13,14 @@ from darknet_compat.evaluation.scores.metrics import METRICS
 from darknet_compat.inference.detector import Detector
 
 
-def scoring(cfg: Path, data: str, valid: str, names: tuple[str, ...]) -> Callable[[Path], float]:
+def scoring(
+    cfg: Path, data: str, valid: str, names: tuple[str, ...], reading: Reading | None = None
+) -> Callable[[Path], float]:
     """What measures weights of `cfg` on the data that `valid` stands for, a part of `data` or some of its own: the mean
-    average precision at IoU 0.5, the area under the curve, from 0 to 1. Raises DatasetError."""
+    average precision at IoU 0.5, the area under the curve, from 0 to 1. `reading` is of `data`. Raises DatasetError."""
     own = Path(valid).exists() or is_digits(valid)
-    entries = matched_classes(read_entries(open_for(valid if own else data, names, None if own else valid)), names)
+    dataset = open_for(valid, names) if own else open_for(data, names, valid, reading=reading)
+    entries = matched_classes(read_entries(dataset), names)
     entries.expect_pictures()
     metric = METRICS["voc"]
 
