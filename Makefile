@@ -1,4 +1,4 @@
-# make demo | make test | make test-slow | make test-trt | make lint | make format | make clean
+# make demo | make test | make test-slow | make attack MINUTES=60 | make test-trt | make lint | make format | make clean
 # Each works on a fresh machine: they make .venv and install what they need, once.
 
 PYTHON ?= python3
@@ -13,7 +13,7 @@ TRT_WHEELS := $(foreach part,cu13 cu13-bindings cu13-libs,tensorrt-rtx-$(part)==
 # Two workers on two cores; more than four only fight for memory. The machine's own load is each test's business.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-slow test-trt lint format clean
+.PHONY: demo test test-slow attack test-trt lint format clean
 
 demo: $(VENV)/ready-demo
 	@$(BIN)/python tools/demo.py
@@ -31,6 +31,11 @@ test-trt: $(VENV)/ready-dev
 	@test -d $(TRT) || $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --target $(TRT) $(TRT_WHEELS) \
 		|| { rm -rf $(TRT); echo "TENSORRT-RTX CANNOT BE INSTALLED HERE: every test that asks it is skipped"; }
 	@$(PYTEST) -m tensorrt --timeout 3600 $(PYTEST_ARGS)
+
+MINUTES ?= 10
+attack: $(VENV)/ready-dev
+	@tools/install-original $(BIN)/python
+	@$(BIN)/python -m tests.attack --minutes $(MINUTES)
 
 lint: $(VENV)/ready-dev
 	@$(BIN)/ruff check

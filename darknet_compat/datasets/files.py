@@ -17,6 +17,7 @@ from darknet_compat.formats.textfile import MAX_LIST_BYTES, read_lines, shown
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm")
 """In lower case."""
 
+_MOST_IN_ALL = 1000
 _MOST_LETTERS = 255
 """In a file's name, on every usual file system."""
 
@@ -117,7 +118,8 @@ def inside(folder: Path, name: str, where: str) -> Path:
     """`folder` / `name`, a name from an annotation file. Raises DatasetError where that would leave the folder."""
     path = PurePosixPath(name.replace("\\", "/"))
     leaves = path.is_absolute() or ".." in path.parts or ":" in name.partition("/")[0]
-    if not path.parts or leaves or max(map(len, path.parts)) > _MOST_LETTERS or min(name) < " ":
+    long = len(name) > _MOST_IN_ALL or max(map(len, path.parts), default=0) > _MOST_LETTERS
+    if not path.parts or leaves or long or min(name) < " ":
         raise DatasetError(f"{where}: expected a file inside {folder}, found {shown(name)}")
     return folder / path
 

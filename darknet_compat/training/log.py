@@ -79,6 +79,9 @@ def _read(path: Path) -> list[dict[str, float]]:
     """The rows of a table written before. Raises TrainingError where it is none."""
     try:
         with path.open(newline="") as file:
-            return [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
+            rows = [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
+        if not all({"batch", "loss", "average_loss"} <= row.keys() for row in rows):
+            raise ValueError
+        return rows
     except (OSError, ValueError, TypeError, KeyError, csv.Error):
         raise TrainingError(f"{path}: is no log of training; move it away to go on") from None

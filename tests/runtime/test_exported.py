@@ -12,6 +12,8 @@ from typing import get_args
 import numpy as np
 import onnx
 import pytest
+from onnx import version_converter
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from darknet_compat.errors import BackendError, ExportError
 from darknet_compat.export.onnx.export import export_onnx
@@ -252,6 +254,31 @@ def test_raw_outputs_and_classifiers_are_no_detectors(cfg: Path, tmp_path: Path)
     export_onnx(seeded(cfg), path)
     with pytest.raises(BackendError, match="does not classify; use Detector"):
         Classifier(path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("opset", [18, 22, 26])
+def test_files_lifted_by_onnxs_own_converter(
+    opset: int, kind: type[ExportedRuntime], exported: Path, tmp_path: Path
+) -> None:
+    model = onnx.load(exported)
+    lifted = version_converter.convert_version(model, opset)
+    onnx.helper.set_model_props(lifted, {one.key: one.value for one in model.metadata_props})
+    onnx.save(lifted, tmp_path / "lifted.onnx")
+    images = np.random.default_rng(0).random((1, 3, 64, 96), np.float32)
+    expected = kind(exported).infer(images)
+    for name, found in kind(tmp_path / "lifted.onnx").infer(images).items():
+        np.testing.assert_allclose(found, expected[name], atol=1e-6)
+
+
+def test_outputs_of_a_file_in_fp16_keep_their_names(exported: Path, tmp_path: Path) -> None:
+    """Casts at the graph's end: OpenVINO takes them out, and the outputs have their names as well."""
+    model = convert_float_to_float16(onnx.load(exported), keep_io_types=True)
+    onnx.save(model, tmp_path / "half.onnx")
+    images = np.random.default_rng(0).random((1, 3, 64, 96), np.float32)
+    expected = OpenVinoRuntime(exported).infer(images)
+    for name, found in OpenVinoRuntime(tmp_path / "half.onnx").infer(images).items():
+        np.testing.assert_allclose(found, expected[name], atol=5e-3)
 
 
 def altered(source: Path, path: Path, **properties: object) -> onnx.ModelProto:

@@ -147,9 +147,9 @@ def _listed(source: str, roots: Sequence[Path], file: Path, key: str) -> Iterabl
     """The pictures of a folder, or on a list."""
     for root in roots:
         for place in (root / source, root / _without_ups(source)):
-            if place.is_dir():
+            if os.path.isdir(place):  # Path's own answer to a name that is too long is an error
                 return list(pictures_below(place))
-            if place.is_file():
+            if os.path.isfile(place):
                 locator = Locator(place.parent, place.parent)
                 lines = read_lines(place, DatasetError, "a list of pictures", MAX_PICTURE_LIST_BYTES)
                 texts = [line.strip().removeprefix("./") for line in lines if line.strip()]

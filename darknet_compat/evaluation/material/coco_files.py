@@ -13,7 +13,7 @@ from darknet_compat.errors import DatasetError
 from darknet_compat.evaluation.material.tables import Found, Ints, Truths
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.jsonfile import read_json
-from darknet_compat.formats.textfile import shown
+from darknet_compat.formats.textfile import plain, shown
 
 RESULTS = "coco_results.json"
 
@@ -66,7 +66,8 @@ def read_results(path: str | Path, image_ids: Sequence[int], category_ids: Seque
             box, value = [float(side) for side in entry["bbox"]], float(entry["score"])
             left, top, width, height = box
         except KeyError as error:
-            raise DatasetError(f"{path}: entry {place}: {error} is missing, or no picture or category") from None
+            named = plain(str(error))
+            raise DatasetError(f"{path}: entry {place}: {named} is missing, or no picture or category") from None
         except (TypeError, ValueError, OverflowError):
             wanted = "image_id, category_id, bbox [left, top, width, height] and score"
             raise DatasetError(f"{path}: entry {place}: expected {wanted}, found {shown(str(entry))}") from None

@@ -21,7 +21,7 @@ from typing import Literal
 
 from darknet_compat.errors import MetadataError
 from darknet_compat.formats.metadata import read_map
-from darknet_compat.formats.textfile import read_lines, shown
+from darknet_compat.formats.textfile import plain, read_lines, shown
 from darknet_compat.formats.tree.named import NamedTree
 from darknet_compat.formats.tree.wordnet import WordNet, squeeze
 
@@ -145,10 +145,11 @@ def read_given(path: str | Path, labels: Sequence[str], tree: NamedTree) -> dict
         if label is None:
             raise MetadataError(f"{path}:{number}: {shown(match['label'])} is none of the labels")
         nodes = tree.find(match["node"])
-        if not nodes and match["node"].isdigit() and int(match["node"]) < len(tree):
+        digits = match["node"].isascii() and match["node"].isdigit() and len(match["node"]) < 10
+        if not nodes and digits and int(match["node"]) < len(tree):
             nodes = (int(match["node"]),)
         if not nodes:
-            raise MetadataError(f"{path}:{number}: {tree.tree.source} has no node {match['node']}")
+            raise MetadataError(f"{path}:{number}: {tree.tree.source} has no node {plain(match['node'])}")
         if given.get(label, nodes[0]) != nodes[0]:
             raise MetadataError(f"{path}:{number}: {shown(label)} has another node on a line before")
         given[label] = nodes[0]

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,7 +152,7 @@ def read_probabilities(path: str | Path, tree: WordTree) -> NDArray[np.float64]:
         probabilities: NDArray[np.float64] = values.astype(np.float64)
     except OSError as error:
         raise MetadataError(f"{path}: cannot be read as probabilities: {error.strerror or error}") from None
-    except (ValueError, TypeError, EOFError):
+    except (ValueError, TypeError, EOFError, SyntaxError, TokenError):  # as numpy takes the header for Python
         raise MetadataError(f"{path}: expected probabilities, a .npy or a JSON list of numbers") from None
     if probabilities.shape != (len(tree),):
         shape = "x".join(map(str, probabilities.shape)) or "one number"
