@@ -12,13 +12,13 @@ import onnxruntime as ort
 from darknet_compat.errors import BackendError
 from darknet_compat.runtime.base import Mode, Precision, Size, Use, too_large
 from darknet_compat.runtime.exported import Array, ExportedRuntime, layout
-from darknet_compat.runtime.optimized import open_session
+from darknet_compat.runtime.optimized import open_int8, open_session
 
 
 class OnnxRuntime(ExportedRuntime):
     """Runs an exported `.onnx` in float32. Safe to share between threads; `threads` is how many cores it uses (all).
 
-    An int8 file gives its answers, in float32 arithmetic.
+    An int8 file is computed in integers (`export.quantize.fused`).
 
     Raises BackendError, one line, for what ONNX Runtime cannot load or run.
     """
@@ -43,7 +43,9 @@ class OnnxRuntime(ExportedRuntime):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._free = threading.BoundedSemaphore(self.streams)
         try:
-            self.session: Any = open_session(Path(path), options, self._use_devices(options))
+            providers = self._use_devices(options)
+            int8 = self.artefact.precision == "int8" and providers == ["CPUExecutionProvider"]
+            self.session: Any = (open_int8 if int8 else open_session)(Path(path), options, providers)
         except BackendError:
             raise
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own

@@ -1,4 +1,4 @@
-"""Models as ONNX Runtime has optimised them, kept so that large ones open quickly.
+"""Sessions of ONNX Runtime: in integers for int8 files; as it has optimised them before for large models.
 
 Most of the time that a session takes to be made goes into laying weights out for this processor's instructions:
 yolov2-voc opens in 0.39 s, and in 0.08 s when that has been done before.
@@ -18,7 +18,9 @@ import onnxruntime as ort
 from darknet_compat.catalogue import cache
 from darknet_compat.catalogue.catalog import cache_dir
 from darknet_compat.errors import CatalogError
+from darknet_compat.runtime.exported import read_artefact
 from darknet_compat.runtime.processor import abilities
+from darknet_compat.runtime.registry import installed
 
 _CPU = "CPUExecutionProvider"
 
@@ -59,6 +61,23 @@ def open_session(path: Path, options: Any, providers: Sequence[str]) -> Any:
     finally:
         part.unlink(missing_ok=True)
     return session
+
+
+def open_int8(path: Path, options: Any, providers: Sequence[str]) -> Any:
+    """A session for an int8 file in the form that ONNX Runtime computes in integers; as the file is, in float32, where
+    the onnx package is missing. Raises what ONNX Runtime raises."""
+    if not installed("onnx"):
+        return ort.InferenceSession(str(path), options, providers=list(providers))
+    import onnx
+
+    from darknet_compat.export.quantize.fused import fused
+
+    model = fused(onnx.load(path), read_artefact(path).quantization or {})
+    # It would round before pooling, where what is pooled is still in float32 and laid out for that.
+    unwanted = ["QDQPropagationTransformer"]
+    return ort.InferenceSession(
+        model.SerializeToString(), options, providers=list(providers), disabled_optimizers=unwanted
+    )
 
 
 def _session(path: Path, options: Any) -> Any:

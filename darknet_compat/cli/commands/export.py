@@ -260,9 +260,16 @@ def _entry(path: Path, artefact: Artefact, seconds: float) -> dict[str, Any]:
         "batch": artefact.batch,
         "classes": artefact.classes,
         "precision": artefact.precision,
-        "quantization": artefact.quantization,
+        "quantization": _told(artefact),
         "weights_sha256": artefact.weights_sha256,
     }
+
+
+def _told(artefact: Artefact) -> dict[str, Any] | None:
+    """What int8 has cost and was made from, without the scales."""
+    if artefact.quantization is None:
+        return None
+    return {name: value for name, value in artefact.quantization.items() if name not in ("results", "before")}
 
 
 def _loss(artefact: Artefact) -> str:

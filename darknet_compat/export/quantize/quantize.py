@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from darknet_compat.errors import ExportError
-from darknet_compat.export.quantize.ranges import LEAST_SCALE, LEVELS, Observed
+from darknet_compat.export.quantize.fused import ACTIVATING, MOVING, spread_back
+from darknet_compat.export.quantize.ranges import LEAST_SCALE, LEVELS, Before, Observed
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.exported.artefact import Artefact, from_properties, to_properties
 from darknet_compat.formats.exported.onnxfile import read_top
@@ -78,10 +79,21 @@ def quantize_onnx(
     convolutions = quantizable(model)
     if not convolutions:
         raise ExportError(f"{source}: has no convolution between its first and its last, so that int8 gains nothing")
-    ranges = observe(model, sorted({node.input[0] for node in convolutions}), images, artefact, str(source))
-    scales = {name: observed.scale() for name, observed in ranges.items()}
+    given, results = {node.input[0] for node in convolutions}, results_of(model, convolutions)
+    before = activated(model, convolutions)
+    ranges: dict[str, Observed | Before] = {name: Observed() for name in given | results}
+    ranges |= {name: Before() for name in before}
+    count = observe(model, ranges, images, artefact, str(source))
+    scales = {name: observed.scale() for name, observed in ranges.items() if isinstance(observed, Observed)}
     candidate = with_int8(model, {node.name for node in convolutions}, scales)
-    calibrated = {"convolutions": len(convolutions), "calibration_pictures": next(iter(ranges.values())).pictures}
+    everywhere = {name: scales[name] for name in sorted(results - given)}
+    calibrated = {
+        "convolutions": len(convolutions),
+        "calibration_pictures": count,
+        # What `fused` needs besides.
+        "results": everywhere,
+        "before": roundings(model, before, ranges, scales),
+    }
     made = dataclasses.replace(
         artefact, precision="int8", quantization=calibrated, tools={**artefact.tools, "onnxruntime": _version()}
     )
@@ -105,20 +117,23 @@ def quantize_onnx(
 
 
 def observe(
-    model: ModelProto, names: list[str], images: Iterable[Floats], artefact: Artefact, where: str
-) -> dict[str, Observed]:
-    """The magnitudes of the tensors `names` while ONNX Runtime runs the model on `images`."""
+    model: ModelProto,
+    ranges: Mapping[str, Observed | Before],
+    images: Iterable[Floats],
+    artefact: Artefact,
+    where: str,
+) -> int:
+    """Count the values of tensors while ONNX Runtime runs the model on `images`; how many pictures these were."""
     try:
         import onnxruntime as ort
     except ModuleNotFoundError:
         raise ExportError("onnxruntime is not installed: pip install 'darknet-compat[onnxruntime]'") from None
-    outputs = len(model.graph.output)
+    outputs, names = len(model.graph.output), list(ranges)
     model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
     options = ort.SessionOptions()
     options.log_severity_level = 4
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     del model.graph.output[outputs:]
-    ranges = {name: Observed() for name in names}
     count = 0
     for given in _fed(images, artefact):
         for name, values in zip(names, session.run(names, {"images": given}), strict=True):
@@ -128,7 +143,7 @@ def observe(
         count += 1
     if not count:
         raise ExportError(f"{where}: no calibration pictures")
-    return ranges
+    return count
 
 
 def _fed(images: Iterable[Floats], artefact: Artefact) -> Iterator[NDArray[Any]]:
@@ -158,10 +173,59 @@ def quantizable(model: ModelProto) -> list[NodeProto]:
     return [
         node
         for node in convolutions[1:]
-        if followed.intersection(node.output)
-        and node.input[1] in weights
-        and not any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute)
+        if followed.intersection(node.output) and node.input[1] in weights and group_of(node) == 1
     ]
+
+
+def activated(model: ModelProto, convolutions: Sequence[NodeProto]) -> dict[str, NodeProto]:
+    """The activation behind each convolution that has one which `fused` knows."""
+    made = {node.output[0] for node in convolutions}
+    return {node.input[0]: node for node in model.graph.node if node.op_type in ACTIVATING and node.input[0] in made}
+
+
+def results_of(model: ModelProto, convolutions: Sequence[NodeProto]) -> set[str]:
+    """What convolutions give, behind their activations, where nothing but plain convolutions reads it.
+
+    Rounding what grouped ones and sums read costs Yolo-Fastest 3 points, so that a convolution before them is computed
+    in float32 by whoever needs its result rounded.
+    """
+    behind = {name: node.output[0] for name, node in activated(model, convolutions).items()}
+    readers: dict[str, list[NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+
+    def plain(name: str) -> bool:
+        return all(
+            all(map(plain, node.output)) if node.op_type in MOVING else node.op_type == "Conv" and group_of(node) == 1
+            for node in readers.get(name, [])
+        )
+
+    found = {behind.get(node.output[0], node.output[0]) for node in convolutions}
+    return {name for name in found - {output.name for output in model.graph.output} if plain(name)}
+
+
+def group_of(convolution: NodeProto) -> int:
+    """How many groups it has."""
+    return next((attribute.i for attribute in convolution.attribute if attribute.name == "group"), 1)
+
+
+def roundings(
+    model: ModelProto,
+    before: Mapping[str, NodeProto],
+    ranges: Mapping[str, Observed | Before],
+    scales: Mapping[str, float],
+) -> dict[str, list[float]]:
+    """Scale and zero point of what each activation reads, where its result has a scale."""
+    spread = dict(scales)
+    spread_back(list(model.graph.node), spread)
+    found = {}
+    for name, node in before.items():
+        observed, scale = ranges[name], spread.get(node.output[0])
+        if scale is not None and isinstance(observed, Before):
+            slope = next((float(one.f) for one in node.attribute if one.name == "alpha"), 0.0)
+            found[name] = list(observed.rounding(scale, slope))
+    return found
 
 
 def with_int8(model: ModelProto, chosen: set[str], scales: dict[str, float]) -> ModelProto:

@@ -135,7 +135,7 @@ def test_int8_is_measured_and_refused_where_it_loses(dc: Command, shared_data: P
     assert entry["quantization"]["measure"] == "agreement" and entry["quantization"]["drop"] <= 1
     found = dc("detect", file, data / "dog.jpg", "--precision", "int8", "--verbose", "--thresh", "0.25")
     assert found.code == 0 and "dog" in found.out
-    assert found.err.startswith("darknet-compat: openvino: it computes an int8 file in int8")
+    assert found.err.startswith("darknet-compat: openvino: it is as fast as onnxruntime in int8")
     labelled = shared_data / "bccd" / "BCCD"
     for arguments, code, reason in (
         (("--precision", "int8"), 2, "int8 and --calibrate"),

@@ -20,7 +20,7 @@ from darknet_compat.inference.backends import open_runtime
 from darknet_compat.runtime.exported import ExportedRuntime, read_artefact
 from darknet_compat.runtime.onnxruntime import OnnxRuntime
 from darknet_compat.runtime.openvino import OpenVinoRuntime
-from tests.export.support import SHIPPED, assert_well_made, pictures, small
+from tests.export.support import SHIPPED, assert_well_made, pictures, run_graph, small
 
 CONV = "[convolutional]\nfilters={}\nsize={}\nstride=1\npad=1\nbatch_normalize=1\nactivation=leaky\n"
 LAYERS = (
@@ -94,7 +94,11 @@ def test_the_file_says_what_it_is(exported: Path, int8: Path) -> None:
     assert after.weights_sha256 == before.weights_sha256
     assert after.tools.keys() == before.tools.keys() | {"onnxruntime"}
     assert before.quantization is None
-    assert after.quantization == {
+    assert after.quantization is not None
+    told = dict(after.quantization)
+    assert set(told.pop("results")) == {"5 convolutional/LeakyRelu"}
+    assert set(told.pop("before")) == {"2 convolutional/Conv", "5 convolutional/Conv"}
+    assert told == {
         "convolutions": 3,
         "calibration_pictures": 4,
         "measure": "agreement",
@@ -108,16 +112,15 @@ def test_the_file_says_what_it_is(exported: Path, int8: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_answers_stay_near_and_are_the_same_in_both_runtimes(
-    kind: type[ExportedRuntime], exported: Path, int8: Path
-) -> None:
-    """Of probabilities: on the average 0.004 from float32, and 5e-7 at most between the runtimes."""
+def test_answers_stay_near_in_both_runtimes(kind: type[ExportedRuntime], exported: Path, int8: Path) -> None:
+    """Of probabilities: on the average 0.004 from float32; OpenVINO 5e-7 at most from what the file says, and ONNX
+    Runtime, which rounds before activations too, no further from float32."""
     images = pictures(3, 48, 32, 3)
     exact = OnnxRuntime(exported).infer(images)
-    found, other = kind(int8).infer(images), OnnxRuntime(int8).infer(images)  # type: ignore[call-arg]
+    found, said = kind(int8).infer(images), run_graph("onnxruntime", int8, images)  # type: ignore[call-arg]
     for name in ("boxes", "objectness", "classes"):
         assert 0 < np.abs(found[name] - exact[name]).mean() < 0.005
-        assert np.abs(found[name] - other[name]).max() < 1e-5
+        assert np.abs(found[name] - said[name]).max() < (1e-5 if kind is OpenVinoRuntime else 0.06)
     assert kind(int8).description.precision == "int8"  # type: ignore[call-arg]
 
 
