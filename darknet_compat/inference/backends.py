@@ -82,7 +82,7 @@ def _open_cfg(model: Path, weights: Path, backend: str, precision: Precision, si
     if registry.ONNX not in row.suffixes:
         return registry.open_model(backend, model, weights, precision, size, use)
     input: Input = "float" if precision == "fp32" else row.reduced_input
-    path = cached_export(model, weights, size, input, sizes="fixed", dialect=use.dialect)
+    path = cached_export(model, weights, size, input, sizes="fixed", dialect=use.dialect, batchnorm=use.batchnorm)
     runtime = registry.open_model(backend, path, None, precision, size, use)
     runtime.description = dataclasses.replace(runtime.description, name=str(model))
     if isinstance(runtime, ExportedRuntime):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from darknet_compat import __version__
 from darknet_compat.catalogue import cache
 from darknet_compat.catalogue.fetch.checksum import file_checksums
+from darknet_compat.definition.builds import Build
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, CatalogError
 from darknet_compat.formats.exported.artefact import Input
@@ -33,21 +34,23 @@ def cached_export(
     *,
     sizes: Literal["fixed"] | None = None,
     dialect: DialectName | None = None,
+    batchnorm: Build = "cuda",
 ) -> Path:
     """The model as an `.onnx` in the cache folder, for `sizes` as `export_onnx` has them, exported now unless that has
     been done.
 
     Its name holds a checksum of everything that its content depends on: the definition with the files that it names,
-    the weights, the size, the dialect, and our version. Two that begin at once both export it, and the later one's
-    file, which is the same, takes the place of the other's. Without `names` it has none: whoever opens the `.cfg` knows
-    them. Raises ExportError for what has no counterpart in ONNX, BackendError where the onnx package is missing or the
-    network answers no pictures.
+    the weights, the size, the dialect, `batchnorm`, and our version. Two that begin at once both export it, and the
+    later one's file, which is the same, takes the place of the other's. Without `names` it has none: whoever opens the
+    `.cfg` knows them. Raises ExportError for what has no counterpart in ONNX, BackendError where the onnx package is
+    missing or the network answers no pictures.
     """
     parts: dict[str, Any] = {
         "version": [__version__, REVISION],
         "size": [size, sizes],
         "input": input,
         "dialect": dialect,
+        **({} if batchnorm == "cuda" else {"batchnorm": batchnorm}),
         "names": list(names),
         "cfg": _sha256(cfg),
         "weights": _sha256(weights),
@@ -72,7 +75,7 @@ def cached_export(
         raise BackendError(
             f"{error.name} is not installed, to export {cfg.name} for this backend: pip install 'darknet-compat[onnx]'"
         ) from None
-    trained = StoredWeights(spec, weights)
+    trained = StoredWeights(spec, weights, batchnorm)
     export_onnx(trained, path, cfg=cfg, outputs="boxes", input=input, sizes=sizes, names=names, candidates=CANDIDATES)
     cache.make_room()
     return path

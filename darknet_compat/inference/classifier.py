@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from darknet_compat.definition.builds import Build
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import MetadataError
 from darknet_compat.formats.tree.named import read_leaves
@@ -46,6 +47,7 @@ class Classifier(Answering[Classification]):
         threads: int | None = None,
         device: str | None = None,
         dialect: DialectName | None = None,
+        batchnorm: Build = "cuda",
         max_pixels: int | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -59,7 +61,7 @@ class Classifier(Answering[Classification]):
             precision=precision,
             size=size,
             resize=resize,
-            use=Use(mode, threads, device, dialect),
+            use=Use(mode, threads, device, dialect, batchnorm),
             progress=progress,
         )
         super().__init__(loaded, max_pixels)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from darknet_compat.definition.builds import Build
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.textfile import shown
@@ -49,7 +50,8 @@ class Detector(Answering[Detections]):
     those that an exported model was given, else 0.5, 0.5 and 0.45. What counts as overlap is the model's own rule: the
     attributes `nms_kind` and `beta_nms`. `size` is another input size, a number or (width, height); `resize` how
     pictures are fitted to it, by default as the model was made for. `dialect`, "original" or "fork", is whose words a
-    `.cfg` is read as, by default what they tell themselves.
+    `.cfg` is read as, by default what they tell themselves; `batchnorm` "cpu" equals the original's CPU build in batch
+    normalization, "cuda" the one that weights were trained with (`load_network`).
 
     With a WordTree a detection names the node at which the way down from the root stops; `hierarchy` says by which rule
     (`HierarchyRule`; "darknet" is that of the model's dialect), `level` how deep at most, 0 being the roots. A `map`
@@ -87,6 +89,7 @@ class Detector(Answering[Detections]):
         threads: int | None = None,
         device: str | None = None,
         dialect: DialectName | None = None,
+        batchnorm: Build = "cuda",
         max_pixels: int | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -103,7 +106,7 @@ class Detector(Answering[Detections]):
             precision=precision,
             size=size,
             resize=resize,
-            use=Use(mode, threads, device, dialect),
+            use=Use(mode, threads, device, dialect, batchnorm),
             progress=progress,
         )
         super().__init__(loaded, max_pixels)

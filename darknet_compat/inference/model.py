@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, SupportsIndex, get_args
 
 from darknet_compat.catalogue import catalog
+from darknet_compat.definition.builds import Build
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, CatalogError, MetadataError
 from darknet_compat.formats.metadata import class_names, names_beside, read_map
@@ -98,6 +99,7 @@ def load_model(
         expect_one_of("resize", resize, get_args(Resize))
     if use.threads is not None and not (isinstance(use.threads, int) and 1 <= use.threads <= MOST_THREADS):
         raise BackendError(f"threads: expected 1 to {MOST_THREADS}, found {use.threads}")
+    expect_one_of("batchnorm", use.batchnorm, get_args(Build))
     if use.dialect is not None:
         expect_one_of("dialect", use.dialect, get_args(DialectName))
         if is_exported(Path(model)):

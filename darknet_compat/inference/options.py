@@ -92,6 +92,10 @@ Threads = Annotated[int | None, Option("How many cores to use. Default: all.", m
 Device = Annotated[
     str | None, Option("cpu, cuda, cuda:1. Default: what the backend takes by itself, a GPU if there is one.")
 ]
+BatchNorm = Annotated[
+    Literal["cuda", "cpu"],
+    Option("Which build of the original to equal in batch normalization; weights were trained with CUDA's."),
+]
 Batch = Annotated[int, Option("Pictures a pass of the network.", metavar="N", least=1, most=1024)]
 MaxPixels = Annotated[
     int | None,
@@ -146,6 +150,7 @@ class DetectOptions(Options):
     size: InputSize = None
     resize: ResizeMode = None
     dialect: DialectOption = None
+    batchnorm: BatchNorm = "cuda"
     precision: PrecisionMode = "fp32"
     backend: BackendName = "auto"
     batch: Batch = 1
@@ -172,6 +177,7 @@ class ClassifyOptions(Options):
     size: InputSize = None
     resize: ResizeMode = None
     dialect: DialectOption = None
+    batchnorm: BatchNorm = "cuda"
     hier_thresh: HierThresh = None
     hierarchy: Hierarchy = "darknet"
     level: Level = None

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from darknet_compat.definition.builds import Build
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.wordtree import WordTree
@@ -58,12 +59,14 @@ class Description:
 class Use:
     """How a model is going to be used: many pictures or one at a time, on how many cores (None: all), and on which
     device, as torch names them: "cpu", "cuda", "cuda:1" (None: what the runtime takes by itself). `dialect` is whose
-    words a `.cfg` is read as, None for what its own words tell."""
+    words a `.cfg` is read as, None for what its own words tell; `batchnorm` which build of the original it equals
+    (`definition.builds`)."""
 
     mode: Mode = "latency"
     threads: int | None = None
     device: str | None = None
     dialect: DialectName | None = None
+    batchnorm: Build = "cuda"
 
 
 def too_large(name: object, images: Floats) -> BackendError:

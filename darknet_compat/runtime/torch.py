@@ -130,7 +130,7 @@ def open_model(cfg: Path, weights: Path | None, precision: Precision, size: Size
     """See `runtime.registry.Row`."""
     if use.threads is not None:
         set_threads(use.threads)
-    network = load_network(cfg, weights, size=size, dialect=use.dialect)
+    network = load_network(cfg, weights, size=size, dialect=use.dialect, batchnorm=use.batchnorm)
     return TorchRuntime(network, precision=precision, device=use.device)
 
 

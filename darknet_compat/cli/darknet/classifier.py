@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from darknet_compat.cli.darknet.files import asked_pictures, cfg_and_weights, class_names, picture_list
+from darknet_compat.cli.darknet.files import asked_pictures, build_of, cfg_and_weights, class_names, picture_list
 from darknet_compat.cli.darknet.grammar import Line
 from darknet_compat.cli.terminal.output import say
 from darknet_compat.errors import ImageError, MetadataError, OptionError
@@ -45,7 +45,12 @@ def _open(line: Line, cfg: Path, weights: Path | None, names: tuple[str, ...]) -
     from darknet_compat.inference.options import ClassifyOptions
 
     given: dict[str, Any] = {"model": str(cfg), "files": (), "weights": weights}
-    given |= {"resize": "letterbox", "dialect": "original", "hier_thresh": line.options.get("hier", 0.5)}
+    given |= {
+        "resize": "letterbox",
+        "dialect": "original",
+        "batchnorm": build_of(cfg),
+        "hier_thresh": line.options.get("hier", 0.5),
+    }
     return open_classifier(ClassifyOptions(**given | line.ours), names=names)
 
 
@@ -77,7 +82,7 @@ def valid(line: Line) -> int:
     top = data.number("top", 1)
     classifier = _open(line, cfg, weights, labels)
     best, among, code = 0, 0, 0
-    for number, (name, probabilities) in enumerate(_cropped(classifier, pictures)):
+    for number, (name, probabilities) in enumerate(_cropped(classifier, pictures, _square)):
         if probabilities is None:
             code = 1
             probabilities = np.zeros(len(labels), np.float32)
@@ -96,7 +101,7 @@ def label(line: Line) -> int:
     data, cfg, weights = _given(line, "classifier label DATA CFG WEIGHTS")
     classifier = _open(line, cfg, weights, class_names(data, cfg, "names"))
     code = 0
-    for _, probabilities in _cropped(classifier, picture_list(data.file("test"))):
+    for _, probabilities in _cropped(classifier, picture_list(data.file("test")), _smallest_side):
         if probabilities is None:
             code = 1
         else:
@@ -104,11 +109,34 @@ def label(line: Line) -> int:
     return code
 
 
-def _cropped(classifier: Classifier, pictures: list[str]) -> Iterator[tuple[str, Any]]:
-    """Each picture with the probabilities of the square in its middle; None for one that cannot be read."""
+def _square(picture: Any, width: int, height: int) -> Any:
+    """The square in the middle, resized: float32 [1, 3, height, width] (original: `center_crop_image`)."""
+    from darknet_compat.evaluation.scores.classification import views
+
+    return views(picture, width, height, "crop")
+
+
+def _smallest_side(picture: Any, width: int, height: int) -> Any:
+    """The middle of the picture whose smaller side has been resized to `width` (original: `resize_min`, `crop_image`,
+    which repeats the edge where the network is higher)."""
+    from numpy import arange, clip
+
+    from darknet_compat.vision.resize import resize
+
+    high, wide = picture.shape[:2]
+    new = (width, high * width // wide) if wide < high else (wide * width // high, width)
+    planes = resize(picture, *new)  # [3, h, w]
+    rows = clip(arange(height) + (planes.shape[1] - height) // 2, 0, planes.shape[1] - 1)
+    columns = clip(arange(width) + (planes.shape[2] - width) // 2, 0, planes.shape[2] - 1)
+    return planes[:, rows[:, None], columns][None]
+
+
+def _cropped(
+    classifier: Classifier, pictures: list[str], part: Callable[[Any, int, int], Any]
+) -> Iterator[tuple[str, Any]]:
+    """Each picture with the probabilities of a part of it; None for one that cannot be read."""
     from numpy import where
 
-    from darknet_compat.evaluation.scores.classification import views
     from darknet_compat.vision.image import decode
 
     description = classifier.runtime.description
@@ -116,7 +144,7 @@ def _cropped(classifier: Classifier, pictures: list[str]) -> Iterator[tuple[str,
         raise MetadataError(f"{description.name}: expected two classes or more")
     for name in pictures:
         try:
-            shown = views(decode(Path(name)), description.width, description.height, "crop")
+            shown = part(decode(Path(name)), description.width, description.height)
         except ImageError as error:
             say(str(error))
             yield name, None

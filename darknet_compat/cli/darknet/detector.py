@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from darknet_compat.cli.darknet.files import asked_pictures, cfg_and_weights, class_names
+from darknet_compat.cli.darknet.files import asked_pictures, build_of, cfg_and_weights, class_names
 from darknet_compat.cli.darknet.grammar import Line
 from darknet_compat.cli.terminal.output import say
 from darknet_compat.errors import ImageError, OptionError
@@ -36,7 +36,7 @@ def options_for(line: Line, cfg: Path, weights: Path | None, **more: Any) -> Any
     forks = is_forks(line)
     given |= {"dialect": None if forks else "original", "thresh": 0.25 if forks else 0.5}
     given |= {"resize": "letterbox" if "letter_box" in line.options or not forks else None}
-    given |= {"hier_thresh": line.options.get("hier", 0.5)}
+    given |= {"hier_thresh": line.options.get("hier", 0.5), "batchnorm": "cuda" if forks else build_of(cfg)}
     given |= more
     if "thresh" in line.options:
         given["thresh"] = line.options["thresh"]

@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from darknet_compat.errors import CatalogError, MetadataError, OptionError, WeightsError
 from darknet_compat.formats.datafile import DataFile
+
+if TYPE_CHECKING:
+    from darknet_compat.definition.builds import Build
+    from darknet_compat.definition.spec import NetworkSpec
+
+
+@cache
+def read_spec(cfg: Path) -> NetworkSpec:
+    """A definition in the original's words."""
+    from darknet_compat.definition.lower import load_spec
+
+    return load_spec(cfg, dialect="original")
+
+
+def build_of(cfg: Path) -> Build:
+    """The build whose numbers are to be printed: Debian's, for the CPU, except where that misreads a layer."""
+    from darknet_compat.definition import spec as s
+    from darknet_compat.definition.builds import misread
+
+    faulty = any(isinstance(layer, s.Convolutional) and misread(layer, "cpu") for layer in read_spec(cfg).layers)
+    return "cuda" if faulty else "cpu"
 
 
 def class_names(data: DataFile, cfg: Path, *keys: str) -> tuple[str, ...]:
     """The names of a network's classes from the list of a key; of a longer list the first, which is all that Darknet
     looks at."""
-    from darknet_compat.definition.lower import load_spec
-
-    spec = load_spec(cfg, dialect="original")
+    spec = read_spec(cfg)
     head = spec.heads[-1] if spec.heads else None
     count = None if head is None else getattr(head, "classes", None) or head.output.size
     return data.names(*keys)[:count]

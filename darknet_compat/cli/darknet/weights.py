@@ -6,7 +6,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from darknet_compat.cli.darknet.files import cfg_and_weights, need_weights
+from darknet_compat.cli.darknet.files import cfg_and_weights, need_weights, read_spec
 from darknet_compat.cli.darknet.grammar import Line
 from darknet_compat.errors import OptionError, WeightsError
 
@@ -14,18 +14,12 @@ if TYPE_CHECKING:
     from darknet_compat.definition.spec import NetworkSpec
 
 
-def _spec(cfg: Path) -> NetworkSpec:
-    from darknet_compat.definition.lower import load_spec
-
-    return load_spec(cfg, dialect="original")
-
-
 def partial(line: Line) -> int:
     """`partial CFG WEIGHTS OUT [N]`: the first N layers, all without a number."""
     from darknet_compat.definition.weights.file import cut_weights
 
     cfg, weights, out = _three(line, "partial CFG WEIGHTS OUT N")
-    spec = _spec(cfg)
+    spec = read_spec(cfg)
     text = line.word(4) or "0"
     if not text.isdecimal():
         raise OptionError(f"expected a number of layers, found '{text}'; the order is partial CFG WEIGHTS OUT N")
@@ -44,7 +38,7 @@ def average(line: Line) -> int:
         raise WeightsError(f"expected {order}, and there are no WEIGHTS")
     out = Path(line.words[2])
     _expect_new(out, [cfg, *files], order)
-    edit.average(_spec(cfg), out, files)
+    edit.average(read_spec(cfg), out, files)
     return 0
 
 
@@ -54,7 +48,7 @@ def edited(line: Line) -> int:
 
     name = line.words[0]
     cfg, weights, out = _three(line, f"{name} CFG WEIGHTS OUT")
-    getattr(edit, name)(_spec(cfg), weights, out)
+    getattr(edit, name)(read_spec(cfg), weights, out)
     return 0
 
 
@@ -80,7 +74,7 @@ def statistics(line: Line) -> int:
 
     order = "statistics CFG WEIGHTS"
     cfg, weights = cfg_and_weights(line.word(1), line.word(2), order)
-    spec = _spec(cfg)
+    spec = read_spec(cfg)
     found = dict(edit.statistics(spec, need_weights(weights, order)))
     for layer in spec.layers:
         if layer.index in found:
@@ -104,7 +98,7 @@ def _operations(spec: NetworkSpec) -> int:
 def ops(line: Line) -> int:
     """`ops CFG`: floating point operations, two a multiply-add."""
     cfg, _ = cfg_and_weights(line.word(1), None, "ops CFG")
-    count = _operations(_spec(cfg))
+    count = _operations(read_spec(cfg))
     print(f"Floating Point Operations: {count}")
     print(f"Floating Point Operations: {count / 1e9:.2f} Bn")
     return 0
@@ -129,7 +123,7 @@ def speed(line: Line) -> int:
     for _ in range(times):
         runtime.infer(image)
     seconds = perf_counter() - start
-    count = _operations(_spec(cfg))
+    count = _operations(read_spec(cfg))
     print(f"\n{times} evals, {seconds:f} Seconds")
     print(f"Floating Point Operations: {count / 1e9:.2f} Bn")
     print(f"FLOPS: {count / 1e9 * times / seconds:.2f} Bn")

@@ -137,3 +137,31 @@ def parted(line: str) -> tuple[list[str], list[float]]:
         else:
             words.append(part)
     return words, numbers
+
+
+def test_classifier(
+    dn: Darknet, theirs: Callable[..., subprocess.CompletedProcess[str]], real: Callable[[str], tuple[Path, Path]],
+    original: Original, photos: list[Path], here: Path,
+) -> None:  # fmt: skip
+    files = original.cfg.parent / "data"
+    (here / "list.txt").write_text("".join(f"{photo}\n" for photo in photos))
+    (here / "its.data").write_text(
+        f"classes=1000\nnames={files}/imagenet.shortnames.list\nlabels={files}/imagenet.labels.list\n"
+        "valid=list.txt\ntest=list.txt\ntop=3\n"
+    )
+    typed = "".join(f"{photo}\n" for photo in photos)
+    words = ("classifier", "predict", "its.data", *real("tiny-darknet"))
+    assert dn(*words, stdin=typed).out == theirs(*words, stdin=typed).stdout
+    words = ("classifier", "predict", "its.data", *real("tiny-darknet"), photos[0], "-t", 7)
+    assert dn(*words).out == theirs(*words).stdout
+    (here / "cfg").mkdir()
+    (here / "cfg" / "imagenet1k.data").write_bytes((here / "its.data").read_bytes())
+    words = ("classify", *real("tiny-darknet"), photos[1])
+    assert dn(*words).out == theirs(*words).stdout
+    words = ("classifier", "valid", "its.data", *real("tiny-darknet"))
+    for ours, expected in zip(dn(*words).out.splitlines(), theirs(*words).stdout.splitlines(), strict=True):
+        (words_of_ours, numbers), (words_of_it, expected_numbers) = map(parted, (ours, expected))
+        assert words_of_ours == words_of_it
+        np.testing.assert_allclose(numbers, expected_numbers, atol=2e-6)  # of which the last digit is rounded
+    words = ("classifier", "label", "its.data", *real("tiny-darknet"))
+    assert dn(*words).out == theirs(*words).stdout
