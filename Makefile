@@ -1,4 +1,5 @@
-# make demo | make test | make test-slow | make attack MINUTES=60 | make test-trt | make lint | make format | make clean
+# make demo | make test | make test-slow | make attack MINUTES=60 | make test-trt | make lint | make format | make docs
+# make wheel | make clean
 # Each works on a fresh machine: they make .venv and install what they need, once.
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ TRT_WHEELS := $(foreach part,cu13 cu13-bindings cu13-libs,tensorrt-rtx-$(part)==
 # Two workers on two cores; more than four only fight for memory. The machine's own load is each test's business.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-slow attack test-trt lint format clean
+.PHONY: demo test test-slow attack test-trt lint format docs wheel clean
 
 demo: $(VENV)/ready-demo
 	@$(BIN)/python tools/demo.py
@@ -47,6 +48,13 @@ format: $(VENV)/ready-dev
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
+docs: $(VENV)/ready-docs
+	@$(BIN)/zensical build --strict
+
+wheel: $(VENV)/ready-python
+	@$(PIP) build
+	@$(BIN)/python -m build --wheel --outdir dist .
+
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
@@ -72,7 +80,7 @@ $(VENV)/ready-torch: $(VENV)/ready-python constraints.txt
 		|| $(PIP) torch==$(TORCH); fi
 	@touch $@
 
-$(VENV)/ready-demo $(VENV)/ready-dev: $(VENV)/ready-%: $(VENV)/ready-torch pyproject.toml
+$(VENV)/ready-demo $(VENV)/ready-dev $(VENV)/ready-docs: $(VENV)/ready-%: $(VENV)/ready-torch pyproject.toml
 	@echo "installing darknet-compat[$*]"
 	@$(PIP) -e '.[$*]'
 	@touch $@

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_engines import check_parity, check_speed, check_threads, check_tree
-from gpu_record import DOCS, README, REPOSITORY, Check, write
+from gpu_record import DOCS, PAGE, REPOSITORY, Check, write
 from gpu_torch import check_torch, check_training
 
 from darknet_compat.errors import DarknetCompatError
@@ -72,7 +72,7 @@ def main() -> None:
     written: list[Path] = []
 
     def save(document: dict[str, Any]) -> None:
-        written[:] = write(document, arguments.out or DOCS, None if arguments.out else README)
+        written[:] = write(document, arguments.out or DOCS, None if arguments.out else PAGE)
 
     with tempfile.TemporaryDirectory(prefix="darknet-compat-") as folder:
         check = Check(arguments.rehearse, Path(folder), arguments.models)

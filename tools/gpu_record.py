@@ -1,4 +1,4 @@
-"""What `gpu_check.py` found: figures beside what is asked, as JSON, as a table, and as the README's part."""
+"""What `gpu_check.py` found: figures beside what is asked, as JSON, as a table, and as a part of the guide."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from darknet_compat.parity.seeded import seed_weights
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs" / "gpu"
-README = REPOSITORY / "README.md"
+PAGE = REPOSITORY / "docs" / "guide" / "tensorrt.md"
 MARKS = ("<!-- gpu: the newest record, written by tools/gpu_check.py -->", "<!-- /gpu -->")
 
 BARS: dict[str, tuple[str, float, str]] = {
@@ -130,7 +130,7 @@ def markdown(document: dict[str, Any]) -> str:
 
 
 def write(document: dict[str, Any], folder: Path, readme: Path | None) -> list[Path]:
-    """The JSON, the newest record's table, and the README's part."""
+    """The JSON, the newest record's table, and the part of the guide."""
     folder.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"\W+", "-", document["gpu"].partition(" (")[0]).strip("-")[:40]
     paths = {folder / f"{document['date']}-{name}.json": json.dumps(document, indent=1) + "\n",

@@ -120,5 +120,5 @@ def test_partners_are_of_a_class_near_and_taken_once(tool: Any) -> None:
 
 
 def test_the_readme_has_the_place_for_it(record: Any) -> None:
-    text = (REPOSITORY / "README.md").read_text()
+    text = record.PAGE.read_text()
     assert text.count(record.MARKS[0]) == text.count(record.MARKS[1]) == 1
