@@ -439,9 +439,9 @@ def test_a_missing_file_costs_no_process(darknet: Original, tmp_path: Path) -> N
 
 
 def test_an_answer_that_takes_too_long_is_an_error(small: Path) -> None:
-    with Original(timeout=1) as darknet:
-        assert len(darknet.layer_shapes(small)) == 2
-        with pytest.raises(OriginalError, match=r"small.cfg: no answer from the original within 1 s"):
+    """Its own time counts, and not that of the process to start, which depends on how busy the machine is."""
+    with Original(timeout=3) as darknet:
+        with pytest.raises(OriginalError, match=r"small.cfg: no answer from the original within 3 s"):
             darknet.time_forward(small, None, noise(1, 3, 6, 8), repeats=10**8)
         assert len(darknet.layer_shapes(small)) == 2
 

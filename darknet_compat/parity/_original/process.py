@@ -18,12 +18,17 @@ _PACKAGE_FOLDER = Path(__file__).resolve().parents[3]
 _LAST_LINES = 3
 
 
+_STARTS = 600.0
+"""Seconds in which the process has to be there, on however busy a machine."""
+
+
 class Worker:
     """One worker process at a time, started at the first request and again after each death."""
 
     def __init__(self, module: Path, timeout: float) -> None:
         self._module, self._timeout = module, timeout
         self._process: subprocess.Popen[bytes] | None = None
+        self._starting = False
         self._connection: socket.socket | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
@@ -36,6 +41,10 @@ class Worker:
             self._start()
         assert self._connection is not None
         try:
+            if self._starting:
+                receive(self._connection)
+                self._connection.settimeout(self._timeout)
+                self._starting = False
             send(self._connection, (request, arguments))
             fine, answer = receive(self._connection)
         except TimeoutError:
@@ -79,8 +88,8 @@ class Worker:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # Ctrl-C is ours to handle
             )
-        ours.settimeout(self._timeout)
-        self._connection = ours
+        ours.settimeout(_STARTS)
+        self._connection, self._starting = ours, True
 
     def _said(self) -> Path:
         assert self._scratch is not None

@@ -10,6 +10,9 @@ import socket
 import struct
 from typing import Any
 
+READY = (True, "ready")
+"""What the worker says once it has started: only from then on an answer's time counts."""
+
 
 def send(connection: socket.socket, message: Any) -> None:
     """Send any picklable value. Raises OSError where the other side is gone."""

@@ -18,7 +18,7 @@ from darknet_compat.errors import DarknetCompatError, OriginalError
 from darknet_compat.parity._original.declarations import MODULE
 from darknet_compat.parity._original.requests import REQUESTS
 from darknet_compat.parity._original.session import Session
-from darknet_compat.parity._original.wire import receive, send
+from darknet_compat.parity._original.wire import READY, receive, send
 
 
 def main(descriptor: int, module: str) -> None:
@@ -27,6 +27,7 @@ def main(descriptor: int, module: str) -> None:
     connection = socket.socket(fileno=descriptor)
     binding = _loaded(module)
     session = Session(binding.ffi, binding.lib, Path.cwd())
+    send(connection, READY)
     while True:
         try:
             request, arguments = receive(connection)

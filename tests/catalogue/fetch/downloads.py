@@ -17,7 +17,7 @@ from tests.catalogue.fetch.http_server import Route, Server, in_turn
 DATA = random.Random(9000).randbytes(300_000)
 SHA256 = hashlib.sha256(DATA).hexdigest()
 MD5 = hashlib.md5(DATA).hexdigest()
-QUICK = Patience(timeout=0.3, attempts=3, pause=0.01)
+QUICK = Patience(timeout=1.0, attempts=3, pause=0.01)
 
 
 def blob_id(data: bytes) -> str:
