@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from darknet_compat.definition import spec as s
 from darknet_compat.network import fork
 from darknet_compat.network.load import load_network, save_weights
+from darknet_compat.network.network import Network
 from tests.network import golden
 from tests.network.golden import FOLDER, TOLERANCE, Case, cases_with, deviation
 
@@ -93,20 +96,24 @@ FULL = sorted(path.stem for path in FOLDER.glob("full_*.npz"))
 each_network = pytest.mark.parametrize("name", FULL or [pytest.param("", marks=pytest.mark.skip("no ../shared/data"))])
 
 
-@pytest.mark.slow
-@each_network
-def test_published_networks_are_the_forks(name: str, tmp_path: Path) -> None:
-    import runpy
-
+def load_published(name: str, folder: Path) -> tuple[Network, NDArray[np.float32], dict[str, NDArray[Any]]]:
+    """A published network with weights from a seed, in `folder`; its picture [1, C, H, W], and the fork's answers."""
     seeded = runpy.run_path(str(FOLDER / "seeded_weights.py"))
     with np.load(FOLDER / f"{name}.npz") as stored:
         answers = dict(stored)
     wild = FOLDER.parent / "wild"
     (cfg,) = (path for path in wild.glob(f"*-{answers['cfg']}") if int(path.name[:3]) <= 103)
-    seeded["write"](str(tmp_path / "m.weights"), answers)
+    seeded["write"](str(folder / "m.weights"), answers)
     _, height, width = answers["input_shape"].tolist()
-    network = load_network(cfg, tmp_path / "m.weights", size=(width, height), dialect="fork")
-    outputs = network.layer_outputs(torch.from_numpy(seeded["picture"](answers))[None])
+    network = load_network(cfg, folder / "m.weights", size=(width, height), dialect="fork")
+    return network, seeded["picture"](answers)[None], answers
+
+
+@pytest.mark.slow
+@each_network
+def test_published_networks_are_the_forks(name: str, tmp_path: Path) -> None:
+    network, picture, answers = load_published(name, tmp_path)
+    outputs = network.layer_outputs(torch.from_numpy(picture))
     for layer, output, index, samples, (_, _, most, least) in zip(
         network.spec.layers, outputs, answers["sample_index"], answers["samples"], answers["stats"], strict=True
     ):

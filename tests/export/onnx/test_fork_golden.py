@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from darknet_compat.definition import spec as s
 from darknet_compat.export.onnx.export import export_onnx
 from tests.export.support import ENGINES, run_graph
 from tests.network import golden
 from tests.network.golden import TOLERANCE, cases_with, deviation
-from tests.network.test_fork_golden import in_letterbox
+from tests.network.test_fork_golden import each_network, in_letterbox, load_published
 
 
 @pytest.mark.slow
@@ -60,3 +62,20 @@ def test_boxes_are_the_forks(name: str, engine: str, tmp_path: Path) -> None:
         rows = rows.reshape(region.num, -1, rows.shape[1]).swapaxes(0, 1).reshape(rows.shape)
     assert rows.shape == expected.shape
     assert (np.abs(rows - expected) <= 1e-4 * np.maximum(np.abs(expected), 1)).all()
+
+
+@pytest.mark.slow
+@each_network
+def test_published_networks_are_the_forks(name: str, tmp_path: Path) -> None:
+    network, picture, answers = load_published(name, tmp_path)
+    export_onnx(network, tmp_path / "m.onnx", outputs="heads", sizes="fixed", names=())
+    for engine in ENGINES:
+        raws = run_graph(engine, tmp_path / "m.onnx", picture).values()
+        compared = 0
+        for head, raw in zip(network.spec.heads, raws, strict=True):
+            activated = network.layers[head.index](torch.from_numpy(raw.copy()))
+            expected = answers[f"head_{head.index:03d}"]
+            assert deviation(activated.detach().numpy().ravel()[::3], expected) <= TOLERANCE, engine
+            compared += 1
+        assert compared
+    shutil.rmtree(tmp_path)
