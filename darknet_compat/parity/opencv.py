@@ -8,7 +8,7 @@ to a variance where Darknet adds 1e-5; it is held against a network that does so
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,8 +41,8 @@ IGNORED: dict[str, object] = {
     "xnor": False,
     "binary": False,
     "flipped": False,
-    "depth": False,
-    "weights_type": None,
+    "out_channels": None,
+    "weights_normalization": None,
     "reverse": False,
     "background": False,
     "flatten": False,
@@ -61,7 +61,7 @@ def opencv_parity(
     seed: int = 0,
     size: tuple[int, int] | None = None,
 ) -> LayerParity:
-    """Run one input through OpenCV's reader and through torch, and compare every layer's output.
+    """Run one input through OpenCV's reader, and compare every layer's output with torch's of the same inputs.
 
     `weights`, `image` and `seed` as in `layer_parity`. A row without a comparison says why. Raises BackendError
     where OpenCV is not there, is none of version 4, or does not take the definition.
@@ -75,8 +75,7 @@ def opencv_parity(
         images, source = _input(network.spec, image, seed)
         outputs = _outputs(_plain(cfg, size, Path(folder)), Path(weights), images, str(cfg), network.spec)
     with _like_opencv(network), torch.no_grad():
-        found = network.layer_outputs(torch.from_numpy(images))
-        rows = tuple(_rows(network, outputs, found, images))
+        rows = tuple(_rows(network, outputs, images))
     return LayerParity(str(cfg), named, source, rows, reader(), (BATCHNORM,))
 
 
@@ -149,33 +148,30 @@ def _like_opencv(network: Network) -> Iterator[None]:
             variance.copy_(before)
 
 
-def _rows(
-    network: Network, outputs: dict[int, Array], found: Sequence[torch.Tensor], images: Floats
-) -> Iterator[Difference]:
-    """A row a layer; nothing is held against a value that comes after something OpenCV passes over."""
-    spoiled: dict[int, str] = {}
-    size = (images.shape[3], images.shape[2]) if images.ndim == 4 else (1, 1)
-    for layer in network.spec.layers:
-        index, name = layer.index, f"{layer.index} {layer.type}"
-        before = next((spoiled[source] for source in layer.sources if source in spoiled), "")
+def _rows(network: Network, outputs: dict[int, Array], images: Floats) -> Iterator[Difference]:
+    """A row a layer, each on what OpenCV gave the layers that it reads: so neither rounding adds up, nor is a layer
+    blamed for one before it."""
+    values = {-1: torch.from_numpy(images)}
+    shifted = ""
+    for layer, module in zip(network.spec.layers, network.layers, strict=True):
+        name, theirs = f"{layer.index} {layer.type}", outputs.get(layer.index)
+        ours = module(*(values[source] for source in layer.sources))
+        values[layer.index] = ours
         reason = passed_over(layer)
-        why = f"OpenCV passes over {reason}" if reason else before
-        if why:
-            spoiled[index] = before or f"after layer {index}, of which OpenCV passes over {reason}"
-        ours = found[index].numpy()
-        if not why and index in outputs:
-            module = network.layers[index]
-            if isinstance(module, heads.Yolo | heads.Region):
-                anchors = (
-                    module.spec.num if isinstance(module, heads.Region) else 1
-                )  # [yolo]'s are cell by cell here too
-                ours = _candidates(module.boxes(found[index], size), anchors, outputs[index])
-            elif outputs[index].size != ours.size:
-                why = f"OpenCV has {outputs[index].size} values"
-        if why or index not in outputs:
-            yield _nothing(name, ours.shape, why or "OpenCV has no value of it")
+        why = f"OpenCV passes over {reason}" if reason else shifted
+        if "share_index" in reason:
+            shifted = f"OpenCV reads other weights from layer {layer.index} on, whose the file does not have"
+        if theirs is None:
+            yield _nothing(name, ours, "OpenCV has no value of it")
+            continue
+        if isinstance(module, heads.Yolo | heads.Region):
+            ours = _candidates(module, ours, (images.shape[3], images.shape[2]), theirs)
+        elif theirs.size == ours.numel():
+            values[layer.index] = torch.from_numpy(theirs).reshape(ours.shape)
         else:
-            yield compare(name, outputs[index], ours, TOLERANCES["opencv", "torch", "fp32"])
+            why = why or f"OpenCV has {theirs.size} values"
+        tolerance = TOLERANCES["opencv", "torch", "fp32"]
+        yield _nothing(name, ours, why) if why else compare(name, theirs, ours.numpy(), tolerance)
 
 
 def passed_over(layer: LayerSpec) -> str:
@@ -184,17 +180,21 @@ def passed_over(layer: LayerSpec) -> str:
     return ", ".join(said)
 
 
-def _candidates(boxes: heads.Boxes, anchors: int, theirs: Array) -> Array:
+def _candidates(
+    head: heads.Yolo | heads.Region, activated: torch.Tensor, size: tuple[int, int], theirs: Array
+) -> torch.Tensor:
     """[1, D, 5 + C] as OpenCV has it, cell by cell: box, objectness, and objectness · class, which it leaves at 0 below
-    a threshold. Ours come by that many `anchors`, one after the other."""
+    a threshold."""
+    boxes = head.boxes(activated, size)
     objectness = boxes.objectness[0][:, None]
-    ours = torch.cat([boxes.xywh[0], objectness, objectness * boxes.classes[0]], 1).numpy()
-    ours = ours.reshape(anchors, -1, ours.shape[1]).swapaxes(0, 1).reshape(-1, ours.shape[1])
-    if ours.size == theirs.size:
-        ours[:, 5:][theirs.reshape(ours.shape)[:, 5:] == 0] = 0
-    return np.asarray(ours[None], np.float32)
+    ours = torch.cat([boxes.xywh[0], objectness, objectness * boxes.classes[0]], 1)  # [D, 5 + C]
+    if isinstance(head, heads.Region):  # whose candidates come anchor by anchor
+        ours = ours.unflatten(0, (head.spec.num, -1)).transpose(0, 1).flatten(0, 1)
+    if ours.numel() == theirs.size:
+        ours[:, 5:][torch.from_numpy(theirs).reshape(ours.shape)[:, 5:] == 0] = 0
+    return ours[None]
 
 
-def _nothing(name: str, shape: tuple[int, ...], why: str) -> Difference:
+def _nothing(name: str, ours: torch.Tensor, why: str) -> Difference:
     tolerance = TOLERANCES["opencv", "torch", "fp32"]
-    return Difference(name, shape, 0, 0, 0, 0, tolerance, (), 0, 0, "nothing to compare", why)
+    return Difference(name, tuple(ours.shape), 0, 0, 0, 0, tolerance, (), 0, 0, "nothing to compare", why)

@@ -65,15 +65,22 @@ def test_a_difference_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(opencv, "_plain", other)
     parity = opencv_parity(cfg)
-    assert not parity.passed and differing(parity)[0] == "1 convolutional"
+    assert not parity.passed and differing(parity) == ["1 convolutional"]
 
 
 def test_what_opencv_passes_over_is_no_comparison(tmp_path: Path) -> None:
-    parity = opencv_parity(write(tmp_path, CONV, CONV + "xnor=1\n", CONV, "[route]\nlayers=0\n", HEAD, YOLO))
-    assert [row.verdict for row in parity.rows] == ["same", *["nothing to compare"] * 2, *["same"] * 3]
-    assert parity.rows[1].note == "OpenCV passes over xnor"
-    assert parity.rows[2].note == "after layer 1, of which OpenCV passes over xnor"
+    sections = (CONV, CONV + "xnor=1\n", CONV, CONV.replace("pad=1", "pad=1\ndilation=2"), HEAD, YOLO)
+    parity = opencv_parity(write(tmp_path, *sections))
+    assert [row.verdict == "same" for row in parity.rows] == [True, False, True, False, True, True]
+    assert [row.note for row in parity.rows if row.note] == ["OpenCV passes over xnor", "OpenCV passes over dilation"]
     assert parity.passed
+
+
+def test_weights_that_opencv_looks_for_in_vain(tmp_path: Path) -> None:
+    shared = "[convolutional]\nfilters=8\nsize=3\npad=1\nbatch_normalize=1\nactivation=leaky\nshare_index=1\n"
+    parity = opencv_parity(write(tmp_path, CONV, CONV, shared, "[maxpool]\nsize=2\nstride=2\n", HEAD, YOLO))
+    assert [row.verdict == "same" for row in parity.rows] == [True, True, False, False, False, False]
+    assert parity.rows[4].note.startswith("OpenCV reads other weights from layer 2 on")
 
 
 @pytest.mark.parametrize("section", ["[gru]\noutput=4\n", "[crnn]\nhidden_filters=4\noutput_filters=4\n"])

@@ -63,7 +63,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(dc: Command, detector: Toy, tm
     folder = tmp_path / "empty"
     folder.mkdir()
     recurrent = tmp_path / "r.cfg"
-    recurrent.write_text("[net]\ninputs=4\n[rnn]\noutput=4\nhidden=4\n")
+    recurrent.write_text("[net]\ninputs=4\n[rnn]\noutput=4\n")
     recurrent.with_suffix(".weights").write_bytes(bytes(20 + 4 * 60))
     out = folder / "m.onnx"
     cases = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from darknet_compat.network import layers
+from darknet_compat.network import windows
 from tests.cli.support import Command, Toy, paint
 
 
@@ -38,8 +38,8 @@ def test_without_weights_both_get_seeded_ones(dc: Command, detector: Toy) -> Non
 
 @pytest.mark.reference
 def test_a_layer_that_differs_fails_and_is_named(dc: Command, detector: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    forward = layers.Convolutional.forward
-    monkeypatch.setattr(layers.Convolutional, "forward", lambda self, x: forward(self, x) * 1.001)
+    forward = windows.Convolutional.forward
+    monkeypatch.setattr(windows.Convolutional, "forward", lambda self, x: forward(self, x) * 1.001)
     done = dc("parity", detector.cfg)
     assert done.code == 1
     assert "FAILED: 2 of 3 layers differ, the first is 1 convolutional" in done.out
@@ -96,3 +96,25 @@ def test_stages_without_any_answer_fail(dc: Command, detector: Toy, tmp_path: Pa
 def test_options_of_stages_are_bad_usage_without_it(dc: Command, detector: Toy) -> None:
     done = dc("parity", detector.cfg, "--layers")
     assert done.code == 2 and "--stages" in done.err
+
+
+def test_opencvs_reader_is_a_judge_too(dc: Command, detector: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = dc("parity", detector.cfg, "--reader", "opencv")
+    assert done.code == 0 and "layers equal OpenCV 4" in done.out and "1e-6" in done.out
+    forward = windows.Convolutional.forward
+    monkeypatch.setattr(windows.Convolutional, "forward", lambda self, x: forward(self, x) * 1.001)
+    done = dc("parity", detector.cfg, "--reader", "opencv")
+    assert done.code == 1 and "FAILED: 1 of 3 layers differ, the first is 1 convolutional" in done.out
+    assert dc("parity", detector.cfg, "--reader", "opencv", "--stages").code == 2
+
+
+@pytest.mark.reference
+def test_what_the_original_does_not_have_is_named(dc: Command, detector: Toy) -> None:
+    text = detector.cfg.read_text().replace("activation=linear", "activation=mish")
+    detector.cfg.write_text(text)
+    done = dc("parity", detector.cfg)
+    assert done.code == 0
+    assert "the original does not have activation=mish of [convolutional] (layer 1)" in done.out
+    assert "passed: 2 layers equal the original's" in done.out
+    done = dc("parity", detector.cfg, "--stages", "--image", "/usr/share/darknet/data/dog.jpg")
+    assert "not run: original: the original does not have activation=mish" in done.out
