@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from darknet_compat.errors import SourceError
+from darknet_compat.errors import CannotWriteError
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.vision.opencv import opencv
 from darknet_compat.vision.pyav import pyav, reason
@@ -43,15 +43,15 @@ class VideoWriter:
 
     `rate` is the frames a second to expect. `sound` is a video whose audio is copied as it is from its second `start`
     on; where the container cannot hold it, `silent` says why. Odd sizes are made even by repeating the last row or
-    column, since H.264 has colours for pairs of pixels only. Raises SourceError for a suffix that is no video's, and
-    where the file cannot be written.
+    column, since H.264 has colours for pairs of pixels only. Raises CannotWriteError for a suffix that is no video's,
+    and where the file cannot be written.
     """
 
     def __init__(self, path: str | Path, rate: float, *, sound: Path | None = None, start: float = 0.0) -> None:
         self.path, self.rate = Path(path), Fraction(rate).limit_denominator(1001)
         suffix = self.path.suffix.lower()
         if suffix not in FORMATS:
-            raise SourceError(f"{path}: no video format is called '{suffix}': use {', '.join(FORMATS)}")
+            raise CannotWriteError(f"{path}: no video format is called '{suffix}': use {', '.join(FORMATS)}")
         self.sound_from, self.start = sound, start
         self.silent: str | None = None
         self.frames = 0
@@ -63,19 +63,27 @@ class VideoWriter:
 
     def __enter__(self) -> VideoWriter:
         av, suffix = pyav(), self.path.suffix.lower()
-        file = self._stack.enter_context(atomic_write(self.path, SourceError))
+        file = self._stack.enter_context(atomic_write(self.path, CannotWriteError))
         self._container = av.open(file, "w", format=FORMATS[suffix], buffer_size=1 << 20)
-        self._stack.callback(self._container.close)
+        self._stack.push(self._close)
         return self
+
+    def _close(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        """Write what belongs at the end; where writing has failed before, this fails too, and says nothing new."""
+        try:
+            self._container.close()
+        except (pyav().error.FFmpegError, OSError) as cause:
+            if kind is None:
+                raise CannotWriteError(f"{self.path}: cannot be written: {reason(cause)}") from None
 
     def write(self, picture: Bytes, time: float | None = None) -> None:
         """Add a picture, uint8 [H, W, 3] in RGB, that is shown from `time` on, seconds after the first one's beginning;
-        by default at the expected rate. Raises SourceError for another size than the first one's."""
+        by default at the expected rate. One of another size than the first is fitted into that, with black beside it.
+        Raises CannotWriteError where the disk is full."""
         if self._video is None:
             self._begin(picture)
         if picture.shape[1::-1] != self._size:
-            (width, height), (wide, high) = self._size, picture.shape[1::-1]
-            raise SourceError(f"{self.path}: begun with pictures of {width}x{height}, found one of {wide}x{high}")
+            picture = _fitted(picture, self._size)
         ticks = round((self.frames / self.rate if time is None else time) * _TICKS)
         frame = self._frame(picture)
         frame.pts = self._last = max(ticks, self._last + 1)  # times that stand still would not be written
@@ -115,14 +123,14 @@ class VideoWriter:
         try:
             for packet in packets:
                 self._container.mux(packet)
-        except OSError as error:
-            raise SourceError(f"{self.path}: cannot be written: {reason(error)}") from None
+        except (pyav().error.FFmpegError, OSError) as error:
+            raise CannotWriteError(f"{self.path}: cannot be written: {reason(error)}") from None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None or self._video is None:
-            error = error or SourceError(f"{self.path}: not written, there was no frame")
+            error = error or CannotWriteError(f"{self.path}: not written, there was no frame")
             self._stack.__exit__(type(error), error, trace)
             if kind is None:
                 raise error
@@ -131,6 +139,17 @@ class VideoWriter:
             self._mux(self._video.encode())
             if self._sound:
                 self._mux(self._sound.until(self._last / _TICKS + float(1 / self.rate)))
+
+
+def _fitted(picture: Bytes, size: tuple[int, int]) -> Bytes:
+    """A picture of this (width, height), as large as it fits in without being distorted."""
+    cv2, (width, height) = opencv(), size
+    scale = min(width / picture.shape[1], height / picture.shape[0])
+    wide, high = (max(1, min(round(side * scale), most)) for side, most in zip(picture.shape[1::-1], size, strict=True))
+    left, top = (width - wide) // 2, (height - high) // 2
+    whole = np.zeros((height, width, 3), np.uint8)
+    whole[top : top + high, left : left + wide] = cv2.resize(picture, (wide, high), interpolation=cv2.INTER_AREA)
+    return whole
 
 
 class _Sound:

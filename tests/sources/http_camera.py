@@ -13,10 +13,12 @@ from tests.sources.making import numbered
 
 
 class Camera:
-    """What an HTTP server of `numbered` JPEGs does: so many frames a second, and connections cut after so many."""
+    """What an HTTP server of `numbered` JPEGs does: so many frames a second; and after so many it cuts a connection, or
+    `hangs`."""
 
     def __init__(self) -> None:
         self.rate, self.frames, self.connections = 100.0, 10**9, 0
+        self.hangs = False
         self.files: dict[str, bytes] = {}
         self.address = ""
 
@@ -45,6 +47,8 @@ def camera() -> Iterator[Camera]:
                     self.wfile.flush()
                     if stopping.wait(1 / serving.rate):
                         return
+                if serving.hangs:
+                    stopping.wait(60)
             except OSError:
                 return
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from darknet_compat.errors import SourceError
+from darknet_compat.errors import CannotWriteError
 from darknet_compat.sources.open import open_source
 from darknet_compat.vision.videofile import VideoWriter
 from tests.sources.making import number_of, numbered, write_clip
@@ -86,17 +88,49 @@ def test_sound_that_the_container_cannot_hold_is_told(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_where_it_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="no video format is called"):
+    with pytest.raises(CannotWriteError, match="no video format is called"):
         VideoWriter(tmp_path / "a.gif", 10)
-    with pytest.raises(SourceError, match="cannot be written"), VideoWriter(tmp_path / "no" / "a.mp4", 10):
+    with pytest.raises(CannotWriteError, match="cannot be written"), VideoWriter(tmp_path / "no" / "a.mp4", 10):
         pass
-    with pytest.raises(SourceError, match="not written, there was no frame"), VideoWriter(tmp_path / "a.mp4", 10):
+    with pytest.raises(CannotWriteError, match="not written, there was no frame"), VideoWriter(tmp_path / "a.mp4", 10):
         pass
     with pytest.raises(KeyError), VideoWriter(tmp_path / "a.mp4", 10) as writer:
         writer.write(numbered(1)[0])
         raise KeyError
-    begun = pytest.raises(SourceError, match="begun with pictures of 64x48, found one of 32x48")
-    with begun, VideoWriter(tmp_path / "a.mp4", 10) as writer:
-        writer.write(numbered(1)[0])
-        writer.write(numbered(1, 32)[0])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_of_another_size_is_fitted_into_the_first_ones(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.mp4", 10) as writer:
+        writer.write(np.full((48, 64, 3), 200, np.uint8))
+        writer.write(np.full((96, 32, 3), 200, np.uint8))
+    _, second = (frame.pixels() for frame in open_source(tmp_path / "a.mp4"))
+    assert second.shape == (48, 64, 3)
+    bright = second.mean((0, 2)) > 100
+    assert (np.flatnonzero(bright)[[0, -1]] == [24, 39]).all()
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    program = """
+import resource, signal, sys
+import numpy as np
+from darknet_compat.errors import CannotWriteError
+from darknet_compat.vision.videofile import VideoWriter
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+random = np.random.default_rng(1)
+try:
+    with VideoWriter(sys.argv[1], 10) as writer:
+        for _ in range(200):
+            writer.write(random.integers(0, 255, (120, 160, 3)).astype(np.uint8))
+except CannotWriteError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "a.mp4"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1 and done.stdout.startswith(
+        f"{tmp_path}/a.mp4: cannot be written: File too large"
+    )
     assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,8 @@ from darknet_compat.cli.options import explaining
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.cli.terminal.interruption import Interruption
 from darknet_compat.cli.terminal.video_report import Summary, VideoProgress
-from darknet_compat.errors import CannotWriteError, DarknetCompatError, OptionError
+from darknet_compat.cli.terminal.window import Window
+from darknet_compat.errors import CannotWriteError, DarknetCompatError, ImageError, OptionError
 from darknet_compat.formats.atomic import atomic_write, results_folder
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Output:
     documents: list[dict[str, Any]] = field(default_factory=list)
     failed: bool = False
     lines: TextIOWrapper | TextIO | None = None
+    window: Window | None = None
 
     def __post_init__(self) -> None:
         if self.format not in (None, "jsonl", "json"):
@@ -106,7 +108,11 @@ def detect_video(options: DetectOptions, video: VideoOptions, output: Output) ->
     from darknet_compat.vision.header import limited_pixels
 
     span_of(video)  # wrong ones are told before anything is loaded
-    with output.opened(), limited_pixels(options.max_pixels):
+    with ExitStack() as stack:
+        if video.show:
+            output.window = stack.enter_context(Window(f"darknet-compat: {options.model}"))
+        stack.enter_context(output.opened())
+        stack.enter_context(limited_pixels(options.max_pixels))
         places = _places(options.files, output.out)
         detector = _detector(options, output)
         drawing = bool(output.out or video.show or video.save_frames)
@@ -195,12 +201,17 @@ def _one(file: str, place: Path | None, watch: Watch, batch: int, output: Output
         progress = stack.enter_context(VideoProgress(frames, quiet=output.quiet))
         watched = watch.run(frames, batch)
         stack.callback(watched.close)  # type: ignore[attr-defined]
-        for seen in watched:
-            _note(file, seen, summary, entries, output)
-            stop = not all([sink(seen) for sink in sinks])
-            progress.show(seen)
-            if ending.signal is not None or stop:
-                break
+        try:
+            for seen in watched:
+                _note(file, seen, summary, entries, output)
+                stop = not all([sink(seen) for sink in sinks])
+                progress.show(seen)
+                if ending.signal is not None or stop:
+                    break
+        except ImageError as error:  # of the source; what came before is finished
+            if not summary.frames:
+                raise
+            output.say(str(error))
     _report(file, place, frames, watch, summary, entries, output)
     if ending.signal is not None:
         written = f"; {place} has them" if place else ""
@@ -255,10 +266,8 @@ def _sinks(
     if output.crop is not None:
         results_folder(output.crop)
         yield _cropping(output.crop, file)
-    if options.show:
-        from darknet_compat.cli.terminal.window import Window
-
-        yield stack.enter_context(Window(frames.name)).show
+    if output.window is not None:
+        yield output.window.show
 
 
 def _writing(

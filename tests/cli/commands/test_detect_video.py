@@ -284,6 +284,17 @@ def test_a_signal_ends_a_stream_and_what_was_written_plays(
     assert times == sorted(times)
 
 
+@pytest.mark.parametrize(("hangs", "words"), [(False, "cannot be read on"), (True, "nothing more came in time")])
+def test_a_stream_that_is_lost_for_good_leaves_what_was_written(
+    dc: Command, detector: Toy, mjpeg: Camera, tmp_path: Path, hangs: bool, words: str
+) -> None:
+    mjpeg.frames, mjpeg.hangs = 12, hangs
+    options = ("--out", tmp_path / "found.mp4", "--reconnect", 0, "--timeout", 1.5)
+    done = dc("detect", detector.cfg, f"{mjpeg.address}/stream", *options)
+    assert (done.code, done.err.count("\n")) == (1, 1) and words in done.err
+    assert len(list(open_source(tmp_path / "found.mp4"))) >= 3
+
+
 def test_a_live_source_is_never_far_behind(dc: Command, detector: Toy, mjpeg: Camera) -> None:
     """The camera gives a hundred a second; what is slow here is whoever reads the frames."""
     mjpeg.rate = 100
