@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,9 +97,29 @@ def onnx_reader(exports: Exports, size: Size, detects: bool, thresh: float) -> O
 READERS = {"opencv": darknet_reader, "opencv-onnx": onnx_reader}
 
 
+_TRIAL = """
+import sys, cv2, numpy
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+reader, width, height, *files = sys.argv[1:]
+net = getattr(cv2.dnn, reader)(*files)
+net.setInput(numpy.zeros((1, 3, int(height), int(width)), numpy.float32))
+net.forward(net.getUnconnectedOutLayersNames())
+"""
+"""OpenCV 5.0.0 ends the whole process inside `forward` on some valid graphs: a process of its own tries it first."""
+
+
+def _expect_to_survive(reader: str, files: tuple[str, ...], size: Size) -> None:
+    """Raise BackendError for a net that ends the process; what it refuses in words is told when it is opened here."""
+    line = [sys.executable, "-c", _TRIAL, reader, *map(str, size), *files]
+    code = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True).returncode
+    if code < 0:
+        raise BackendError(f"OpenCV {opencv().__version__}: ends its process on this network (signal {-code})")
+
+
 def _opened(label: str, read: Any, arguments: tuple[str, ...], size: Size, detects: bool, thresh: float) -> OpenCv:
     """Read a net, and run it once: OpenCV finds out only then what it cannot do."""
     cv2 = opencv()
+    _expect_to_survive(read.__name__, arguments, size)
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         net = OpenCv(label, size, read(*arguments), detects, thresh)
