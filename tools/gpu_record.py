@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from darknet_compat.definition.lower import load_spec
-from darknet_compat.errors import DarknetCompatError
+from darknet_compat.errors import BackendError, DarknetCompatError
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.network.network import Network
@@ -42,6 +42,10 @@ BARS: dict[str, tuple[str, float, str]] = {
 """What is asked of an H200 → comparison, bound, unit."""
 
 
+RESERVE = 2.0
+"""How many minutes before the end the last engine is begun: building one takes about as long."""
+
+
 @dataclass
 class Check:
     """One run: how much of everything, and what came out."""
@@ -50,6 +54,13 @@ class Check:
     folder: Path
     models: Path
     rows: list[dict[str, Any]] = field(default_factory=list)
+    minutes: float = 60
+    started: float = field(default_factory=time.monotonic)
+
+    def expect_time(self) -> None:
+        """Raise BackendError where nothing may be begun any more that could take minutes."""
+        if time.monotonic() - self.started > 60 * (self.minutes - RESERVE):
+            raise BackendError(f"the {self.minutes:g} minutes are nearly over; --minutes gives more")
 
     @property
     def device(self) -> str:

@@ -84,6 +84,13 @@ def test_a_record_is_judged_and_shown(record: Any, tmp_path: Path) -> None:
     assert readme.read_text() == text  # the marks stay
 
 
+def test_nothing_long_is_begun_when_the_time_is_nearly_over(tool: Any, tmp_path: Path) -> None:
+    check = tool.Check(True, tmp_path, tmp_path, minutes=1.5)
+    document = tool.record(check, ["speed", "parity", "tree"])
+    assert [row["part"] for row in document["rows"]] == ["speed", "parity", "tree"]
+    assert all("the 1.5 minutes are nearly over" in row["why"] for row in document["rows"])
+
+
 def test_what_fails_is_a_row_and_fails_the_run(record: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check = record.Check(True, tmp_path, tmp_path)
     for raised in (BackendError("no room"), ValueError("a defect\nat length")):

@@ -85,12 +85,12 @@ Sizes = Annotated[
     ),
 ]
 Batches = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--batches",
         parser=parse_batches,
         metavar="A,B",
-        help="How many pictures at once to tune for. 1,8: one, and two to eight.",
+        help="How many pictures at once to tune for. Default: 1,8 (one, and two to eight); with --bundle 1.",
     ),
 ]
 AnySize = Annotated[bool, typer.Option("--any-size", help="Take every other size too that the model does.")]
@@ -142,7 +142,7 @@ def engine(
     precision: PrecisionMode = None,
     size: InputSize = None,
     sizes: Sizes = None,
-    batches: Batches = "1,8",
+    batches: Batches = None,
     any_size: AnySize = False,
     input: InputKind = None,
     candidates: Candidates = None,
@@ -181,7 +181,7 @@ def engine(
     settings = Settings(
         precision=precision.value if precision else "fp32",
         sizes=_pairs(sizes),
-        batches=(1,) if bundle is not None and batches == "1,8" else parse_batches(batches),
+        batches=parse_batches(batches or ((1, 8) if bundle is None else (1,))),
         any_size=any_size,
         candidates=candidates,
         workspace=workspace << 20 if workspace else None,

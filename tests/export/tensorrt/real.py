@@ -45,10 +45,11 @@ class Parsed:
         return [_port(self.network.get_output(number)) for number in range(self.network.num_outputs)]
 
     def build(self, shapes: Shapes | None = None) -> bytes | None:
-        """The plan for GPUs of compute capability 8.6; None where the builder refuses, whose reason is then logged."""
+        """The plan for GPUs of compute capability 8.9, the first that has fp8; None where the builder refuses, whose
+        reason is then logged."""
         config = self.builder.create_builder_config()
         config.num_compute_capabilities = 1
-        config.set_compute_capability(self.trt.ComputeCapability.SM86, 0)
+        config.set_compute_capability(self.trt.ComputeCapability.SM89, 0)
         profile = self.builder.create_optimization_profile()
         for name, (least, best, most) in (shapes or {}).items():
             tensor = next(i for n in range(self.network.num_inputs) if (i := self.network.get_input(n)).name == name)
