@@ -24,8 +24,8 @@ from darknet_compat.vision.draw import Bytes, draw
 from darknet_compat.vision.overlay import blur, draw_shape, fitting
 
 _AHEAD = 4
-"""Frames that one stage may be ahead of the next: enough that none waits for another's slow frame, and few enough that
-they fit into the caches' neighbourhood rather than into memory."""
+"""Frames that one stage may be ahead of the next: enough that none waits for another's slow frame, few enough that
+frames of any size fit into the memory."""
 PLAYED = 25.0
 """Frames a second of what has no rate of its own, such as a folder of pictures."""
 

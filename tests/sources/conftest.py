@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,16 +70,3 @@ def rtsp() -> Iterator[Rtsp]:
     server.start()
     yield server
     server.stop()
-
-
-@pytest.fixture
-def until() -> Callable[[Callable[[], bool]], bool]:
-    """Waits up to half a minute for something to become true."""
-
-    def wait(true: Callable[[], bool]) -> bool:
-        end = time.monotonic() + 30
-        while not true() and time.monotonic() < end:
-            time.sleep(0.01)
-        return true()
-
-    return wait

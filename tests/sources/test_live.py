@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,6 @@ from tests.cli.support import paint
 from tests.sources.conftest import Rtsp
 from tests.sources.http_camera import Camera
 from tests.sources.making import number_of, numbered, write_clip
-
-Until = Callable[[Callable[[], bool]], bool]
 
 
 def frames(count: int, seconds: float = 0.0) -> Iterator[Frame]:
@@ -109,7 +107,7 @@ def test_stopping_ends_the_thread_that_receives() -> None:
 # --------------------------------------------------------------------------------------------------------- real ones
 
 
-def test_mjpeg_over_http(mjpeg: Camera, until: Until) -> None:
+def test_mjpeg_over_http(mjpeg: Camera) -> None:
     mjpeg.rate, mjpeg.frames = 100, 29
     said: list[str] = []
     source = open_source(f"{mjpeg.address}/stream", retries=1, failed=lambda _, message: said.append(message))

@@ -25,7 +25,7 @@ class VideoProgress:
         self.frames = frames
         self.quiet = quiet or not sys.stderr.isatty()
         self._bars: Bars | None = None
-        self._began, self._done = perf_counter(), 0
+        self._began, self._done = 0.0, 0  # of the first frame: loading is not part of the rate
 
     def __enter__(self) -> VideoProgress:
         if self.quiet:
@@ -52,12 +52,14 @@ class VideoProgress:
 
     def show(self, seen: Watched) -> None:
         """One frame more is done."""
+        self._began = self._began or perf_counter()
         self._done += 1
         if self._bars is None:
             return
-        status = f"{self._done / max(perf_counter() - self._began, 1e-9):.1f}/s"
+        seconds = perf_counter() - self._began
+        status = f"{(self._done - 1) / seconds:.1f}/s" if self._done > 1 and seconds else ""
         if seen.latency is not None:
-            status += f", {1000 * seen.latency:.0f} ms late"
+            status += f" {1000 * seen.latency:.0f} ms late"
         self._bars.update(self._bars.task_ids[0], completed=self._done, status=status)
 
 
