@@ -11,7 +11,7 @@ from typing import Any, Literal
 from darknet_compat import __version__
 from darknet_compat.catalogue import cache
 from darknet_compat.catalogue.fetch.checksum import file_checksums
-from darknet_compat.definition.builds import Build
+from darknet_compat.definition.build import Build
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, CatalogError
 from darknet_compat.formats.exported.artefact import Input

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darknet_compat.definition.builds import Build
+from darknet_compat.definition.build import Build
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import MetadataError
 from darknet_compat.formats.tree.named import read_leaves

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from darknet_compat.definition.builds import Build
+from darknet_compat.definition.build import Build
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.textfile import shown

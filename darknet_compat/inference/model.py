@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, SupportsIndex, get_args
 
 from darknet_compat.catalogue import catalog
-from darknet_compat.definition.builds import Build
+from darknet_compat.definition.build import Build
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, CatalogError, MetadataError
 from darknet_compat.formats.metadata import class_names, names_beside, read_map

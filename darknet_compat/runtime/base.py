@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_compat.definition.builds import Build
+from darknet_compat.definition.build import Build
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.wordtree import WordTree

@@ -170,7 +170,7 @@ def _plan(columns: Axis, rows: Axis, channels: int) -> _Plan:
     step = max(BAND // (width * channels), 1)
     for start in range(0, height, step):
         out = slice(start, start + step)
-        used = np.union1d(rows.first[out], rows.second[out])
+        used = np.flatnonzero(np.bincount(np.concatenate([rows.first[out], rows.second[out]])))  # in order, once each
         most = max(most, len(used))
         read = slice(used[0], used[-1] + 1) if len(used) == used[-1] + 1 - used[0] else used
         bands.append(_Band(out, read, np.searchsorted(used, rows.first[out]), np.searchsorted(used, rows.second[out])))

@@ -99,6 +99,8 @@ def test_it_imports_little_more_than_numpy() -> None:
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert "numpy" in loaded
     assert not loaded & {"torch", "onnx", "onnxruntime", "openvino", "cv2", "typer", "rich", "matplotlib", "cffi"}
+    # Whoever has an export kept need not understand the definition, which would take longer to import than numpy.
+    assert "darknet_compat.definition.spec" not in done.stdout.split()
 
 
 def test_a_classifier_too(shared_data: Path, photos: list[Path], tmp_path: Path) -> None:

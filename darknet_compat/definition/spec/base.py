@@ -6,12 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from darknet_compat.definition.build import Build as Build
 from darknet_compat.definition.shape import Shape
-
-Build = Literal["cuda", "cpu"]
-"""Which build of the original to equal (`load_network(batchnorm=)`). They differ in batch normalization, which divides
-by sqrt(variance + 1e-5) in the CUDA build, with which the official weights were trained, and by sqrt(variance) + 1e-6
-in the CPU build."""
 
 ActivationName = Literal[
     "logistic", "relu", "relie", "linear", "ramp", "tanh", "plse", "leaky", "elu", "loggy", "stair", "hardtan",
