@@ -39,7 +39,10 @@ SECTIONS = [*LOWERINGS, "net", "network", "nothing"]
 _KEYS = """batch subdivisions time_steps width height channels inputs policy steps scales filters size stride pad
     padding groups group_id activation batch_normalize flipped binary xnor numload dontload dontsave dontloadscales
     output layers from reverse extra flatten tree map classes coords num mask anchors side max softmax probability ids
-    crop_width crop_height hidden_filters output_filters temperature spatial learning_rate"""
+    crop_width crop_height hidden_filters output_filters temperature spatial learning_rate stride_x stride_y dilation
+    antialiasing share_index maxpool_depth out_channels weights_type weights_normalization scale_wh atoms mean std
+    history_size hidden peephole state_constrain yolo_layer embedding_layer new_coords counters_per_class logistic
+    bin_output probability dropblock_size_abs scale_x_y max_delta"""
 KEYS = _KEYS.split()
 SMALL = """
 [net]\nwidth=12\nheight=12\nchannels=3\nbatch=1
@@ -59,6 +62,32 @@ SMALL = """
 [connected]\noutput=147
 [detection]\nside=7
 [softmax]
+"""
+FORK = """
+[net]\nwidth=16\nheight=16\nchannels=3\nbatch=1\nmosaic=1
+[conv]\nfilters=8\nsize=3\npad=1\ndilation=2\nbatch_normalize=1\nactivation=mish
+[conv]\nfilters=8\nsize=3\npad=1\nstride_x=1\nantialiasing=1\nactivation=swish
+[conv]\nfilters=8\nsize=3\npad=1\nshare_index=1
+[shortcut]\nfrom=0,-1\nweights_type=per_channel\nweights_normalization=softmax
+[avgpool]
+[conv]\nfilters=8
+[scale_channels]\nfrom=3
+[conv]\nfilters=8
+[sam]\nfrom=6
+[local_avgpool]\nsize=3\nstride=1
+[maxpool]\nmaxpool_depth=1\nout_channels=4
+[reorg3d]\nstride=2
+[history]\nhistory_size=2
+[implicit]\nfilters=32
+[route]\nlayers=12
+[shift_channels]\nfrom=13
+[batchnorm]
+[conv_lstm]\noutput=4\npad=1\npeephole=1
+[crnn]\nhidden=2\noutput=3\npad=1
+[conv]\nfilters=7
+[yolo]\nclasses=2\nnew_coords=1\nnms_kind=greedynms
+[contrastive]\nyolo_layer=-1
+[rnn]\nhidden=3\noutput=22
 """
 
 
@@ -91,13 +120,13 @@ def sparse(path: Path, spec: NetworkSpec) -> Path:
 
 def seeds_in(folder: Path, everything: bool) -> list[Seed]:
     """A small network of many layers and the project's own; with `everything` the original's, and real models."""
-    (folder / "small.cfg").write_text(SMALL)
-    spec = load_spec(folder / "small.cfg")
+    pairs = []
     random = np.random.default_rng(0)
-    write_weights(
-        folder / "small.weights", Header(), [(slot, random.random(slot.shape, np.float32)) for slot in slots(spec)]
-    )
-    pairs = [folder / "small.weights"]
+    for name, text in (("small", SMALL), ("fork", FORK)):
+        (folder / f"{name}.cfg").write_text(text)
+        spec = load_spec(folder / f"{name}.cfg")
+        pairs.append(folder / f"{name}.weights")
+        write_weights(pairs[-1], Header(), [(slot, random.random(slot.shape, np.float32)) for slot in slots(spec)])
     cfgs = sorted(cfg_dir().glob("*.cfg"))
     if everything and (original := find_original()):
         cfgs += sorted(original.cfg.glob("*.cfg"))
