@@ -72,6 +72,8 @@ def gather(
 
 def _classes(spec: NetworkSpec) -> int:
     """How many classes the heads tell apart; 0 where nothing of the kind is asked of pictures."""
+    if spec.bare_classes:
+        return spec.bare_classes
     head = spec.heads[-1] if spec.heads and spec.net.input.image else None
     if head is not None and hasattr(head, "classes"):
         return int(head.classes)

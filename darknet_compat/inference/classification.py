@@ -21,7 +21,8 @@ class Guess(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Classification:
-    """A classifier's answer to one picture: every class's probability, float32 [classes], and all their names.
+    """A classifier's answer to one picture: every class's probability, float32 [classes], and all their names. Without
+    a [softmax] at the end of the .cfg they are its last layer's values as they are, as in the original.
 
     With a WordTree a node's probability is absolute, the product down its path; `path` leads from the root to the node
     at which the way down stops, each step with its probability; and only `candidates`, its leaves, are for `top`.
@@ -36,9 +37,9 @@ class Classification:
         """The k most probable classes, best first; of a WordTree its leaves only, as the original."""
         scores = self.probabilities
         if self.candidates is not None:
-            scores = np.where(self.candidates, scores, -1.0).astype(np.float32)
+            scores = np.where(self.candidates, scores, -np.inf).astype(np.float32)
         best = np.argsort(-scores, kind="stable")[: max(k, 0)]
-        return [Guess(self.class_names[i], float(self.probabilities[i]), int(i)) for i in best if scores[i] >= 0]
+        return [Guess(self.class_names[i], float(self.probabilities[i]), int(i)) for i in best if scores[i] > -np.inf]
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
         """The top k, and the path, as plain numbers and strings, for JSON."""

@@ -115,8 +115,10 @@ class Network(nn.Module):
         return self.outputs_of(images, range(len(self.layers)))
 
     def activated(self, raw: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
-        """The heads' activated outputs from `forward`'s result, one a head."""
+        """The heads' activated outputs from `forward`'s result, one a head; without a head the result itself."""
         raws = (raw,) if isinstance(raw, Tensor) else raw
+        if not self.spec.heads:
+            return list(raws)
         return [self.layers[head.index](x) for head, x in zip(self.spec.heads, raws, strict=True)]
 
     def outputs_of(self, images: Tensor, wanted: Sequence[int]) -> list[Tensor]:

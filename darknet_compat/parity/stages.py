@@ -251,7 +251,8 @@ class _Run:
         """An engine against torch: outputs, or with `layers` every value there is in the graph."""
         model, probed = self._exported(precision), self.folder / "probe.onnx"
         spec = self.network.spec
-        read = {head.sources[0] for head in spec.heads} if not splits(spec) else set(spec.layers[-2].sources)
+        read = {head.sources[0] for head in spec.heads} or {spec.output_index}
+        read = set(spec.layers[-2].sources) if splits(spec) else read
         names = probe(model, probed, None if layers else read)
         tolerance = TOLERANCES["torch", engine, precision]
         runtime = self._opened(probed, engine, precision)
@@ -259,7 +260,7 @@ class _Run:
         for images in self.images:
             found = runtime.run(images)
             with torch.inference_mode():
-                values = self.network.outputs_of(torch.from_numpy(images), list(names))
+                values = self.network.outputs_of(torch.from_numpy(images), list(names)) if names else []
             inner = [
                 compare(f"{index} {spec.layers[index].type}", value.numpy(), found[names[index]], tolerance)
                 for index, value in zip(names, values, strict=True)

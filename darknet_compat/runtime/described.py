@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from darknet_compat.definition import spec as s
-from darknet_compat.definition.spec import NetworkSpec
+from darknet_compat.definition.spec import LayerSpec, NetworkSpec
 from darknet_compat.errors import BackendError
 from darknet_compat.runtime.base import Description, Precision, Resize
 
@@ -15,14 +15,14 @@ def describe(spec: NetworkSpec, *, precision: Precision = "fp32", resize: Resize
     """
     if problem := _unfit(spec):
         raise BackendError(f"{spec.name}: {problem}; use load_network and layer_outputs")
-    net, head = spec.net, spec.heads[-1]  # all heads have the same classes
+    net, head = spec.net, spec.heads[-1] if spec.heads else None  # all heads have the same classes
     return Description(
         name=spec.name,
         task="detect" if isinstance(head, s.BoxHead) else "classify",
         width=net.width,
         height=net.height,
         channels=net.channels,
-        classes=head.classes if isinstance(head, s.BoxHead) else head.output.size,
+        classes=_classes(head) if head is not None else spec.bare_classes,
         resize=resize or spec.resize,
         precision=precision,
         tree=spec.tree,
@@ -33,10 +33,14 @@ def describe(spec: NetworkSpec, *, precision: Precision = "fp32", resize: Resize
     )
 
 
+def _classes(head: LayerSpec) -> int:
+    return head.classes if isinstance(head, s.BoxHead) else head.output.size
+
+
 def _unfit(spec: NetworkSpec) -> str | None:
     """Why `spec` answers no pictures, or None."""
     shape, layers = spec.net.input, spec.heads
-    if not shape.image or not layers or any(isinstance(head, s.Iseg) for head in layers):
+    if not shape.image or not (layers or spec.bare_classes) or any(isinstance(head, s.Iseg) for head in layers):
         return "neither detects nor classifies pictures"
     if any(layer.recurrent for layer in spec.layers):
         return "reads sequences, not single pictures"

@@ -106,6 +106,8 @@ class TorchRuntime:
             return {_NAMES[name]: _array(value) for name, value in found.items()}
         raw = self.network(x)
         raws = (raw,) if isinstance(raw, Tensor) else raw
+        if not self.heads:  # a classifier that gives its scores as they are
+            return {"classes": _array(raws[0].flatten(1))}
         activated = [(head, head(x.float())) for head, x in zip(self.heads, raws, strict=True)]
         if self.description.task == "classify":
             return {"classes": _array(activated[-1][1].flatten(1))}

@@ -221,3 +221,16 @@ def test_a_probe_gives_the_same_answers_and_the_layers_beside_them(small: Path, 
     for name, value in plain.items():
         np.testing.assert_allclose(probed[name], value, rtol=1e-5, atol=1e-6)
     assert probed["layer 5"].shape == (1, 27, 8, 12)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(
+    "last", ["[connected]\noutput=3\nactivation=linear\n", "[avgpool]\n"], ids=["connected", "avgpool"]
+)
+def test_a_classifier_without_a_softmax(last: str, tmp_path: Path, photos: list[Path], running: Original) -> None:
+    """Its last layer's values are ranked as they are, negative ones too, by the original and everywhere here."""
+    cfg = tmp_path / "bare.cfg"
+    cfg.write_text("[net]\nwidth=32\nheight=32\nchannels=3\n" + CONVOLUTION.format(8) + last)
+    chain = stage_parity(cfg, None, photos[:2], original=running)
+    hold(chain)
+    assert all(one.matched for one in chain.stages[0].answers)

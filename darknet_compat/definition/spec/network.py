@@ -38,6 +38,15 @@ class NetworkSpec:
         return max((layer.index for layer in self.layers if not layer.silent), default=-1)
 
     @property
+    def bare_classes(self) -> int:
+        """How many classes a network without a head gives scores of: the values of a last layer of one cell, which the
+        original's `classifier predict` ranks as they are; 0 for any other network."""
+        if self.heads or not self.net.input.image or self.output_index < 0:
+            return 0
+        last = self.layers[self.output_index]
+        return last.output.size if last.output.h == last.output.w == 1 and last.output.size > 1 else 0
+
+    @property
     def tree(self) -> WordTree | None:
         """The WordTree of the classes, where there is one."""
         return next((tree for head in self.heads if (tree := getattr(head, "tree", None))), None)

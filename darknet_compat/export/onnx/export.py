@@ -159,7 +159,7 @@ def build(network: Trained, artefact: Artefact, candidates: int) -> tuple[Graph,
     made = body(network, graph, images, wanted)
     raws = [made[index] for index in wanted]
     if answering:
-        head = spec.heads[-1]
+        head = (spec.heads or spec.layers)[-1]
         values = [GraphValue(graph, made[index], _sides_of(spec, index, artefact)) for index in wanted]
         with graph.layer(f"{head.index} {head.type}"):
             raws = heads.answers(graph, network, values, candidates)

@@ -26,7 +26,7 @@ CANDIDATES = (*BOXES, "every_objectness")
 def sources(spec: NetworkSpec) -> list[int]:
     """The layers that the answers are made of; -1: the images."""
     if not detects(spec):
-        return [spec.heads[-1].sources[0]]
+        return [spec.heads[-1].sources[0] if spec.heads else spec.output_index]
     if splits(spec):
         return [spec.layers[-2].sources[0]]
     images = (
@@ -57,6 +57,8 @@ def answers(graph: Graph, trained: Trained, values: Sequence[GraphValue], limit:
     ops, spec = GraphOps(graph), trained.spec
     if splits(spec):
         return _split(graph, trained, values[0], limit)
+    if not spec.heads:
+        return [ops.reshape(values[0], (0, -1)).name]
     heads = [HEADS[type(head)](head, trained.batchnorm) for head in spec.heads]
     if not detects(spec):
         return [probabilities(ops, heads[-1], values[0]).name]

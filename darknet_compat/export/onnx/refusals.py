@@ -67,6 +67,8 @@ def _obstacle(layer: LayerSpec, spec: NetworkSpec) -> str | None:
 
 def answers(spec: NetworkSpec) -> bool:
     """Whether the network detects or classifies pictures."""
+    if spec.bare_classes:
+        return True
     # Heads that detect share the classes; a classifier's have no such number.
     kinds = {getattr(head, "classes", None) for head in spec.heads}
     return spec.net.input.image and len(kinds) == 1 and not any(isinstance(head, s.Iseg) for head in spec.heads)
@@ -76,5 +78,7 @@ def classes_of(spec: NetworkSpec) -> int:
     """How many classes the answers have; 0 where there are no answers."""
     if not answers(spec):
         return 0
+    if spec.bare_classes:
+        return spec.bare_classes
     head = spec.heads[-1]
     return int(getattr(head, "classes", head.output.size))
