@@ -217,7 +217,10 @@ def upsample(graph: Graph, layer: s.Upsample, arrays: LayerArrays, inputs: Seque
 
 
 def reorg(graph: Graph, layer: s.Reorg, arrays: LayerArrays, inputs: Sequence[str]) -> str:
-    """Reshape, Transpose, Reshape to a size that is computed from the input's."""
+    """Reshape, Transpose, Reshape to a size that is computed from the input's.
+
+    Of five axes at most, which is what small runtimes permute: channels and rows stay side by side, and are one.
+    """
     x, step, c = inputs[0], layer.stride, layer.input.c
     if layer.extra:
         flat = graph.add("Flatten", x, axis=1)
@@ -228,12 +231,15 @@ def reorg(graph: Graph, layer: s.Reorg, arrays: LayerArrays, inputs: Sequence[st
     shape = graph.add("Concat", graph.constant([0, channels]), scaled, axis=0)  # N, C', H', W'
     if layer.flatten:
         first, perm = ([0, -1, c], [0, 2, 1]) if layer.reverse else ([0, c, -1], [0, 2, 1])
-    elif layer.reverse:
-        leading = graph.constant([0, step, step, c // step**2])
-        x = graph.add("Reshape", x, graph.add("Concat", leading, size, axis=0))  # N, s, s, C/s², H, W
-        return graph.add("Reshape", graph.add("Transpose", x, perm=[0, 3, 4, 1, 5, 2]), shape)
     else:
-        first, perm = [0, c // step**2, 0, step, -1, step], [0, 3, 5, 1, 2, 4]  # N, C/s², H, s, W, s
+        width = _slice(graph, size, [1], [2], [0])
+        if layer.reverse:
+            parts, perm = [graph.constant([0, step, step, -1]), width], [0, 3, 1, 4, 2]  # N, s, s, C/s²·H, W
+        else:
+            parts = [graph.constant([0, -1, step]), width, graph.constant([step])]  # N, C/s²·H, s, W, s
+            perm = [0, 2, 4, 1, 3]
+        x = graph.add("Reshape", x, graph.add("Concat", *parts, axis=0))
+        return graph.add("Reshape", graph.add("Transpose", x, perm=perm), shape)
     x = graph.add("Transpose", graph.add("Reshape", x, graph.constant(first)), perm=perm)
     return graph.add("Reshape", x, shape)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
+import onnx
 import pytest
 
 from darknet_compat.definition import spec as s
@@ -155,3 +156,14 @@ def test_what_cannot_be_exported_is_named_before_any_work(layers: str, message: 
         export_onnx(network, tmp_path / "m.onnx", outputs="heads")
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("options", ["", "reverse=1", "flatten=1", "reverse=1\nflatten=1"])
+def test_reorg_permutes_five_axes_at_most(options: str, tmp_path: Path) -> None:
+    """ncnn permutes no more, and YOLOv2 has one."""
+    network = small(f"[reorg]\nstride=2\n{options}\n", (16, 8, 6))
+    export_onnx(network, tmp_path / "m.onnx", outputs="heads")
+    nodes = onnx.load(tmp_path / "m.onnx").graph.node
+    axes = [len(a.ints) for node in nodes if node.op_type == "Transpose" for a in node.attribute if a.name == "perm"]
+    assert axes and max(axes) <= 5
+    assert_raw_same(network, tmp_path / "m.onnx", pictures(16, 6, 8))
