@@ -22,7 +22,7 @@ _Values = dict[tuple[int, str], Floats]
 
 
 class Statistics(NamedTuple):
-    """Of numbers: the mean of their squares, their mean, their variance."""
+    """Of numbers: the root of the mean of their squares (which Darknet calls MSE), their mean, their variance."""
 
     mean_square: float
     mean: float
@@ -95,12 +95,15 @@ def reset(spec: NetworkSpec, weights: str | Path, out: str | Path) -> None:
 
 
 def statistics(spec: NetworkSpec, weights: str | Path) -> list[tuple[int, dict[str, Statistics]]]:
-    """Of each connected layer with batch normalization its scales' and weights' (original: `statistics_net`)."""
+    """Of each connected layer with batch normalization its scales', its biases', and those of as many of its weights
+    as it has outputs, which is what the original looks at (`statistics_net`)."""
     _, values = _read(weights, spec)
     found = []
     for layer in spec.layers:
         if isinstance(layer, s.Connected) and layer.batch_normalize:
-            parts = {name: _statistics(values[layer.index, name]) for name in ("scales", "weights")}
+            count = layer.output.size
+            arrays = {name: values[layer.index, name].reshape(-1) for name in ("scales", "biases", "weights")}
+            parts = {name: _statistics(array[:count]) for name, array in arrays.items()}
             found.append((layer.index, parts))
     return found
 
@@ -109,7 +112,7 @@ def _statistics(array: Floats) -> Statistics:
     flat, count = array.reshape(1, -1), np.float32(array.size)
     mean = _sums(flat)[0] / count
     squares, variance = (_sums(values * values)[0] / count for values in (flat, flat - mean))
-    return Statistics(float(squares), float(mean), float(variance))
+    return Statistics(float(np.sqrt(squares)), float(mean), float(variance))
 
 
 def _sums(rows: Floats) -> Floats:
@@ -157,7 +160,8 @@ def _fold(spec: NetworkSpec, values: _Values) -> None:
         scales, mean, variance, biases, weights = (
             values[index, prefix + name] for name in ("scales", "rolling_mean", "rolling_variance", "biases", "weights")
         )
-        deviation = np.sqrt(variance.astype(np.float64) + (0.00001 if not prefix else 0.000001))
+        epsilon = 0.00001 if isinstance(spec.layers[index], s.Convolutional) else 0.000001
+        deviation = np.sqrt(variance.astype(np.float64) + epsilon)
         factor = (scales.astype(np.float64) / deviation).astype(np.float32)
         weights *= factor.reshape(-1, *[1] * (weights.ndim - 1))
         biases -= mean * factor

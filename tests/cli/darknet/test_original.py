@@ -165,3 +165,40 @@ def test_classifier(
         np.testing.assert_allclose(numbers, expected_numbers, atol=2e-6)  # of which the last digit is rounded
     words = ("classifier", "label", "its.data", *real("tiny-darknet"))
     assert dn(*words).out == theirs(*words).stdout
+
+
+def test_connected_layers_with_batch_normalization(
+    dn: Darknet, theirs: Callable[..., subprocess.CompletedProcess[str]], here: Path
+) -> None:
+    (here / "net.cfg").write_text(
+        "[net]\nwidth=8\nheight=8\nchannels=3\n[connected]\nbatch_normalize=1\noutput=37\nactivation=leaky\n"
+        "[connected]\noutput=10\nactivation=linear\n[softmax]\n"
+    )
+    floats = np.abs(np.random.default_rng(0).normal(size=4 * 37 + 37 * 192 + 10 + 370)).astype(np.float32)
+    (here / "net.weights").write_bytes(np.array([0, 2, 0, 0, 0], np.int32).tobytes() + floats.tobytes())
+    words = ("statistics", "net.cfg", "net.weights")
+    assert dn(*words).out == theirs(*words).stdout
+    assert dn(*words).out.startswith("Connected Layer 0\nScales MSE: ")
+    for verb in ("normalize", "denormalize", "reset"):
+        theirs(verb, "net.cfg", "net.weights", "theirs")
+        assert dn(verb, "net.cfg", "net.weights", "ours").code == 0
+        assert (here / "ours").read_bytes() == (here / "theirs").read_bytes()
+
+
+def test_recall(
+    dn: Darknet, theirs: Callable[..., subprocess.CompletedProcess[str]], real: Callable[[str], tuple[Path, Path]],
+    original: Original, photos: list[Path], here: Path,
+) -> None:  # fmt: skip
+    """Of a [region] head: with [yolo] the original looks at more candidates than it has."""
+    write_data(here, original, "coco", photos)
+    (here / "data").mkdir()
+    for photo in photos:
+        (here / photo.name).write_bytes(photo.read_bytes())
+        (here / photo.name).with_suffix(".txt").write_text("16 0.34 0.6 0.38 0.55\n2 0.7 0.2 0.2 0.2\n")
+    (here / "data" / "coco_val_5k.list").write_text("".join(f"{here / photo.name}\n" for photo in photos))
+    words = ("detector", "recall", "its.data", *real("yolo-lite-coco"))
+    ours, expected = ([line for line in text.splitlines() if "RPs/Img" in line] for text in (
+        dn(*words).err, theirs(*words).stderr,
+    ))  # fmt: skip
+    assert ours == expected
+    assert len(ours) == 7
