@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,31 @@ def train(line: Line) -> int:
     return 0
 
 
+_FIGURES = {
+    "avg_iou": "Avg IOU",
+    "class": "Class",
+    "obj": "Obj",
+    "no_obj": "No Obj",
+    "recall": "Avg Recall",
+    "recall_75": ".75R",
+}
+"""What the original calls the figures of a head, in its order."""
+
+
+def _heads(figures: Mapping[str, float], heads: Sequence[Any]) -> Iterator[str]:
+    """A line for each head that learns boxes, as `forward_region_layer` and its kin print."""
+    for head in heads:
+        layer = f"_{head.index}" if len(heads) > 1 else ""
+        own = {name.removesuffix(layer): value for name, value in figures.items() if name.endswith(layer)}
+        if "avg_iou" not in own:
+            continue
+        yolo = "recall_75" in own
+        words = _FIGURES | ({"recall": ".5R"} if yolo else {})
+        parts = [f"{word}: {own[name]:f}" for name, word in words.items() if name in own]
+        start = f"Region {head.index}" if yolo else head.type.title()
+        yield f"{start} {', '.join(parts)},  count: {own.get('count', 0):.0f}"
+
+
 class _Printer:
     """The original's lines, and its files by the number of batches."""
 
@@ -61,9 +87,8 @@ class _Printer:
     def _step(self, step: Step) -> None:
         assert self.trainer is not None
         print(f"Loaded: {step.waited:f} seconds")
-        if step.figures:
-            parts = ", ".join(f"{name.replace('_', ' ')}: {value:f}" for name, value in step.figures.items())
-            print(f"Region {parts}")
+        for line in _heads(step.figures, self.trainer.network.spec.heads):
+            print(line)
         print(
             f"{step.number}: {step.loss:f}, {step.average_loss:f} avg, {step.rate:f} rate,"
             f" {step.seconds - step.waited:f} seconds, {step.seen} images"

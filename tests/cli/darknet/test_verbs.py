@@ -78,6 +78,9 @@ def test_training(dn: Darknet, here: Path, toy: Toy) -> None:
     lines = done.out.splitlines()
     assert lines[:2] == ["small", "Learning Rate: 0.001, Momentum: 0.9, Decay: 0.0001"]
     assert lines[-1].startswith("2: ") and lines[-1].endswith(", 2 images")
+    assert [line.split(":")[0] for line in lines[2:5]] == ["Loaded", "Region Avg IOU", "1"]
+    words = ", ".join(part.split(":")[0].strip() for part in lines[3].split(","))
+    assert words == "Region Avg IOU, Class, Obj, No Obj, Avg Recall, count"
     assert read_header(here / "backup" / "small_final.weights").seen == 2
     assert (here / "backup" / "small.backup").is_file()
 
