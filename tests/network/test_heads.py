@@ -134,8 +134,8 @@ def with_tree(tree: WordTree, shape: tuple[int, int]) -> heads.Region:
     channels = s.Shape(5 + len(tree), *shape)
     common: dict[str, Any] = {"index": 0, "line": 1, "type": "region", "sources": (-1,), "input": channels}
     zero = dict.fromkeys(("object_scale", "noobject_scale", "class_scale", "coord_scale", "mask_scale"), 1.0)
-    off = dict.fromkeys(("background", "rescore", "bias_match", "absolute"), False)
-    more: dict[str, Any] = {"map": None, "max_boxes": 30, "jitter": 0.2, "random": 0.0, "thresh": 0.5, "classfix": 0}
+    off = dict.fromkeys(("background", "rescore", "bias_match"), False)
+    more: dict[str, Any] = {"map": None, "max_boxes": 30, "jitter": 0.2, "random": 0.0, "thresh": 0.5}
     spec = s.Region(
         **common, output=channels, **zero, **off, **more, softmax=True, tree=tree, classes=len(tree), coords=4, num=1,
         anchors=((1.0, 1.0),),
