@@ -73,6 +73,12 @@ def test_an_exported_file_carries_its_suppression(tmp_path: Path, backend: str) 
     np.testing.assert_allclose(boxes(found), boxes(ours), atol=1e-4)
 
 
+def test_an_exported_file_has_its_dialect(tmp_path: Path) -> None:
+    dc.export_onnx(dc.load_network(*model(tmp_path, "nms_kind=diounms")), tmp_path / "m.onnx")
+    with pytest.raises(BackendError, match="its dialect was settled when it was exported; leave out original"):
+        Detector(tmp_path / "m.onnx", dialect="original")
+
+
 def test_a_graph_that_cannot_suppress_so_is_not_written(tmp_path: Path) -> None:
     network = dc.load_network(*model(tmp_path, "nms_kind=greedynms"))
     with pytest.raises(ExportError, match=r"small\.cfg: nms_kind=greedynms .* export boxes"):

@@ -68,6 +68,12 @@ def test_from_nothing(cfg: Path, tmp_path: Path) -> None:
     assert load_network(start.cfg).spec.layers == start.network.spec.layers
 
 
+def test_what_training_does_not_follow_is_said(cfg: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.cfg").write_text(cfg.read_text().replace("[net]", "[net]\ncutmix=1\nseq_scales=1", 1))
+    start = start_training(tmp_path / "m.cfg", out=tmp_path / "out")
+    assert start.notes == ("training does not follow [net] cutmix, seq_scales",)
+
+
 def test_options_given_with_the_command_stand_in_the_definition(cfg: Path, tmp_path: Path) -> None:
     start = start_training(cfg, out=tmp_path / "out", options={"batch": 6, "width": 64})
     assert (start.network.spec.net.batch, start.network.spec.net.width) == (6, 64)
