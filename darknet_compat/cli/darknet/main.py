@@ -5,6 +5,7 @@ Nothing of typer is loaded: whoever types Darknet's lines waits for the network 
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -82,6 +83,9 @@ def run(arguments: Sequence[str]) -> int:
     except OptionError as error:
         say(str(error))
         return 2
+    except BrokenPipeError:  # `… | head`: whoever read has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
     except BaseException as error:
         return exit_code(error)
     return code

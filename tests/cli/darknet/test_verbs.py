@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 
 from darknet_compat.definition.weights.file import read_header
 from tests.cli.darknet.conftest import Darknet, untimed
-from tests.cli.support import Toy, as_process, in_process
+from tests.cli.support import REPOSITORY, Toy, as_process, in_process
 
 
 def test_detector_test(dn: Darknet, toy: Toy, here: Path) -> None:
@@ -154,6 +157,23 @@ def test_a_dead_path_in_a_list(dn: Darknet, toy: Toy, here: Path) -> None:
     assert "darknet-compat: none.png: no such file\n" in done.err
     assert "Traceback" not in done.err
     assert len((here / "found" / "comp4_det_test_cat.txt").read_text().splitlines()) == 1
+
+
+def test_a_reader_that_has_enough_is_no_error(toy: Toy, here: Path) -> None:
+    names = "a.png\n" * 2000
+    words = ("detector", "test", "toy.data", toy.cfg, toy.weights, "--", "--backend", "onnxruntime")
+    command = [sys.executable, "-m", "darknet_compat", "darknet", *map(str, words)]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen(
+        command, cwd=here, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdin.write(names.encode()[:60000])
+        process.stdin.close()
+        assert process.stdout.read(10) == b"Enter Imag"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
 
 
 def test_all_three_ways_to_call_it(toy: Toy, here: Path) -> None:
