@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 from darknet_compat.definition.adapt import with_classes, with_net_options
-from darknet_compat.definition.dialects import FORK, DialectName
+from darknet_compat.definition.dialects import DialectName
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.definition.weights.file import Weights, covered_layers, read_weights
@@ -74,8 +74,8 @@ def start_training(
 def _said(spec: NetworkSpec) -> dict[str, int]:
     """What the folder's definition has to say to be read in the same dialect later, without being told so: a network of
     the fork's without a word of its own gets one."""
-    asked = spec.dialect == FORK and not spec.dialect.signs
-    return {"letter_box": int(spec.resize == "letterbox")} if asked else {}
+    told = spec.dialect.letter_box or spec.dialect.signs
+    return {} if told else {"letter_box": int(spec.resize == "letterbox")}
 
 
 def head_classes(spec: NetworkSpec) -> int:
