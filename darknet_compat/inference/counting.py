@@ -31,6 +31,7 @@ class Shape:
 
 def parse_shape(text: str, kind: str, number: int) -> Shape:
     """`X,Y,X,Y` or `NAME=X,Y,X,Y,…`: a "line" has two points, a "zone" at least three. Raises OptionError."""
+    option = "count_line" if kind == "line" else kind
     name, equals, rest = text.partition("=")
     if not equals:
         name, rest = f"{kind} {number}", text
@@ -42,10 +43,10 @@ def parse_shape(text: str, kind: str, number: int) -> Shape:
     fits = len(values) == 4 if kind == "line" else len(values) >= 6 and len(values) % 2 == 0
     if not (good and fits and name.strip()):
         wanted = "X,Y,X,Y" if kind == "line" else "X,Y,X,Y,X,Y,..."
-        raise OptionError(f"expected {wanted} in pixels or as fractions, or NAME={wanted}, found {shown(text)}")
+        raise OptionError(f"expected {wanted} in pixels or as fractions, or NAME={wanted}, found {shown(text)}", option)
     points = tuple(zip(values[::2], values[1::2], strict=True))
     if kind == "line" and points[0] == points[1]:
-        raise OptionError(f"expected two different points, found {shown(text)}")
+        raise OptionError(f"expected two different points, found {shown(text)}", option)
     return Shape(name.strip(), points)
 
 

@@ -23,10 +23,10 @@ def open_camera(name: str | int, *, retries: int = 5, failed: Failed | None = No
     def connect() -> Iterator[Frame]:
         _expect_there(shown, f"/dev/video{number[1]}" if number else str(name))
         cv2 = opencv()
-        level = cv2.getLogLevel()
-        cv2.setLogLevel(0)  # its own words would stand on stderr beside ours
+        logging = cv2.utils.logging
+        level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # its own words would stand on stderr beside ours
         camera = cv2.VideoCapture(int(number[1]) if number else str(name))
-        cv2.setLogLevel(level)
+        logging.setLogLevel(level)
         try:
             if not camera.isOpened():
                 raise SourceError(f"{shown}: cannot be opened; is it in use by another program, or not permitted?")

@@ -38,7 +38,7 @@ class Live(Frames):
         self.dropped = 0
         self._changed = threading.Condition()
         self._newest: Frame | None = None
-        self._error: SourceError | None = None
+        self._error: BaseException | None = None
         self._stop = threading.Event()
         self._ended = False
 
@@ -90,9 +90,8 @@ class Live(Frames):
                 if self.failed:
                     self.failed(self.name, f"{problem}; trying again in {pause:g} s ({tries} of {self.retries})")
                 self._stop.wait(pause)
-        except BaseException as error:  # whoever listens must not wait for ever
-            self._error = SourceError(f"{self.name}: {error}")
-            raise
+        except BaseException as error:  # a fault of ours, for whoever listens
+            self._error = error
         finally:
             with self._changed:
                 self._ended = True

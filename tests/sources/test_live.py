@@ -13,6 +13,7 @@ import pytest
 from darknet_compat.errors import ImageError, SourceError
 from darknet_compat.sources.ahead import ahead
 from darknet_compat.sources.base import Frame
+from darknet_compat.sources.camera import open_camera
 from darknet_compat.sources.live import Live
 from darknet_compat.sources.open import open_source
 from tests.cli.support import paint
@@ -159,6 +160,32 @@ def test_rtsp_that_breaks_comes_back(rtsp: Rtsp) -> None:
 def test_a_camera_that_is_not_there() -> None:
     with pytest.raises(ImageError, match=r"^camera 97: there is no /dev/video97; cameras here: "):
         next(iter(open_source(97)))
+
+
+@pytest.mark.parametrize("device", ["/dev/null", "/dev/zero"])
+def test_a_device_that_is_no_camera(device: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SourceError, match=f"^camera {device}: cannot be opened"):
+        next(iter(open_source(device)))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_opencv_opens_is_read_as_a_camera(tmp_path: Path) -> None:
+    """No camera is here; OpenCV reads a file through the same door."""
+    clip = write_clip(tmp_path / "clip.mp4", numbered(5))
+    taken = []
+    with pytest.raises(SourceError, match="gives no more frames"):
+        for frame in open_camera(str(clip), retries=0):
+            taken.append(number_of(frame.pixels()))
+    assert taken and taken == sorted(taken)
+
+
+def test_a_fault_of_a_source_arrives_where_its_frames_do() -> None:
+    def connect() -> Iterator[Frame]:
+        yield from frames(1)
+        raise KeyError("camera")
+
+    with pytest.raises(KeyError, match="camera"):
+        list(Live(connect, "camera"))
 
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])

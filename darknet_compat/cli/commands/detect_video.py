@@ -154,7 +154,8 @@ def _detector(options: DetectOptions, output: Output) -> Detector:
 
 def _places(files: Sequence[str], out: Path | None) -> dict[str, Path]:
     """The video that is written for each of `files`. Raises DarknetCompatError where it cannot be."""
-    from darknet_compat.sources.kind import hidden
+    from darknet_compat.sources.kind import VIDEO_SUFFIXES, hidden
+    from darknet_compat.sources.pictures import SUFFIXES
     from darknet_compat.vision.videofile import FORMATS
 
     if out is None:
@@ -164,6 +165,8 @@ def _places(files: Sequence[str], out: Path | None) -> dict[str, Path]:
             raise OptionError(f"expected a folder for {len(files)} videos, found {out}", "out")
         places = {files[0]: out}
     else:
+        if out.suffix.lower() in VIDEO_SUFFIXES | SUFFIXES and not out.is_dir():
+            raise OptionError(f"{out.suffix} is not written; use {', '.join(FORMATS)}, or name a folder", "out")
         results_folder(out)
         places = {}
         for file in files:

@@ -236,6 +236,12 @@ def test_wrong_options_are_told_before_anything_is_loaded(dc: Command, clip: Pat
         assert done.code in (1, 2) and "absent.cfg" not in done.err
 
 
+def test_a_format_that_is_not_written_makes_no_folder(dc: Command, detector: Toy, clip: Path, tmp_path: Path) -> None:
+    done = dc("detect", detector.cfg, clip, "--out", tmp_path / "found.gif")
+    assert done.code == 2 and ".gif is not written" in " ".join(done.err.split())
+    assert not (tmp_path / "found.gif").exists()
+
+
 def test_a_window_where_there_is_none(dc: Command, detector: Toy, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
