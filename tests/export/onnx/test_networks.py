@@ -177,12 +177,12 @@ def test_detections_of_several_pictures_at_once_keep_apart(
 
 _CHILD = """
 import resource, sys
-from darknet_compat.network.load import load_network
+from darknet_compat.definition.weights.arrays import load_weights
 from darknet_compat.export.onnx.export import export_onnx
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) << 10
 before = peak()
-export_onnx(load_network(sys.argv[1], sys.argv[2]), sys.argv[3])
+export_onnx(load_weights(sys.argv[1], sys.argv[2]), sys.argv[3])
 print(peak() - before)
 """
 
@@ -193,7 +193,7 @@ def test_export_needs_little_memory(original: Original, tmp_path: Path) -> None:
     save_weights(Network(load_spec(cfg)), weights)
     command = [sys.executable, "-c", _CHILD, cfg, weights, tmp_path / "m.onnx"]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
-    assert int(done.stdout) <= 3 * weights.stat().st_size
+    assert int(done.stdout) <= weights.stat().st_size  # half of it is measured
 
 
 def test_the_network_is_left_as_it_was(tmp_path: Path) -> None:
