@@ -25,6 +25,8 @@ def open_address(
     options = {"rtsp_transport": "tcp", "fflags": "nobuffer"} if scheme in ("rtsp", "rtsps") else {}
     if scheme in ("http", "https"):
         options["protocol_whitelist"] = "http,https,tcp,tls,crypto,data,httpproxy"  # a playlist opens no file here
+    if scheme == "file":  # nor one here the network
+        options["protocol_whitelist"] = "file,crypto,data"
     container = open_container(address, hidden(address), options, timeout)
     if scheme in _FILES and (container.duration or container.format.name.endswith("_pipe")):
         return Video(container, address, start=start, failed=failed)

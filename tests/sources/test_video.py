@@ -156,8 +156,9 @@ def test_a_playlist_opens_nothing_else(tmp_path: Path) -> None:
     """Neither an address nor, by a wrong suffix, a file that is no video."""
     listing = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nhttp://127.0.0.1:9/secret.ts\n#EXT-X-ENDLIST\n"
     (tmp_path / "list.mp4").write_text(listing)
-    with pytest.raises(ImageError):
-        list(open_source(tmp_path / "list.mp4"))
+    for name in (str(tmp_path / "list.mp4"), (tmp_path / "list.mp4").as_uri()):
+        with pytest.raises(ImageError):
+            list(open_source(name))
 
 
 def test_stopping_early_closes_the_file(clip: Path) -> None:
