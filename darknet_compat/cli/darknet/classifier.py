@@ -8,10 +8,17 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from darknet_compat.cli.darknet.files import asked_pictures, build_of, cfg_and_weights, class_names, picture_list
+from darknet_compat.cli.darknet.files import (
+    asked_pictures,
+    build_of,
+    cfg_and_weights,
+    class_names,
+    data_cfg_weights,
+    picture_list,
+)
 from darknet_compat.cli.darknet.grammar import Line
 from darknet_compat.cli.terminal.output import say
-from darknet_compat.errors import ImageError, MetadataError, OptionError
+from darknet_compat.errors import ImageError, MetadataError
 from darknet_compat.formats.datafile import DataFile
 
 if TYPE_CHECKING:
@@ -21,7 +28,7 @@ if TYPE_CHECKING:
 def predict(line: Line) -> int:
     """`classifier predict DATA CFG WEIGHTS [PICTURE] [-t K]`."""
     order = "classifier predict DATA CFG WEIGHTS [PICTURE]"
-    data, cfg, weights = _given(line, order)
+    data, cfg, weights = data_cfg_weights(line, order)
     top = line.options.get("t", 0) or data.number("top", 1)
     return _predict(line, data, cfg, weights, line.word(5), top)
 
@@ -30,14 +37,6 @@ def classify(line: Line) -> int:
     """`classify CFG WEIGHTS [PICTURE]`, which is `classifier predict cfg/imagenet1k.data … -t 5`."""
     cfg, weights = cfg_and_weights(line.word(1), line.word(2), "classify CFG WEIGHTS [PICTURE]")
     return _predict(line, DataFile("cfg/imagenet1k.data"), cfg, weights, line.word(3), 5)
-
-
-def _given(line: Line, order: str) -> tuple[DataFile, Path, Path | None]:
-    data = line.word(2)
-    if data is None:
-        raise OptionError(f"expected {order}, and there is no DATA")
-    opened = DataFile(data)
-    return opened, *cfg_and_weights(line.word(3), line.word(4), order)
 
 
 def _open(line: Line, cfg: Path, weights: Path | None, names: tuple[str, ...]) -> Classifier:
@@ -76,7 +75,7 @@ def valid(line: Line) -> int:
     """`classifier valid DATA CFG WEIGHTS`: a running line a picture; a picture's class is the label in its path."""
     import numpy as np
 
-    data, cfg, weights = _given(line, "classifier valid DATA CFG WEIGHTS")
+    data, cfg, weights = data_cfg_weights(line, "classifier valid DATA CFG WEIGHTS")
     labels = class_names(data, cfg, "labels")
     pictures = picture_list(data.file("valid"))
     top = data.number("top", 1)
@@ -98,7 +97,7 @@ def valid(line: Line) -> int:
 
 def label(line: Line) -> int:
     """`classifier label DATA CFG WEIGHTS`: the most probable class of each picture of the list `test`."""
-    data, cfg, weights = _given(line, "classifier label DATA CFG WEIGHTS")
+    data, cfg, weights = data_cfg_weights(line, "classifier label DATA CFG WEIGHTS")
     classifier = _open(line, cfg, weights, class_names(data, cfg, "names"))
     code = 0
     for _, probabilities in _cropped(classifier, picture_list(data.file("test")), _smallest_side):

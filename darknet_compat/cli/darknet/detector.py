@@ -9,23 +9,16 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from darknet_compat.cli.darknet.files import asked_pictures, build_of, cfg_and_weights, class_names
-from darknet_compat.cli.darknet.grammar import Line
+from darknet_compat.cli.darknet.files import asked_pictures, build_of, cfg_and_weights, class_names, data_cfg_weights
+from darknet_compat.cli.darknet.grammar import Line, is_forks
 from darknet_compat.cli.terminal.output import say
-from darknet_compat.errors import ImageError, OptionError
+from darknet_compat.errors import ImageError
 from darknet_compat.formats.datafile import DataFile
 
 if TYPE_CHECKING:
     from darknet_compat.inference.results import Detections
 
 ORDER = "detector test DATA CFG WEIGHTS [PICTURE]"
-_FORKS = ("ext_output", "save_labels", "letter_box")
-"""Options that only the fork has: with them the `.cfg` is read as its own words tell, and the threshold is 0.25."""
-
-
-def is_forks(line: Line) -> bool:
-    """Whether a line is the fork's rather than the original's."""
-    return any(name in line.options for name in _FORKS) or str(line.options.get("out", "")).endswith(".json")
 
 
 def options_for(line: Line, cfg: Path, weights: Path | None, **more: Any) -> Any:
@@ -47,12 +40,8 @@ def options_for(line: Line, cfg: Path, weights: Path | None, **more: Any) -> Any
 
 def test(line: Line) -> int:
     """`detector test DATA CFG WEIGHTS [PICTURE]`."""
-    data, cfg, weights, picture = (line.word(place) for place in (2, 3, 4, 5))
-    if data is None:
-        raise OptionError(f"expected {ORDER}, and there is no DATA")
-    opened = DataFile(data)
-    path, file = cfg_and_weights(cfg, weights, ORDER)
-    return _test(line, options_for(line, path, file), class_names(opened, path, "names"), picture)
+    data, path, file = data_cfg_weights(line, ORDER)
+    return _test(line, options_for(line, path, file), class_names(data, path, "names"), line.word(5))
 
 
 def detect(line: Line) -> int:
@@ -199,19 +188,16 @@ def _draw(found: Detections, line: Line) -> None:
 
 
 def demo(line: Line) -> int:
-    """`detector demo DATA CFG WEIGHTS [VIDEO]`: each frame's objects, as they come; -out_filename writes a video."""
+    """`detector demo DATA CFG WEIGHTS [VIDEO]`: each frame's objects, as they come."""
     order = "detector demo DATA CFG WEIGHTS [VIDEO]"
-    data, cfg, weights, video = (line.word(place) for place in (2, 3, 4, 5))
-    if data is None:
-        raise OptionError(f"expected {order}, and there is no DATA")
-    path, file = cfg_and_weights(cfg, weights, order)
-    opened = DataFile(data)
+    data, path, file = data_cfg_weights(line, order)
+    video = line.word(5)
     options = options_for(line, path, file)
     from darknet_compat.inference.batch import Failure
     from darknet_compat.inference.job import answers, open_detector
     from darknet_compat.sources.open import open_source
 
-    detector = open_detector(options, names=class_names(opened, path, "names"))
+    detector = open_detector(options, names=class_names(data, path, "names"))
     printer = Printer(line)
     with open_source(video if video is not None else line.options.get("c", 0)) as frames:
         for source, answer, seconds in answers(detector, frames):

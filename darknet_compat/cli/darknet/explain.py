@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from darknet_compat.cli.darknet.grammar import Line
+from darknet_compat.cli.darknet.grammar import Line, is_forks
+from darknet_compat.errors import MetadataError
+from darknet_compat.formats.datafile import DataFile
 
 _OPTIONS = {
     "thresh": "--thresh",
@@ -30,6 +32,14 @@ def _at(words: list[str], place: int, absent: str) -> str:
     return words[place] if place < len(words) else absent
 
 
+def _named(data: str, key: str) -> str:
+    """What a `.data` file says of a key; where there is no such file, that it would."""
+    try:
+        return DataFile(data).text(key) or key
+    except MetadataError:
+        return f"{key}= of {data}"
+
+
 def _carried(line: Line, *names: str) -> list[str]:
     found = []
     for name in names:
@@ -44,9 +54,9 @@ def _detect(name: str, words: list[str], line: Line) -> list[str]:
     cfg, weights, picture = (_at(words, place + with_data, absent) for place, absent in enumerate(_WORDS))
     made = ["detect", cfg, picture, "--weights", weights]
     if with_data:
-        made += ["--names", f"names= of {_at(words, 0, 'DATA')}"]
+        made += ["--names", _named(_at(words, 0, "DATA"), "names")]
     out = str(line.options.get("out", "predictions"))
-    made += _carried(line, *_DETECTING)
+    made += _carried(line, *_DETECTING) + ([] if is_forks(line) else ["--dialect", "original"])
     if name == "yolo test":
         made += ["--resize", "stretch"] + ([] if "thresh" in line.options else ["--thresh", "0.2"])
     return [*made, "--out", out if out.endswith(".json") else f"{out}.jpg"]
@@ -60,8 +70,8 @@ def _classify(name: str, words: list[str], line: Line) -> list[str]:
     cfg, weights, picture = (_at(words, place + with_data, absent) for place, absent in enumerate(_WORDS))
     made = ["classify", cfg, picture, "--weights", weights]
     if with_data:
-        made += ["--names", f"names= of {_at(words, 0, 'DATA')}"]
-    return made + _carried(line, "t", "hier")
+        made += ["--names", _named(_at(words, 0, "DATA"), "names")]
+    return [*made, *_carried(line, "t", "hier"), "--dialect", "original"]
 
 
 def _evaluate(name: str, words: list[str], line: Line) -> list[str]:
@@ -83,7 +93,7 @@ def _train(name: str, words: list[str], line: Line) -> list[str]:
     made = ["train", _at(words, 1, "CFG"), _at(words, 0, "DATA")]
     if len(words) > 2:
         made += ["--weights", words[2]]
-    made += ["--out", f"backup= of {_at(words, 0, 'DATA')}"]
+    made += ["--out", _named(_at(words, 0, "DATA"), "backup")]
     return made + (["--valid", "valid"] if "map" in line.options else []) + _carried(line, "clear")
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from darknet_compat.cli.darknet.grammar import Line
 from darknet_compat.errors import CatalogError, MetadataError, OptionError, WeightsError
 from darknet_compat.formats.datafile import DataFile
 
@@ -52,6 +53,16 @@ def cfg_and_weights(cfg: str | None, weights: str | None, order: str) -> tuple[P
     if not path.is_file():
         raise CatalogError(f"{cfg}: there is no such .cfg")
     return path, None if weights is None else Path(weights)
+
+
+def data_cfg_weights(line: Line, order: str) -> tuple[DataFile, Path, Path | None]:
+    """The files of `FAMILY VERB DATA CFG WEIGHTS`; `order` is how the words stand. Raises one line for those that are
+    missing or swapped."""
+    data = line.word(2)
+    if data is None:
+        raise OptionError(f"expected {order}, and there is no DATA")
+    opened = DataFile(data)
+    return opened, *cfg_and_weights(line.word(3), line.word(4), order)
 
 
 def need_weights(weights: Path | None, order: str) -> Path:

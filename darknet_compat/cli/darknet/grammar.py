@@ -25,6 +25,7 @@ class Flag:
 
 _GPU = "there is no GPU of Darknet's here; -- --device cuda runs on one"
 _WINDOW = "no window is opened"
+_FRAMES = "frames are not written; darknet-compat detect VIDEO --out found.mp4 does that"
 _WEB = "nothing is served; darknet-compat serve does that"
 FLAGS: dict[str, Flag] = {
     "thresh": Flag(float),
@@ -32,8 +33,6 @@ FLAGS: dict[str, Flag] = {
     "nms": Flag(float),
     "iou_thresh": Flag(float),
     "out": Flag(str),
-    "prefix": Flag(str),
-    "out_filename": Flag(str),
     "points": Flag(int),
     "num_of_clusters": Flag(int),
     "width": Flag(int),
@@ -58,6 +57,8 @@ FLAGS: dict[str, Flag] = {
     "s": Flag(int, "every frame is looked at"),
     "avg": Flag(int, "frames are not averaged"),
     "avgframes": Flag(int, "frames are not averaged"),
+    "prefix": Flag(str, _FRAMES),
+    "out_filename": Flag(str, _FRAMES),
     "mjpeg_port": Flag(int, _WEB),
     "json_port": Flag(int, _WEB),
     "http_post_host": Flag(str, _WEB),
@@ -90,6 +91,15 @@ class Line:
             for name in self.options
             if FLAGS[name].without_meaning
         ]
+
+
+_FORKS = ("ext_output", "save_labels", "letter_box")
+"""Options that only the fork has: with them the `.cfg` is read as its own words tell, and the threshold is 0.25."""
+
+
+def is_forks(line: Line) -> bool:
+    """Whether a line is the fork's rather than the original's."""
+    return any(name in line.options for name in _FORKS) or str(line.options.get("out", "")).endswith(".json")
 
 
 def parse(arguments: Sequence[str], kind: type) -> Line:

@@ -8,21 +8,13 @@ from time import perf_counter
 from typing import Any
 
 from darknet_compat.cli.darknet.detector import in_order, options_for
-from darknet_compat.cli.darknet.files import cfg_and_weights, class_names, picture_list
+from darknet_compat.cli.darknet.files import class_names, data_cfg_weights, picture_list
 from darknet_compat.cli.darknet.grammar import Line
 from darknet_compat.cli.terminal.output import say
 from darknet_compat.errors import OptionError
 from darknet_compat.formats.datafile import DataFile
 
 _THRESH = 0.005
-
-
-def _given(line: Line, order: str) -> tuple[DataFile, Path, Path | None]:
-    data = line.word(2)
-    if data is None:
-        raise OptionError(f"expected {order}, and there is no DATA")
-    opened = DataFile(data)
-    return opened, *cfg_and_weights(line.word(3), line.word(4), order)
 
 
 def valid(line: Line) -> int:
@@ -41,7 +33,7 @@ def _valid(line: Line, *, flip: bool) -> int:
     from darknet_compat.inference.job import open_detector
     from darknet_compat.inference.results import Detections
 
-    data, cfg, weights = _given(line, f"detector valid{'2' if flip else ''} DATA CFG WEIGHTS")
+    data, cfg, weights = data_cfg_weights(line, f"detector valid{'2' if flip else ''} DATA CFG WEIGHTS")
     names = class_names(data, cfg, "names")
     pictures = picture_list(data.file("valid"))
     results = Path(data.text("results") or "results")
@@ -102,7 +94,7 @@ def recall(line: Line) -> int:
     from darknet_compat.inference.batch import Failure
     from darknet_compat.inference.job import open_detector
 
-    data, cfg, weights = _given(line, "detector recall DATA CFG WEIGHTS")
+    data, cfg, weights = data_cfg_weights(line, "detector recall DATA CFG WEIGHTS")
     fixed = Path("data/coco_val_5k.list")
     names = class_names(data, cfg, "names")
     detector = open_detector(options_for(line, cfg, weights, thresh=0.001), names=names)
@@ -129,7 +121,7 @@ def map(line: Line) -> int:
     from darknet_compat.evaluation.job import Scored, evaluate
     from darknet_compat.evaluation.options import EvaluateOptions
 
-    data, cfg, weights = _given(line, "detector map DATA CFG WEIGHTS")
+    data, cfg, weights = data_cfg_weights(line, "detector map DATA CFG WEIGHTS")
     given: dict[str, Any] = {"model": str(cfg), "data": str(data.path), "weights": weights, "split": "valid"}
     given |= {"names": data.file("names"), "metric": "map", "batch": 1}
     for theirs, ours in (("iou_thresh", "iou_thresh"), ("points", "points"), ("thresh", "conf")):

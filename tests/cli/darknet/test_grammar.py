@@ -54,13 +54,14 @@ def test_every_verb_has_an_equivalent() -> None:
     [
         (
             "detector test a.data a.cfg a.weights dog.jpg -thresh 0.25",
-            "detect a.cfg dog.jpg --weights a.weights --names 'names= of a.data' --thresh 0.25 --out predictions.jpg",
+            "detect a.cfg dog.jpg --weights a.weights --names 'names= of a.data' --thresh 0.25"
+            " --dialect original --out predictions.jpg",
         ),
         (
             "detector map a.data a.cfg a.weights -points 101",
             "evaluate a.cfg a.data --weights a.weights --metric map --points 101",
         ),
-        ("classify a.cfg a.weights dog.jpg", "classify a.cfg dog.jpg --weights a.weights"),
+        ("classify a.cfg a.weights dog.jpg", "classify a.cfg dog.jpg --weights a.weights --dialect original"),
         ("partial a.cfg a.weights out 15", "partial a.cfg out 15 --weights a.weights"),
         (
             "detector train a.data a.cfg a.conv.15 -clear -map",
@@ -68,7 +69,7 @@ def test_every_verb_has_an_equivalent() -> None:
         ),
         (
             "detect a.cfg a.weights dog.jpg -- --backend openvino",
-            "detect a.cfg dog.jpg --weights a.weights --out predictions.jpg --backend openvino",
+            "detect a.cfg dog.jpg --weights a.weights --dialect original --out predictions.jpg --backend openvino",
         ),
     ],
 )
