@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
+import os
+import shutil
+import tempfile
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,7 +88,19 @@ def cached_export(
 
 def _place(cfg: Path, parts: dict[str, Any]) -> Path:
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    return cache.folder("onnx") / f"{cfg.stem}-{key[:20]}.onnx"
+    try:
+        folder = cache.folder("onnx")
+    except CatalogError:
+        folder = _for_this_process()
+    return (folder if os.access(folder, os.W_OK) else _for_this_process()) / f"{cfg.stem}-{key[:20]}.onnx"
+
+
+@lru_cache(maxsize=1)
+def _for_this_process() -> Path:
+    """A folder for exports where the cache cannot be written into, removed at the end."""
+    folder = tempfile.mkdtemp(prefix="darknet-compat-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def _usable(path: Path) -> bool:

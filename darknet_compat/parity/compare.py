@@ -18,9 +18,13 @@ _T = TypeVar("_T")
 def _for_runtimes(table: Mapping[_Key, _T]) -> dict[_Key, _T]:
     """A table in which a row for the "cpu" or the "gpu" stands for each runtime that the registry names as such."""
     named = {key: value for key, value in table.items() if key[1] not in ("cpu", "gpu")}
-    for (reference, stage, precision), value in table.items():
-        named |= {(reference, row.name, precision): value for row in ROWS if row.tolerances == stage}
-    return named
+    generic = {
+        (reference, row.name, precision): value
+        for (reference, stage, precision), value in table.items()
+        for row in ROWS
+        if row.tolerances == stage
+    }
+    return generic | named
 
 
 TOLERANCES = _for_runtimes(
@@ -72,11 +76,13 @@ AGREEMENT = _for_runtimes(
     {
         ("torch", "cpu", "bf16"): 99.0,
         ("torch", "cpu", "int8"): 99.0,
+        ("torch", "onnxruntime", "int8"): 97.0,
         ("torch", "gpu", "int8"): 99.0,
     }
 )
 """Where so few bits are left that single scores and boxes move: the least agreement of all answers with the
-reference's, in percent (`evaluation.agreement`)."""
+reference's, in percent (`evaluation.agreement`). ONNX Runtime rounds before activations as well
+(`export.quantize.fused`): of 35 objects on seven photographs one is missed by YOLO-LITE on VOC."""
 
 Verdict = Literal["same", "differs", "nothing to compare"]
 

@@ -97,3 +97,13 @@ def test_torch_is_not_imported_where_it_is_installed(command: list[str], small: 
     done = subprocess.run(command, capture_output=True, text=True, cwd=SHIPPED.parent)
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1] == "False"
+
+
+def test_a_cache_that_cannot_be_written_keeps_nothing_and_stops_nobody(
+    small: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("DARKNET_COMPAT_CACHE", str(tmp_path / "file"))
+    picture = np.random.default_rng(0).integers(0, 255, (48, 60, 3), np.uint8)
+    found = Detector(small, backend="onnxruntime", thresh=0.1)(picture)
+    assert found.class_ids.tolist() == Detector(small, backend="torch", thresh=0.1)(picture).class_ids.tolist()
