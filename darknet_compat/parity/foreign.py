@@ -45,7 +45,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "route": {"groups": "1"},
     "shortcut": {"weights_type": "none"},
     "yolo": {"new_coords": "0", "scale_x_y": "1"},
-    "rnn": {"hidden": "", "logistic": "0"},
+    "rnn": {"logistic": "0"},
     "crnn": {"dilation": "1", "groups": "1", "hidden": "", "output": "", "size": "3"},
 }
 """Options that change what a layer gives and that the original does not have → the value that changes nothing."""
@@ -60,6 +60,8 @@ def foreign(section: Section) -> str:
         return f"activation={given['activation']}"
     if section.type == "shortcut" and "," in given.get("from", ""):
         return "several layers in from"
+    if section.type == "rnn" and given.get("hidden", given.get("output")) != given.get("output"):
+        return f"hidden={given['hidden']}"  # passed over there, and as large as output in its own files
     for key, nothing in OPTIONS.get(
         {"conv": "convolutional", "max": "maxpool"}.get(section.type, section.type), {}
     ).items():

@@ -37,6 +37,8 @@ def running() -> Iterator[Original]:
         ("[route]\nlayers=-1\ngroups=1\n", ""),
         ("[shortcut]\nfrom=-2,-3\n", "several layers in from"),
         ("[sam]\nfrom=-2\n", "[sam]"),
+        ("[rnn]\noutput=8\nhidden=8\n", ""),  # as in the original's own definitions, where it is passed over
+        ("[rnn]\noutput=8\nhidden=4\n", "hidden=4"),
         (YOLO + "scale_x_y=1.0\nnew_coords=0\nnms_kind=greedynms\niou_loss=ciou\n", ""),
         (YOLO + "scale_x_y=1.05\n", "scale_x_y=1.05"),
         (YOLO + "new_coords=1\n", "new_coords=1"),
