@@ -87,9 +87,11 @@ def test_result_files(model: str, pictures: str, photos: list[Path], shared_data
         (folder / picture.name).symlink_to(picture)
         (folder / picture.name).with_suffix(".txt").write_text("")
     (folder / "list.txt").write_text("".join(f"{folder / picture.name}\n" for picture in chosen))
-    detector = Detector(f"{base}.cfg", f"{base}.weights", names=shared_data / "models" / names, thresh=run.THRESH)
+    detector = Detector(
+        f"{base}.cfg", f"{base}.weights", names=shared_data / "models" / names, thresh=run.THRESH, dialect="original"
+    )
     # The program is the CPU build, which divides by another deviation.
-    network = load_network(f"{base}.cfg", f"{base}.weights", batchnorm="cpu")
+    network = load_network(f"{base}.cfg", f"{base}.weights", batchnorm="cpu", dialect="original")
     detector.runtime = TorchRuntime(network)
     entries = read_entries(run.open_for(folder / "list.txt", detector.names))
     results = run.gathered(entries, [found for _, found in detector.stream(entries.images(), 4)])

@@ -63,7 +63,7 @@ def test_an_array_of_the_wrong_size_is_refused(tmp_path: Path) -> None:
 def test_a_header_that_has_no_room(tmp_path: Path) -> None:
     path = tmp_path / "m.weights"
     assert refused(lambda: write_weights(path, Header(0, 1, 0, 2**31), [])) == (
-        "a header of version 0.1 has no room for Header(major=0, minor=1, revision=0, seen=2147483648)"
+        "a header of version 0.1 has no room for seen=2147483648"
     )
     assert entries(tmp_path) == []
     write_weights(path, Header(0, 2, 0, 2**31), [])

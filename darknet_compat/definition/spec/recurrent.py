@@ -31,6 +31,11 @@ class Rnn(Recurrent):
     shortcut: bool
     logistic: bool = False
 
+    @property
+    def fixes_size(self) -> bool:
+        """See `LayerSpec`."""
+        return True
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gru(Recurrent):
@@ -45,6 +50,11 @@ class Gru(Recurrent):
     tanh: bool
     parts: tuple[str, ...] = ORIGINAL.gru_parts
 
+    @property
+    def fixes_size(self) -> bool:
+        """See `LayerSpec`."""
+        return True
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lstm(Recurrent):
@@ -54,6 +64,11 @@ class Lstm(Recurrent):
     steps: int
     batch_normalize: bool
     parts: tuple[str, ...] = ORIGINAL.lstm_parts
+
+    @property
+    def fixes_size(self) -> bool:
+        """See `LayerSpec`."""
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)

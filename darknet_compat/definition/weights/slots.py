@@ -63,7 +63,9 @@ class Header:
         try:
             return self.layout.pack(self.major, self.minor, self.revision, self.seen)
         except struct.error:
-            raise WeightsError(f"a header of version {self.major}.{self.minor} has no room for {self}") from None
+            raise WeightsError(
+                f"a header of version {self.major}.{self.minor} has no room for seen={self.seen}"
+            ) from None
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ def build(network: Trained, artefact: Artefact, candidates: int) -> tuple[Graph,
                 raws = heads.suppressed(graph, raws, size, artefact.thresh, artefact.nms)
                 names = ("boxes", "scores", "class_ids", "images_of")
     for old, new in zip(raws, names, strict=True):
-        if old in made.values() or old == "images":
+        if raws.count(old) > 1 or old == "images":
             graph.nodes.append(helper.make_node("Identity", [old], [new], new))
         else:
             graph.rename(old, new)

@@ -128,9 +128,10 @@ def test_a_size_of_which_a_kernel_leaves_nothing_is_none() -> None:
 
 
 PLACED = "connected", "local", "crop", "reorg extra"
+FOUR_CHANNELS = "share_index"
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith(PLACED)])
+@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith((*PLACED, FOUR_CHANNELS))])
 def test_sides_are_torchs(name: str) -> None:
     network = small(CASES[name], (8, 12, 12))
     for side in (12, 13, 16, 24):
