@@ -1,11 +1,12 @@
-"""What the tests share: the original Darknet, its photographs, the data beside the repository.
+"""What the tests share: the original Darknet, its photographs, the data beside the repository; a simulated GPU.
 
-None of the three is part of the project. A test that asks for one by fixture or marker is skipped with the reason where
-it is absent; in CI a missing original is an error before the first test: a run that compared nothing is no pass.
+None of the first three is part of the project. A test that asks for one by fixture or marker is skipped with the
+reason where it is absent; in CI a missing original is an error before the first test: a run that compared nothing is no pass.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -18,6 +19,7 @@ import pytest
 from hypothesis import settings
 
 from darknet_compat.catalogue.catalog import CACHE_VARIABLE, cache_dir
+from tests.runtime.simulation import Driver, Left, build_driver, use_version
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
@@ -117,3 +119,20 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"{SHARED_DATA} is absent")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Driver:
+    """The simulated CUDA driver, off until it is turned `on`. One a process: only the first of that name is found."""
+    return build_driver(tmp_path_factory.mktemp("driver"))
+
+
+@pytest.fixture
+def gpu(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
+    """A simulated GPU with the newest TensorRT; everything has to be given back when the test ends."""
+    use_version(monkeypatch)
+    with driver.on():
+        yield driver
+        gc.collect()
+        assert driver.left() == Left(0, 0, 0, 0, 0, 0)
+        assert driver.library.sim_depth() == 0

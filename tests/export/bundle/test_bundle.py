@@ -23,7 +23,6 @@ from darknet_compat.runtime.exported import read_artefact
 from darknet_compat.vision.draw import save
 from tests.export.support import SHIPPED, seeded
 from tests.inference.support import noise, region
-from tests.runtime.conftest import driver, gpu  # noqa: F401
 from tests.runtime.simulation import Driver, use_version
 
 REPOSITORY = Path(__file__).parents[3]
@@ -96,7 +95,7 @@ sys.modules[{module!r}] = make({version!r})
 def test_an_engine_gives_the_same(
     target: Any,
     version: str,
-    gpu: Driver,  # noqa: F811
+    gpu: Driver,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
