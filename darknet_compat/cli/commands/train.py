@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def train(options: TrainOptions, json: Json = False) -> None:
-    """Train a network by the original's rules.
+    """Train a network by the original's rules, or by its fork's.
 
     In --out: MODEL.cfg as it is trained, MODEL.backup and checkpoint.pt every so often, MODEL_final.weights at the
     end, log.csv, chart.png, and first_batch.png with what the network gets to see. Ctrl-C ends after the batch under
