@@ -1,7 +1,8 @@
 """What the tests share: the original Darknet, its photographs, the data beside the repository; a simulated GPU.
 
 None of the first three is part of the project. A test that asks for one by fixture or marker is skipped with the
-reason where it is absent; in CI a missing original is an error before the first test: a run that compared nothing is no pass.
+reason where it is absent; in CI a missing original is an error before the first test: a run that compared nothing is no
+pass.
 """
 
 from __future__ import annotations
