@@ -49,14 +49,10 @@ _LEAST_CONTRAST = 60
 """Grey levels between ink and what lies under it."""
 
 
-class DigitScenes(Dataset):
-    """`count` scenes of SIZE x SIZE pixels with up to seven digits, overlapping and slanted, amid clutter and noise.
+class _Composed(Dataset):
+    """`count` pictures composed of `digits`; number `index` depends on `seed`, `split` and `index` alone."""
 
-    `digits` are those that occur; the others are in no picture. Number `index` depends on `seed`, `split` and `index`
-    alone. Classes are the digits, "0" to "9". Raises DatasetError without scikit-learn.
-    """
-
-    kind = "digits"
+    kind: str
     names = NAMES
     is_composed = True
 
@@ -69,6 +65,16 @@ class DigitScenes(Dataset):
 
     def __len__(self) -> int:
         return self.scenes
+
+
+class DigitScenes(_Composed):
+    """`count` scenes of SIZE x SIZE pixels with up to seven digits, overlapping and slanted, amid clutter and noise.
+
+    `digits` are those that occur; the others are in no picture. Number `index` depends on `seed`, `split` and `index`
+    alone. Classes are the digits, "0" to "9". Raises DatasetError without scikit-learn.
+    """
+
+    kind = "digits"
 
     def sample(self, index: int) -> Sample:
         """Scene number `index`: uint8 [SIZE, SIZE, 3], BGR."""
@@ -87,25 +93,13 @@ class DigitScenes(Dataset):
         return Sample(f"{self.split}-{self.seed}-{index:05d}", _noisy(scene, random), labels)
 
 
-class DigitPictures(Dataset):
+class DigitPictures(_Composed):
     """`count` pictures of one digit each, somewhere amid clutter, with a label of the whole picture and no box.
 
     They are of 96 to 192 pixels a side, their digits as large as those of scenes. Otherwise as `DigitScenes`.
     """
 
     kind = "digit-pictures"
-    names = NAMES
-    is_composed = True
-
-    def __init__(
-        self, split: Split = "train", count: int | None = None, *, seed: int = 0, digits: Sequence[int] = range(10)
-    ) -> None:
-        self.title = _title(self.kind, split, digits)
-        self._samples = _samples(split, tuple(digits))
-        self.split, self.scenes, self.seed = split, COUNTS[split] if count is None else count, seed
-
-    def __len__(self) -> int:
-        return self.scenes
 
     def sample(self, index: int) -> Sample:
         """Picture number `index`: uint8 [S, S, 3], BGR."""
