@@ -19,10 +19,10 @@ from math import nan
 from numbers import Real
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from darknet_compat.errors import OptionError
-from darknet_compat.formats.textfile import shown
+from darknet_compat.formats.textfile import plain, shown
 
 MOST_PIXELS = 8192
 """A side of a network's input."""
@@ -65,7 +65,7 @@ class Options:
     def __post_init__(self) -> None:
         for name, field in options_of(type(self)).items():
             # Frozen: values are put into their type once, here.
-            object.__setattr__(self, name, _checked(name, getattr(self, name), field))
+            object.__setattr__(self, name, checked(name, getattr(self, name), field))
 
 
 _Made = TypeVar("_Made", bound=Options)
@@ -86,11 +86,10 @@ def field_of(hint: Any) -> Field | None:
     option = next((extra for extra in extras if isinstance(extra, Option)), None)
     if option is None:
         return None
-    choices = get_args(plain)
-    if NoneType not in choices:
+    kinds = get_args(plain)
+    if NoneType not in kinds:
         return Field(plain, False, option)
-    (plain,) = (choice for choice in choices if choice is not NoneType)
-    return Field(plain, True, option)
+    return Field(Union[tuple(kind for kind in kinds if kind is not NoneType)], True, option)  # noqa: UP007
 
 
 def made(kind: type[_Made], options: _Made | None, given: Mapping[str, Any]) -> _Made:
@@ -110,7 +109,8 @@ def made(kind: type[_Made], options: _Made | None, given: Mapping[str, Any]) -> 
         raise OptionError(f"{kind.__name__}: {error}") from None
 
 
-def _checked(name: str, value: Any, field: Field) -> Any:
+def checked(name: str, value: Any, field: Field) -> Any:
+    """The value in its option's type. Raises OptionError, which names the option."""
     if value is None and field.optional:
         return None
     try:
@@ -149,7 +149,7 @@ def _number(value: Any, kind: Any, option: Option) -> Any:
         number = nan
     whole = number == number if kind is float else number.is_integer()  # which nan is neither
     if not (whole and (least is None or least <= number) and (most is None or number <= most)):
-        raise OptionError(f"expected {wanted}, found {value!r}")
+        raise OptionError(f"expected {wanted}, found {plain(repr(value))}")
     return kind(value)
 
 
@@ -171,13 +171,15 @@ def parse_size(value: Any) -> Size:
     if isinstance(value, str):
         match = re.fullmatch(r"(\d{1,6})(?:[x×](\d{1,6}))?", value.strip().lower())
         if not match:
-            raise OptionError(f"expected a number of pixels, or WIDTHxHEIGHT such as 608x416, found '{value}'")
+            raise OptionError(
+                f"expected a number of pixels, or WIDTHxHEIGHT such as 608x416, found {shown(str(value))}"
+            )
         size = Size(int(match[1]), int(match[2] or match[1]))
     else:
         try:
             size = Size(*map(int, (value, value) if isinstance(value, Real) else value))
         except (TypeError, ValueError):
-            raise OptionError(f"expected a number of pixels, or (width, height), found {value!r}") from None
+            raise OptionError(f"expected a number of pixels, or (width, height), found {plain(repr(value))}") from None
     if not (0 < size.width <= MOST_PIXELS and 0 < size.height <= MOST_PIXELS):
         raise OptionError(f"expected 1 to {MOST_PIXELS} pixels a side, found {size}")
     return size
@@ -194,7 +196,7 @@ def parse_sides(value: Any) -> tuple[int, ...]:
     text = value if isinstance(value, str) else ",".join(map(str, value))
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() and 0 < int(part) <= MOST_PIXELS for part in parts):
-        raise OptionError(f"expected pixels such as 320,352,384, found '{text}'")
+        raise OptionError(f"expected pixels such as 320,352,384, found {shown(text)}")
     return tuple(map(int, parts))
 
 
@@ -207,7 +209,7 @@ def parse_fraction(value: Any) -> float:
     if 0 <= number <= 1:  # which nan is not
         return number
     hint = f"; {value} % is {number / 100:g}" if 1 < number <= 100 else ""
-    raise OptionError(f"expected a number from 0 to 1 such as 0.25, found '{value}'{hint}")
+    raise OptionError(f"expected a number from 0 to 1 such as 0.25, found {shown(str(value))}{hint}")
 
 
 def parse_words(value: Any) -> tuple[str, ...]:
@@ -215,7 +217,7 @@ def parse_words(value: Any) -> tuple[str, ...]:
     parts = value.split(",") if isinstance(value, str) else [value] if isinstance(value, int) else value
     words = tuple(str(part).strip() for part in parts)
     if not words or not all(words):
-        raise OptionError(f"expected words with commas between, found '{value}'")
+        raise OptionError(f"expected words with commas between, found {shown(str(value))}")
     return words
 
 
@@ -225,7 +227,7 @@ def parse_choices(*known: str) -> Callable[[Any], tuple[str, ...]]:
     def parse(value: Any) -> tuple[str, ...]:
         parts = tuple(part.strip() for part in (value.split(",") if isinstance(value, str) else value))
         if not parts or not set(parts) <= set(known):
-            raise OptionError(f"expected some of {', '.join(known)}, with commas between, found '{value}'")
+            raise OptionError(f"expected some of {', '.join(known)}, with commas between, found {shown(str(value))}")
         return parts
 
     return parse

@@ -156,11 +156,9 @@ def test_files_and_functions_stay_readable(source: Path) -> None:
 LONG = {
     "Detector.__init__",  # the public signatures, which users type
     "Classifier.__init__",
-    "export_onnx",
     "anchors",  # typer's own, an option a parameter
     "bench",
     "engine",
-    "export",
     "info",
     "parity",
 }

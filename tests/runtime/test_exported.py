@@ -353,7 +353,7 @@ def test_export_refuses_what_does_not_fit_and_leaves_nothing(cfg: Path, tmp_path
     for options, match in (
         ({"sizes": (100, 200)}, "multiples of 16"),
         ({"sizes": (128, 64)}, "from least to most"),
-        ({"outputs": "boxen"}, "outputs are heads, boxes, detections"),
+        ({"outputs": "boxen"}, "outputs: expected one of heads, boxes, detections, found .boxen."),
     ):
         with pytest.raises(ExportError, match=match) as caught:
             export_onnx(network, tmp_path / "m.onnx", **options)  # type: ignore[arg-type]

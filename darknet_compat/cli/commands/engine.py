@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from darknet_compat.cli.arguments import parser
-from darknet_compat.cli.commands.export import Input
 from darknet_compat.cli.options import DialectOption, InputSize, Json, Model, Size, Weights
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.errors import ExportError
@@ -29,6 +28,13 @@ if TYPE_CHECKING:
     from darknet_compat.formats.exported.artefact import Input as Kind
     from darknet_compat.formats.exported.enginefile import EngineRecord
     from darknet_compat.runtime.tensorrt.inspection import EngineLayer
+
+
+class Input(str, Enum):
+    """What the graph takes (`formats.artefact.Input`)."""
+
+    float = "float"
+    uint8 = "uint8"
 
 
 class Target(str, Enum):

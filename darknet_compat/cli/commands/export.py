@@ -2,126 +2,72 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 import time
-from enum import Enum
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
-
-from darknet_compat.cli.commands.export_int8 import Calibrate, MaxDrop, Written, WrittenPrecision, quantize
-from darknet_compat.cli.options import (
-    DialectOption,
-    HierThresh,
-    InputSize,
-    Json,
-    MaxPixels,
-    Model,
-    Names,
-    ResizeMode,
-    Size,
-    Weights,
-    explaining,
-)
+from darknet_compat.cli.arguments import flag
+from darknet_compat.cli.commands.export_int8 import quantize
+from darknet_compat.cli.options import DialectOption, InputSize, Json, MaxPixels, Model, Weights, explaining
 from darknet_compat.cli.terminal import output as terminal
-from darknet_compat.errors import CatalogError, ExportError
+from darknet_compat.errors import CatalogError, ExportError, OptionError
+from darknet_compat.export.onnx.options import OnnxOptions
 from darknet_compat.formats.atomic import expect_no_input
-from darknet_compat.inference.options import Nms, Thresh
+from darknet_compat.options import Option, Options, options_of
 from darknet_compat.runtime.registry import is_onnx
 
 if TYPE_CHECKING:
     from darknet_compat.formats.exported.artefact import Artefact
-    from darknet_compat.formats.exported.artefact import Outputs as Kind
     from darknet_compat.inference.model import Sources
 
 
-class Outputs(str, Enum):
-    """What the graph gives (`formats.artefact.Outputs`)."""
+@dataclass(frozen=True)
+class ExportOptions(Options):
+    """What to export and where to; how, `OnnxOptions` says. Raises OptionError for options that do not go together."""
 
-    heads = "heads"
-    boxes = "boxes"
-    detections = "detections"
+    model: Model
+    weights: Weights = None
+    out: Annotated[
+        Path | None, Option("The file to write, or a folder for it. Default: MODEL's name, here.", metavar="PATH")
+    ] = None
+    size: InputSize = None
+    dialect: DialectOption = None
+    precision: Annotated[
+        Literal["fp32", "int8"],
+        Option("What convolutions compute in; int8 needs --calibrate. detect does bf16 by itself."),
+    ] = "fp32"
+    calibrate: Annotated[
+        Path | None,
+        Option(
+            "Pictures of what the model is for: a folder of them, or labelled ones (VOC folder, COCO's JSON, list).",
+            metavar="DIR|DATA",
+        ),
+    ] = None
+    max_drop: Annotated[
+        float,
+        Option(
+            "How much int8 may lose at most: points of mAP, or without labels of agreement with the fp32 detections.",
+            metavar="POINTS",
+            least=0,
+            most=100,
+        ),
+    ] = 1.0
+    max_pixels: MaxPixels = None
+    bundle: Annotated[
+        Path | None, Option("Write a folder to run it from: the file, names, run.py, README.", metavar="DIR")
+    ] = None
 
-
-class Input(str, Enum):
-    """What the graph takes (`formats.artefact.Input`)."""
-
-    float = "float"
-    uint8 = "uint8"
-
-
-def parse_sizes(text: str | tuple[int, int]) -> tuple[int, int] | str:
-    """`320-608` or `fixed`. Raises BadParameter."""
-    if isinstance(text, tuple) or text == "fixed":
-        return text
-    match = re.fullmatch(r"(\d{1,6})(?:-|\.\.|:)(\d{1,6})", text.strip())
-    if not match:
-        raise typer.BadParameter(
-            f"expected the least and the most pixels of a side such as 320-608, or fixed, '{text}'"
-        )
-    return int(match[1]), int(match[2])
-
-
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="PATH", help="The file to write, or a folder for it. Default: MODEL's name, here."),
-]
-OutputsKind = Annotated[
-    Outputs | None,
-    typer.Option(
-        "--outputs",
-        help="heads: raw. boxes: decoded, or a classifier's classes; the default. detections: after non-maximum"
-        " suppression, with --thresh and --nms.",
-    ),
-]
-InputKind = Annotated[
-    Input | None,
-    typer.Option("--input", help="float: planes of 0..1, NCHW; the default. uint8: pixels of 0..255, NHWC. Both RGB."),
-]
-SizeRange = Annotated[
-    str | None,
-    typer.Option(
-        "--sizes",
-        parser=parse_sizes,
-        metavar="A-B|fixed",
-        help="From and up to how many pixels a side may have. Default: 288-608 where the layers permit.",
-    ),
-]
-FixedBatch = Annotated[
-    int | None, typer.Option("--batch", min=1, max=1024, metavar="N", help="A fixed number of pictures. Default: any.")
-]
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.precision == "int8") != (self.calibrate is not None):
+            raise OptionError("int8 and --calibrate PICTURES go together", "precision")
+        if self.bundle is not None and self.out is not None:
+            raise OptionError("--bundle names the folder that the file goes into; leave out --out")
 
 
-Bundle = Annotated[
-    Path | None,
-    typer.Option("--bundle", metavar="DIR", help="Write a folder to run it from: the file, names, run.py, README."),
-]
-
-
-def export(
-    model: Model,
-    weights: Weights = None,
-    out: Out = None,
-    outputs: OutputsKind = None,
-    input: InputKind = None,
-    size: InputSize = None,
-    sizes: SizeRange = None,
-    batch: FixedBatch = None,
-    names: Names = None,
-    resize: ResizeMode = None,
-    dialect: DialectOption = None,
-    thresh: Thresh = None,
-    hier_thresh: HierThresh = None,
-    nms: Nms = None,
-    precision: WrittenPrecision = Written.fp32,
-    calibrate: Calibrate = None,
-    max_drop: MaxDrop = 1.0,
-    max_pixels: MaxPixels = None,
-    bundle: Bundle = None,
-    json: Json = False,
-) -> None:
+def export(options: ExportOptions, graph: OnnxOptions, json: Json = False) -> None:
     """Write a network as one ONNX file that says itself how it is to be used.
 
     Opset 17, only operators that ONNX Runtime, OpenVINO and TensorRT have. `detect` and `classify` take the file as
@@ -130,38 +76,25 @@ def export(
     from darknet_compat.inference.model import locate
 
     start = time.perf_counter()
-    int8 = precision is Written.int8
-    _expect_together(int8, calibrate, bundle, out)
-    arguments = {
-        "outputs": outputs.value if outputs else None,
-        "input": input.value if input else None,
-        "sizes": sizes,
-        "batch": batch,
-        "names": names,
-        "resize": resize,
-        "dialect": dialect,
-        "thresh": thresh,
-        "hier_thresh": hier_thresh,
-        "nms": nms,
-    }
-    with terminal.Transfers(model, quiet=json) as progress, explaining(size):
-        sources = locate(model, weights, progress=progress)
+    bundle, calibrate = options.bundle, options.calibrate
+    with terminal.Transfers(options.model, quiet=json) as progress, explaining(options.size):
+        sources = locate(options.model, options.weights, progress=progress)
         exported = is_onnx(sources.cfg)
         if exported:
-            _refuse_exported(sources.cfg, int8, {"weights": weights, "size": size, **arguments})
+            _refuse_exported(sources.cfg, options, graph)
         if bundle is not None:
-            _expect_bundle(sources, exported, size, arguments)
-            arguments |= {"sizes": sizes or "fixed", "batch": batch or 1}
-        path = _place(bundle or out, f"{sources.cfg.stem}-int8" if int8 else sources.cfg.stem)
+            _expect_bundle(sources, exported, options, graph)
+            graph = replace(graph, sizes=graph.sizes or "fixed", batch=graph.batch or 1)
+        path = _place(bundle or options.out, f"{sources.cfg.stem}-int8" if calibrate else sources.cfg.stem)
         expect_no_input(path, (sources.cfg, sources.weights), ExportError)
-        if not int8:
-            artefact = _export(sources, path, size, arguments)
+        if calibrate is None:
+            artefact = _export(sources, path, options, graph)
     if calibrate is not None:
-        with tempfile.TemporaryDirectory(prefix=".fp32-", dir=path.parent) as folder, explaining(size):
+        with tempfile.TemporaryDirectory(prefix=".fp32-", dir=path.parent) as folder, explaining(options.size):
             source = sources.cfg if exported else Path(folder) / f"{sources.cfg.stem}.onnx"
             if not exported:
-                _export(sources, source, size, arguments)
-            artefact = quantize(source, path, calibrate, max_drop, quiet=json)
+                _export(sources, source, options, graph)
+            artefact = quantize(source, path, calibrate, options.max_drop, quiet=json)
     if bundle is not None:
         _write_bundle(bundle, path, artefact)
     _tell(path, artefact, time.perf_counter() - start, json)
@@ -183,7 +116,7 @@ def _write_bundle(folder: Path, path: Path, artefact: Artefact) -> None:
     terminal.say(f"{folder}/README.md says how to run it elsewhere{f'; {missing}' if missing else ''}")
 
 
-def _expect_bundle(sources: Sources, exported: bool, size: Size | None, arguments: dict[str, Any]) -> None:
+def _expect_bundle(sources: Sources, exported: bool, options: ExportOptions, graph: OnnxOptions) -> None:
     """Raise ExportError for a model that a bundle cannot run."""
     from darknet_compat.definition.lower import load_spec
     from darknet_compat.export.bundle.write import expect_runnable
@@ -194,29 +127,23 @@ def _expect_bundle(sources: Sources, exported: bool, size: Size | None, argument
         artefact = read_artefact(sources.cfg)
         expect_runnable(artefact, str(sources.cfg), artefact.outputs)
     else:
-        spec = load_spec(sources.cfg, size, dialect=arguments["dialect"])
-        expect_runnable(describe(spec), str(sources.cfg), arguments["outputs"] or "boxes")
+        spec = load_spec(sources.cfg, options.size, dialect=options.dialect)
+        expect_runnable(describe(spec), str(sources.cfg), graph.outputs or "boxes")
 
 
-def _expect_together(int8: bool, calibrate: Any, bundle: Path | None, out: Path | None) -> None:
-    """Raise BadParameter for options of which one needs, or excludes, the other."""
-    if int8 != (calibrate is not None):
-        raise typer.BadParameter("int8 and --calibrate PICTURES go together", param_hint="--precision")
-    if bundle is not None and out is not None:
-        raise typer.BadParameter("--bundle names the folder that the file goes into; leave out --out")
-
-
-def _refuse_exported(path: Path, int8: bool, options: dict[str, Any]) -> None:
-    """Raise ExportError for a file that is what it shall become, BadParameter for what can only be said of a `.cfg`."""
-    if not int8:
+def _refuse_exported(path: Path, options: ExportOptions, graph: OnnxOptions) -> None:
+    """Raise ExportError for a file that is what it shall become, OptionError for what can only be said of a `.cfg`."""
+    if options.precision != "int8":
         raise ExportError(f"{path}: is exported already; name the .cfg")
-    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    asked = {"weights": options.weights, "size": options.size, "dialect": options.dialect}
+    asked |= {name: getattr(graph, name) for name in options_of(OnnxOptions)}
+    given = ", ".join(flag(name) for name, value in asked.items() if value is not None)
     if given:
-        raise typer.BadParameter(f"{path.name} is exported already, where this was decided", param_hint=given)
+        raise OptionError(f"{path.name} is exported already, where this was decided: {given}")
 
 
-def _export(sources: Sources, path: Path, size: Size | None, arguments: dict[str, Any]) -> Artefact:
-    """The network of a `.cfg` to `path`; `arguments` are `export_onnx`'s, None for what suits the network."""
+def _export(sources: Sources, path: Path, options: ExportOptions, graph: OnnxOptions) -> Artefact:
+    """The network of a `.cfg` to `path`."""
     if sources.weights is None:
         beside = sources.cfg.with_suffix(".weights").name
         raise CatalogError(f"{sources.cfg}: no weights are named, and there is no {beside} beside it")
@@ -224,16 +151,13 @@ def _export(sources: Sources, path: Path, size: Size | None, arguments: dict[str
         from darknet_compat.definition.lower import load_spec
         from darknet_compat.definition.weights.arrays import StoredWeights
         from darknet_compat.export.onnx.export import export_onnx
-        from darknet_compat.export.onnx.refusals import answers, refuse
+        from darknet_compat.export.onnx.refusals import outputs_of
     except ModuleNotFoundError as error:
         raise ExportError(f"{error.name} is not installed: pip install 'darknet-compat[onnx]'") from None
-    dialect = arguments.pop("dialect")
-    spec = load_spec(sources.cfg, size, dialect=dialect)
-    kind: Kind = arguments["outputs"] or ("boxes" if answers(spec) else "heads")
-    refuse(spec, kind, arguments["input"] or "float")
-    trained = StoredWeights(spec, sources.weights)
-    known = {"names": sources.names, "cfg": sources.cfg}
-    return export_onnx(trained, path, **known | {name: one for name, one in arguments.items() if one is not None})
+    spec = load_spec(sources.cfg, options.size, dialect=options.dialect)
+    outputs_of(spec, graph.outputs)  # before the weights are read
+    graph = graph if graph.names is not None else replace(graph, names=sources.names)
+    return export_onnx(StoredWeights(spec, sources.weights), path, options=graph, cfg=sources.cfg)
 
 
 def _place(out: Path | None, stem: str) -> Path:

@@ -1,15 +1,12 @@
-"""The options of `export --precision int8`, and the way from a float32 file and pictures to an int8 one."""
+"""`export --precision int8`: the way from a float32 file and pictures to an int8 one."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from darknet_compat.cli.terminal import output as terminal
 
@@ -20,39 +17,6 @@ if TYPE_CHECKING:
 
 CALIBRATED, MEASURED = 100, 500
 """How many of the pictures at most tell the range of values, and how many what is lost; taken evenly from all."""
-
-
-class Written(str, Enum):
-    """What a file can be written in."""
-
-    fp32 = "fp32"
-    int8 = "int8"
-
-
-WrittenPrecision = Annotated[
-    Written,
-    typer.Option(
-        "--precision", help="What convolutions compute in; int8 needs --calibrate. detect does bf16 by itself."
-    ),
-]
-Calibrate = Annotated[
-    Path | None,
-    typer.Option(
-        "--calibrate",
-        metavar="DIR|DATA",
-        help="Pictures of what the model is for: a folder of them, or labelled ones (VOC folder, COCO's JSON, list).",
-    ),
-]
-MaxDrop = Annotated[
-    float,
-    typer.Option(
-        "--max-drop",
-        min=0,
-        max=100,
-        metavar="POINTS",
-        help="How much int8 may lose at most: points of mAP, or without labels of agreement with the fp32 detections.",
-    ),
-]
 
 
 def quantize(source: Path, path: Path, calibrate: Path, max_drop: float, *, quiet: bool = False) -> Artefact:

@@ -6,25 +6,26 @@ import hashlib
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import onnx
 from onnx import GraphProto, TensorProto, helper
 
 from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.definition.weights.arrays import LayerArrays, Trained, weights_sha256
-from darknet_compat.errors import ExportError
+from darknet_compat.errors import ExportError, OptionError
 from darknet_compat.export.onnx import heads
 from darknet_compat.export.onnx.graph import Dims, Graph, value
 from darknet_compat.export.onnx.graph_ops import GraphValue
 from darknet_compat.export.onnx.layers import EMIT
-from darknet_compat.export.onnx.refusals import answers, classes_of, refuse, refuse_build
-from darknet_compat.export.onnx.sizes import Sizes, free_sizes, grid_cells
+from darknet_compat.export.onnx.options import OnnxOptions
+from darknet_compat.export.onnx.refusals import answers, classes_of, outputs_of, refuse_build
+from darknet_compat.export.onnx.sizes import free_sizes, grid_cells
 from darknet_compat.export.onnx.write import check, model_of, write_model
-from darknet_compat.formats.exported.artefact import Artefact, Input, Outputs, expected_of, is_whole, to_properties
+from darknet_compat.formats.exported.artefact import Artefact, to_properties
 from darknet_compat.formats.metadata import class_names, names_beside
-from darknet_compat.formats.textfile import plain
 from darknet_compat.heads.answers import detects, splits
+from darknet_compat.options import Field, Option, checked, made
 
 IR_VERSION = 8
 """The file format that belongs to opset 17."""
@@ -41,55 +42,51 @@ def export_onnx(
     network: Trained,
     path: str | Path,
     *,
-    outputs: Outputs | None = None,
-    input: Input = "float",
-    sizes: Sizes | Literal["fixed"] | None = None,
-    batch: int | None = None,
-    names: str | Path | Sequence[str] | None = None,
-    resize: Literal["letterbox", "stretch"] | None = None,
-    thresh: float = 0.5,
-    hier_thresh: float = 0.5,
-    nms: float = 0.45,
+    options: OnnxOptions | None = None,
     candidates: int = CANDIDATES,
     cfg: str | Path | None = None,
+    **given: Any,
 ) -> Artefact:
     """Write `network` to `path`, and return what the file says of itself.
 
-    `network`: what `load_network` gives, or `load_weights` without torch.
+    `network`: what `load_network` gives, or `load_weights` without torch. Takes an `OnnxOptions` or its fields as
+    keyword arguments: `export_onnx(network, "m.onnx", outputs="detections", thresh=0.25)`.
 
     `outputs`: "heads", what the heads read, for training and parity; "boxes" (the default), `boxes` [N, D, 4] as centre
     and size in fractions of the input, `objectness` [N, D] and `classes` [N, D, C], a tree's nodes given their parent,
     or a classifier's `classes` [N, C]; "detections", `boxes` [M, 4] x1 y1 x2 y2 in pixels of the input, `scores`,
-    `class_ids`, `images_of` [M] above `thresh` after non-maximum suppression at `nms`.
-    `input`: "float", `images` [N, C, H, W], RGB, 0..1; "uint8", [N, H, W, C], 0..255.
+    `class_ids`, `images_of` [M] above `thresh` (0.5) after non-maximum suppression at `nms` (0.45).
+    `input`: "float" (the default), `images` [N, C, H, W], RGB, 0..1; "uint8", [N, H, W, C], 0..255.
     `sizes`: the (least, most) pixels of a side, "fixed" for the network's own only; by default 288 to 608 where the
     layers permit. `batch`: a fixed number of pictures, by default any.
     `names`: a list or a file, () for none; by default the `.names` beside `cfg`, else the usual list of that length.
     `resize`, `hier_thresh`: for whoever uses the file. `cfg`: the definition, whose checksum goes into it; by default
     the file that the network was loaded from.
     Raises ExportError, before any work, for layers that have no counterpart in ONNX, sizes that do not suit them, or
-    arguments that are none, and MetadataError for names that are not the classes'.
+    values that an option does not take, and MetadataError for names that are not the classes'.
     """
     spec, path = network.spec, Path(path)
-    cfg, resize = Path(cfg or spec.name), resize or spec.resize
-    _expect_possible(sizes, candidates, batch=batch, resize=resize, thresh=thresh, hier_thresh=hier_thresh, nms=nms)
-    outputs = outputs or ("boxes" if answers(spec) else "heads")
-    refuse(spec, outputs, input)
+    try:
+        options = made(OnnxOptions, options, given)
+        candidates = checked("candidates", candidates, Field(int, False, Option("Candidates.", least=1)))
+    except OptionError as error:
+        raise ExportError(str(error)) from None
+    cfg = Path(cfg or spec.name)
+    outputs = outputs_of(spec, options.outputs)
     refuse_build(spec, network.batchnorm)
     candidates = heads.whole_parts(spec, candidates)
-    least, most, step = free_sizes(spec, sizes, candidates)
+    least, most, step = free_sizes(spec, options.sizes, candidates)
+    thresholds = {name: getattr(options, name) for name in ("thresh", "hier_thresh", "nms")}
     artefact = Artefact(
         **_told_by(network),
+        **{name: value for name, value in thresholds.items() if value is not None},
         outputs=outputs,
-        input=input,
+        input=options.input or "float",
         sizes=(least, most) if step else None,
         step=step or 1,
-        batch=batch,
-        resize=resize,
-        thresh=float(thresh),
-        hier_thresh=float(hier_thresh),
-        nms=float(nms),
-        names=_names(names, classes_of(spec), cfg),
+        batch=options.batch,
+        resize=options.resize or spec.resize,
+        names=_names(options.names, classes_of(spec), cfg),
         cfg_sha256=_sha256_of(cfg),
     )
     graph, proto = build(network, artefact, min(candidates, grid_cells(spec, least)) if candidates else 0)
@@ -123,20 +120,6 @@ def _write(path: Path, graph: Graph, proto: GraphProto, artefact: Artefact) -> N
     check(model, graph.weights)
     helper.set_model_props(model, to_properties(artefact))
     write_model(path, model, graph.weights)
-
-
-def _expect_possible(sizes: object, candidates: object, **fields: object) -> None:
-    """Raise ExportError for an argument that is none; `fields` are the artefact's."""
-    wanted = {name: expected_of(name, value) for name, value in fields.items()}
-    pair = isinstance(sizes, tuple | list) and len(sizes) == 2 and all(map(is_whole, sizes))
-    if not (pair or sizes is None or (isinstance(sizes, str) and sizes == "fixed")):
-        wanted["sizes"] = "(least, most) pixels of a side such as (320, 608), or 'fixed'"
-    if not (is_whole(candidates) and candidates > 0):
-        wanted["candidates"] = "a whole number from 1"
-    given = fields | {"sizes": sizes, "candidates": candidates}
-    for name, expected in wanted.items():
-        if expected:
-            raise ExportError(f"{name}: expected {expected}, found {plain(repr(given[name]))}")
 
 
 def _names(names: str | Path | Sequence[str] | None, classes: int, cfg: Path) -> tuple[str, ...] | None:

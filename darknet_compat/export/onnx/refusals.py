@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.builds import Build, misread
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.layers import EMIT
-from darknet_compat.formats.exported.artefact import Input, Outputs
+from darknet_compat.formats.exported.artefact import Outputs
 from darknet_compat.heads.answers import detects
 from darknet_compat.vision.boxes import distance_exponent
 
 
-def refuse(spec: NetworkSpec, outputs: Outputs, input: Input) -> None:
-    """Raise ExportError for what cannot be exported, naming the layer, before any work."""
-    if outputs not in get_args(Outputs) or input not in get_args(Input):
-        raise ExportError(
-            f"{spec.name}: outputs are {', '.join(get_args(Outputs))}, input {', '.join(get_args(Input))};"
-            f" found {outputs} and {input}"
-        )
+def outputs_of(spec: NetworkSpec, wanted: Outputs | None) -> Outputs:
+    """What the file gives, by default boxes where the network answers. Raises ExportError for what cannot be exported,
+    naming the layer, before any work."""
+    outputs = wanted or ("boxes" if answers(spec) else "heads")
     for layer in spec.layers:
         if why := _obstacle(layer, spec):
             raise ExportError(f"{spec.name}:{layer.line}: layer {layer.index} [{layer.type}] {why}")
@@ -42,6 +37,7 @@ def refuse(spec: NetworkSpec, outputs: Outputs, input: Input) -> None:
             f"{spec.name}: how far down its tree a box goes is decided when it is used (--hier-thresh, --level, --map),"
             " not in the graph; export boxes, with which Detector goes that way"
         )
+    return outputs
 
 
 def refuse_build(spec: NetworkSpec, build: Build) -> None:

@@ -124,9 +124,10 @@ def refused(kind: type[DarknetCompatError], message: str, network: Network, fold
     assert not (folder / "m.onnx").exists()
 
 
-SIZES = "sizes: expected (least, most) pixels of a side such as (320, 608), or 'fixed', found "
-FRACTION = "expected a number from 0 to 1, found "
-BATCH = "batch: expected a whole number from 1 to 1024, or none, found "
+SIZES = "sizes: expected the least and the most pixels of a side such as 320-608 or (320, 608), or fixed, found "
+FRACTION = "expected a number from 0 to 1 such as 0.25, found "
+BATCH = "batch: expected a whole number from 1 to 1024, found "
+CANDIDATES = "candidates: expected a whole number from 1 on, found "
 
 
 @pytest.mark.parametrize(
@@ -141,18 +142,21 @@ BATCH = "batch: expected a whole number from 1 to 1024, or none, found "
         ("batch", -2, BATCH + "-2"),
         ("batch", "x", BATCH + "'x'"),
         ("batch", True, BATCH + "True"),
-        ("batch", 1.0, BATCH + "1.0"),
+        ("batch", 1.5, BATCH + "1.5"),
         ("batch", 1 << 70, BATCH + "11805"),
-        ("thresh", 5, "thresh: " + FRACTION + "5"),
-        ("thresh", float("nan"), "thresh: " + FRACTION + "nan"),
+        ("thresh", 5, "thresh: " + FRACTION + "'5'"),
+        ("thresh", float("nan"), "thresh: " + FRACTION + "'nan'"),
         ("nms", "x", "nms: " + FRACTION + "'x'"),
-        ("hier_thresh", None, "hier_thresh: " + FRACTION + "None"),
-        ("candidates", -1, "candidates: expected a whole number from 1, found -1"),
-        ("candidates", 0, "candidates: expected a whole number from 1, found 0"),
-        ("candidates", None, "candidates: expected a whole number from 1, found None"),
-        ("resize", "foo", "resize: expected letterbox or stretch, found 'foo'"),
-        ("resize", 7, "resize: expected letterbox or stretch, found 7"),
+        ("hier_thresh", [1], "hier_thresh: " + FRACTION + "'[1]'"),
+        ("candidates", -1, CANDIDATES + "-1"),
+        ("candidates", 0, CANDIDATES + "0"),
+        ("candidates", None, CANDIDATES + "None"),
+        ("outputs", "foo", "outputs: expected one of heads, boxes, detections, found 'foo'"),
+        ("input", "half", "input: expected one of float, uint8, found 'half'"),
+        ("resize", "foo", "resize: expected one of letterbox, stretch, found 'foo'"),
+        ("resize", 7, "resize: expected one of letterbox, stretch, found '7'"),
         ("batch", np.arange(3000).reshape(-1, 2), BATCH),
+        ("colour", 1, "colour: no such option; there are outputs, input, sizes"),
     ],
 )
 def test_arguments_that_are_none(option: str, value: object, message: str, network: Network, tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""What can be asked of an ONNX file, each option stated once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from darknet_compat.errors import OptionError
+from darknet_compat.formats.exported.artefact import MOST_BATCH, Input, Outputs, is_whole
+from darknet_compat.formats.textfile import plain
+from darknet_compat.options import Option, Options, parse_fraction
+
+
+def parse_range(value: Any) -> tuple[int, int] | Literal["fixed"]:
+    """`320-608`, (320, 608) or "fixed". Raises OptionError."""
+    if isinstance(value, str):
+        if value == "fixed":
+            return "fixed"
+        if match := re.fullmatch(r"(\d{1,6})(?:-|\.\.|:)(\d{1,6})", value.strip()):
+            return int(match[1]), int(match[2])
+    elif isinstance(value, tuple | list) and len(value) == 2 and all(map(is_whole, value)):
+        return value[0], value[1]
+    raise OptionError(
+        "expected the least and the most pixels of a side such as 320-608 or (320, 608), or fixed, found"
+        f" {plain(repr(value))}"
+    )
+
+
+def as_given(value: Any) -> Any:
+    """What is checked where it is used."""
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnnxOptions(Options):
+    """How a network is written as an ONNX file; None is what suits the network. Raises OptionError."""
+
+    outputs: Annotated[
+        Outputs | None,
+        Option(
+            "heads: raw. boxes: decoded, or a classifier's classes; the default. detections: after non-maximum"
+            " suppression, with --thresh and --nms."
+        ),
+    ] = None
+    input: Annotated[
+        Input | None, Option("float: planes of 0..1, NCHW; the default. uint8: pixels of 0..255, NHWC. Both RGB.")
+    ] = None
+    sizes: Annotated[
+        tuple[int, int] | Literal["fixed"] | None,
+        Option(
+            "From and up to how many pixels a side may have. Default: 288-608 where the layers permit.",
+            metavar="A-B|fixed",
+            parse=parse_range,
+        ),
+    ] = None
+    batch: Annotated[
+        int | None, Option("A fixed number of pictures. Default: any.", metavar="N", least=1, most=MOST_BATCH)
+    ] = None
+    names: Annotated[
+        str | Path | Sequence[str] | None,
+        Option(
+            "The classes' names, one a line. Default: the .names beside MODEL, else the usual list of that length.",
+            metavar="FILE",
+            parse=as_given,
+        ),
+    ] = None
+    resize: Annotated[
+        Literal["letterbox", "stretch"] | None,
+        Option("How pictures are to be fitted to the input. Default: as the network was made for."),
+    ] = None
+    thresh: Annotated[
+        float | None,
+        Option("The least score that counts, for whoever uses the file. Default: 0.5.", "0..1", parse=parse_fraction),
+    ] = None
+    hier_thresh: Annotated[
+        float | None,
+        Option(
+            "With a WordTree: the least probability of the class that is named. Default: 0.5.",
+            metavar="0..1",
+            parse=parse_fraction,
+        ),
+    ] = None
+    nms: Annotated[
+        float | None,
+        Option(
+            "The overlap (IoU) above which the weaker of two boxes of a class is dropped; 1 keeps all. Default: 0.45.",
+            metavar="0..1",
+            parse=parse_fraction,
+        ),
+    ] = None
