@@ -21,10 +21,10 @@ _BOX_LOSS = (
 TRAINING: dict[str, str] = {
     EVERY_LAYER: "burnin_update clip dont_update learning_rate smooth stopbackward train_only_bn truth",
     "net": (
-        "B1 B2 adam angle aspect batch blur burn_in center clip decay ema_alpha eps exposure flip gamma gaussian_noise"
-        " hue label_smooth_eps learning_rate learning_rate_min max_batches max_crop max_ratio min_crop min_ratio mixup"
-        " momentum mosaic mosaic_bound policy power random resize_step saturation scale scales sgdr_cycle sgdr_mult"
-        " step steps subdivisions"
+        "B1 B2 adam angle aspect batch blur burn_in center clip cutmix decay ema_alpha eps exposure flip gamma"
+        " gaussian_noise hue label_smooth_eps learning_rate learning_rate_min max_batches max_crop max_ratio min_crop"
+        " min_ratio mixup momentum mosaic mosaic_bound policy power random resize_step saturation scale scales"
+        " sgdr_cycle sgdr_mult step steps subdivisions"
     ),
     "cost": "noobj ratio scale thresh type",
     "dropout": "probability",
@@ -42,7 +42,7 @@ TRAINING: dict[str, str] = {
 UNFOLLOWED: dict[str, str] = {
     "net": (
         "adversarial_lr attention augment_speed badlabels_reject_threshold badlabels_rejection_percentage contrastive"
-        " contrastive_color contrastive_jit_flip cutmix dynamic_minibatch equidistant_point loss_scale"
+        " contrastive_color contrastive_jit_flip dynamic_minibatch equidistant_point loss_scale"
         " num_sigmas_reject_badlabels seq_scales sequential_subdivisions unsupervised weights_reject_freq"
     ),
     "convolutional": "angle assisted_excitation cbn dot grad_centr reverse rotate stretch stretch_sway sway",
@@ -64,6 +64,10 @@ SILENT: dict[str, str] = {
 }
 """By section, options that change no number: they print, draw charts, save memory or track in the fork's demo."""
 
+_CLASSIFIERS_ONLY = {"cutmix"}
+"""Options of [net] that the trainer follows, as the fork does, where there is no head with boxes."""
+_WITH_BOXES = {"region", "detection", "yolo", "Gaussian_yolo"}
+
 _SPELLINGS = {"network": "net", "conv": "convolutional", "soft": "softmax"}
 
 
@@ -75,8 +79,11 @@ def known(section: str) -> frozenset[str]:
 def not_followed(sections: tuple[Section, ...]) -> tuple[str, ...]:
     """What `train` has to say of a definition: "[yolo] iou_loss, max_delta", one text a kind of section."""
     found: dict[str, dict[str, None]] = {}
+    has_boxes = any(section.type in _WITH_BOXES for section in sections)
     for section in sections:
         words = _words(UNFOLLOWED, section.type)
+        if has_boxes and section.type in ("net", "network"):
+            words |= _CLASSIFIERS_ONLY
         for option in section.options:
             if option.key in words and option.value:
                 found.setdefault(section.type, {})[option.key] = None

@@ -275,7 +275,7 @@ def _scoring(start: Start, options: TrainOptions, names: tuple[str, ...]) -> Cal
     from darknet_compat.evaluation.run.validation import scoring
 
     assert options.valid is not None
-    return scoring(start.cfg, options.data, options.valid, names, Reading.of(options))
+    return scoring(start.cfg, options.data, options.valid, names, Reading.of(options), options.metric)
 
 
 # ------------------------------------------------------------------------------------------------- training
@@ -313,11 +313,12 @@ class _Record:
 
     def __init__(self, trainer: Trainer, options: TrainOptions, tell: Progress) -> None:
         self.trainer, self.options, self.tell = trainer, options, tell
-        self.log = Log(trainer.folder, trainer.number)
+        self.log = Log(trainer.folder, trainer.number, name=trainer.name, batches=trainer.net.max_batches)
         self.events = _events(trainer.folder) if options.tensorboard and not trainer.world.rank else None
         self.last: Step | None = None
-        self.best: Best | None = None
-        self.score: float | None = None
+        measured = [Best(row["mAP"], int(row["batch"])) for row in self.log.rows if "mAP" in row]
+        self.best: Best | None = max(measured, key=lambda best: best.mAP, default=None)
+        self.score: float | None = measured[-1].mAP if measured else None
         self.skipped = 0
 
     def step(self, step: Step) -> None:

@@ -55,6 +55,10 @@ class TrainOptions(Options):
         None
     )
     valid_every: Annotated[int, Option("Measure mAP every N batches, and at the end.", metavar="N", least=1)] = 500
+    metric: Annotated[
+        Literal["voc", "map"],
+        Option("How --valid's mAP is measured: VOC's area under the curve, or as the fork's `detector map`."),
+    ] = "voc"
     names: Names = None
     size: InputSize = None
     sizes: Annotated[

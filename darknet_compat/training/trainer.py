@@ -247,7 +247,7 @@ class Trainer:
         for images, truth in _parts(batch, self.net.subdivisions):
             done += len(images)
             images = images.to(self.device, memory_format=torch.channels_last)
-            truth = Truth(*(values.to(self.device) for values in truth))
+            truth = truth.to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
                 raw = self.forward(images)
             height, width = images.shape[2:]
@@ -311,11 +311,9 @@ def _averaged(network: Network, ema: float | None, *, statistics: bool) -> Avera
 
 def _parts(batch: Batch, subdivisions: int) -> Iterator[tuple[Tensor, Truth]]:
     """The batch in as many parts, as even as possible."""
-    images = batch.images.tensor_split(subdivisions)
-    boxes, classes = (values.tensor_split(subdivisions) for values in batch.truth)
-    for part in zip(images, boxes, classes, strict=True):
-        if len(part[0]):
-            yield part[0], Truth(*part[1:])
+    for images, truth in zip(batch.images.tensor_split(subdivisions), batch.truth.parts(subdivisions), strict=True):
+        if len(images):
+            yield images, truth
 
 
 def _mean(figures: list[Mapping[str, float]]) -> dict[str, float]:

@@ -280,9 +280,9 @@ def test_what_nothing_here_goes_by_is_named() -> None:
     ("net", "body", "said"),
     [
         (
-            "cutmix=1\nseq_scales=1,2",
+            "attention=1\nseq_scales=1,2",
             "[conv]\ncbn=1\n[conv]\ncbn=1\ndot=1",
-            ("[net] cutmix, seq_scales", "[conv] cbn, dot"),
+            ("[net] attention, seq_scales", "[conv] cbn, dot"),
         ),
         ("mosaic=1\nema_alpha=.9\npolicy=poly\nsteps=1,2", "[dropout]\ndropblock=1", ("[dropout] dropblock",)),
         ("optimized_memory=1\nmax_chart_loss=9\ntrack=1", "[conv]\nstream=1", ()),

@@ -32,3 +32,4 @@ def test_spellings_and_what_all_layers_have() -> None:
     assert "onlyforward" not in known("conv")
     sections = parse_cfg("[network]\ncutmix=1\n[conv]\ncbn=1\ndot\n[yolo]\nembedding_layer=2\n").sections
     assert not_followed(sections) == ("[network] cutmix", "[conv] cbn", "[yolo] embedding_layer")
+    assert not_followed(sections[:1]) == ()

@@ -6,6 +6,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 import darknet_compat as dc
@@ -77,3 +79,32 @@ def test_wrong_options(more: dict[str, Any], message: str, cfg: Path, tmp_path: 
 def test_missing_files(tmp_path: Path) -> None:
     with pytest.raises(DarknetCompatError, match=r"none\.cfg: expected a \.cfg"):
         dc.train(model="none.cfg", data="digits", out=tmp_path)
+
+
+def shown(folder: Path) -> str:
+    """A list of one labelled picture."""
+    cv2.imwrite(str(folder / "a.png"), np.full((64, 64, 3), 90, np.uint8))
+    (folder / "a.txt").write_text("3 0.5 0.5 0.4 0.4\n")
+    (folder / "list.txt").write_text(f"{folder / 'a.png'}\n")
+    return str(folder / "list.txt")
+
+
+def test_going_on_remembers_which_weights_were_best(cfg: Path, tmp_path: Path) -> None:
+    def stop(event: job.Event) -> None:
+        if isinstance(event, job.Began):
+            event.trainer.stop()
+
+    out = tmp_path / "a"
+    measured = {"valid": shown(tmp_path), "valid_every": 1, "metric": "map"}
+    first = dc.train(**given(cfg, out, **measured), progress=stop)
+    assert first.best is not None and first.best == (first.mAP, 1)
+    text = (out / "log.csv").read_text().splitlines()
+    column = text[0].split(",").index("mAP")
+    values = text[1].split(",")
+    values[column] = "0.9"  # as if these weights had been good
+    (out / "log.csv").write_text("\n".join([text[0], ",".join(values)]) + "\n")
+    best = (out / "small_best.weights").read_bytes()
+    trained = dc.train(**given(cfg, out, resume=True, **measured))
+    assert trained.batches == 3 and trained.best == (0.9, 1)
+    assert trained.mAP is not None and trained.mAP < 0.9
+    assert (out / "small_best.weights").read_bytes() == best

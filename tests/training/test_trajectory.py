@@ -21,6 +21,7 @@ from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
 from darknet_compat.parity.reference import Original
 from darknet_compat.parity.seeded import seed_weights
+from darknet_compat.training.augment.boxes import Truths
 from darknet_compat.training.batches.truth import Truth, stack
 from darknet_compat.training.losses import Losses
 from darknet_compat.training.update.optimizer import make_optimizer
@@ -138,7 +139,7 @@ def objects(random: np.random.Generator, rows: int, limit: int) -> Array:
 def truth_of(rows: Array) -> Truth:
     """The original's rows of boxes and classes as our losses read them."""
     images = rows.reshape(len(rows), -1, 5)
-    return stack([(image[image[:, 2] > 0, :4], image[image[:, 2] > 0, 4].astype(np.int64)) for image in images])
+    return stack([Truths(image[image[:, 2] > 0, :4], image[image[:, 2] > 0, 4].astype(np.int64)) for image in images])
 
 
 def course(name: str, folder: Path) -> Course:

@@ -94,7 +94,7 @@ def _train(name: str, words: list[str], line: Line) -> list[str]:
     if len(words) > 2:
         made += ["--weights", words[2]]
     made += ["--out", _named(_at(words, 0, "DATA"), "backup")]
-    return made + (["--valid", "valid"] if "map" in line.options else []) + _carried(line, "clear")
+    return made + (["--valid", "valid", "--metric", "map"] if "map" in line.options else []) + _carried(line, "clear")
 
 
 def _anchors(name: str, words: list[str], line: Line) -> list[str]:

@@ -31,7 +31,8 @@ def train(line: Line) -> int:
 
     backup = Path(data.text("backup") or "backup")
     given: dict[str, Any] = {"model": str(cfg), "data": path, "weights": weights, "out": backup, "check": False}
-    given |= {"clear": "clear" in line.options, "valid": "valid" if "map" in line.options else None}
+    given |= {"clear": "clear" in line.options}
+    given |= {"valid": "valid", "metric": "map"} if "map" in line.options else {}
     print(cfg.stem)
     run(TrainOptions(**given | line.ours), progress=_Printer())
     return 0

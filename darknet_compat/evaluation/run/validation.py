@@ -14,20 +14,20 @@ from darknet_compat.inference.detector import Detector
 
 
 def scoring(
-    cfg: Path, data: str, valid: str, names: tuple[str, ...], reading: Reading | None = None
+    cfg: Path, data: str, valid: str, names: tuple[str, ...], reading: Reading | None = None, metric: str = "voc"
 ) -> Callable[[Path], float]:
     """What measures weights of `cfg` on the data that `valid` stands for, a part of `data` or some of its own: the mean
-    average precision at IoU 0.5, the area under the curve, from 0 to 1. `reading` is of `data`. Raises DatasetError."""
+    average precision at IoU 0.5, from 0 to 1, by this one of `METRICS`. `reading` is of `data`. Raises DatasetError."""
     own = Path(valid).exists() or is_digits(valid)
     dataset = open_for(valid, names) if own else open_for(data, names, valid, reading=reading)
     entries = matched_classes(read_entries(dataset), names)
     entries.expect_pictures()
-    metric = METRICS["voc"]
+    chosen = METRICS[metric]
 
     def score(weights: Path) -> float:
         detector = Detector(cfg, weights, names=names, thresh=THRESH)
         results = gathered(entries, [answer for _, answer in detector.stream(entries.images(0), 8)])
-        found = metric.as_scored(results.found, results.sizes)
-        return metric.score(found, results.truths, entries.names).headline or 0.0
+        found = chosen.as_scored(results.found, results.sizes)
+        return chosen.score(found, results.truths, entries.names).headline or 0.0
 
     return score

@@ -20,10 +20,12 @@ TINY_IN_CELLS = 0.005
 
 class Truths(NamedTuple):
     """What one training picture shows: `boxes` float32 [T, 4], centre fractions of the network's input, and `classes`
-    int64 [T]. A box of zeros belongs to a label of the whole picture."""
+    int64 [T]. A box of zeros belongs to a label of the whole picture, which has `shares` float32 [T] of it; None stands
+    for all of it."""
 
     boxes: Floats
     classes: NDArray[np.int64]
+    shares: Floats | None = None
 
 
 def shuffled(count: int, draws: Draws) -> list[int]:

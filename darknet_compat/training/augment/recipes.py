@@ -13,6 +13,7 @@ from darknet_compat.errors import TrainingError
 from darknet_compat.training.augment.boxes import Move, Truths, fill_truth_detection, fill_truth_region
 from darknet_compat.training.augment.draws import Another, Colours, Draws
 from darknet_compat.training.augment.fork import ForkRecipe
+from darknet_compat.training.augment.mixing import Mixing, mixed
 from darknet_compat.training.augment.pixels import (
     center_crop_image,
     crop_image,
@@ -110,7 +111,7 @@ class ClassificationRecipe:
     """Pictures for classifiers: a crop, scaled, turned and narrowed, mirrored, other colours (`load_data_augment`).
 
     The shorter side becomes `min_ratio` to `max_ratio` times the network's input, of which a square is cut out; it is
-    turned by up to `angle` degrees. With `center` the square in the middle is resized instead.
+    turned by up to `angle` degrees. With `center` the square in the middle is resized instead. `mixing` is the fork's.
     """
 
     angle: float
@@ -120,11 +121,18 @@ class ClassificationRecipe:
     center: bool
     colours: Colours
     flip: bool
+    mixing: Mixing = "none"
 
     def __call__(
         self, picture: Bytes, labels: Labels, out: Floats, draws: Draws, another: Another | None = None
     ) -> Truths:
         """Fill `out`, float32 [3, H, W], with the picture, uint8 [H, W, 3]; its labels are of the whole picture."""
+        truths = self._alone(picture, labels, out, draws)
+        if self.mixing == "none" or another is None:
+            return truths
+        return mixed(self.mixing, out, truths, lambda other: self._alone(*another(), other, draws), draws)
+
+    def _alone(self, picture: Bytes, labels: Labels, out: Floats, draws: Draws) -> Truths:
         _, height, width = out.shape
         if self.center:
             crop = center_crop_image(picture, width, height)
@@ -179,8 +187,22 @@ def recipe(spec: NetworkSpec) -> Recipe:
     if min(net.min_ratio, net.max_ratio) <= 0:
         raise TrainingError(f"{spec.name}: min_crop and max_crop must be above 0")
     return ClassificationRecipe(
-        net.angle, net.aspect or 1.0, net.min_ratio, net.max_ratio, net.center, _colours(net), net.flip
+        net.angle, net.aspect or 1.0, net.min_ratio, net.max_ratio, net.center, _colours(net), net.flip, _mixing(spec)
     )
+
+
+def _mixing(spec: NetworkSpec) -> Mixing:
+    """What [net] asks for; [net] of the original knows none of it. Raises TrainingError where a tree is there, whose
+    unknown groups mean nothing in parts."""
+    net = spec.net
+    if not spec.dialect.opencv_pictures:
+        return "none"
+    asked = [name for name in ("mixup", "cutmix", "mosaic", "label_smooth_eps") if getattr(net, name)]
+    if asked and spec.tree is not None:
+        raise TrainingError(f"{spec.name}: {asked[0]} of [net] does not go with a tree")
+    if net.cutmix and net.mosaic:
+        return "cutmix or mosaic"
+    return "cutmix" if net.cutmix else "mosaic" if net.mosaic else "mixup" if net.mixup else "none"
 
 
 def _colours(net: Net) -> Colours:

@@ -45,10 +45,15 @@ def _tile(batch: Batch, row: int, names: Sequence[str]) -> Bytes:
         size = max(round(width * shrunk), 1), max(round(height * shrunk), 1)
         pixels = opencv().resize(pixels, size, interpolation=opencv().INTER_AREA)
         height, width = pixels.shape[:2]
-    boxes, classes = (values[row].cpu().numpy() for values in batch.truth)
-    boxes, classes = boxes[classes >= 0], classes[classes >= 0]
+    boxes, classes = batch.truth.boxes[row].cpu().numpy(), batch.truth.classes[row].cpu().numpy()
+    there = classes >= 0
+    boxes, classes = boxes[there], classes[there]
     boxes[~boxes.any(axis=1)] = 0.5, 0.5, 1, 1
     x, y, w, h = (boxes * [width, height, width, height]).T
     corners = np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], axis=1)
     shown = [names[class_id] if class_id < len(names) else str(class_id) for class_id in classes]
+    if batch.truth.shares is not None:
+        shares = batch.truth.shares[row].cpu().numpy()[there]
+        shown = [", ".join(f"{name} {share:.0%}" for name, share in zip(shown, shares, strict=True))]
+        corners, classes = corners[:1], classes[:1]
     return draw(pixels, corners, shown, None, classes.tolist())

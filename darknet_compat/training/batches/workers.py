@@ -59,15 +59,16 @@ class Workers:
 
     def _fetched(self, made: Future[_Made], number: int, place: int) -> Batch:
         """The batch in memory of its own; the shared memory is free for another."""
-        boxes, classes, skipped = made.result()
+        boxes, classes, shares, skipped = made.result()
         shape = self._examples.shape(number)
         images = torch.empty(shape, pin_memory=self._pin_memory)
         images.copy_(torch.from_numpy(self._memory[place][: images.numel()]).view(shape))
         self._free.append(place)
-        return Batch(images, Truth(torch.from_numpy(boxes), torch.from_numpy(classes)), number, skipped)
+        known = None if shares is None else torch.from_numpy(shares)
+        return Batch(images, Truth(torch.from_numpy(boxes), torch.from_numpy(classes), known), number, skipped)
 
 
-_Made = tuple[NDArray[np.float32], NDArray[np.int64], tuple[Failure, ...]]
+_Made = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32] | None, tuple[Failure, ...]]
 
 
 def _forked(examples: Examples, memory: Memory, count: int) -> ProcessPoolExecutor:
@@ -100,4 +101,5 @@ def _made(number: int, place: int) -> _Made:
     shape = _examples.shape(number)
     images = _memory[place][: np.prod(shape)].reshape(shape)
     truth, skipped = _examples.fill(number, images)
-    return truth.boxes.numpy(), truth.classes.numpy(), skipped
+    shares = None if truth.shares is None else truth.shares.numpy()
+    return truth.boxes.numpy(), truth.classes.numpy(), shares, skipped

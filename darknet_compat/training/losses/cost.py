@@ -44,10 +44,10 @@ class CostLoss(nn.Module):
     """As the CUDA build has it: in the CPU build `smooth` pulls the wrong way from a distance of 1 on, `wgan` is `sse`,
     and `noobj`, `thresh` and label smoothing (`smooth=` of the section) do nothing."""
 
-    def __init__(self, spec: s.Cost, layer: nn.Module) -> None:
+    def __init__(self, spec: s.Cost, layer: nn.Module, smooth: float = 0.0) -> None:
         super().__init__()
         self.spec = spec
-        self.targets = Targets(spec.input.size, None)
+        self.targets = Targets(spec.input.size, None, smooth)
 
     def forward(self, output: Tensor, truth: Truth | Tensor, seen: int, size: tuple[int, int]) -> HeadLoss:
         """`output` [N, …] of the layer before, activated; its gradient is for that, `scale` included."""

@@ -37,6 +37,9 @@ LOSSES: dict[type[LayerSpec], Callable[[Any, Any], nn.Module]] = {
 ADDING: dict[type[LayerSpec], Callable[[Any, Any], nn.Module]] = LOSSES | {s.Yolo: ForkYoloLoss}
 """… where box deltas add up."""
 
+_OF_PICTURES = (SoftmaxLoss, LogisticLoss, CostLoss)
+"""Those that learn labels of whole pictures, which `label_smooth_eps` of [net] is about."""
+
 
 @dataclass(frozen=True)
 class LossResult:
@@ -96,8 +99,13 @@ class Losses(nn.Module):
         for layer in self.layers:
             if (loss := known.get(type(layer))) is None:
                 raise TrainingError(f"{self.spec.name}:{layer.line}: [{layer.type}] cannot be trained here")
-            extra = {"rule": rule} if loss is RegionLoss else {}
-            self.losses.append(loss(layer, network.layers[layer.index], **extra))
+            self.losses.append(loss(layer, network.layers[layer.index], **self._extra(loss, rule)))
+
+    def _extra(self, loss: object, rule: Rule) -> dict[str, Any]:
+        """What a kind of loss is told of beside its layer."""
+        if loss is RegionLoss:
+            return {"rule": rule}
+        return {"smooth": self.spec.net.label_smooth_eps} if loss in _OF_PICTURES else {}
 
     def forward(
         self, raw: Tensor | tuple[Tensor, ...], truth: Truth | Tensor, seen: int, size: tuple[int, int] | None = None

@@ -22,11 +22,12 @@ class Targets(nn.Module):
     """From labels to [N, inputs] (original: `fill_truth`, `fill_hierarchy`).
 
     On a tree all nodes above a label are there too, and groups that no label's way passes through are UNKNOWN.
+    `smooth` of what is there is spread over all the others, as the fork does for `label_smooth_eps` of [net].
     """
 
-    def __init__(self, inputs: int, labels: Labels | None) -> None:
+    def __init__(self, inputs: int, labels: Labels | None, smooth: float = 0.0) -> None:
         super().__init__()
-        self.inputs, self.labels = inputs, labels
+        self.inputs, self.labels, self.smooth = inputs, labels, smooth
 
     def forward(self, truth: Truth | Tensor) -> Tensor:
         """Labels that the network does not have do not count; targets that are ready stay as they are."""
@@ -36,7 +37,11 @@ class Targets(nn.Module):
         label = torch.where(known, truth.classes, 0)
         target = torch.zeros(len(label), self.inputs, device=label.device)
         if self.labels is None:
-            return target.scatter_add(1, label, known.float()).clamp_max(1)
+            shares = known.float() if truth.shares is None else known * truth.shares
+            there = target.scatter_add(1, label, shares).clamp_max(1)
+            if not self.smooth:
+                return there
+            return there * (1 - self.smooth) + (1 - there) * self.smooth / max(self.inputs - 1, 1)
         nodes = self.labels.nodes[label].flatten(1)  # [N, T·depth]
         there = (nodes >= 0) & known.repeat_interleave(self.labels.nodes.shape[1], 1)
         target = target.scatter_add(1, nodes.clamp_min(0), there.float()).clamp_max(1)
@@ -50,10 +55,10 @@ class SoftmaxLoss(nn.Module):
     The original's CPU build takes UNKNOWN for a probability there; this is the CUDA build's.
     """
 
-    def __init__(self, spec: s.Softmax, head: Softmax) -> None:
+    def __init__(self, spec: s.Softmax, head: Softmax, smooth: float = 0.0) -> None:
         super().__init__()
         self.head, self.noloss = head, spec.noloss
-        self.targets = Targets(spec.output.size, Labels(spec.output.size, spec.tree) if spec.tree else None)
+        self.targets = Targets(spec.output.size, Labels(spec.output.size, spec.tree) if spec.tree else None, smooth)
 
     def forward(self, raw: Tensor, truth: Truth | Tensor, seen: int, size: tuple[int, int]) -> HeadLoss:
         """`raw` [N, …], float32. The cost is the cross-entropy."""
@@ -71,10 +76,10 @@ class SoftmaxLoss(nn.Module):
 class LogisticLoss(nn.Module):
     """truth - p (original: `logistic_x_ent`)."""
 
-    def __init__(self, spec: s.Logistic, head: Logistic) -> None:
+    def __init__(self, spec: s.Logistic, head: Logistic, smooth: float = 0.0) -> None:
         super().__init__()
         self.head = head
-        self.targets = Targets(spec.output.size, None)
+        self.targets = Targets(spec.output.size, None, smooth)
 
     def forward(self, raw: Tensor, truth: Truth | Tensor, seen: int, size: tuple[int, int]) -> HeadLoss:
         """`raw` [N, …], float32. The cost is the cross-entropy."""

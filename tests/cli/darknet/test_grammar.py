@@ -65,7 +65,7 @@ def test_every_verb_has_an_equivalent() -> None:
         ("partial a.cfg a.weights out 15", "partial a.cfg out 15 --weights a.weights"),
         (
             "detector train a.data a.cfg a.conv.15 -clear -map",
-            "train a.cfg a.data --weights a.conv.15 --out 'backup= of a.data' --valid valid --clear",
+            "train a.cfg a.data --weights a.conv.15 --out 'backup= of a.data' --valid valid --metric map --clear",
         ),
         (
             "detect a.cfg a.weights dog.jpg -- --backend openvino",

@@ -105,7 +105,7 @@ def test_a_batch_has_the_shapes_and_ranges_that_it_says(pictures: Pictures) -> N
         (),
     )
     assert 0 <= batch.images.min() < batch.images.max() <= 1
-    boxes, classes = batch.truth
+    boxes, classes, _ = batch.truth
     assert (boxes.dtype, classes.dtype, boxes.shape) == (torch.float32, torch.int64, (*classes.shape, 4))
     there = classes >= 0
     assert (boxes[there] > 0).all() and (boxes[~there] == 0).all() and (classes[~there] == -1).all()

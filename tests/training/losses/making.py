@@ -21,11 +21,11 @@ TOLERANCE = 1e-5
 """Of the largest delta of a batch."""
 
 
-def head_only(folder: Path, layers: str, shape: tuple[int, int, int]) -> Network:
+def head_only(folder: Path, layers: str, shape: tuple[int, int, int], net: str = "") -> Network:
     """A network (c, h, w) → `layers`, saved as head.cfg beside the files it names."""
     c, h, w = shape
     path = folder / "head.cfg"
-    path.write_text(f"[net]\nchannels={c}\nheight={h}\nwidth={w}\nbatch=1\n{layers}\n")
+    path.write_text(f"[net]\nchannels={c}\nheight={h}\nwidth={w}\nbatch=1\n{net}\n{layers}\n")
     return Network(load_spec(path)).train()
 
 

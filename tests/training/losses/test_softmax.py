@@ -155,3 +155,14 @@ def test_an_impossible_answer_costs_a_finite_number(tmp_path: Path) -> None:
     raw[0, 0] = 500
     result = Losses(network)(raw, Truth(torch.zeros(1, 1, 4), torch.tensor([[1]])), 0)
     assert result.costs[0].isfinite()
+
+
+def test_labels_of_mixed_pictures_count_by_their_shares_and_are_smoothed(tmp_path: Path) -> None:
+    network = head_only(tmp_path, "[softmax]", (4, 1, 1), net="label_smooth_eps=0.3")
+    classes = torch.tensor([[2, 0], [1, -1], [3, 3]])
+    truth = Truth(torch.zeros(3, 2, 4), classes, torch.tensor([[0.25, 0.75], [1, 1], [0.5, 0.5]]))
+    result = Losses(network)(torch.zeros(3, 4, 1, 1), truth, 0)
+    aims = torch.tensor([[0.75, 0, 0.25, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+    aims = 0.7 * aims + 0.1 * (1 - aims)  # eps / 3 for each of the others
+    torch.testing.assert_close(result.heads[0].delta, aims - 0.25)
+    torch.testing.assert_close(aims.sum(1), torch.ones(3))
