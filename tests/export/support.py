@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from darknet_compat.definition.lower import load_spec, lower
-from darknet_compat.export.onnx.graph import CONSTANT_INPUTS, OPERATORS, operators
+from darknet_compat.export.onnx.graph import CONSTANT_INPUTS, OPERATORS, layer_of, operators
 from darknet_compat.formats.cfg import parse_cfg
 from darknet_compat.network.layers import Build
 from darknet_compat.network.network import Network
@@ -106,9 +106,18 @@ def assert_well_made(path: Path, layers: int) -> onnx.ModelProto:
     inner = [node.name for node in model.graph.node if node.op_type != "Identity"]
     assert len(set(inner)) == len(inner)
     for name in inner:
-        number = name.split(" ")[0]
-        assert name.startswith("input/") or 0 <= int(number) < layers, name
+        layer = layer_of(name)
+        assert name.startswith("input/") or (layer is not None and layer[0] < layers), name
+    for name in every_name(model):
+        assert name.isascii() and " " not in name, name
     return model
+
+
+def every_name(model: onnx.ModelProto) -> set[str]:
+    """What a graph calls its nodes, values and weights."""
+    graph = model.graph
+    values = {name for node in graph.node for name in (node.name, *node.input, *node.output)}
+    return values | {one.name for one in (*graph.initializer, *graph.input, *graph.output)}
 
 
 def assert_parsable(model: onnx.ModelProto) -> None:

@@ -42,7 +42,7 @@ def test_the_first_layer_that_departs_is_named(wrong: int | None, engine: str, t
     export_onnx(network, tmp_path / "m.onnx")
     model = onnx.load(tmp_path / "m.onnx")
     for tensor in model.graph.initializer:
-        if wrong is not None and tensor.name == f"{wrong} convolutional/biases":
+        if wrong is not None and tensor.name == f"{wrong}_convolutional/biases":
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float32(0.5), tensor.name))
     onnx.save(model, tmp_path / "m.onnx")
     found = first_departing(network, tmp_path / "m.onnx", seeded_image((3, 32, 32), 1)[None], engine)

@@ -152,7 +152,7 @@ def test_the_first_layer_that_departs_in_the_graph_is_named(
     def damaged(network: Any, path: Path, **arguments: Any) -> Any:
         artefact = export_onnx(network, path, **arguments)
         model = onnx.load(path)
-        (weights,) = [one for one in model.graph.initializer if one.name == "2 convolutional/weights"]
+        (weights,) = [one for one in model.graph.initializer if one.name == "2_convolutional/weights"]
         weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * np.float32(1.001), weights.name))
         onnx.save(model, path)
         return artefact

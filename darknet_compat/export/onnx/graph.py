@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ class Graph:
     @contextmanager
     def layer(self, name: str) -> Iterator[None]:
         """Name what is added after the layer `name`, such as `3 convolutional`."""
-        before, self._prefix = self._prefix, f"{name}/"
+        before, self._prefix = self._prefix, f"{plain_name(name)}/"
         yield
         self._prefix = before
 
@@ -80,19 +81,19 @@ class Graph:
         array = np.asarray(value, dtype)
         if dtype is None:
             array = array.astype(np.int64 if array.dtype.kind in "iu" else np.float32)
-        text = "x".join(map(str, array.ravel()[:4])) or "none"
-        key = f"constant {array.dtype}{list(array.shape)} {text}" + (" …" if array.size > 4 else "")
+        shape, text = "x".join(map(str, array.shape)), "_".join(map(str, array.ravel()[:4])) or "none"
+        key = f"constant_{array.dtype}{f'_{shape}' if shape else ''}_{text}{'_etc' if array.size > 4 else ''}"
         name, number = key, 1
         while (known := self.constants.get(name)) is not None:
             if np.array_equal(numpy_helper.to_array(known), array):
                 return name
-            name, number = f"{key} {number}", number + 1
+            name, number = f"{key}_{number}", number + 1
         self.constants[name] = numpy_helper.from_array(array, name)
         return name
 
     def weight(self, slot: str, shape: Sequence[int], values: Callable[[], NDArray[np.float32]]) -> str:
         """An initializer named after the layer and its slot."""
-        weight = Weight(self._prefix + slot, tuple(shape), values)
+        weight = Weight(self._prefix + plain_name(slot), tuple(shape), values)
         self.weights.append(weight)
         return weight.name
 
@@ -108,12 +109,24 @@ class Graph:
         """`name`, after the current layer's, with a number where it is taken."""
         full = self._prefix + name
         count = self._counts[full] = self._counts.get(full, 0) + 1
-        return full if count == 1 else f"{full} {count}"
+        return full if count == 1 else f"{full}_{count}"
 
 
 def value(name: str, kind: int, dims: Dims) -> Any:
     """A graph's input or output; a dimension that is a string is free."""
     return helper.make_tensor_value_info(name, kind, list(dims))
+
+
+def plain_name(name: str) -> str:
+    """A name in letters, digits and signs without a space: ncnn's files, and tools' options, part names by spaces."""
+    return "".join(sign if sign.isascii() and not sign.isspace() else "_" for sign in name)
+
+
+def layer_of(name: str) -> tuple[int, str] | None:
+    """Number and type of the layer that a node or weight is named after: (30, "region") of `30_region/Conv_2`, and of
+    `30 region/Conv 2`, as files before 2026-11-29 have it. None for a name of no layer."""
+    found = re.match(r"(\d+)[ _]([^/ ]+)/", name)
+    return (int(found[1]), found[2]) if found else None
 
 
 def operators(nodes: Iterable[NodeProto]) -> set[str]:

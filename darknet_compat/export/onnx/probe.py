@@ -8,6 +8,8 @@ from pathlib import Path
 import onnx
 from onnx import helper
 
+from darknet_compat.export.onnx.graph import layer_of
+
 
 def probe(path: Path, to: Path, layers: Collection[int] | None = None) -> dict[int, str]:
     """Write the model at `path` to `to`, with the values of `layers` (None: all that there are) among its outputs.
@@ -19,9 +21,8 @@ def probe(path: Path, to: Path, layers: Collection[int] | None = None) -> dict[i
     own = {output.name for output in model.graph.output}
     values: dict[int, str] = {}
     for node in model.graph.node:
-        number, slash, _ = node.name.partition("/")
-        if slash and number.split(" ")[0].isdecimal():
-            values[int(number.split(" ")[0])] = node.output[0]
+        if layer := layer_of(node.name):
+            values[layer[0]] = node.output[0]
     last = max(values, default=-1)  # the head's, whose nodes end in the model's outputs
     names = {
         number: f"layer {number}"

@@ -152,7 +152,7 @@ class _Graph:
             "units": units,
             "zeros": np.zeros(len(units), np.int32),
         }
-        names = [f"{node.name}/bias {part}" for part in parts]
+        names = [f"{node.name}/bias_{part}" for part in parts]
         graph.initializer.extend(
             numpy_helper.from_array(value, name) for name, value in zip(names, parts.values(), strict=True)
         )

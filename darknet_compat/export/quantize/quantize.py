@@ -32,7 +32,7 @@ from darknet_compat.formats.exported.onnxfile import read_top
 
 Floats = NDArray[np.float32]
 
-ZERO = "constant int8[] 0"
+ZERO = "constant_int8_0"
 """The zero point of all tensors."""
 
 
@@ -269,9 +269,9 @@ def _add_weights(graph: onnx.GraphProto, reader: str, name: str, values: Floats)
     integers = np.rint(values / scales.reshape(-1, *[1] * (values.ndim - 1))).astype(np.int8)
     parts = {"int8": integers, "scales": scales, "zeros": np.zeros(len(scales), np.int8)}
     for part, array in parts.items():
-        graph.initializer.append(numpy_helper.from_array(array, f"{name} {part}"))
+        graph.initializer.append(numpy_helper.from_array(array, f"{name}_{part}"))
     back = f"{reader}/weights/DequantizeLinear"
-    graph.node.append(helper.make_node("DequantizeLinear", [f"{name} {part}" for part in parts], [back], back, axis=0))
+    graph.node.append(helper.make_node("DequantizeLinear", [f"{name}_{part}" for part in parts], [back], back, axis=0))
     return back
 
 

@@ -8,6 +8,7 @@ outputs keep their types.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -15,6 +16,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from darknet_compat.errors import ExportError
+from darknet_compat.export.onnx.graph import layer_of
 
 HEADS = frozenset(("region", "yolo", "detection", "softmax", "logistic", "iseg"))
 """Layers of which only the large products (PRODUCTS) are in float16."""
@@ -44,20 +46,20 @@ _CONTROLS = {"Resize": (1, 2)}
 """Inputs that stay float32 by the operator's definition."""
 
 
-def layer_of(name: str) -> str:
-    """The layer's type in a node's name: "region" of `30 region/Conv`; empty for a node of no layer."""
-    layer, slash, _ = name.partition("/")
-    return layer.rpartition(" ")[2] if slash else ""
-
-
 def kept_single(node: NodeProto) -> bool:
     """Whether a node computes in float32 in a graph of lower precision."""
-    return keeps_single(layer_of(node.name), node.op_type)
+    return keeps_single(layer_type(node.name), node.op_type)
 
 
 def layer_keeps_single(name: str) -> bool:
-    """The same, of the name that a graph of ours gives a node: `30 region/Softmax 2`."""
-    return keeps_single(layer_of(name), name.partition("/")[2].partition(" ")[0])
+    """The same, of the name that a graph of ours gives a node: `30_region/Softmax_2`."""
+    return keeps_single(layer_type(name), re.split("[_ ]", name.partition("/")[2])[0])
+
+
+def layer_type(name: str) -> str:
+    """The type of the layer that a node is named after, "input" before all layers; empty for a node of no layer."""
+    layer, (before, slash, _) = layer_of(name), name.partition("/")
+    return layer[1] if layer else before if slash else ""
 
 
 def keeps_single(layer: str, operator: str) -> bool:

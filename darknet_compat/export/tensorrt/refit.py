@@ -82,7 +82,7 @@ def _trained(graph: bytes) -> list[str]:
     The zero points of quantized weights are always 0."""
     import onnx
 
-    from darknet_compat.export.tensorrt.precision import layer_of
+    from darknet_compat.export.onnx.graph import layer_of
 
     kinds = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.INT8, onnx.TensorProto.FLOAT8E4M3FN)
     return [

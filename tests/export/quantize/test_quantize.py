@@ -34,7 +34,7 @@ LAYERS = (
     + "[convolutional]\nfilters=21\nsize=1\nactivation=linear\n"
     + "[region]\nnum=3\nclasses=2\nanchors=1,2,3,4,.5,.7\nsoftmax=1\n"
 )
-INT8 = ["2 convolutional", "3 convolutional", "5 convolutional"]
+INT8 = ["2_convolutional", "3_convolutional", "5_convolutional"]
 KINDS = (OnnxRuntime, OpenVinoRuntime)
 
 
@@ -96,8 +96,8 @@ def test_the_file_says_what_it_is(exported: Path, int8: Path) -> None:
     assert before.quantization is None
     assert after.quantization is not None
     told = dict(after.quantization)
-    assert set(told.pop("results")) == {"5 convolutional/LeakyRelu"}
-    assert set(told.pop("before")) == {"2 convolutional/Conv", "5 convolutional/Conv"}
+    assert set(told.pop("results")) == {"5_convolutional/LeakyRelu"}
+    assert set(told.pop("before")) == {"2_convolutional/Conv", "5_convolutional/Conv"}
     assert told == {
         "convolutions": 3,
         "calibration_pictures": 4,

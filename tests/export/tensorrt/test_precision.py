@@ -11,7 +11,14 @@ from onnx import TensorProto
 
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.export import export_onnx
-from darknet_compat.export.tensorrt.precision import HEADS, PRODUCTS, layer_keeps_single, layer_of, raise_opset, to_half
+from darknet_compat.export.tensorrt.precision import (
+    HEADS,
+    PRODUCTS,
+    layer_keeps_single,
+    layer_type,
+    raise_opset,
+    to_half,
+)
 from darknet_compat.network.load import load_network
 from darknet_compat.network.network import Network
 from darknet_compat.network.windows import Convolutional
@@ -78,7 +85,7 @@ def test_seeded_models(name: str, tmp_path: Path) -> None:
     types = kinds(model)
     for node in model.graph.node:
         floats = {types[name] for name in node.output} & {TensorProto.FLOAT, TensorProto.FLOAT16}
-        if node.op_type in PRODUCTS or (layer_of(node.name) not in HEADS and node.op_type != "Cast"):
+        if node.op_type in PRODUCTS or (layer_type(node.name) not in HEADS and node.op_type != "Cast"):
             assert floats == {TensorProto.FLOAT16}, node.name
         elif node.op_type in ("Sigmoid", "Softmax", "Exp", "Div", "Mul", "Add"):
             assert TensorProto.FLOAT16 not in floats, node.name
@@ -120,7 +127,7 @@ def test_a_split_head_has_its_products_in_float16(tmp_path: Path) -> None:
     network = like_trained(seeded(cfg))
     path, model = halved(network, tmp_path, candidates=60)
     types = kinds(model)
-    products = [node for node in model.graph.node if layer_of(node.name) == "region" and node.op_type in PRODUCTS]
+    products = [node for node in model.graph.node if layer_type(node.name) == "region" and node.op_type in PRODUCTS]
     assert len(products) > 1
     assert all(types[node.output[0]] == TensorProto.FLOAT16 for node in products)
     assert types["boxes"] == types["every_objectness"] == TensorProto.FLOAT
@@ -169,7 +176,7 @@ def test_weights_beyond_the_range_are_named(tmp_path: Path) -> None:
     network = small("[convolutional]\nfilters=2\nsize=3\npad=1\nactivation=linear\n", (3, 8, 8))
     network.layers[0].weights.data.mul_(1e6)  # type: ignore[operator, union-attr]
     export_onnx(network, tmp_path / "m.onnx", outputs="heads")
-    with pytest.raises(ExportError, match=r"^0 convolutional/weights: has values of .* use fp32$"):
+    with pytest.raises(ExportError, match=r"^0_convolutional/weights: has values of .* use fp32$"):
         to_half(onnx.load(tmp_path / "m.onnx"))
 
 

@@ -310,7 +310,7 @@ class Parser(_Recorded):
         return int(bool(self._error))
 
     def get_error(self, index: int) -> Any:
-        error = {"desc": lambda self: "unsupported", "node_name": lambda self: "5 region/Einsum"}
+        error = {"desc": lambda self: "unsupported", "node_name": lambda self: "5_region/Einsum"}
         return type("ParserError", (), error)()
 
 

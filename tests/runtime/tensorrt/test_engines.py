@@ -164,7 +164,7 @@ def test_the_command_builds_tells_lists_and_refits(cfg: Path, tmp_path: Path) ->
     assert (told["precision"], told["gpu"], len(told["profiles"])) == ("fp16", "Simulated GPU", 4)
     assert told["settings"]["workspace"] == 64 << 20
     code, out, err = run(engine, "--layers")
-    assert (code, err) == (0, "") and "0 convolutional/Conv" in out and "0.500" in out and "1.05 MB" in out
+    assert (code, err) == (0, "") and "0_convolutional/Conv" in out and "0.500" in out and "1.05 MB" in out
     listed = json.loads(run(engine, "--layers", "--json")[1])["layers"]
     assert len(listed) > 20 and listed[0].keys() == {"name", "type", "output", "tactic", "ms"}
     network = load_network(cfg, cfg.with_suffix(".weights"))
@@ -223,7 +223,7 @@ def test_layers_and_memory_can_be_asked_for_in_python(cfg: Path, tmp_path: Path)
     export_onnx(seeded(cfg), tmp_path / "m.onnx")
     darknet_compat.build_engine(tmp_path / "m.onnx", tmp_path / "m.engine")
     runtime = TensorRtRuntime(tmp_path / "m.engine")
-    assert engine_layers(runtime)[0].name == "0 convolutional/Conv"
+    assert engine_layers(runtime)[0].name == "0_convolutional/Conv"
     assert context_memory(runtime) == [1 << 20] * 2
     runtime.close()
 
@@ -262,7 +262,7 @@ def test_the_first_layer_that_departs_is_found_in_an_engine(cfg: Path, tmp_path:
     assert first_departing(network, tmp_path / "m.onnx", images, "tensorrt") is None
     model = onnx.load(tmp_path / "m.onnx")
     for tensor in model.graph.initializer:
-        if tensor.name == "1 convolutional/weights":
+        if tensor.name == "1_convolutional/weights":
             tensor.CopyFrom(onnx.numpy_helper.from_array(2 * onnx.numpy_helper.to_array(tensor), tensor.name))
     onnx.save(model, tmp_path / "m.onnx")
     found = first_departing(network, tmp_path / "m.onnx", images, "tensorrt")
