@@ -47,6 +47,9 @@ UNFOLLOWED: dict[str, str] = {
     ),
     "convolutional": "angle assisted_excitation cbn dot grad_centr reverse rotate stretch stretch_sway sway",
     "dropout": "dropblock dropblock_size_abs dropblock_size_rel",
+    "conv_lstm": "time_normalizer",
+    "region": "resize",
+    "detection": "resize",
     "contrastive": "classes cls_normalizer contrastive_neg_max detection max_delta temperature yolo_layer",
     "yolo": "embedding_layer",
     "Gaussian_yolo": "embedding_layer",
@@ -58,7 +61,7 @@ SILENT: dict[str, str] = {
     "net": (
         "max_chart_loss optimized_memory show_receptive_field track try_fix_nan use_cuda_graph workspace_size_limit_MB"
     ),
-    "region": "absolute",
+    "region": "absolute log sqrt",
     "yolo": "dets_for_show dets_for_track sim_thresh track_ciou_norm track_history_size",
     "Gaussian_yolo": "dets_for_show dets_for_track sim_thresh track_ciou_norm track_history_size",
 }

@@ -163,8 +163,11 @@ class Options:
         return self._at(option.line if option else self.section.line)
 
     def has(self, key: str) -> bool:
-        """Whether the option is there, without counting it as read."""
-        return (option := self.section.find(key)) is not None and option.value is not None
+        """Whether the option is there, without counting it as read; a slip of the pen may mean one that is not."""
+        there = (option := self.section.find(key)) is not None and option.value is not None
+        if not there:
+            self._read.add(key)
+        return there
 
     def text(self, key: str, default: str = "") -> str:
         """The option as it stands, blanks removed."""

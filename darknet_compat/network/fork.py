@@ -188,12 +188,14 @@ class Empty(nn.Module):
 
 
 class History(nn.Module):
-    """The channels of the last inputs, of which there is one: the others are 0."""
+    """The channels of a sequence's last inputs, the newest first; 0 for those before its first."""
 
     def __init__(self, spec: s.History, build: Build) -> None:
         super().__init__()
-        self.history_size = spec.history_size
+        self.history_size, self.steps = spec.history_size, spec.steps
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] → [N, history_size·C, H, W]."""
-        return F.pad(x, (0, 0, 0, 0, 0, (self.history_size - 1) * x.shape[1]))
+        """[steps·N, C, H, W] → [steps·N, history_size·C, H, W]; all sequences' first steps come first."""
+        x = x.unflatten(0, (self.steps, -1))  # [steps, N, C, H, W]
+        age = [F.pad(x, (0, 0) * 4 + (back, 0))[: self.steps] for back in range(self.history_size)]
+        return torch.cat(age, 2).flatten(0, 1)

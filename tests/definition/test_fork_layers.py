@@ -192,7 +192,17 @@ REFUSED = {
         CONV + "[contrastive]\nyolo_layer=0", "m.cfg:8: [contrastive] layer 0 is no [yolo] but [conv]",
     ),
     "a bottleneck": (
-        "[conv_lstm]\npad=1\nbottleneck=1", "m.cfg:7: [conv_lstm] bottleneck=1 stops the fork's CPU build",
+        "[conv_lstm]\npad=1\nbottleneck=1",
+        "m.cfg:7: [conv_lstm] bottleneck=1 is not supported in [conv_lstm]; the fork's CPU build stops at it",
+    ),
+    "a recurrent layer's shortcut": (
+        "[conv_lstm]\npad=1\nshortcut=1",
+        "m.cfg:7: [conv_lstm] shortcut=1 is not supported in [conv_lstm]; only the fork's GPU build has it",
+    ),
+    "a recurrent layer's signs": (
+        "[crnn]\npad=1\nxnor=1",
+        "m.cfg:7: [crnn] xnor=1 is not supported in [crnn]; the fork packs the bits of [convolutional] alone, and is at"
+        " fault where it does not",
     ),
     "an embedding layer to come": (
         "[conv]\nfilters=6\n[yolo]\nclasses=1\nembedding_layer=7",

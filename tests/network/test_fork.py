@@ -180,6 +180,14 @@ def test_history_of_single_pictures() -> None:
     near(outputs(network("[history]\nhistory_size=3", (2, 3, 4)), x)[0], np.concatenate([x, np.zeros((4, 3, 4))]))
 
 
+def test_history_of_a_sequence_has_the_newest_first() -> None:
+    net, steps = network("[history]\nhistory_size=3", (2, 3, 4), "time_steps=4"), random(4, 2, 2, 3, 4)
+    found = net(torch.from_numpy(steps.reshape(8, 2, 3, 4))).numpy().reshape(4, 2, 3, 2, 3, 4)  # step, sequence, age
+    for step in range(4):
+        for age in range(3):
+            near(found[step, :, age], steps[step - age] if age <= step else np.zeros((2, 2, 3, 4)))
+
+
 def sigmoid(x: Array) -> Array:
     found: Array = 1 / (1 + np.exp(-x))
     return found

@@ -58,6 +58,8 @@ def crnn(options: Options, context: Context) -> LayerSpec:
     free = context.dialect.crnn_any_size
     window = _window(options, image, (hidden, output)) if free else {}
     kernel = window["size"] if free else 3
+    if free:
+        _expect_off(options, "xnor")
     context.weigh(options, hidden, image.c + hidden + output, kernel, kernel)
     shape = _after(options, image, output, window) if free else Shape(output, image.w, image.h)
     return spec.Crnn(
@@ -78,13 +80,7 @@ def conv_lstm(options: Options, context: Context) -> LayerSpec:
     image = context.image(options)
     filters = options.integer("output", 1, minimum=1)
     window = _window(options, image, (filters,))
-    for key, why in (
-        ("bottleneck", "stops the fork's CPU build"),
-        ("shortcut", "is not supported in [conv_lstm]"),
-        ("xnor", "is not supported in [conv_lstm]"),
-    ):
-        if options.flag(key):
-            raise options.error(f"{key}=1 {why}", key)
+    _expect_off(options, "bottleneck", "shortcut", "xnor")
     peephole = options.flag("peephole")
     kernel = window["size"] ** 2
     context.weigh(options, filters, 4 * (image.c + filters) + 3 * filters * peephole, kernel)
@@ -99,6 +95,21 @@ def conv_lstm(options: Options, context: Context) -> LayerSpec:
         peephole=peephole,
         state_constrain=float(options.integer("state_constrain", 32 * context.net.time_steps, minimum=0)),
     )
+
+
+def _expect_off(options: Options, *keys: str) -> None:
+    """Refuse what only the fork's GPU build computes, or its CPU build wrongly: there is no answer to hold ours
+    against."""
+    for key in keys:
+        if options.flag(key):
+            raise options.error(f"{key}=1 is not supported in [{options.section.type}]; {_WHY[key]}", key)
+
+
+_WHY = {
+    "bottleneck": "the fork's CPU build stops at it",
+    "shortcut": "only the fork's GPU build has it",
+    "xnor": "the fork packs the bits of [convolutional] alone, and is at fault where it does not",
+}
 
 
 def _window(options: Options, image: Shape, filters: tuple[int, ...]) -> dict[str, Any]:
@@ -127,6 +138,8 @@ def history(options: Options, context: Context) -> LayerSpec:
     """history_size times the channels: of single pictures the first are the input's, the others 0."""
     image = context.image(options)
     size = options.integer("history_size", 4, minimum=1)
-    if context.net.time_steps > 1:
-        raise options.error("[history] over time_steps of a sequence is not supported, only single pictures")
-    return spec.History(**context.common(options, Shape(size * image.c, image.h, image.w)), history_size=size)
+    return spec.History(
+        **context.common(options, Shape(size * image.c, image.h, image.w)),
+        history_size=size,
+        steps=context.net.time_steps,
+    )

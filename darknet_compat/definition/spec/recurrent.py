@@ -120,8 +120,9 @@ class ConvLstm(Recurrent):
 
 @dataclass(frozen=True, kw_only=True)
 class History(LayerSpec):
-    """The fork's memory of the last `history_size` inputs, of which single pictures fill the first."""
+    """The fork's memory of the last `history_size` inputs of a sequence, the newest first; 0 before it began."""
 
     keeps_size: ClassVar[bool] = True
 
     history_size: int
+    steps: int = 1

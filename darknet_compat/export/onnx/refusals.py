@@ -56,7 +56,7 @@ def _obstacle(layer: LayerSpec, spec: NetworkSpec) -> str | None:
         return "is a head that other layers read, which cannot be exported" if read else None
     if layer.silent:
         return "is read by other layers, which cannot be exported" if read else None
-    if layer.recurrent:
+    if layer.recurrent or (isinstance(layer, s.History) and layer.steps > 1):
         return "is recurrent; only feed-forward networks can be exported"
     return None if type(layer) in EMIT else "is of a kind that has no nodes yet"
 
