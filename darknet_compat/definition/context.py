@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,8 +94,12 @@ class Context:
         sides = list(dict.fromkeys(f"{shape.w} x {shape.h}" for shape in shapes if shape.image))
         if len(sides) < 2:
             return ""
-        near = max(shape.h for shape in shapes) - min(shape.h for shape in shapes) <= 1
-        hint = "; a width and height that all its strides divide would not" if near else ""
+        heights = [shape.h for shape in shapes if shape.image]
+        hint = ""
+        if max(heights) - min(heights) == 1:  # halved and doubled again, which an odd side does not survive
+            step = 2 ** (1 + round(math.log2(self.net.height / min(heights))))
+            width, height = (-(-side // step) * step for side in (self.net.width, self.net.height))
+            hint = f"; a width and height that {step} divides would not, such as {width} x {height}"
         return f": layer {before.index} [route] joins layers of {' and '.join(sides)}{hint}"
 
     def earlier(self, options: Options, key: str, number: int) -> int:

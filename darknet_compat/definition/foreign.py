@@ -8,6 +8,9 @@ _FSPT = "the fspt fork of Darknet (failure prediction)"
 _DARKFLOW = "darkflow (TensorFlow)"
 _YOLOV5 = "yolo-tensorrt's YOLOv5 (enazoe)"
 
+ASFF = "Ultralytics' YOLOv3 with ASFF (PyTorch)"
+"""Whose [yolo] has from=, three layers that its input weighs by three channels more."""
+
 _SECTIONS: dict[str, str] = {
     "yolo4": _SOWSON,
     "fspt": _FSPT,

@@ -153,6 +153,13 @@ class Options:
         """A CfgError that points at `key`'s line, or at the section's where the key is absent."""
         return CfgError(f"{self.where(key)} {message}")
 
+    def missing(self, key: str, wanted: str) -> CfgError:
+        """The same for a section without `key`, which `wanted` says more of; an option that is a slip of the pen away
+        from it is asked about."""
+        near = next((option for option in self.section.options if one_slip(option.key, key)), None)
+        hint = f"; did you mean that by {plain(near.key)}= in line {near.line}?" if near else ""
+        return self.error(f"needs {key}={wanted}{hint}", key)
+
     def note(self, message: str, key: str | None = None) -> None:
         """The same as a remark."""
         self.notes.append(f"{self.where(key)} {message}")

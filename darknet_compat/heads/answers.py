@@ -55,6 +55,18 @@ def boxes(ops: Ops, heads: Sequence[Head], raws: Sequence[Value], images: Value)
     return joined(ops, [_boxes(ops, head, raw, images) for head, raw in zip(heads, raws, strict=True)])
 
 
+def uncertain(spec: NetworkSpec) -> bool:
+    """Whether every box has uncertainties beside its four numbers."""
+    return bool(spec.heads) and all(isinstance(head, s.GaussianYolo) for head in spec.heads)
+
+
+def uncertainties(ops: Ops, heads: Sequence[Head], raws: Sequence[Value]) -> Value:
+    """Those of `boxes`, [N, D, 4], of a network that is `uncertain`."""
+    pairs = zip(heads, raws, strict=True)
+    parts = [head.uncertainties(ops, head.activate(ops, raw)) for head, raw in pairs if isinstance(head, GaussianYolo)]
+    return parts[0] if len(parts) == 1 else ops.concat(parts, 1)
+
+
 def _boxes(ops: Ops, head: Head, raw: Value, images: Value) -> Boxes:
     if isinstance(head, Region):
         return head.boxes(ops, head.activate(ops, raw), raw)

@@ -22,21 +22,21 @@ class Detection:
         self.cells = np.stack([columns, rows], 1)[:, None].astype(np.float32)  # [side², 1, 2]
 
     def parts(self, ops: Ops, x: Value) -> list[Value]:
-        """[N, side²·(classes + num·(1 + coords))] → classes, confidences and boxes, [N, values] each."""
+        """[N, side²·(classes + num·(1 + coords))] → classes if any, confidences and boxes, [N, values] each."""
         spec, cells = self.spec, self.spec.side**2
         sizes = [cells * spec.classes, cells * spec.num, cells * spec.num * spec.coords]
         return ops.split(ops.reshape(x, (0, -1)), sizes, 1)
 
     def activate(self, ops: Ops, x: Value) -> list[Value]:
         """The raw output → its `parts`; with `softmax` on each cell's classes."""
-        classes, objectness, boxes = self.parts(ops, x)
-        spec, cells = self.spec, self.spec.side**2
-        if spec.softmax:
-            classes = ops.reshape(ops.softmax(ops.reshape(classes, (0, cells, spec.classes)), 2), (0, -1))
-        return [classes, objectness, boxes]
+        parts, spec, cells = self.parts(ops, x), self.spec, self.spec.side**2
+        if spec.softmax and spec.classes:
+            parts[0] = ops.reshape(ops.softmax(ops.reshape(parts[0], (0, cells, spec.classes)), 2), (0, -1))
+        return parts
 
     def boxes(self, ops: Ops, activated: Sequence[Value]) -> Boxes:
-        """`activate`'s result decoded, D = side²·num, cell by cell (original: `get_detection_detections`)."""
+        """`activate`'s result decoded, D = side²·num, cell by cell, of a head without `spec.lack` (original:
+        `get_detection_detections`)."""
         spec, (classes, objectness, boxes) = self.spec, activated
         cells = spec.side**2
         boxes = ops.reshape(boxes, (0, cells, spec.num, spec.coords))

@@ -46,7 +46,7 @@ class GaussianYolo:
         return Boxes(xywh, ops.reshape(objectness, (0, -1)), found)
 
     def uncertainties(self, ops: Ops, activated: Sequence[Value]) -> Value:
-        """Those of x, y, w and h, [N, D, 4], for each of `boxes`."""
+        """Those of x, y, w and h, 0..1, [N, D, 4], for each of `boxes` (the fork's `uc`)."""
         every = ops.concat(list(activated[1:8:2]), 2)  # [N, masks, 4, cells]
         return ops.reshape(ops.transpose(every, (0, 3, 1, 2)), (0, -1, 4))
 

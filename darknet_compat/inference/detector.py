@@ -183,9 +183,19 @@ class Detector(Answering[Detections]):
             )
         dropped = int(outputs["dropped"])
         places = np.lexsort((column, places[row])).argsort()
-        source = picture_of(item.source)
+        sure = outputs["uncertainties"][kept][row] if "uncertainties" in outputs else None
         found = Detections(
-            boxes[row], scores[row, column], class_ids, names, width, height, paths, dropped, places, source
+            boxes[row],
+            scores[row, column],
+            class_ids,
+            names,
+            width,
+            height,
+            paths,
+            dropped,
+            places,
+            picture_of(item.source),
+            uncertainties=sure,
         )
         return found if asked.classes is None else found[np.isin(class_ids, asked.classes)]
 

@@ -30,10 +30,12 @@ class _Detection(NamedTuple):
 class Detection(_Detection):
     """One box with one class; `box` is x1, y1, x2, y2 in pixels of the picture. Four values to unpack.
 
-    `track_id` is the number of the object, where frames are tracked and it has one already.
+    `track_id` is the number of the object, where frames are tracked and it has one already. `uncertainty` is that of
+    the box's centre x and y, width and height, each 0 to 1, where the model has such (`[Gaussian_yolo]`).
     """
 
     track_id: int | None = None
+    uncertainty: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,9 @@ class Detections:
 
     `track_ids` int64 [N], where frames are tracked: the same number for the same object in every frame, from 1 on, and
     -1 for what was seen for the first time.
+
+    `uncertainties` float32 [N, 4], of a box's centre x and y, width and height, each 0 to 1, where the model has them
+    (the fork's `[Gaussian_yolo]`, whose scores they have lowered by their mean).
     """
 
     boxes: NDArray[np.float32]
@@ -68,18 +73,21 @@ class Detections:
     places: NDArray[np.int64] | None = None
     source: Any = None
     track_ids: NDArray[np.int64] | None = None
+    uncertainties: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def __iter__(self) -> Iterator[Detection]:
         tracks = [-1] * len(self) if self.track_ids is None else self.track_ids.tolist()
-        rows = zip(self.names, self.scores, self.boxes, self.class_ids, tracks, strict=True)
-        for name, score, box, class_id, track in rows:
+        sure = [None] * len(self) if self.uncertainties is None else map(tuple, self.uncertainties.tolist())
+        rows = zip(self.names, self.scores, self.boxes, self.class_ids, tracks, sure, strict=True)
+        for name, score, box, class_id, track, uncertainty in rows:
             x1, y1, x2, y2 = box.tolist()
             one = Detection(name, float(score), (x1, y1, x2, y2), int(class_id))
             if track > 0:
                 one.track_id = track
+            one.uncertainty = uncertainty
             yield one
 
     @overload
@@ -106,6 +114,7 @@ class Detections:
             paths=tuple(self.paths[row] for row in rows) if self.paths else (),
             places=places,
             track_ids=None if self.track_ids is None else self.track_ids[rows],
+            uncertainties=None if self.uncertainties is None else self.uncertainties[rows].reshape(-1, 4),
         )
 
     @property
@@ -129,6 +138,7 @@ class Detections:
         found: list[dict[str, Any]] = [
             {"class": d.name, "class_id": d.class_id, "score": round(d.score, 6), "box": [round(x, 2) for x in d.box]}
             | ({} if self.track_ids is None else {"track_id": d.track_id})
+            | ({} if d.uncertainty is None else {"uncertainty": [round(x, 6) for x in d.uncertainty]})
             for d in self
         ]
         for entry, path in zip(found, self.paths, strict=False):

@@ -53,7 +53,8 @@ class Smoothed:
             sides = np.exp(np.log(boxes[..., 2:]).mean(0))
         averaged = {
             name: np.sum([one[name] for one in self._last], 0, dtype=np.float32) / np.float32(FRAMES)
-            for name in ("objectness", "classes")
+            for name in ("objectness", "classes", "uncertainties")
+            if name in own
         }
         centres = boxes[..., :2].mean(0)
         return {**averaged, "boxes": np.concatenate([centres, sides], 1, dtype=np.float32), "dropped": own["dropped"]}

@@ -23,6 +23,7 @@ def load_network(
     size: tuple[int, int] | None = None,
     dialect: DialectName | None = None,
     seen_bytes: SeenBytes | None = None,
+    longer: bool = False,
 ) -> Network:
     """A network from its `.cfg` and `.weights`, ready for inference (call `.train()` to train it).
 
@@ -31,12 +32,13 @@ def load_network(
     whose batch normalization is meant: "cuda", with which the official weights were made, or "cpu". `size` is another
     input size than the cfg's, (width, height). `dialect` says whose words the cfg's are, "original" or "fork"; by
     default its own words tell. `seen_bytes`, 4 or 8, says how wide the header's `seen` is in a file whose version tells
-    otherwise (some of version 0.0 have 8).
+    otherwise (some of version 0.0 have 8); with `longer` a file may hold more than the network needs, and the rest is
+    passed over, as Darknet does without a word.
     Raises CfgError, WeightsError, TreeError or MetadataError, all DarknetCompatError, each one line.
     """
     spec = load_spec(cfg, size, dialect=dialect)
     # The file is checked against the network before anything is allocated for it.
-    values = None if weights is None else read_weights(weights, spec, cutoff, seen_bytes=seen_bytes)
+    values = None if weights is None else read_weights(weights, spec, cutoff, seen_bytes=seen_bytes, longer=longer)
     complete = (
         values is not None and cutoff is None and not any(layer.dontload or layer.numload for layer in spec.layers)
     )

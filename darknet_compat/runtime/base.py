@@ -90,7 +90,8 @@ class Runtime(Protocol):
         """Run the network on float32 [N, C, H, W], RGB, 0..1.
 
         For detectors `boxes` [N, D, 4], centre and size as fractions of the input; `objectness` [N, D]; `classes`
-        [N, D, C], each class's probability given an object. For classifiers `classes` [N, C]. A tree's classes have
+        [N, D, C], each class's probability given an object; where the network has them `uncertainties` [N, D, 4], 0..1,
+        of a box's four numbers. For classifiers `classes` [N, C]. A tree's classes have
         their probability given their parent.
 
         Where classes are many, D may be fewer than the network has cells and anchors: the best by objectness, among

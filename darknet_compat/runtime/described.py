@@ -49,6 +49,8 @@ def _unfit(spec: NetworkSpec) -> str | None:
     detecting = [head for head in layers if isinstance(head, s.BoxHead)]
     if detecting and len(detecting) < len(layers):
         return "both detects and classifies"
+    if lacking := [head.lack for head in detecting if isinstance(head, s.Detection) and head.lack]:
+        return lacking[0]
     if len({head.classes for head in detecting}) > 1:
         return f"its heads have {' and '.join(str(head.classes) for head in detecting)} classes"
     return None

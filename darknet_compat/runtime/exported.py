@@ -19,6 +19,8 @@ from darknet_compat.runtime.base import Description, Floats, Mode, Precision
 
 Array = NDArray[Any]
 
+_BOXES = ("boxes", "objectness", "classes")
+
 STREAMS = 16
 """How many inferences at once at most: each holds activations of its own."""
 
@@ -137,7 +139,7 @@ class ExportedRuntime(ABC):
             return {"classes": outputs["classes"]}
         if self.artefact.outputs == "detections":
             return unpacked(outputs, len(images), self.artefact.classes, images.shape[:1:-1])
-        found = {name: outputs[name] for name in ("boxes", "objectness", "classes")}
+        found = {name: outputs[name] for name in (*_BOXES, "uncertainties") if name in outputs}
         dropped = np.zeros(len(images), np.float32)
         if (every := outputs.get("every_objectness")) is not None:
             dropped = ((every > thresh).sum(1) - (found["objectness"] > thresh).sum(1)).astype(np.float32)
@@ -154,6 +156,8 @@ def broken_promise(artefact: Artefact, outputs: Mapping[str, Array], count: int)
         promised = {"boxes": (None, 4), "scores": (None,), "class_ids": (None,), "images_of": (None,)}
     else:
         promised = {"boxes": (count, None, 4), "objectness": (count, None), "classes": (count, None, classes)}
+        if "uncertainties" in outputs:
+            promised["uncertainties"] = (count, None, 4)
     for name, shape in promised.items():
         found = outputs[name].shape if name in outputs else ()
         if len(found) != len(shape) or any(a not in (None, b) for a, b in zip(shape, found, strict=True)):

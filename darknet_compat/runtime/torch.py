@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from darknet_compat.errors import BackendError
-from darknet_compat.heads.answers import splits
+from darknet_compat.heads.answers import splits, uncertain
 from darknet_compat.network import heads
 from darknet_compat.network.load import load_network
 from darknet_compat.network.network import Network, out_of_memory
@@ -32,7 +32,7 @@ not with this. In pictures of trained detectors up to 4.5 % of cells and anchors
 
 _NAMES = {"xywh": "boxes", "objectness": "objectness", "classes": "classes", "dropped": "dropped"}
 
-_DETECTING = (heads.Region, heads.Yolo, heads.Detection)
+_DETECTING = (heads.Region, heads.Yolo, heads.GaussianYolo, heads.Detection)
 
 
 class TorchRuntime:
@@ -114,8 +114,11 @@ class TorchRuntime:
         size = (images.shape[3], images.shape[2])
         parts = [head.boxes(x, size) for head, x in activated if isinstance(head, _DETECTING)]
         together = {name: torch.cat([getattr(part, name) for part in parts], 1) for name in heads.Boxes._fields}
-        dropped = np.zeros(len(images), np.float32)
-        return {_NAMES[name]: _array(value) for name, value in together.items()} | {"dropped": dropped}
+        found = {_NAMES[name]: _array(value) for name, value in together.items()}
+        if uncertain(self.network.spec):
+            sure = [head.uncertainties(x) for head, x in activated if isinstance(head, heads.GaussianYolo)]
+            found["uncertainties"] = _array(torch.cat(sure, 1))
+        return found | {"dropped": np.zeros(len(images), np.float32)}
 
 
 def _device(name: str) -> torch.device:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from darknet_compat.datasets.base import Dataset
 from darknet_compat.datasets.check import Report
+from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.definition.spec.net import Net
-from darknet_compat.errors import DatasetError
+from darknet_compat.errors import CfgError, DatasetError
 
 _AT_ONCE = 256
 _COMPOSED = 16
@@ -14,10 +15,12 @@ _COMPOSED = 16
 
 
 def expect_boxes(spec: NetworkSpec, dataset: Dataset) -> None:
-    """Raise DatasetError where a detector is to learn from data without a single box. Data with boxes are known by the
-    first few pictures."""
+    """Raise DatasetError where a detector is to learn from data without a single box, CfgError where its head gives
+    none. Data with boxes are known by the first few pictures."""
     if not any(head.detects for head in spec.heads):
         return
+    if lacking := [head.lack for head in spec.heads if isinstance(head, s.Detection) and head.lack]:
+        raise CfgError(f"{spec.name}: {lacking[0]}; there is nothing to learn boxes with")
     last = min(len(dataset), _COMPOSED) if dataset.is_composed else len(dataset)
     at_once = _COMPOSED if dataset.is_composed else _AT_ONCE
     whole = 0

@@ -204,6 +204,27 @@ REFUSED = {
         "m.cfg:7: [crnn] xnor=1 is not supported in [crnn]; the fork packs the bits of [convolutional] alone, and is at"
         " fault where it does not",
     ),
+    "a slip of the pen in from": (
+        CONV + "[sam]\nform=0", "m.cfg:7: [sam] needs from= with one layer, found 0; did you mean that by form= in line"
+        " 8?",
+    ),
+    "a slip of the pen in layers": (
+        CONV + "[route]\nlayer=-1", "m.cfg:7: [route] needs layers=, the layers to read; did you mean that by layer= in"
+        " line 8?",
+    ),
+    "a shortcut's weights of no kind": (
+        CONV + "[shortcut]\nfrom=0\nweights_type=each",
+        "m.cfg:9: [shortcut] weights_type: expected one of none, per_feature, per_layer, per_channel, found 'each'",
+    ),
+    "counters of other classes": (
+        "[conv]\nfilters=6\n[yolo]\nclasses=1\ncounters_per_class=1,2",
+        "m.cfg:9: [yolo] counters_per_class: expected a number for each of 1 classes, found 2",
+    ),
+    "halves that do not meet": (
+        "[conv]\n[conv]\nstride=2\n[conv]\nstride=2\n[upsample]\n[route]\nlayers=1,3\n[conv]",
+        "m.cfg:13: [conv] needs an image before it, found 28 values without height and width: layer 4 [route] joins"
+        " layers of 4 x 3 and 4 x 4; a width and height that 4 divides would not, such as 8 x 8",
+    ),
     "an embedding layer to come": (
         "[conv]\nfilters=6\n[yolo]\nclasses=1\nembedding_layer=7",
         "m.cfg:9: [yolo] embedding_layer=7 means layer 7; before layer 1 there are layers 0 to 0",
@@ -227,6 +248,7 @@ def test_refused(name: str) -> None:
         ("[select]", "darkflow"),
         ("[Focus]", "YOLOv5"),
         ("[conv]\nactivation=h_swish", "SpursLipu"),
+        ("[conv]\nfilters=28\n[yolo]\nfrom=0,0,0", "Ultralytics"),
     ],
 )
 def test_other_tools_words_are_refused_by_name(body: str, whose: str) -> None:

@@ -35,6 +35,7 @@ def test_spellings_and_what_all_layers_have() -> None:
     assert not_followed(sections) == ("[network] cutmix", "[conv] cbn", "[yolo] embedding_layer")
     assert not_followed(sections[:1]) == ()
 
+
 FILTERS = "[conv]\nfilters=8\nsize=3\npad=1\nactivation=leaky\n"
 BOXES = (
     "num=1 mask=0 max max_delta counters_per_class=1 label_smooth_eps scale_x_y objectness_smooth iou_normalizer"

@@ -193,10 +193,13 @@ def sigmoid(x: Array) -> Array:
     return found
 
 
+@pytest.mark.parametrize("activation", ["", "lstm_activation=leaky"])
 @pytest.mark.parametrize("peephole", [0, 1])
-def test_conv_lstm(peephole: int) -> None:
-    net = network(f"[conv_lstm]\noutput=2\npad=1\npeephole={peephole}\nstate_constrain=1", (3, 4, 5), "time_steps=3")
+def test_conv_lstm(peephole: int, activation: str) -> None:
+    words = f"output=2\npad=1\npeephole={peephole}\nstate_constrain=1\n{activation}"
+    net = network(f"[conv_lstm]\n{words}", (3, 4, 5), "time_steps=3")
     x = random(3, 3, 4, 5)
+    turn = (lambda v: np.where(v > 0, v, 0.1 * v)) if activation else np.tanh
 
     def part(name: str, value: Array) -> Array:
         layer = net.layers[0].get_submodule(name)
@@ -207,8 +210,8 @@ def test_conv_lstm(peephole: int) -> None:
     for step in x:
         gates = {g: part(f"u{g}", step) + part(f"w{g}", h) for g in "figo"}
         f, i = (sigmoid(gates[g] + (part(f"v{g}", c) if peephole else 0)) for g in "fi")
-        c = f * c + i * np.tanh(gates["g"])
-        h = sigmoid(gates["o"] + (part("vo", c) if peephole else 0)) * np.tanh(c)
+        c = f * c + i * turn(gates["g"])
+        h = sigmoid(gates["o"] + (part("vo", c) if peephole else 0)) * turn(c)
         c = c.clip(-1, 1)
         expected.append(h)
     found = net.layer_outputs(torch.from_numpy(x))[0].numpy()

@@ -37,6 +37,72 @@ def test_every_layer_is_the_forks(name: str, tmp_path: Path) -> None:
     assert compared
 
 
+FAULTS = {
+    **{f"activation_layer_{name}": 1 for name in ("mish", "swish", "hard_mish", "relu6", "normalize_channels")},
+    "conv_act_relu6": 0,
+    **{f"connected_act_{name}": 1 for name in ("mish", "swish")},
+    **{f"scale_channels_{name}": 3 for name in ("swish", "mish", "hard_mish", "relu6")},
+    **{f"sam_{name}": 2 for name in ("swish", "mish")},
+    "shortcut_act_hard_mish": 2,
+}
+"""Cases whose activation the fork's CPU build lacks, which puts out zeros → the layer."""
+
+OTHERWISE = {
+    "binary_conv": ("binary=1", "", "its CPU build passes over binary"),
+    "conv_lstm_bn_leaky": ("lstm_activation=leaky", "", "its CPU build takes tanh whatever lstm_activation says"),
+    "conv_act_silu": ("activation=silu", "activation=relu", "it does not know PyTorch's word and takes it for relu"),
+}
+"""Cases that the fork computes as if other words stood there: which, in place of which, and why."""
+
+
+def test_every_difference_is_accounted_for() -> None:
+    if not golden.INDEX:
+        pytest.skip("no ../shared/data")
+    at_fault = {name for name, case in golden.INDEX.items() if case["cpu_fault"]}
+    assert at_fault | golden.ANSWERS_OTHERWISE.keys() == FAULTS.keys() | OTHERWISE.keys()
+
+
+def expect_the_forks(case: Case, outputs: list[torch.Tensor]) -> None:
+    layers = case.layers()
+    assert layers
+    for index, expected in layers.items():
+        assert deviation(outputs[index].numpy().ravel(), expected) <= TOLERANCE, index
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_with_other_words_the_answer_is_the_forks(name: str, tmp_path: Path, shared_data: Path) -> None:
+    """So that nothing else differs there; what these words mean here is held against formulas in test_fork."""
+    written, meant, _ = OTHERWISE[name]
+    case = golden.load(name, tmp_path, lambda text: text.replace(written, meant))
+    expect_the_forks(case, case.network.layer_outputs(torch.from_numpy(case.images)))
+    ours = golden.load(name, tmp_path)
+    outputs = ours.network.layer_outputs(torch.from_numpy(ours.images))
+    assert max(deviation(outputs[at].numpy().ravel(), value) for at, value in ours.layers().items()) > 0.01
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_zeros_for_a_missing_activation_are_the_forks_only_fault(name: str, tmp_path: Path, shared_data: Path) -> None:
+    """Put in our layer's place they give the fork's answers; the layer itself gives what the formula says."""
+    case, at = golden.load(name, tmp_path), FAULTS[name]
+    activation = case.spec.layers[at].activation  # type: ignore[attr-defined]
+    plain = golden.load(name, tmp_path, lambda text: text.replace(f"activation={activation}", "activation=linear"))
+    images = torch.from_numpy(case.images)
+    before, after = (one.network.layer_outputs(images)[at].double() for one in (plain, case))
+    assert deviation(after.numpy(), FORMULAS[activation](before).numpy()) <= 1e-6
+    assert not case.layers()[at].any()
+    case.network.layers[at].register_forward_hook(lambda _, __, output: torch.zeros_like(output))
+    expect_the_forks(case, case.network.layer_outputs(images))
+
+
+FORMULAS = {
+    "mish": lambda x: x * torch.tanh(torch.log1p(torch.exp(x))),
+    "swish": lambda x: x / (1 + torch.exp(-x)),
+    "hard_mish": lambda x: torch.where(x > 0, x, torch.where(x > -2, x * x / 2 + x, 0)),
+    "relu6": lambda x: x.clamp(0, 6),
+    "normalize_channels": lambda x: x.clamp_min(0) / (1e-4 + x.clamp_min(0).sum(1, keepdim=True)),
+}
+
+
 def boxes(case: Case) -> NDArray[np.float32]:
     """All heads' candidates [N, 5 + classes] as the fork lists them: centre, size, objectness, scores above thresh."""
     thresh, size = float(case.answers["thresh"]), (case.images.shape[3], case.images.shape[2])

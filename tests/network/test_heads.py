@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from darknet_compat.definition import spec as s
+from darknet_compat.errors import BackendError
+from darknet_compat.export.onnx.refusals import answers
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.wordtree import WordTree, from_parents, read_tree
 from darknet_compat.network import heads
@@ -22,6 +24,7 @@ from darknet_compat.network.layers import Build
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
 from darknet_compat.parity.reference import Original
+from darknet_compat.runtime.torch import TorchRuntime
 
 Array = NDArray[np.float64]
 Make = Callable[..., Network]
@@ -213,6 +216,21 @@ def test_detection_box_by_box(make: Make, sqrt: int, use_softmax: int) -> None:
             [*centre, *size, raw[image, 36 + 2 * cell + box], *(softmax(classes) if use_softmax else classes)]
         )
     assert_close(torch.cat([found.xywh, found.objectness[..., None], found.classes], 2), rows)
+
+
+@pytest.mark.parametrize("coords, classes, why", [(3, 1, "boxes of 3 numbers"), (4, 0, "classes=0")])
+def test_a_detection_without_boxes_is_computed_and_answers_no_picture(
+    coords: int, classes: int, why: str, make: Make
+) -> None:
+    """The original reads and runs it, beyond its memory for fewer than four numbers, and tells of nothing."""
+    values = 4 * (2 * (1 + coords) + classes)
+    layers = f"[connected]\noutput={values}\n[detection]\nside=2\nnum=2\ncoords={coords}\nclasses={classes}\nsoftmax=1"
+    network = make(layers, (3, 6, 8))
+    raw, activated = network.layer_outputs(torch.zeros(1, 3, 6, 8))
+    assert activated.shape == (1, values) and (activated[:, 4 * classes :] == raw.flatten(1)[:, 4 * classes :]).all()
+    with pytest.raises(BackendError, match=why):
+        TorchRuntime(network)
+    assert not answers(network.spec)
 
 
 # ----------------------------------------------------------------------------------- softmax and the others

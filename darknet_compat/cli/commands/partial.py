@@ -36,6 +36,15 @@ SeenWidth = Annotated[
 ]
 
 
+Longer = Annotated[
+    bool,
+    typer.Option(
+        "--longer",
+        help="Take a file that holds more than MODEL needs, and pass over the rest, as Darknet does without a word.",
+    ),
+]
+
+
 def _width(seen_bytes: int | None) -> Literal[4, 8] | None:
     if seen_bytes not in (None, 4, 8):
         raise typer.BadParameter(f"expected 4 or 8, found {seen_bytes}", param_hint="--seen-bytes")
@@ -49,6 +58,7 @@ def partial(
     weights: Weights = None,
     dialect: DialectOption = None,
     seen_bytes: SeenWidth = None,
+    longer: Longer = False,
     json: Json = False,
 ) -> None:
     """Cut out the weights of the first N layers.
@@ -67,7 +77,7 @@ def partial(
         raise WeightsError(f"{sources.cfg}: name the weights to cut with --weights FILE")
     inputs: list[str | Path] = [sources.weights, sources.cfg, *spec.files.values()]
     expect_no_input(out, inputs, WeightsError, "the order is MODEL OUT N --weights FILE")
-    cut_weights(sources.weights, spec, out, n, seen_bytes=_width(seen_bytes))
+    cut_weights(sources.weights, spec, out, n, seen_bytes=_width(seen_bytes), longer=longer)
     size = out.stat().st_size
     if json:
         terminal.print_json({"file": str(out), "bytes": size, "layers": n, "of": len(spec.layers)})

@@ -6,6 +6,7 @@ from typing import Any
 
 from darknet_compat.definition import spec
 from darknet_compat.definition.context import Context
+from darknet_compat.definition.foreign import ASFF
 from darknet_compat.definition.spec import LayerSpec
 from darknet_compat.formats.cfg import Options
 from darknet_compat.formats.metadata import read_map
@@ -101,11 +102,14 @@ def _yolo(options: Options, context: Context, numbers: int) -> dict[str, Any]:
     total = len(anchors)
     if not all(0 <= number < total for number in mask):
         raise options.error(f"mask: expected anchors 0 to {total - 1}, found {plain(options.text('mask'))}", "mask")
+    if options.section.find("from") and context.image(options).c != len(mask) * (numbers + classes):
+        raise options.error(f"from= is no word of Darknet's [yolo]; this seems to be {ASFF}", "from")
     _expect_channels(options, context, "num, mask or classes", len(mask), numbers + classes)
     counters = options.integers("counters_per_class")
     if counters and len(counters) != classes:
         raise options.error(
-            f"expected a number for each of {classes} classes, found {len(counters)}", "counters_per_class"
+            f"counters_per_class: expected a number for each of {classes} classes, found {len(counters)}",
+            "counters_per_class",
         )
     return {
         **context.common(options, context.image(options)),
@@ -159,7 +163,7 @@ def detection(options: Options, context: Context) -> LayerSpec:
     """side² · (num · (1 + coords) + classes) values."""
     options.without_effect("reorg", 0.0)
     coords = options.integer("coords", 1, minimum=1)
-    classes = options.integer("classes", 1, minimum=1)
+    classes = options.integer("classes", 1, minimum=0)
     num = options.integer("num", 1, minimum=1)
     side = options.integer("side", 7, minimum=1)
     expected = side * side * (num * (1 + coords) + classes)

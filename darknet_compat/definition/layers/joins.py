@@ -14,7 +14,7 @@ from darknet_compat.formats.textfile import shown
 def route(options: Options, context: Context) -> LayerSpec:
     """Channels add up; sources of differing sizes give plain values without height and width."""
     if not (numbers := options.integers("layers")):
-        raise options.error("needs layers=, the layers to read", "layers")
+        raise options.missing("layers", ", the layers to read")
     sources = tuple(context.source(options, "layers", number) for number in numbers)
     groups = options.integer("groups", 1, minimum=1)
     group_id = options.integer("group_id", 0, minimum=0, maximum=groups - 1)
@@ -36,7 +36,7 @@ def shortcut(options: Options, context: Context) -> LayerSpec:
     """Same shape as its input, whatever the shapes of the layers added."""
     numbers = options.integers("from")
     if not numbers or (len(numbers) > 1 and not context.dialect.flat_shortcuts):
-        raise options.error(f"needs from= with one layer, found {len(numbers)}", "from")
+        raise options.missing("from", f" with one layer, found {len(numbers)}")
     image = context.image(options)
     sources = tuple(context.source(options, "from", number) for number in numbers)
     others = tuple(context.shape(source) for source in sources)
@@ -76,7 +76,9 @@ def _shares(options: Options) -> tuple[Any, Any]:
     """By what each layer of a sum counts, and how these weights become shares."""
     weights = options.text("weights_type", "none")
     if weights not in _WEIGHTS:
-        raise options.error(f"expected one of {', '.join(_WEIGHTS)}, found {shown(weights)}", "weights_type")
+        raise options.error(
+            f"weights_type: expected one of {', '.join(_WEIGHTS)}, found {shown(weights)}", "weights_type"
+        )
     normalization = options.text("weights_normalization", "none")
     if _WEIGHTS[weights] is None:
         return None, "relu"
@@ -92,7 +94,7 @@ def _shares(options: Options) -> tuple[Any, Any]:
 def _from(options: Options, context: Context) -> tuple[int, Shape]:
     """The one layer that from= names, and its shape, an image."""
     if len(numbers := options.integers("from")) != 1:
-        raise options.error(f"needs from= with one layer, found {len(numbers)}", "from")
+        raise options.missing("from", f" with one layer, found {len(numbers)}")
     source = context.source(options, "from", numbers[0])
     shape = context.shape(source)
     if not shape.image:

@@ -167,6 +167,13 @@ class Detection(BoxHead):
         """See `LayerSpec`."""
         return True
 
+    @property
+    def lack(self) -> str:
+        """Why no box comes of it, which may still be read and computed; empty where one does."""
+        if self.coords < 4:
+            return f"layer {self.index} [{self.type}] has boxes of {self.coords} numbers (coords), and 4 make one"
+        return "" if self.classes else f"layer {self.index} [{self.type}] has classes=0, and a box is told by its class"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Iseg(Head):

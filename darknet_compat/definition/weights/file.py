@@ -57,10 +57,16 @@ def read_header(path: str | Path) -> Header:
 
 
 def read_weights(
-    path: str | Path, spec: NetworkSpec, cutoff: int | None = None, *, seen_bytes: SeenBytes | None = None
+    path: str | Path,
+    spec: NetworkSpec,
+    cutoff: int | None = None,
+    *,
+    seen_bytes: SeenBytes | None = None,
+    longer: bool = False,
 ) -> Weights:
     """Map a weights file that belongs to `spec`; with `cutoff` only its first layers, from a cut file or a whole one.
-    `seen_bytes`: how many bytes `seen` has in its header, where that is not what the version says.
+    `seen_bytes`: how many bytes `seen` has in its header, where that is not what the version says. `longer`: the file
+    may have more than the network needs, and what is left is passed over, as Darknet does without a word.
 
     Raises WeightsError where the file is unreadable, no weights file, or not exactly as long as the network needs.
     """
@@ -68,16 +74,17 @@ def read_weights(
     size, header = _open(path, spec, seen_bytes)
     wanted = list(slots(spec, transposed=header.transposed, cutoff=cutoff))
     needed, whole = (header.layout.size + 4 * sum(slot.size for slot in some) for some in (wanted, slots(spec)))
-    if size not in (needed, whole):
+    if size not in (needed, whole) and not (longer and size > needed):
         asker = spec.name if cutoff is None else f"the first {cutoff} layers of {spec.name}"
         raise WeightsError(
             f"{path}: has {size} bytes, but {asker} need{'s' * (cutoff is None)} {needed}: "
             + divergence(spec, header, size, wanted)
         )
     floats: Floats = np.empty(0, FLOAT)
-    if size > header.layout.size:
+    if needed > header.layout.size:
         try:
-            floats = np.memmap(path, FLOAT, mode="r", offset=header.layout.size)
+            count = sum(slot.size for slot in wanted)
+            floats = np.memmap(path, FLOAT, mode="r", offset=header.layout.size, shape=(count,))
         except (OSError, ValueError) as error:  # no address space left, say, or the file has changed meanwhile
             raise WeightsError(f"{path}: cannot be mapped: {getattr(error, 'strerror', '') or error}") from None
     ends = np.cumsum([slot.size for slot in wanted]).tolist()
@@ -103,19 +110,24 @@ def write_weights(path: str | Path, header: Header, arrays: Iterable[tuple[Slot,
 
 
 def cut_weights(
-    path: str | Path, spec: NetworkSpec, out: str | Path, cutoff: int, *, seen_bytes: SeenBytes | None = None
+    path: str | Path,
+    spec: NetworkSpec,
+    out: str | Path,
+    cutoff: int,
+    *,
+    seen_bytes: SeenBytes | None = None,
+    longer: bool = False,
 ) -> None:
     """Write the first `cutoff` layers of a weights file as a file of their own, as `darknet partial` byte for byte.
 
     The header is today's (0.2.0) and `seen` starts at 0, as training from such a file does. Only `flipped` layers
-    differ: the original writes them unflipped, though the same cfg will flip them again. `seen_bytes` as in
-    `read_weights`. Raises WeightsError, too,
-    for layers that `dontload` and its like keep from being read: the original would write random numbers for them.
+    differ: the original writes them unflipped, though the same cfg will flip them again. `seen_bytes`, `longer` as in
+    `read_weights`. Raises WeightsError, too, for layers that
+    `dontload` and its like keep from being read: the original would write random numbers for them.
     """
     _check_cutoff(spec, cutoff)
-    values = {
-        (slot.layer, slot.name): (slot, array) for slot, array in read_weights(path, spec, seen_bytes=seen_bytes).arrays
-    }
+    read = read_weights(path, spec, seen_bytes=seen_bytes, longer=longer)
+    values = {(slot.layer, slot.name): (slot, array) for slot, array in read.arrays}
     kept = []
     for slot in slots(spec, cutoff=cutoff, saving=True):
         known, array = values.get((slot.layer, slot.name), (None, None))

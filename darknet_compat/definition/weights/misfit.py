@@ -68,7 +68,9 @@ def _cause(
     if other := _other_classes(spec, available, wanted):
         return f"it fits this network with {other}"
     if available > end:
-        return "another network's weights" + (", or a damaged file" if available % 4 else "")
+        whose = "another network's weights" + (", or a damaged file" if available % 4 else "")
+        few = available - end <= end // 100
+        return whose + ("; longer=True passes over them, as Darknet does without a word" if few else "")
     return "a truncated or damaged download" if available % 4 else "another network's weights, or a truncated download"
 
 

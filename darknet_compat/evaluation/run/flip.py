@@ -44,7 +44,7 @@ class FlipAveraged:
         with np.errstate(over="ignore"):
             boxes[..., 2:] = np.sqrt(own["boxes"][..., 2:]) * np.sqrt(turned[..., 2:])
         averaged: dict[str, Floats] = {"boxes": boxes, "dropped": own["dropped"]}
-        for name in ("objectness", "classes"):
+        for name in own.keys() - averaged:
             averaged[name] = np.add(own[name], other[name][:, self.mirrored], dtype=np.float32) / np.float32(2)
         return averaged
 

@@ -54,8 +54,9 @@ def export_onnx(
 
     `outputs`: "heads", what the heads read, for training and parity; "boxes" (the default), `boxes` [N, D, 4] as centre
     and size in fractions of the input, `objectness` [N, D] and `classes` [N, D, C], a tree's nodes given their parent,
-    or a classifier's `classes` [N, C]; "detections", `boxes` [M, 4] x1 y1 x2 y2 in pixels of the input, `scores`,
-    `class_ids`, `images_of` [M] above `thresh` (0.5) after non-maximum suppression at `nms` (0.45).
+    and of [Gaussian_yolo] `uncertainties` [N, D, 4], or a classifier's `classes` [N, C]; "detections", `boxes` [M, 4]
+    x1 y1 x2 y2 in pixels of the input, `scores`, `class_ids`, `images_of` [M] above `thresh` (0.5) after non-maximum
+    suppression at `nms` (0.45).
     `input`: "float" (the default), `images` [N, C, H, W], RGB, 0..1; "uint8", [N, H, W, C], 0..255.
     `sizes`: the (least, most) pixels of a side, "fixed" for the network's own only; by default 288 to 608 where the
     layers permit. `batch`: a fixed number of pictures, by default any.
@@ -251,4 +252,5 @@ def _dims(name: str, artefact: Artefact, spec: NetworkSpec, candidates: int) -> 
     if artefact.task == "classify":
         return [batch, artefact.classes]
     count: int | str = candidates if splits(spec) and name != "every_objectness" else "D"
-    return {"boxes": [batch, count, 4], "classes": [batch, count, artefact.classes]}.get(name, [batch, count])
+    last = {"boxes": [4], "uncertainties": [4], "classes": [artefact.classes]}.get(name, [])
+    return [batch, count, *last]

@@ -9,7 +9,7 @@ from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.definition.weights.arrays import LayerArrays, Trained
 from darknet_compat.export.onnx.graph import Graph
 from darknet_compat.export.onnx.graph_ops import GraphOps, GraphValue
-from darknet_compat.heads.answers import HEADS, boxes, detects, probabilities, splits
+from darknet_compat.heads.answers import HEADS, boxes, detects, probabilities, splits, uncertain, uncertainties
 from darknet_compat.heads.ops import Indices
 from darknet_compat.heads.region import Region
 from darknet_compat.heads.split import RowNumbers, Rows, best_of_each_anchor
@@ -39,6 +39,8 @@ def names(spec: NetworkSpec) -> tuple[str, ...]:
     """What the answers are called."""
     if not detects(spec):
         return ("classes",)
+    if uncertain(spec):
+        return (*BOXES, "uncertainties")
     return CANDIDATES if splits(spec) else BOXES
 
 
@@ -63,7 +65,10 @@ def answers(graph: Graph, trained: Trained, values: Sequence[GraphValue], limit:
     if not detects(spec):
         return [probabilities(ops, heads[-1], values[0]).name]
     raws = values[: len(heads)]
-    return [value.name for value in boxes(ops, heads, raws, values[-1])]
+    found = list(boxes(ops, heads, raws, values[-1]))
+    if uncertain(spec):
+        found.append(uncertainties(ops, heads, raws))
+    return [value.name for value in found]
 
 
 def _split(graph: Graph, trained: Trained, features: GraphValue, limit: int) -> list[str]:

@@ -65,6 +65,8 @@ def answers(spec: NetworkSpec) -> bool:
     """Whether the network detects or classifies pictures."""
     if spec.bare_classes:
         return True
+    if any(isinstance(head, s.Detection) and head.lack for head in spec.heads):
+        return False
     # Heads that detect share the classes; a classifier's have no such number.
     kinds = {getattr(head, "classes", None) for head in spec.heads}
     return spec.net.input.image and len(kinds) == 1 and not any(isinstance(head, s.Iseg) for head in spec.heads)

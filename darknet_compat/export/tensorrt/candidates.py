@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from darknet_compat.export.onnx.graph import value
+from darknet_compat.export.onnx.graph import Dims, value
 
 BOXES = ("boxes", "objectness", "classes")
+_BESIDE = ("boxes", "classes", "uncertainties")
+"""What goes with an objectness."""
 EVERY = "every_objectness"
 """[N, all of them]; by it a reader counts the candidates for which there was no room (`export.heads.CANDIDATES`)."""
 
@@ -24,36 +28,39 @@ def limit_candidates(model: ModelProto, limit: int, least: tuple[int, ...]) -> b
     say), or has no more than `limit` of them for an input of the shape `least`.
     """
     outputs = {output.name: output for output in model.graph.output}
-    if outputs.keys() != set(BOXES) or box_count(model, least) <= limit:
+    if outputs.keys() - {"uncertainties"} != set(BOXES) or box_count(model, least) <= limit:
         return False
     graph = model.graph
     head = next(node.name for node in graph.node if "objectness" in node.output).partition("/")[0]
     for node in graph.node:
         for names in (node.input, node.output):
             for index, name in enumerate(names):
-                if name in BOXES:
+                if name in outputs:
                     names[index] = EVERY if name == "objectness" else f"{head}/every {name}"
     graph.initializer.append(numpy_helper.from_array(np.array([limit], np.int64), f"{head}/limit"))
     graph.initializer.append(numpy_helper.from_array(np.array([2], np.int64), f"{head}/last axis"))
-    graph.node.extend(_best(head))
+    beside = [name for name in _BESIDE if name in outputs]
+    graph.node.extend(_best(head, beside))
     batch = _dimension(outputs["objectness"], 0)
-    classes = _dimension(outputs["classes"], 2)
-    shapes = {"boxes": [batch, limit, 4], "objectness": [batch, limit], "classes": [batch, limit, classes]}
+    shapes: dict[str, Dims] = {
+        name: [batch, limit] if name == "objectness" else [batch, limit, _dimension(output, 2)]
+        for name, output in outputs.items()
+    }
     del graph.output[:]
     shapes[EVERY] = [batch, "D"]
     graph.output.extend(value(name, TensorProto.FLOAT, shape) for name, shape in shapes.items())
     return True
 
 
-def _best(head: str) -> list[NodeProto]:
-    """Objectness [N, D] → the best [N, K] and their boxes and classes."""
+def _best(head: str, beside: Sequence[str]) -> list[NodeProto]:
+    """Objectness [N, D] → the best [N, K], and what stands beside them."""
     chosen, places = f"{head}/best:1", f"{head}/best places"
     return [
         helper.make_node("TopK", [EVERY, f"{head}/limit"], ["objectness", chosen], f"{head}/best"),
         helper.make_node("Unsqueeze", [chosen, f"{head}/last axis"], [places], places),  # [N, K, 1]
         *(
             helper.make_node("GatherND", [f"{head}/every {name}", places], [name], f"{head}/best {name}", batch_dims=1)
-            for name in ("boxes", "classes")
+            for name in beside
         ),
     ]
 

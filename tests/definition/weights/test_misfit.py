@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from darknet_compat.definition.lower import load_spec
-from darknet_compat.definition.weights.file import read_header, read_weights, write_weights
+from darknet_compat.definition.weights.file import cut_weights, read_header, read_weights, write_weights
+from darknet_compat.errors import WeightsError
 from tests.formats.making import DETECTOR, NEEDED, NEW, OLD, bytes_for, file_with, refused, spec_of
 from tests.formats.users import unprivileged
 
@@ -49,9 +50,13 @@ def mismatch(body: str, data: bytes, tmp_path: Path, cutoff: int | None = None) 
             "it ends in layer 2 [conv] (weights); its length fits a header of 16 bytes, but version 0.2 has 20;"
             " seen_bytes=4 reads it so",
         ),
-        (1096, "4 bytes are left after the last layer with weights; another network's weights"),
-        (1100, "8 bytes are left after the last layer with weights; another network's weights"),
-        (1095, "3 bytes are left after the last layer with weights; another network's weights, or a damaged file"),
+        (
+            1096,
+            "4 bytes are left after the last layer with weights; another network's weights; longer=True passes over"
+            " them, as Darknet does without a word",
+        ),
+        (1104, "12 bytes are left after the last layer with weights; another network's weights"),
+        (1105, "13 bytes are left after the last layer with weights; another network's weights, or a damaged file"),
     ],
 )
 def test_lengths(size: int, expected: str, tmp_path: Path) -> None:
@@ -97,6 +102,25 @@ def test_another_networks_weights(tmp_path: Path) -> None:
         "has 9108 bytes, but m.cfg needs 1092: 8016 bytes are left after the last layer with weights; "
         "another network's weights"
     )
+
+
+@pytest.mark.parametrize("surplus", [1, 4, 4000])
+def test_a_longer_file_on_request(surplus: int, tmp_path: Path) -> None:
+    """Its first floats, as Darknet takes them; one that is too short is refused all the same."""
+    spec = spec_of(DETECTOR)
+    data = bytes_for(spec)
+    path = file_with(tmp_path / "m.weights", data + bytes([7]) * surplus)
+    plain = read_weights(file_with(tmp_path / "plain.weights", data), spec).arrays
+    for cutoff in (None, 1):
+        for (slot, array), (_, expected) in zip(
+            read_weights(path, spec, cutoff, longer=True).arrays, plain, strict=cutoff is None
+        ):
+            assert np.array_equal(array, expected), slot
+    cut_weights(path, spec, tmp_path / "cut.weights", len(spec.layers), longer=True)
+    assert (tmp_path / "cut.weights").read_bytes()[20:] == data[20:]
+    path.write_bytes(data[:-1])
+    with pytest.raises(WeightsError, match="truncated or damaged"):
+        read_weights(path, spec, longer=True)
 
 
 def test_a_cutoff_takes_a_cut_file_or_a_whole_one(tmp_path: Path) -> None:
