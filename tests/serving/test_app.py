@@ -156,7 +156,7 @@ def test_bodies_and_pixels_are_bounded(toys: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_request_that_comes_slowly_is_ended(toys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = ServeOptions(models=[str(toys / "toy.cfg")], port=0, timeout=0.3)
+    options = ServeOptions(models=[str(toys / "toy.cfg")], port=0, timeout=2)
     with serving(options, monkeypatch) as client:
         host, port = client.address.removeprefix("http://").rstrip("/").split(":")
         with socket.create_connection((host, int(port))) as slow:

@@ -33,25 +33,21 @@ def frames(count: int, seconds: float = 0.0) -> Iterator[Frame]:
 
 def test_the_newest_frame_is_taken_and_those_between_are_dropped() -> None:
     stepping = threading.Semaphore(0)
-    arrived: list[int] = []
 
     def connect() -> Iterator[Frame]:
         for number in range(9):
             stepping.acquire()
-            arrived.append(number)
             yield Frame(number, "camera")
 
     live = Live(connect, "camera", retries=0)
     taken = iter(live)
-    for step, newest in ((1, 0), (4, 4), (4, 8)):
+    for step, newest, dropped in ((1, 0, 0), (4, 4, 3), (4, 8, 6)):
         for _ in range(step):
             stepping.release()
-        while newest and len(arrived) <= newest:
+        while live.dropped < dropped:
             time.sleep(0.001)
-        time.sleep(0.05 if newest else 0)  # for the last of them to be offered
         frame = next(taken)
-        assert frame.picture == frame.index == newest
-    assert live.dropped == 6
+        assert (frame.picture, frame.index, live.dropped) == (newest, newest, dropped)
     stepping.release()
     with pytest.raises(SourceError, match="the stream has ended"):
         next(taken)
@@ -101,8 +97,10 @@ def test_stopping_ends_the_thread_that_receives() -> None:
     for frame in Live(lambda: frames(10**6, 0.001), "camera"):
         if frame.index > 3:
             break
-    time.sleep(0.05)
-    assert threading.active_count() == before
+    deadline = time.monotonic() + 60
+    while threading.active_count() > before:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 # --------------------------------------------------------------------------------------------------------- real ones
@@ -193,7 +191,7 @@ def test_an_address_that_hangs_ends_after_its_time(silent: str, scheme: str) -> 
     began = time.monotonic()
     with pytest.raises(SourceError, match=f"^{scheme}://me:\\*\\*\\*@{silent}/a: no answer within 0.5 s$"):
         open_source(f"{scheme}://me:secret@{silent}/a", timeout=0.5)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
 
 
 def test_nobody_at_an_address_and_no_such_file_there(mjpeg: Camera) -> None:
