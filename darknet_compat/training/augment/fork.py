@@ -84,7 +84,8 @@ class ForkRecipe:
     noise: int = 0
 
     def __call__(self, picture: Bytes, labels: Labels, out: Floats, draws: Draws, another: Another) -> Truths:
-        """Fill `out`, float32 [3, H, W], with what comes of the picture, uint8 [H, W, 3]; tell what it shows then."""
+        """Fill `out`, float32 [3, H, W], with what comes of the picture, uint8 [H, W, 3], RGB both; tell what it
+        shows then."""
         _, height, width = out.shape
         if self.mosaic and draws.coin():
             return self._mosaic([(picture, labels), another(), another(), another()], out, draws)
@@ -186,11 +187,11 @@ class ForkRecipe:
         if hue == 0 and saturation == 1 and exposure == 1:
             return pixels
         cv2 = opencv()
-        h, s, v = cv2.split(cv2.cvtColor(pixels, cv2.COLOR_BGR2HSV))
+        h, s, v = cv2.split(cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV))
         # Saturated at 0 and 255, not turned around: so the fork has it.
         h = cv2.add(h, _HUES * hue)
         s, v = cv2.multiply(s, saturation), cv2.multiply(v, exposure)
-        coloured: Bytes = cv2.cvtColor(cv2.merge([h, s, v]), cv2.COLOR_HSV2BGR)
+        coloured: Bytes = cv2.cvtColor(cv2.merge([h, s, v]), cv2.COLOR_HSV2RGB)
         return coloured
 
     def _blurred(self, pixels: Bytes, truths: Truths, draws: Draws) -> Bytes:
@@ -272,6 +273,6 @@ def _noisy(pixels: Bytes, deviation: int, draws: Draws) -> Bytes:
 
 
 def _planes(pixels: Bytes, out: Floats) -> None:
-    """uint8 [H, W, 3], BGR → float32 [3, H, W], RGB, 0..1."""
-    out[:] = pixels[:, :, ::-1].transpose(2, 0, 1)
+    """uint8 [H, W, 3] → float32 [3, H, W], 0..1."""
+    out[:] = pixels.transpose(2, 0, 1)
     out *= np.float32(1 / 255)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,15 @@ from darknet_compat.formats.cfg import parse_cfg
 from darknet_compat.parity.reference import Original
 from darknet_compat.training.augment.boxes import Move, fill_truth_detection, shuffled
 from darknet_compat.training.augment.draws import Draws
-from darknet_compat.training.augment.recipes import ClassificationRecipe, Colours, CropRecipe, DetectionRecipe, recipe
+from darknet_compat.training.augment.fork import ForkRecipe
+from darknet_compat.training.augment.recipes import (
+    ClassificationRecipe,
+    Colours,
+    CropRecipe,
+    DetectionRecipe,
+    Recipe,
+    recipe,
+)
 from darknet_compat.vision.image import decode
 
 TOLERANCE = 1e-5
@@ -203,3 +212,28 @@ def test_a_recipe_is_what_the_cfg_says() -> None:
     assert classifier == ClassificationRecipe(7, 0.75, 1, 2, False, Colours(0, 1, 1), True)
     with pytest.raises(TrainingError, match=r"x.cfg:\d+: jitter must be from 0 to below 1, found 1"):
         recipe(spec("", "[region]\nclasses=1\nnum=5\njitter=1"))
+
+
+@pytest.mark.parametrize("colours", [NO_COLOURS, Colours(0.02, 1.2, 1.2)])
+@pytest.mark.parametrize("kind", ["detection", "crop", "classification", "fork", "fork's mosaic", "fork's classifier"])
+def test_red_stays_red(kind: str, colours: Colours) -> None:
+    """The first channel of a picture in RGB is the first of what is learned from, whoever makes it."""
+    classifier = ClassificationRecipe(0, 1, 1, 1, False, colours, True)
+    makers: dict[str, Recipe] = {
+        "detection": DetectionRecipe(0.0, colours, True, 9),
+        "crop": CropRecipe(0.0, colours, True),
+        "classification": classifier,
+        "fork": ForkRecipe(0.0, 1.0, colours, True, 9),
+        "fork's mosaic": ForkRecipe(0.2, 1.2, colours, True, 9, mosaic=True, mixup=True, blur=1),
+        "fork's classifier": replace(classifier, mixing="mixup"),
+    }
+    red = np.empty((64, 64, 3), np.uint8)
+    red[:] = 200, 60, 40
+    labels = Labels.whole_picture(0)
+    for seed in range(8):
+        out = np.full((3, 64, 64), np.nan, np.float32)
+        makers[kind](red, labels, out, Draws(5, seed), lambda: (red, labels))
+        first, second, third = out.mean((1, 2)) * 255
+        assert first > 1.5 * max(second, third)
+        if colours == NO_COLOURS and kind != "detection":
+            assert (first, second, third) == pytest.approx((200, 60, 40), abs=0.01)
