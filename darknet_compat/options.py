@@ -135,7 +135,8 @@ def _parsed(value: Any, field: Field) -> Any:
         return Path(value)
     if kind is str:
         return str(value)
-    return tuple(map(str, [value] if isinstance(value, (str, Path)) else value))
+    (kind, *_) = get_args(kind)  # a list or a tuple of these
+    return tuple(map(kind, [value] if isinstance(value, (str, Path)) else value))
 
 
 def _number(value: Any, kind: Any, option: Option) -> Any:

@@ -157,7 +157,6 @@ LONG = {
     "Detector.__init__",  # the public signatures, which users type
     "Classifier.__init__",
     "anchors",  # typer's own, an option a parameter
-    "bench",
     "engine",
     "info",
     "parity",

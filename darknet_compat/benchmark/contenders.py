@@ -135,8 +135,6 @@ NEEDS_ARTEFACT = {
 }
 """Precisions that no runtime turns a network into by itself."""
 
-PRECISIONS = tuple(dict.fromkeys((*get_args(Precision), *NEEDS_ARTEFACT)))
-
 
 def darknet_files(sources: Sources) -> tuple[Path, Path]:
     """The `.cfg` and `.weights` for a peer that reads only these. Raises BackendError for an exported file."""

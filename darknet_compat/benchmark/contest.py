@@ -9,31 +9,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from darknet_compat.benchmark.contenders import PRECISIONS, Contender, Exports, NotRun, Ours, Wanted, our_contenders
+from darknet_compat.benchmark.contenders import Contender, Exports, NotRun, Ours, Wanted, our_contenders
+from darknet_compat.benchmark.options import BenchOptions
 from darknet_compat.benchmark.peers.opencv_dnn import READERS
 from darknet_compat.benchmark.peers.original import original_peer
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, DarknetCompatError
 from darknet_compat.inference.about import Size, own_size, task_of, usual_threshold
-from darknet_compat.inference.model import Sources, expect_one_of
+from darknet_compat.inference.model import Sources
 from darknet_compat.runtime import registry
 from darknet_compat.runtime.registry import artefact_of, is_built
 
 CANDIDATES = 20
 """How many scores of the first picture exceed the threshold where the weights are seeded: in pictures of trained
 detectors it is about as many."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What to measure. No `backends`: all that are installed; no `sizes`: the model's own, as (width, height)."""
-
-    backends: Sequence[str] = ()
-    precisions: Sequence[str] = ("fp32",)
-    sizes: Sequence[Size] = ()
-    artefacts: Sequence[Path] = ()
-    peers: bool = False
-    dialect: DialectName | None = None
 
 
 @dataclass(frozen=True)
@@ -45,16 +34,14 @@ class Contest:
     thresh: float | None
 
 
-def contest(sources: Sources, asked: Asked, file: Path, folder: Path, *, seeded: bool, thresh: float = 0.5) -> Contest:
+def contest(
+    sources: Sources, asked: BenchOptions, file: Path, folder: Path, *, seeded: bool, thresh: float = 0.5
+) -> Contest:
     """Make all contenders ready; `folder` is for what has to be exported, `file` the first picture.
 
     With `seeded` weights the threshold is the one that CANDIDATES scores of that picture exceed. Raises BackendError
-    for a backend or a precision that there is not, and where nothing can run.
+    where nothing can run.
     """
-    for backend in asked.backends:
-        expect_one_of("backends", backend, registry.NAMES)
-    for precision in asked.precisions:
-        expect_one_of("precisions", precision, PRECISIONS)
     exports, detects = Exports(sources, folder, asked.dialect), task_of(sources.cfg) == "detect"
     made = list(our_contenders(_wanted(sources, asked), exports, thresh))
     ours = [one for one in made if isinstance(one, Ours)]
@@ -90,7 +77,7 @@ def seeded_weights(cfg: Path, folder: Path, dialect: DialectName | None = None) 
     return folder / "seeded.weights"
 
 
-def _wanted(sources: Sources, asked: Asked) -> list[Wanted]:
+def _wanted(sources: Sources, asked: BenchOptions) -> list[Wanted]:
     backends = asked.backends or [row.name for row in registry.ROWS if row.installed]
     sizes = _sizes(sources, asked)
     exported = [backend for backend in backends if registry.ONNX in registry.named(backend).suffixes]
@@ -101,7 +88,7 @@ def _wanted(sources: Sources, asked: Asked) -> list[Wanted]:
         wanted = [
             Wanted(backend, precision, size) for size in sizes for backend in own for precision in asked.precisions
         ]
-    for artefact in asked.artefacts:
+    for artefact in asked.artefact:
         wanted += _of_file(artefact, sizes, exported)
     return wanted
 
@@ -119,7 +106,7 @@ def _of_file(path: Path, sizes: Sequence[Size], backends: Sequence[str]) -> Iter
             yield Wanted(backend, artefact.precision, size, path)
 
 
-def _sizes(sources: Sources, asked: Asked) -> Sequence[Size]:
+def _sizes(sources: Sources, asked: BenchOptions) -> Sequence[Size]:
     return asked.sizes or [own_size(sources.cfg)]
 
 

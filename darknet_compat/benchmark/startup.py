@@ -6,11 +6,65 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from darknet_compat.runtime.machine import machine
+from darknet_compat.runtime.timing import Timing, interleaved
 
-def load_tasks(cfg: Path, weights: Path) -> dict[str, Callable[[], None]]:
+
+def measure_loading(cfg: Path, weights: Path, runs: int) -> dict[str, Any]:
+    """All of it, as JSON has it: times in milliseconds, memory in bytes.
+
+    How long a weights file takes to load beside numpy, a picture to be fitted beside the original, and `--help`.
+    """
+    from darknet_compat.parity.reference import find_original
+
+    timed = interleaved(_load_tasks(cfg, weights), runs)
+    rows = [_row("numpy.fromfile of the weights", timed["numpy"])]
+    rows.append(_row("load_network", timed["load_network"], "numpy.fromfile", timed["numpy"]))
+    rows += _letterbox(max(runs, 30) if find_original() else 0)
+    rows.append(_row("darknet-compat --help", interleaved({"help": _help_task()}, runs)["help"]))
+    return {
+        "machine": machine(),
+        "weights_bytes": weights.stat().st_size,
+        "load_memory_bytes": _load_memory(cfg, weights),
+        "runs": runs,
+        "rows": rows,
+    }
+
+
+def _letterbox(runs: int) -> list[dict[str, Any]]:
+    """Our letterbox against the original's, 768 x 576 to 416 x 416; nothing where the original is not installed."""
+    if not runs:
+        return []
+    from darknet_compat.parity.reference import Original
+    from darknet_compat.vision.image import letterbox
+
+    picture = np.random.default_rng(0).integers(0, 256, (576, 768, 3), np.uint8)
+    planes = np.ascontiguousarray(picture.transpose(2, 0, 1) / np.float32(255), np.float32)
+    with Original() as original:
+        timed = interleaved(
+            {
+                "ours": lambda: letterbox(picture, 416, 416) and None,
+                "original": lambda: original.time_letterbox(planes, 416, 416)[0],
+            },
+            runs,
+        )
+    name = "letterbox 768x576 to 416x416"
+    return [
+        _row(f"{name}, original", timed["original"]),
+        _row(name, timed["ours"], "the original", timed["original"]),
+    ]
+
+
+def _row(what: str, timing: Timing, against: str = "", other: Timing | None = None) -> dict[str, Any]:
+    ratio = timing.median / other.median if other else None
+    return {"what": what, **timing.to_dict(), "against": against, "ratio": ratio}
+
+
+def _load_tasks(cfg: Path, weights: Path) -> dict[str, Callable[[], None]]:
     """Reading a weights file with numpy, and making a ready torch network of it."""
     from darknet_compat.network.load import load_network
 
@@ -37,7 +91,7 @@ else:
 """
 
 
-def load_memory(cfg: Path, weights: Path) -> int:
+def _load_memory(cfg: Path, weights: Path) -> int:
     """The peak of memory while a network is loaded, beyond importing torch, in bytes; each in its own process."""
     unit = 1 if sys.platform == "darwin" else 1024
     idle, loaded = (
@@ -47,7 +101,7 @@ def load_memory(cfg: Path, weights: Path) -> int:
     return (loaded - idle) * unit
 
 
-def help_task() -> Callable[[], None]:
+def _help_task() -> Callable[[], None]:
     """`darknet-compat --help` as a whole process."""
 
     def run() -> None:
