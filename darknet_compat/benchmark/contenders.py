@@ -11,12 +11,13 @@ from typing import Any, Protocol, get_args
 
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, DarknetCompatError, ImageError
+from darknet_compat.formats.words import Mode, Precision
 from darknet_compat.inference.about import Model, Size, task_of
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.model import Sources
-from darknet_compat.runtime.base import Floats, Mode, Precision
+from darknet_compat.runtime.base import Floats
 from darknet_compat.runtime.registry import ONNX, is_built, is_exported, is_onnx, named, running
 
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any, get_args
 
 from darknet_compat.errors import OptionError
 from darknet_compat.formats.textfile import shown
+from darknet_compat.formats.words import Precision
 from darknet_compat.inference.options import DialectOption, MaxPixels, Model, Weights
 from darknet_compat.options import Option, Options, Size, parse_choices, parse_sizes
-from darknet_compat.runtime.modes import Precision
 from darknet_compat.runtime.registry import NAMES
 
 

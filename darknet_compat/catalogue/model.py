@@ -8,9 +8,9 @@ is recorded at its first use (see `provenance`).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from darknet_compat.catalogue.fetch.checksum import UNKNOWN, Expected, Part
+from darknet_compat.formats.words import Task
 
 HEADERS = (16, 20)
 """The lengths of a `.weights` header in bytes: three int32, then images seen as 4 or, since version 0.2, 8 bytes."""
@@ -65,7 +65,7 @@ class Model:
     name: str
     title: str
     paper: str
-    task: Literal["detect", "classify"]
+    task: Task
     cfg: str
     names: str
     weights: WeightsFile

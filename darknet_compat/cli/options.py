@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Annotated
 
 from darknet_compat.errors import CfgError
+from darknet_compat.formats.words import Precision, Resize
 from darknet_compat.inference.options import (
     DialectOption,
     HierThresh,
@@ -19,7 +20,6 @@ from darknet_compat.inference.options import (
     Weights,
 )
 from darknet_compat.options import Option, Size
-from darknet_compat.runtime.modes import Precision, Resize
 
 __all__ = [
     "DialectOption",

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from darknet_compat.datasets.options import LabelRule
 from darknet_compat.errors import DatasetError, ImageError
-
-Task = Literal["detection", "classification"]
+from darknet_compat.formats.words import Task
 
 Repair = Literal["no labels", "beside", "clipped", "left out", "polygons", "turned"]
 REPAIRS: dict[Repair, str] = {

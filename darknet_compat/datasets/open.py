@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from darknet_compat.datasets.base import Dataset, Task, Wanted
+from darknet_compat.datasets.base import Dataset, Wanted
 from darknet_compat.datasets.files import is_picture, subfolders
 from darknet_compat.datasets.options import Reading
 from darknet_compat.datasets.readers import coco, darknet, imagenet, kitti, supervisely, tables, voc, yolo
 from darknet_compat.datasets.readers.digits import is_digits, open_digits
 from darknet_compat.errors import DatasetError
+from darknet_compat.formats.words import Task
 
 
 class Layout(NamedTuple):

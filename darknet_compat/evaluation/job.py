@@ -242,7 +242,7 @@ class _Work:
         options = self.options
         classifier = self.subject.classifier(fetching(self.tell, self.subject.model))
         self.tell(Opened(classifier.choice))
-        dataset = open_for(options.data, classifier.names, options.split, "classification", Reading.of(options))
+        dataset = open_for(options.data, classifier.names, options.split, "classify", Reading.of(options))
         entries = matched_classes(read_entries(dataset), classifier.names)
         rows = [row for row in entries.rows if len(row.labels) == 1 and not row.labels.is_drawn[0]]
         if not rows:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from darknet_compat.datasets.options import LabelsRule, LayoutName, PicturesFolder
 from darknet_compat.errors import OptionError
+from darknet_compat.formats.words import Precision
 from darknet_compat.inference.options import (
     BACKENDS,
     BackendName,
@@ -25,7 +26,6 @@ from darknet_compat.inference.options import (
     Weights,
 )
 from darknet_compat.options import Option, Options, Size, parse_choices, parse_fraction, parse_sizes
-from darknet_compat.runtime.modes import Precision
 
 MetricName = Literal["auto", "voc", "voc07", "coco", "det", "map", "recall"]
 """What is computed (`evaluation.scores.metrics.METRICS`, and recall)."""

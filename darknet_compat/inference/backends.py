@@ -9,11 +9,11 @@ from pathlib import Path
 
 from darknet_compat.catalogue.catalog import cache_dir
 from darknet_compat.errors import BackendError, CatalogError, ExportError
-from darknet_compat.formats.exported.artefact import Input
+from darknet_compat.formats.words import Input, Mode, Precision, Resize
 from darknet_compat.inference.cache import cached_export
 from darknet_compat.nvidia.driver import find_gpu
 from darknet_compat.runtime import registry
-from darknet_compat.runtime.base import Mode, Precision, Resize, Runtime, Size, Use
+from darknet_compat.runtime.base import Runtime, Size, Use
 from darknet_compat.runtime.exported import ExportedRuntime, computed_in, read_artefact
 from darknet_compat.runtime.processor import bf16_is_slow
 

@@ -16,10 +16,9 @@ from typing import Any, Literal
 from darknet_compat import __version__
 from darknet_compat.catalogue import cache
 from darknet_compat.catalogue.fetch.checksum import file_checksums
-from darknet_compat.definition.build import Build
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, CatalogError
-from darknet_compat.formats.exported.artefact import Input
+from darknet_compat.formats.words import Build, Input
 from darknet_compat.runtime.base import Size
 from darknet_compat.runtime.exported import read_artefact
 

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darknet_compat.definition.build import Build
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import MetadataError
 from darknet_compat.formats.tree.named import read_leaves
+from darknet_compat.formats.words import Build, Mode, Precision, Resize
 from darknet_compat.inference.answering import Answering
 from darknet_compat.inference.batch import Prepared
 from darknet_compat.inference.classification import Classification
 from darknet_compat.inference.hierarchy import HierarchyRule, path_steps, top_nodes
 from darknet_compat.inference.model import expect_way_down, load_model
-from darknet_compat.runtime.base import Floats, Mode, Precision, Resize, Use
+from darknet_compat.runtime.base import Floats, Use
 
 if TYPE_CHECKING:
     from darknet_compat.catalogue.fetch.transfer import Progress

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from darknet_compat.definition.build import Build
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.textfile import shown
+from darknet_compat.formats.words import Build, Mode, Precision, Resize
 from darknet_compat.inference.answering import Answering, Source, picture_of
 from darknet_compat.inference.batch import Failure, Prepared
 from darknet_compat.inference.follow import follow
@@ -22,7 +22,7 @@ from darknet_compat.inference.hierarchy import HierarchyRule, PathStep, path_ste
 from darknet_compat.inference.model import class_map, expect_fraction, expect_way_down, load_model
 from darknet_compat.inference.results import Detections
 from darknet_compat.inference.select import Criteria, darknet_places, select
-from darknet_compat.runtime.base import Description, Floats, Mode, Precision, Resize, Use
+from darknet_compat.runtime.base import Description, Floats, Use
 from darknet_compat.sources.open import open_source
 from darknet_compat.vision.boxes import distance_exponent, nms
 

@@ -10,13 +10,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.words import Mode
 from darknet_compat.inference.answering import Answering, Source
 from darknet_compat.inference.backends import choose
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.options import ClassifyOptions, DetectOptions
-from darknet_compat.runtime.base import Mode
 from darknet_compat.runtime.registry import is_exported
 
 if TYPE_CHECKING:

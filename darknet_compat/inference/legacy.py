@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darknet_compat.errors import ImageError
-from darknet_compat.runtime.modes import Resize
+from darknet_compat.formats.words import Resize
 
 if TYPE_CHECKING:
     from darknet_compat.inference.classifier import Classifier

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, SupportsIndex, get_args
 
 from darknet_compat.catalogue import catalog
-from darknet_compat.definition.build import Build
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, CatalogError, MetadataError
 from darknet_compat.formats.metadata import class_names, names_beside, read_map
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.textfile import shown
+from darknet_compat.formats.words import Build, Mode, Precision, Resize, Task
 from darknet_compat.inference.backends import Choice, expect_usable, open_runtime
 from darknet_compat.inference.hierarchy import HierarchyRule
 from darknet_compat.inference.options import BACKENDS
-from darknet_compat.runtime.base import Mode, Precision, Resize, Runtime, Task, Use
+from darknet_compat.runtime.base import Runtime, Use
 from darknet_compat.runtime.registry import is_exported
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from darknet_compat.definition.dialects import DialectName
+from darknet_compat.formats.words import Build, Mode, Precision, Resize
 from darknet_compat.options import Option, Options, Size, parse_fraction, parse_size, parse_words
-from darknet_compat.runtime.modes import Mode, Precision, Resize
 from darknet_compat.runtime.registry import NAMES
 
 BACKENDS = ("auto", *NAMES)
@@ -93,7 +93,7 @@ Device = Annotated[
     str | None, Option("cpu, cuda, cuda:1. Default: what the backend takes by itself, a GPU if there is one.")
 ]
 BatchNorm = Annotated[
-    Literal["cuda", "cpu"],
+    Build,
     Option("Which build of the original to equal in batch normalization; weights were trained with CUDA's."),
 ]
 Batch = Annotated[int, Option("Pictures a pass of the network.", metavar="N", least=1, most=1024)]

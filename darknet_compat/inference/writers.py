@@ -9,23 +9,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 from darknet_compat.errors import CannotWriteError, OptionError
 from darknet_compat.formats.atomic import atomic_write
+from darknet_compat.formats.words import AnswersFormat
 from darknet_compat.inference import convert
 from darknet_compat.inference.results import Detections
 
-Format = Literal["csv", "coco", "yolo", "labelme", "jsonl", "json"]
-
-_BY_SUFFIX: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".json": "json"}
-FOLDERS: tuple[Format, ...] = ("yolo", "labelme")
+_BY_SUFFIX: dict[str, AnswersFormat] = {".csv": "csv", ".jsonl": "jsonl", ".json": "json"}
+FOLDERS: tuple[AnswersFormat, ...] = ("yolo", "labelme")
 """Those that write a file a picture."""
-SUFFIX: dict[Format, str] = {"yolo": ".txt", "labelme": ".json"}
+SUFFIX: dict[AnswersFormat, str] = {"yolo": ".txt", "labelme": ".json"}
 """Of the file that goes with a picture."""
 
 
-def format_of(out: Path | None, asked: Format | None) -> Format | None:
+def format_of(out: Path | None, asked: AnswersFormat | None) -> AnswersFormat | None:
     """The form that was asked for, else the one that a file's suffix means; None for a folder of drawn pictures.
 
     Raises OptionError where a form cannot go there.
@@ -155,7 +154,7 @@ class _Labelme(Writer):
             file.write(json.dumps(document, indent=2, allow_nan=False).encode())
 
 
-def open_writer(form: Format, out: Path | None, names: Sequence[str], places: Mapping[Path, Path]) -> Writer:
+def open_writer(form: AnswersFormat, out: Path | None, names: Sequence[str], places: Mapping[Path, Path]) -> Writer:
     """The writer of a form into `out`; those of a file a picture write at the pictures' `places`.
 
     Raises CannotWriteError where that cannot be, before anything is computed.

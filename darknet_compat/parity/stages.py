@@ -17,6 +17,7 @@ from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.onnx.probe import probe
 from darknet_compat.export.quantize.quantize import quantize_onnx
 from darknet_compat.formats.cfg import read_cfg
+from darknet_compat.formats.words import Precision, Resize
 from darknet_compat.heads.answers import splits
 from darknet_compat.inference.backends import open_runtime
 from darknet_compat.network.load import load_network, save_weights
@@ -30,7 +31,7 @@ from darknet_compat.parity.picture import loaded
 from darknet_compat.parity.reference import Original
 from darknet_compat.parity.seeded import seed_weights
 from darknet_compat.runtime import registry
-from darknet_compat.runtime.base import Floats, Precision, Resize
+from darknet_compat.runtime.base import Floats
 from darknet_compat.runtime.exported import ExportedRuntime
 
 ENGINES = tuple(row.name for row in registry.ROWS if registry.ONNX in row.suffixes)

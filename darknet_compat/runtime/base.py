@@ -14,13 +14,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_compat.definition.build import Build
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.words import Build, Mode, Precision, Resize, Task
 from darknet_compat.formats.wordtree import WordTree
-from darknet_compat.runtime.modes import Mode, Precision, Resize, Task
 
-__all__ = ["Description", "Floats", "Mode", "Precision", "Resize", "Runtime", "Size", "Task", "Use"]
+__all__ = ["Description", "Floats", "Runtime", "Size", "Use"]
 
 Floats = NDArray[np.float32]
 Size = tuple[int, int]

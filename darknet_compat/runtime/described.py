@@ -5,7 +5,8 @@ from __future__ import annotations
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec
 from darknet_compat.errors import BackendError
-from darknet_compat.runtime.base import Description, Precision, Resize
+from darknet_compat.formats.words import Precision, Resize
+from darknet_compat.runtime.base import Description
 
 
 def describe(spec: NetworkSpec, *, precision: Precision = "fp32", resize: Resize | None = None) -> Description:

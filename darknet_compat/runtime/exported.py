@@ -15,7 +15,8 @@ from darknet_compat.definition.dialects import named
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.exported.artefact import Artefact, from_properties
 from darknet_compat.formats.exported.onnxfile import read_top
-from darknet_compat.runtime.base import Description, Floats, Mode, Precision
+from darknet_compat.formats.words import Mode, Precision
+from darknet_compat.runtime.base import Description, Floats
 
 Array = NDArray[Any]
 

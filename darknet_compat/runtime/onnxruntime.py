@@ -10,7 +10,8 @@ from typing import Any
 import onnxruntime as ort
 
 from darknet_compat.errors import BackendError
-from darknet_compat.runtime.base import Mode, Precision, Size, Use, too_large
+from darknet_compat.formats.words import Mode, Precision
+from darknet_compat.runtime.base import Size, Use, too_large
 from darknet_compat.runtime.exported import Array, ExportedRuntime, layout
 from darknet_compat.runtime.optimized import open_int8, open_session
 

@@ -13,8 +13,9 @@ from typing import Any
 import onnxruntime as ort
 
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.words import Precision
 from darknet_compat.nvidia.driver import find_gpu
-from darknet_compat.runtime.base import Precision, Size, Use
+from darknet_compat.runtime.base import Size, Use
 from darknet_compat.runtime.onnxruntime import OnnxRuntime, first_line
 
 _registered = threading.Lock()

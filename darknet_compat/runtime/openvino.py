@@ -12,7 +12,8 @@ import numpy as np
 import openvino as ov
 
 from darknet_compat.errors import BackendError
-from darknet_compat.runtime.base import Mode, Precision, Size, Use
+from darknet_compat.formats.words import Mode, Precision
+from darknet_compat.runtime.base import Size, Use
 from darknet_compat.runtime.exported import Array, ExportedRuntime, layout
 
 PRECISIONS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}

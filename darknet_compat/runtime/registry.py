@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Literal
 from darknet_compat.errors import BackendError
 
 if TYPE_CHECKING:
-    from darknet_compat.formats.exported.artefact import Artefact, Input
-    from darknet_compat.runtime.base import Precision, Runtime, Size, Use
+    from darknet_compat.formats.exported.artefact import Artefact
+    from darknet_compat.formats.words import Input, Precision
+    from darknet_compat.runtime.base import Runtime, Size, Use
 
 ONNX = ".onnx"
 """The suffix of the files that `export` writes, which most runtimes take."""

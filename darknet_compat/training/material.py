@@ -42,7 +42,7 @@ def open_material(cfg: Path, options: TrainOptions) -> Material:
     boxed = _carried(dataset, tree, map)
     if joint is None:
         return Material(boxed, (boxed,), tree)
-    labelled = _carried(open_dataset(joint, task="classification"), tree, options.joint_map)
+    labelled = _carried(open_dataset(joint, task="classify"), tree, options.joint_map)
     return Material(Mixed(boxed, labelled, options.ratio), (boxed, labelled), tree)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from darknet_compat.errors import ImageError
+from darknet_compat.formats.words import Resize
 from darknet_compat.vision.header import expect_few_pixels, picture_size
 from darknet_compat.vision.opencv import opencv, quiet
 from darknet_compat.vision.resize import Bytes, Floats, picture_shape, resize, resize_into
@@ -160,7 +161,7 @@ class Placement:
     network_height: int
     new_width: int
     new_height: int
-    mode: Literal["letterbox", "stretch"]
+    mode: Resize
 
     def to_image(self, boxes: ArrayLike) -> Floats:
         """From [N, 4] centre x, centre y, width, height, fractions of the network's input, to [N, 4] x1 y1 x2 y2.

@@ -92,7 +92,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", SEEDS)
 def test_any_damage_is_one_typed_line(name: str, folder: Path) -> None:
-    read = READERS.get(name, lambda folder: list(open_dataset(folder / "x.data", task="detection")))
+    read = READERS.get(name, lambda folder: list(open_dataset(folder / "x.data", task="detect")))
     read(folder)
     answers = set()
     for number in range(250):

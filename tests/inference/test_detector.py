@@ -15,11 +15,11 @@ from PIL import Image
 
 import darknet_compat as dc
 from darknet_compat.errors import BackendError, ImageError
+from darknet_compat.formats.words import Mode
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.results import Detections
 from darknet_compat.parity.program import parse_detections, run_program
 from darknet_compat.parity.reference import Original
-from darknet_compat.runtime.base import Mode
 from darknet_compat.sources.base import Given
 from tests.inference.conftest import Load
 from tests.inference.support import (

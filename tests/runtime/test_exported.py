@@ -18,6 +18,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from darknet_compat.errors import BackendError, ExportError
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.formats.exported.artefact import PREFIX
+from darknet_compat.formats.words import Mode
 from darknet_compat.inference import backends
 from darknet_compat.inference.backends import Choice, choose
 from darknet_compat.inference.batch import Failure
@@ -26,7 +27,6 @@ from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.network.load import save_weights
 from darknet_compat.runtime import registry
-from darknet_compat.runtime.base import Mode
 from darknet_compat.runtime.exported import ExportedRuntime, cores, layout, unpacked
 from darknet_compat.runtime.onnxruntime import OnnxRuntime
 from darknet_compat.runtime.openvino import OpenVinoRuntime

@@ -15,10 +15,11 @@ from typing import get_args
 import pytest
 
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.words import Precision
 from darknet_compat.inference.backends import choose, open_runtime
 from darknet_compat.parity.compare import ANSWERS, TOLERANCES
 from darknet_compat.runtime import registry
-from darknet_compat.runtime.base import Precision, Use
+from darknet_compat.runtime.base import Use
 from darknet_compat.runtime.torch import TorchRuntime
 from darknet_compat.vision.draw import save
 from tests.inference.support import Files, noise, region, write_model

@@ -9,7 +9,7 @@ from dataclasses import replace
 from math import floor
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from darknet_compat.cli.commands.detect_video import Output, detect_video, is_video_run, named
 from darknet_compat.cli.options import Json, Verbose
@@ -24,6 +24,7 @@ from darknet_compat.cli.terminal.answers import (
 )
 from darknet_compat.cli.terminal.crops import cut_out
 from darknet_compat.errors import OptionError
+from darknet_compat.formats.words import AnswersFormat
 from darknet_compat.inference.options import DetectOptions
 from darknet_compat.inference.video_options import VideoOptions
 from darknet_compat.options import Option
@@ -42,7 +43,7 @@ Out = Annotated[
     ),
 ]
 Form = Annotated[
-    Literal["csv", "coco", "yolo", "labelme", "jsonl", "json"] | None,
+    AnswersFormat | None,
     Option("What to write into --out; csv, coco, json and jsonl without one onto standard output."),
 ]
 Crop = Annotated[Path | None, Option("Write what is inside each box here, in a folder for each class.", metavar="DIR")]

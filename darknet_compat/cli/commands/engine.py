@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from darknet_compat.definition.dialects import DialectName
     from darknet_compat.export.tensorrt.engine import BuildProgress
     from darknet_compat.export.tensorrt.settings import Settings
-    from darknet_compat.formats.exported.artefact import Input as Kind
     from darknet_compat.formats.exported.enginefile import EngineRecord
+    from darknet_compat.formats.words import Input as Kind
     from darknet_compat.runtime.tensorrt.inspection import EngineLayer
 
 

@@ -184,7 +184,7 @@ def calc_anchors(line: Line) -> int:
     if min(clusters, width, height) < 1:
         raise OptionError("expected -num_of_clusters, -width and -height from 1 on")
     print(f"\n num_of_clusters = {clusters}, width = {width}, height = {height} ")
-    dataset = read_data_file(path, split="train", task="detection")
+    dataset = read_data_file(path, split="train", task="detect")
     shapes = shapes_of(dataset, (width, height), "stretch")
     print(f" read labels from {len(dataset)} images ")
     print(f"\n calculating k-means++ ...\n\n all loaded. {len(shapes.sizes)} boxes")

@@ -14,7 +14,7 @@ from darknet_compat.datasets.options import Reading
 if TYPE_CHECKING:
     from darknet_compat.datasets.base import Dataset
     from darknet_compat.datasets.check import Report
-    from darknet_compat.datasets.writers.layouts import Form
+    from darknet_compat.formats.words import LabelsFormat
 
 _SUFFIXES = (".data", ".txt", ".list", ".json", ".yaml", ".yml", ".csv")
 _MOST_CLASSES = 100
@@ -88,7 +88,7 @@ def print_layout(source: Source, dataset: Dataset) -> None:
     terminal.print_fields(fields)
 
 
-def write(source: Source, out: Path, form: Form, json: bool) -> None:
+def write(source: Source, out: Path, form: LabelsFormat, json: bool) -> None:
     """Write a data set in another layout: the split that was asked for, or without one all the parts there are. Raises
     DatasetError."""
     from darknet_compat.datasets.writers.layouts import write_dataset

@@ -9,17 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from darknet_compat.datasets.base import (
-    Dataset,
-    Labels,
-    Refusal,
-    Repair,
-    Repairs,
-    Rows,
-    Sample,
-    Task,
-    Wanted,
-)
+from darknet_compat.datasets.base import Dataset, Labels, Refusal, Repair, Repairs, Rows, Sample, Wanted
 from darknet_compat.datasets.files import Lines, pick_split
 from darknet_compat.datasets.options import LabelRule
 from darknet_compat.datasets.readers.labelfile import (
@@ -35,6 +25,7 @@ from darknet_compat.formats.cfg import Options
 from darknet_compat.formats.metadata import read_data, read_names
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.textfile import plain, read_lines, shown
+from darknet_compat.formats.words import Task
 
 __all__ = ["PictureList", "label_path", "read_data_file", "read_labels"]
 
@@ -290,8 +281,8 @@ def read_data_file(
     title = f"{Path(path).stem} ({chosen})"
     drawn = PictureList(picture_list, names, title=title, labels=labels)
     drawn.split, drawn.splits = chosen, tuple(there)
-    if strings is None or task == "detection" or (task is None and drawn.has_label_file(0)):
-        if task == "classification":
+    if strings is None or task == "detect" or (task is None and drawn.has_label_file(0)):
+        if task == "classify":
             raise DatasetError(f"{path}: classification needs labels=, a file with one label string a class")
         return drawn
     if len(names) != len(strings):

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,14 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 from darknet_compat.datasets.base import Dataset, Progress
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.textfile import read_lines, shown
+from darknet_compat.formats.words import Resize
 from darknet_compat.vision.image import decode
 
 MAX_CSV_BYTES = 1 << 30
 _COLUMNS = ("image", "xmin", "ymin", "xmax", "ymax")
 _DECODERS = 8
 """Threads: they read more than they compute."""
-
-Fit = Literal["letterbox", "stretch"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +41,7 @@ class Shapes:
 
 
 def shapes_of(
-    dataset: Dataset, network: tuple[int, int], fit: Fit = "letterbox", progress: Progress | None = None
+    dataset: Dataset, network: tuple[int, int], fit: Resize = "letterbox", progress: Progress | None = None
 ) -> Shapes:
     """The boxes of a data set as the network sees them.
 
@@ -77,7 +75,7 @@ def shapes_of(
     return Shapes(np.concatenate(sizes), network, len(dataset), left_out)
 
 
-def read_csv(path: str | Path, network: tuple[int, int], fit: Fit = "letterbox") -> Shapes:
+def read_csv(path: str | Path, network: tuple[int, int], fit: Resize = "letterbox") -> Shapes:
     """The boxes of a table with the columns image, xmin, ymin, xmax, ymax, in pixels, as the network sees them.
 
     A box is as wide as xmax - xmin, which is how VOC's boxes give the figures of the paper's Table 1.
@@ -126,7 +124,7 @@ def _numbers(row: Sequence[str], columns: Sequence[int], width: int, where: str)
     return numbers
 
 
-def fitted(boxes: ArrayLike, pictures: ArrayLike, network: tuple[int, int], fit: Fit) -> NDArray[np.float64]:
+def fitted(boxes: ArrayLike, pictures: ArrayLike, network: tuple[int, int], fit: Resize) -> NDArray[np.float64]:
     """[N, 2] widths and heights in pixels of pictures of sizes [N, 2], as they are in the network's input."""
     scale = np.asarray(network, np.float64) / np.asarray(pictures, np.float64)
     if fit == "letterbox":

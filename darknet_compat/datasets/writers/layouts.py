@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
 
 from darknet_compat.datasets.base import Dataset, Progress, Sample
 from darknet_compat.datasets.writers.coco import write_coco
@@ -12,10 +11,9 @@ from darknet_compat.datasets.writers.darknet import write_darknet
 from darknet_compat.datasets.writers.voc import write_voc
 from darknet_compat.datasets.writers.yolo import write_yolo
 from darknet_compat.errors import DatasetError
+from darknet_compat.formats.words import LabelsFormat
 
-Form = Literal["darknet", "voc", "coco", "yolo"]
-
-WRITERS: dict[Form, Callable[[str | Path, Mapping[str, Dataset], Progress], Path]] = {
+WRITERS: dict[LabelsFormat, Callable[[str | Path, Mapping[str, Dataset], Progress], Path]] = {
     "darknet": write_darknet,
     "voc": write_voc,
     "coco": write_coco,
@@ -25,7 +23,7 @@ WRITERS: dict[Form, Callable[[str | Path, Mapping[str, Dataset], Progress], Path
 
 
 def write_dataset(
-    folder: str | Path, form: Form, parts: Mapping[str, Dataset], *, progress: Progress | None = None
+    folder: str | Path, form: LabelsFormat, parts: Mapping[str, Dataset], *, progress: Progress | None = None
 ) -> Path:
     """Write the parts (train, valid, test) of a data set in a folder, a picture at a time; what to open it by: the
     `.data`, the `data.yaml`, or the folder. `progress` is called with (pictures done, all).

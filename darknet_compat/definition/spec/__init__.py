@@ -16,7 +16,6 @@ from darknet_compat.definition.spec.heads import GaussianYolo as GaussianYolo
 from darknet_compat.definition.spec.heads import Head as Head
 from darknet_compat.definition.spec.heads import Iseg as Iseg
 from darknet_compat.definition.spec.heads import Logistic as Logistic
-from darknet_compat.definition.spec.heads import NmsKind as NmsKind
 from darknet_compat.definition.spec.heads import Region as Region
 from darknet_compat.definition.spec.heads import Softmax as Softmax
 from darknet_compat.definition.spec.heads import Yolo as Yolo
@@ -58,3 +57,4 @@ from darknet_compat.definition.spec.recurrent import History as History
 from darknet_compat.definition.spec.recurrent import Lstm as Lstm
 from darknet_compat.definition.spec.recurrent import Recurrent as Recurrent
 from darknet_compat.definition.spec.recurrent import Rnn as Rnn
+from darknet_compat.formats.words import NmsKind as NmsKind

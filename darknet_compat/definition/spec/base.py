@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from darknet_compat.definition.build import Build as Build
 from darknet_compat.definition.shape import Shape
+from darknet_compat.formats.words import Build as Build
 
 ActivationName = Literal[
     "logistic", "relu", "relie", "linear", "ramp", "tanh", "plse", "leaky", "elu", "loggy", "stair", "hardtan",

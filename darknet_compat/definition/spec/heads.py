@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from darknet_compat.definition.spec.base import LayerSpec
+from darknet_compat.formats.words import NmsKind
 from darknet_compat.formats.wordtree import WordTree
-
-NmsKind = Literal["default", "greedynms", "diounms", "cornersnms"]
-"""How boxes suppress others (`spec.nms_kind`)."""
 
 BoxMeasure = Literal["mse", "iou", "giou", "diou", "ciou"]
 """How far a box is from its truth."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from darknet_compat.definition.dialects import ORIGINAL, Dialect
 from darknet_compat.definition.spec.base import LayerSpec
-from darknet_compat.definition.spec.heads import Detection, NmsKind, Region, YoloHead
+from darknet_compat.definition.spec.heads import Detection, Region, YoloHead
 from darknet_compat.definition.spec.net import Net
+from darknet_compat.formats.words import NmsKind, Resize
 from darknet_compat.formats.wordtree import WordTree
 
 
@@ -57,7 +57,7 @@ class NetworkSpec:
         return next((head.map for head in self.heads if isinstance(head, Region | YoloHead)), None)
 
     @property
-    def resize(self) -> Literal["letterbox", "stretch"]:
+    def resize(self) -> Resize:
         """How pictures are fitted to the input: as `letter_box` says, else as the dialect does; but stretched for
         YOLO's first head (original: `test_yolo`), which knows of no border."""
         letterboxed = self.net.letter_box

@@ -11,7 +11,7 @@ import numpy as np
 
 from darknet_compat.catalogue.catalog import cache_dir
 from darknet_compat.catalogue.fetch.checksum import file_checksums
-from darknet_compat.datasets.base import Dataset, Progress, Task
+from darknet_compat.datasets.base import Dataset, Progress
 from darknet_compat.datasets.open import open_dataset, recognise
 from darknet_compat.datasets.options import Reading
 from darknet_compat.datasets.readers.digits import is_digits
@@ -20,6 +20,7 @@ from darknet_compat.evaluation.material.entries import Entries, Problem
 from darknet_compat.evaluation.material.tables import Found, Ints, Truths
 from darknet_compat.evaluation.run.journal import Answer, Journal, key
 from darknet_compat.formats.textfile import shown
+from darknet_compat.formats.words import Task
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.detector import Detector

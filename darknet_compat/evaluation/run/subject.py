@@ -22,10 +22,10 @@ from darknet_compat.evaluation.run.detections import (
 )
 from darknet_compat.evaluation.run.flip import flip_averaged
 from darknet_compat.evaluation.scores import imagenet
+from darknet_compat.formats.words import Precision, Resize
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.hierarchy import HierarchyRule
-from darknet_compat.runtime.base import Precision, Resize
 
 if TYPE_CHECKING:
     from darknet_compat.catalogue.fetch.transfer import Progress as Transfer
@@ -87,7 +87,7 @@ def entries_for(
     """The pictures in `source` with their classes numbered as the detector's; with a WordTree and a `level`, lifted to
     that. DET's annotations call its classes by WordNet's ids. `progress`: see `read_entries`."""
     named = imagenet.labels() if subject.map == "imagenet-det" else detector.names
-    entries = read_entries(open_for(source, named, split, "detection", reading), progress)
+    entries = read_entries(open_for(source, named, split, "detect", reading), progress)
     if subject.map == "imagenet-det":
         return replace(entries, names=detector.names)
     entries = matched_classes(entries, detector.names)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from darknet_compat.errors import OptionError
-from darknet_compat.formats.exported.artefact import MOST_BATCH, Input, Outputs, is_whole
+from darknet_compat.formats.exported.artefact import MOST_BATCH, is_whole
 from darknet_compat.formats.textfile import plain
+from darknet_compat.formats.words import Input, Outputs, Resize
 from darknet_compat.options import Option, Options, parse_fraction
 
 
@@ -68,7 +69,7 @@ class OnnxOptions(Options):
         ),
     ] = None
     resize: Annotated[
-        Literal["letterbox", "stretch"] | None,
+        Resize | None,
         Option("How pictures are to be fitted to the input. Default: as the network was made for."),
     ] = None
     thresh: Annotated[

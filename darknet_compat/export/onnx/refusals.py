@@ -7,7 +7,7 @@ from darknet_compat.definition.builds import Build, misread
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.layers import EMIT
-from darknet_compat.formats.exported.artefact import Outputs
+from darknet_compat.formats.words import Outputs
 from darknet_compat.heads.answers import detects
 from darknet_compat.vision.boxes import distance_exponent
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from darknet_compat.errors import BackendError, DarknetCompatError
 from darknet_compat.formats.jsonfile import parse_json
 from darknet_compat.formats.textfile import plain
+from darknet_compat.formats.words import Input, NmsKind, Outputs, Resize, Task
 from darknet_compat.formats.wordtree import WordTree, format_tree, parse_tree
 
 FORMAT = 2
@@ -34,9 +35,6 @@ MOST_VALUES = 1 << 28
 
 MOST_CLASSES = 1 << 20
 
-Outputs = Literal["heads", "boxes", "detections"]
-Input = Literal["float", "uint8"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Artefact:
@@ -52,7 +50,7 @@ class Artefact:
     """
 
     name: str
-    task: Literal["detect", "classify"] | None
+    task: Task | None
     width: int
     height: int
     channels: int
@@ -62,12 +60,12 @@ class Artefact:
     sizes: tuple[int, int] | None = None
     step: int = 1
     batch: int | None = None
-    resize: Literal["letterbox", "stretch"] = "letterbox"
+    resize: Resize = "letterbox"
     precision: str = "fp32"
     thresh: float = 0.5
     hier_thresh: float = 0.5
     nms: float = 0.45
-    nms_kind: Literal["default", "greedynms", "diounms", "cornersnms"] = "default"
+    nms_kind: NmsKind = "default"
     beta_nms: float = 0.6
     names: tuple[str, ...] | None = None
     map: tuple[int, ...] | None = None

@@ -272,7 +272,7 @@ def test_labels_beside_the_pictures_make_it_detection(here: Path) -> None:
     (here / "labels.list").write_text("n01\nn02\n")
     path = data_file(here, "classes=2\ntrain=list.txt\nlabels=labels.list\nnames=cats.names\n")
     assert read_data_file(path).strings is None
-    assert read_data_file(path, task="classification").strings == ("n01", "n02")
+    assert read_data_file(path, task="classify").strings == ("n01", "n02")
 
 
 def test_a_data_file_in_cfg_finds_what_lies_above_and_the_packages_names(here: Path) -> None:
