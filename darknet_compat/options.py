@@ -23,6 +23,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args
 
 from darknet_compat.errors import OptionError
 from darknet_compat.formats.textfile import plain, shown
+from darknet_compat.formats.words import MOST_BATCH
 
 MOST_PIXELS = 8192
 """A side of a network's input."""
@@ -190,6 +191,17 @@ def parse_sizes(value: Any) -> tuple[Size, ...]:
     """`288,416,608x352`, or such sizes. Raises OptionError."""
     parts = value.split(",") if isinstance(value, str) else [value] if isinstance(value, Real) else value
     return tuple(map(parse_size, parts))
+
+
+def parse_counts(value: Any) -> tuple[int, ...]:
+    """`1,8`, or a sequence of such numbers of pictures. Raises OptionError."""
+    parts = [part.strip() for part in (value.split(",") if isinstance(value, str) else map(str, value))]
+    counts = tuple(int(part) if part.isascii() and part.isdigit() and len(part) < 5 else 0 for part in parts)
+    if not counts or not all(0 < count <= MOST_BATCH for count in counts):
+        raise OptionError(
+            f"expected numbers from 1 to {MOST_BATCH} with commas between, such as 1,8, found {shown(str(value))}"
+        )
+    return counts
 
 
 def parse_sides(value: Any) -> tuple[int, ...]:

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 from darknet_compat.errors import OptionError
-from darknet_compat.formats.textfile import shown
 from darknet_compat.formats.words import Precision
 from darknet_compat.inference.options import DialectOption, MaxPixels, Model, Weights
-from darknet_compat.options import Option, Options, Size, parse_choices, parse_sizes
+from darknet_compat.options import Option, Options, Size, parse_choices, parse_counts, parse_sizes
 from darknet_compat.runtime.registry import NAMES
-
-
-def parse_counts(value: Any) -> tuple[int, ...]:
-    """`1,8`, or a sequence of such numbers. Raises OptionError."""
-    parts = value.split(",") if isinstance(value, str) else list(value)
-    counts = [int(part) if str(part).strip().isdecimal() and len(str(part)) < 5 else 0 for part in parts]
-    if not counts or not all(0 < count <= 1024 for count in counts):
-        raise OptionError(
-            f"expected numbers from 1 to 1024 with commas between, such as 1,8, found {shown(str(value))}"
-        )
-    return tuple(counts)
 
 
 @dataclass(frozen=True)

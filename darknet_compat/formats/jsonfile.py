@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from darknet_compat.errors import DarknetCompatError
 from darknet_compat.formats.textfile import MAX_TEXT_BYTES, read_text
@@ -38,3 +38,8 @@ def parse_json(text: str) -> Any:
 def _whole(digits: str) -> int | float:
     fits = len(digits) <= 20 and -(1 << 63) <= int(digits) < 1 << 63
     return int(digits) if fits else float(digits)
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number; True is one to Python."""
+    return isinstance(value, int) and not isinstance(value, bool)

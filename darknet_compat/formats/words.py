@@ -20,8 +20,14 @@ several at a time, each by few cores, which then seldom wait for one another."""
 Outputs = Literal["heads", "boxes", "detections"]
 """What an exported file gives: raw outputs of the heads, decoded boxes, or detections after suppression."""
 
+Target = Literal["tensorrt", "rtx"]
+"""What an engine is built for: TensorRT on the GPU that is here, or TensorRT-RTX, built without one."""
+
 Input = Literal["float", "uint8"]
 """What an exported file takes: float [N, C, H, W], 0..1, or uint8 [N, H, W, C], 0..255."""
+
+MOST_BATCH = 1024
+"""How many pictures at once at most."""
 
 NmsKind = Literal["default", "greedynms", "diounms", "cornersnms"]
 """How boxes are suppressed: the words of the fork's `nms_kind`; `default` is what the original does."""

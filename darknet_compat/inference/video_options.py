@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from darknet_compat.errors import OptionError
-from darknet_compat.options import Option, Options
+from darknet_compat.options import Option, Options, parse_words
 
 
 def parse_seconds(value: Any) -> float:
@@ -18,14 +18,6 @@ def parse_seconds(value: Any) -> float:
         raise OptionError(f"expected seconds, or minutes and seconds such as 1:30, found '{value}'")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return 3600 * hours + 60 * minutes + seconds
-
-
-def parse_names(value: Any) -> tuple[str, ...]:
-    """`face,plate`, or such names. Raises OptionError where there is none."""
-    names = tuple(part.strip() for part in (value.split(",") if isinstance(value, str) else value))
-    if not all(names) or not names:
-        raise OptionError(f"expected classes with commas between, found '{value}'")
-    return names
 
 
 @dataclass(frozen=True)
@@ -69,7 +61,7 @@ class VideoOptions(FrameOptions):
         tuple[str, ...], Option("Count the tracks in this zone; NAME=X,Y,... names it.", metavar="X,Y,...")
     ] = ()
     blur: Annotated[
-        tuple[str, ...] | None, Option("Blur these classes beyond recognition.", metavar="A,B", parse=parse_names)
+        tuple[str, ...] | None, Option("Blur these classes beyond recognition.", metavar="A,B", parse=parse_words)
     ] = None
     save_frames: Annotated[Path | None, Option("Write each frame as a picture in here.", metavar="DIR")] = None
     show: Annotated[bool, Option("Show frames in a window while they are worked on; q closes it.")] = False

@@ -13,12 +13,11 @@ from __future__ import annotations
 import importlib
 from collections import deque
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.words import Target
 from darknet_compat.nvidia.driver import Gpu, find_gpu
-
-Target = Literal["tensorrt", "rtx"]
 
 _MODULES: dict[Target, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
 _NAMES: dict[Target, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt-rtx"}

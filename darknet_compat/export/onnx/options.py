@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from darknet_compat.errors import OptionError
-from darknet_compat.formats.exported.artefact import MOST_BATCH, is_whole
+from darknet_compat.formats.jsonfile import is_whole
 from darknet_compat.formats.textfile import plain
-from darknet_compat.formats.words import Input, Outputs, Resize
+from darknet_compat.formats.words import MOST_BATCH, Input, Outputs, Resize
 from darknet_compat.options import Option, Options, parse_fraction
 
 

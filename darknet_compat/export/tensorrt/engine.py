@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from darknet_compat.errors import ExportError
-from darknet_compat.export.tensorrt.profiles import DEFAULT_BATCHES, Size, input_shape, plan_profiles
-from darknet_compat.export.tensorrt.settings import EnginePrecision, Settings
+from darknet_compat.export.tensorrt.profiles import Size, input_shape, plan_profiles
+from darknet_compat.export.tensorrt.settings import DEFAULT_BATCHES, EnginePrecision, Settings
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.exported.artefact import Artefact, from_properties
 from darknet_compat.formats.exported.enginefile import EngineRecord, Profile, write_engine

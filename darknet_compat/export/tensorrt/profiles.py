@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from darknet_compat.errors import ExportError
-from darknet_compat.formats.exported.artefact import MOST_BATCH, Artefact
+from darknet_compat.export.tensorrt.settings import DEFAULT_BATCHES
+from darknet_compat.formats.exported.artefact import Artefact
 from darknet_compat.formats.exported.enginefile import Profile
+from darknet_compat.formats.words import MOST_BATCH
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -59,9 +61,6 @@ def plan_profiles(
         best = (wanted[0], artefact.height, artefact.width)
         profiles.append(Profile((firsts[0], least, least), best, (wanted[-1], most, most)))
     return tuple(profiles)
-
-
-DEFAULT_BATCHES = (1, 8)
 
 
 def input_shape(artefact: Artefact, triple: tuple[int, int, int]) -> tuple[int, int, int, int]:

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from darknet_compat.errors import ExportError
-from darknet_compat.export.tensorrt.profiles import DEFAULT_BATCHES
-from darknet_compat.nvidia.library import Target
+from darknet_compat.errors import ExportError, OptionError
+from darknet_compat.formats.textfile import shown
+from darknet_compat.formats.words import Target
+from darknet_compat.options import Option, Options, parse_sizes
 
 EnginePrecision = Literal["fp32", "fp16", "int8", "fp8"]
 
+DEFAULT_BATCHES = (1, 8)
+
+
+def parse_capabilities(value: Any) -> tuple[tuple[int, int], ...]:
+    """`8.6,8.9`, or ((8, 6), (8, 9)). Raises OptionError."""
+    if isinstance(value, str):
+        if not re.fullmatch(r"\d{1,2}\.\d(,\d{1,2}\.\d)*", value.strip()):
+            raise OptionError(f"expected compute capabilities such as 8.6,8.9, found {shown(value)}")
+        value = (part.split(".") for part in value.strip().split(","))
+    return tuple((int(major), int(minor)) for major, minor in value)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What an engine is built with.
+class Settings(Options):
+    """What an engine is built with; OptionError for values that cannot be, ExportError for what cannot be built.
 
     `sizes` (width, height), `batches` and `any_size`: see `profiles.plan_profiles`. `candidates`: the most boxes an
     image that the engine gives (default: `candidates.MOST`); 0 for all. `workspace`: bytes of GPU memory that building
@@ -30,29 +43,40 @@ class Settings:
     """
 
     precision: EnginePrecision = "fp32"
-    sizes: tuple[tuple[int, int], ...] | None = None
     batches: tuple[int, ...] = DEFAULT_BATCHES
-    any_size: bool = False
-    candidates: int | None = None
     workspace: int | None = None
-    level: int | None = None
-    refittable: bool = False
-    stripped: bool = False
-    version_compatible: bool = False
-    hardware_compatible: bool = False
     dla: int | None = None
     outputs: tuple[str, ...] = ()
-    target: Target = "tensorrt"
-    capabilities: tuple[tuple[int, int], ...] = ()
+    sizes: Annotated[
+        tuple[tuple[int, int], ...] | None,
+        Option("Input sizes to tune for. Default: its own.", metavar="A,B,WxH", parse=parse_sizes),
+    ] = None
+    any_size: Annotated[bool, Option("Take every other size too that the model does.")] = False
+    candidates: Annotated[
+        int | None, Option("The most boxes a picture; 0: all. Default: 1024.", metavar="N", least=0, most=3840)
+    ] = None
+    level: Annotated[int | None, Option("0: quick to build. 5: quick to run.", metavar="N", least=0, most=5)] = None
+    refittable: Annotated[bool, Option("Let --refit exchange its weights later.")] = False
+    stripped: Annotated[bool, Option("Write it without weights, for --refit.")] = False
+    version_compatible: Annotated[bool, Option("Let later versions of TensorRT run it.")] = False
+    hardware_compatible: Annotated[bool, Option("Let all GPUs from Ampere on run it.")] = False
+    target: Annotated[Target, Option("tensorrt: for the GPU that is here. rtx: TensorRT-RTX, built without a GPU.")] = (
+        "tensorrt"
+    )
+    capabilities: Annotated[
+        tuple[tuple[int, int], ...],
+        Option(
+            "With --target rtx: the compute capabilities of the GPUs to build for. Default: all that it knows.",
+            metavar="A,B",
+            parse=parse_capabilities,
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.precision not in get_args(EnginePrecision):
             known = ", ".join(get_args(EnginePrecision))
             raise ExportError(f"precision: tensorrt runs in {known}, not in {self.precision}")
-        if self.level is not None and not 0 <= self.level <= 5:
-            raise ExportError(f"level: expected 0, quick to build, to 5, quick to run; found {self.level}")
-        if self.candidates is not None and not 0 <= self.candidates <= 3840:
-            raise ExportError(f"candidates: expected 1 to 3840, or 0 for all; found {self.candidates}")
         if self.dla is not None and self.precision not in ("fp16", "int8"):
             raise ExportError("dla: a DLA core computes in fp16 or int8; ask for one of these")
         if self.dla is not None and self.any_size:
@@ -86,11 +110,5 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
     """What `to_json` gave, perhaps through JSON. What this version does not know is left out."""
     known = {field.name for field in dataclasses.fields(Settings)}
     kept = {name: value for name, value in values.items() if name in known}
-    if "capabilities" in kept:
-        kept["capabilities"] = tuple((int(major), int(minor)) for major, minor in kept["capabilities"])
-    for name in ("batches", "outputs"):
-        if name in kept:
-            kept[name] = tuple(kept[name])
-    if kept.get("sizes") is not None:
-        kept["sizes"] = tuple((int(width), int(height)) for width, height in kept["sizes"])
+    kept |= {name: tuple(kept[name]) for name in ("batches", "outputs") if name in kept}
     return Settings(**kept)

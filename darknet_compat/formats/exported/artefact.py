@@ -14,18 +14,15 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from darknet_compat.errors import BackendError, DarknetCompatError
-from darknet_compat.formats.jsonfile import parse_json
+from darknet_compat.formats.jsonfile import is_whole, parse_json
 from darknet_compat.formats.textfile import plain
-from darknet_compat.formats.words import Input, NmsKind, Outputs, Resize, Task
+from darknet_compat.formats.words import MOST_BATCH, Input, NmsKind, Outputs, Resize, Task
 from darknet_compat.formats.wordtree import WordTree, format_tree, parse_tree
 
 FORMAT = 2
 """Raised when an older reader would misunderstand a newer file: one of 1 knows of no `nms_kind`."""
 
 PREFIX = "darknet_compat."
-
-MOST_BATCH = 1024
-"""How many pictures at once at most."""
 
 MOST_SIDE = 1 << 15
 """Of an input, in pixels, and how many channels it has at most."""
@@ -90,11 +87,6 @@ class Artefact:
 
 _Check = tuple[str, Callable[[Any], bool]]
 """What a field has to be, in words, and whether a value is that."""
-
-
-def is_whole(value: object) -> TypeGuard[int]:
-    """Whether it is a whole number; True is one to Python."""
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _whole(least: int, most: int | None = None) -> _Check:

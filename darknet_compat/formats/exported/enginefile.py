@@ -16,8 +16,8 @@ from typing import Any
 
 from darknet_compat.errors import BackendError, ExportError
 from darknet_compat.formats.atomic import atomic_write, settle
-from darknet_compat.formats.exported.artefact import Artefact, from_properties, is_whole, to_properties
-from darknet_compat.formats.jsonfile import read_json
+from darknet_compat.formats.exported.artefact import Artefact, from_properties, to_properties
+from darknet_compat.formats.jsonfile import is_whole, read_json
 from darknet_compat.formats.textfile import plain
 
 FORMAT = 1

@@ -13,9 +13,9 @@ from darknet_compat.export.tensorrt.engine import BuildProgress, build_engine, s
 from darknet_compat.export.tensorrt.settings import EnginePrecision, Settings, settings_from
 from darknet_compat.formats.exported.artefact import Artefact
 from darknet_compat.formats.exported.enginefile import EngineRecord, read_plan, read_record
-from darknet_compat.formats.words import Precision
+from darknet_compat.formats.words import Precision, Target
 from darknet_compat.nvidia.driver import Gpu
-from darknet_compat.nvidia.library import Target, load_tensorrt
+from darknet_compat.nvidia.library import load_tensorrt
 from darknet_compat.runtime.base import Size, Use
 from darknet_compat.runtime.exported import read_artefact
 from darknet_compat.runtime.registry import is_onnx

@@ -178,7 +178,7 @@ def test_the_command_builds_tells_lists_and_refits(cfg: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "code", "reason"),
     [
-        (("--batches", "none"), 2, "expected numbers of pictures such as 1,8"),
+        (("--batches", "none"), 2, "expected numbers from 1 to 1024 with commas between"),
         (("--sizes", "wide"), 2, "expected a number of pixels"),
         (("--layers",), 2, "are for an .engine as MODEL"),
         (("--sizes", "100"), 1, "takes sides from"),
