@@ -244,3 +244,14 @@ def parse_choices(*known: str) -> Callable[[Any], tuple[str, ...]]:
         return parts
 
     return parse
+
+
+# ---------------------------------------------------------------------------------- options of whatever has pictures
+MaxPixels = Annotated[
+    int | None,
+    Option(
+        "Refuse pictures that claim to have more pixels, before there is memory for them. Default: 100 million.",
+        metavar="N",
+        least=1,
+    ),
+]

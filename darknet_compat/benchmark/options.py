@@ -8,8 +8,8 @@ from typing import Annotated, get_args
 
 from darknet_compat.errors import OptionError
 from darknet_compat.formats.words import Precision
-from darknet_compat.inference.options import DialectOption, MaxPixels, Model, Weights
-from darknet_compat.options import Option, Options, Size, parse_choices, parse_counts, parse_sizes
+from darknet_compat.inference.options import DialectOption, Model, Weights
+from darknet_compat.options import MaxPixels, Option, Options, Size, parse_choices, parse_counts, parse_sizes
 from darknet_compat.runtime.registry import NAMES
 
 

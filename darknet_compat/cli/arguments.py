@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_origin, get_type_hints
 import typer
 
 from darknet_compat.errors import OptionError
-from darknet_compat.options import Field, Options, field_of, made, options_of
+from darknet_compat.options import Field, Options, Size, field_of, made, options_of
 from darknet_compat.vision.header import limited_pixels
 
 _Parameter = inspect.Parameter
@@ -83,6 +83,8 @@ def _typed(name: str, hint: Any, default: Any) -> _Parameter:
 
 
 def _default(name: str, field: Field, default: Any) -> Any:
+    if field.option.parse and default and isinstance(default, tuple):  # as one types it
+        return str(default) if isinstance(default, Size) else ",".join(map(str, default))
     return _choices(name, field.choices)(default) if field.choices and isinstance(default, str) else default
 
 

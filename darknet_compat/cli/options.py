@@ -12,14 +12,13 @@ from darknet_compat.inference.options import (
     DialectOption,
     HierThresh,
     InputSize,
-    MaxPixels,
     Model,
     Names,
     PrecisionMode,
     ResizeMode,
     Weights,
 )
-from darknet_compat.options import Option, Size
+from darknet_compat.options import MaxPixels, Option, Size
 
 __all__ = [
     "DialectOption",

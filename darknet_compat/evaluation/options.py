@@ -18,14 +18,13 @@ from darknet_compat.inference.options import (
     HierThresh,
     InputSize,
     Level,
-    MaxPixels,
     Model,
     Names,
     PrecisionMode,
     ResizeMode,
     Weights,
 )
-from darknet_compat.options import Option, Options, Size, parse_choices, parse_fraction, parse_sizes
+from darknet_compat.options import MaxPixels, Option, Options, Size, parse_choices, parse_fraction, parse_sizes
 
 MetricName = Literal["auto", "voc", "voc07", "coco", "det", "map", "recall"]
 """What is computed (`evaluation.scores.metrics.METRICS`, and recall)."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.formats.words import Build, Mode, Precision, Resize
-from darknet_compat.options import Option, Options, Size, parse_fraction, parse_size, parse_words
+from darknet_compat.options import MaxPixels, Option, Options, Size, parse_fraction, parse_size, parse_words
 from darknet_compat.runtime.registry import NAMES
 
 BACKENDS = ("auto", *NAMES)
@@ -97,14 +97,6 @@ BatchNorm = Annotated[
     Option("Which build of the original to equal in batch normalization; weights were trained with CUDA's."),
 ]
 Batch = Annotated[int, Option("Pictures a pass of the network.", metavar="N", least=1, most=1024)]
-MaxPixels = Annotated[
-    int | None,
-    Option(
-        "Refuse pictures that claim to have more pixels, before there is memory for them. Default: 100 million.",
-        metavar="N",
-        least=1,
-    ),
-]
 Thresh = Annotated[
     float | None,
     Option(

@@ -9,7 +9,6 @@ from typing import Annotated
 from darknet_compat.inference.options import (
     BackendName,
     InputSize,
-    MaxPixels,
     Names,
     Nms,
     PrecisionMode,
@@ -17,7 +16,7 @@ from darknet_compat.inference.options import (
     Thresh,
     Weights,
 )
-from darknet_compat.options import Option, Options, parse_words
+from darknet_compat.options import MaxPixels, Option, Options, parse_words
 
 
 @dataclass(frozen=True)

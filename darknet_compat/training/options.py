@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from darknet_compat.datasets.options import LabelsRule, LayoutName, PicturesFolder
 from darknet_compat.errors import OptionError
-from darknet_compat.inference.options import DialectOption, InputSize, MaxPixels, Names
-from darknet_compat.options import Option, Options, parse_sides
+from darknet_compat.inference.options import DialectOption, InputSize, Names
+from darknet_compat.options import MaxPixels, Option, Options, parse_sides
 
 Rule = Literal["darknet", "paper", "surest"]
 """Which box a whole picture's label is given to, and what happens to objectness.

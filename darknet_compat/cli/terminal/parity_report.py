@@ -1,52 +1,51 @@
-"""`darknet-compat parity --stages`: what it prints and writes."""
+"""What `darknet-compat parity` prints."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darknet_compat.cli.terminal import output as terminal
 
 if TYPE_CHECKING:
+    from darknet_compat.parity.compare import Difference
+    from darknet_compat.parity.layers import LayerParity
     from darknet_compat.parity.stages import Chain
 
 
-def photographs() -> list[Path]:
-    """Those that come with the original. Raises OriginalError where it is not installed, or they are not."""
-    from darknet_compat.errors import OriginalError
-
-    folder = Path("/usr/share/darknet/data")
-    found = sorted(folder.glob("*.jpg"))
-    if not found:
-        raise OriginalError(f"{folder}: has no pictures to send through; name some with --image")
-    return found
-
-
-def write_chain(chain: Chain, out: Path) -> list[Path]:
-    """The comparison as JSON, and as a page."""
-    import json
-
-    from darknet_compat.formats.atomic import atomic_write
-    from darknet_compat.parity.report import write_report
-
-    stem = f"{Path(chain.cfg).stem}-stages"
-    document, page = out / f"{stem}.json", out / f"{stem}.html"
-    with atomic_write(document) as file:
-        file.write(json.dumps(finite(chain.to_dict()), indent=1).encode())
-    write_report(chain, page)
-    return [document, page]
+def print_layers(result: LayerParity, written: Sequence[Path]) -> None:
+    """The table and the verdict."""
+    rows = [_cells(row) for row in result.rows]
+    headers = ("layer", "output", "max abs", "relative", "mean", "worst at", "")
+    terminal.print_table(headers, rows, left=("layer", "worst at", ""))
+    compared = [row for row in result.rows if row.verdict != "nothing to compare"]
+    failed = [row for row in compared if row.verdict == "differs"]
+    worst = max(compared, key=lambda row: row.relative, default=None)
+    print(f"\nweights {result.weights}, input {result.input}")
+    for remark in result.remarks:
+        print(remark)
+    if failed:
+        print(f"FAILED: {len(failed)} of {len(compared)} layers differ, the first is {failed[0].name}")
+    elif worst is None:
+        print("FAILED: nothing could be compared")
+    else:
+        at = f"{worst.relative:.1e} of scale at {worst.name}, tolerance {worst.tolerance:.0e}"
+        print(f"passed: {len(compared)} layers equal {result.reader}'s; largest difference {at}")
+    for path in written:
+        print(path)
 
 
-def finite(value: object) -> object:
-    """The same with null for numbers that JSON does not have, such as the difference to a nan."""
-    if isinstance(value, dict):
-        return {key: finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(one) for one in value]
-    return None if isinstance(value, float) and value - value != 0 else value
+def _cells(row: Difference) -> tuple[str, ...]:
+    shape = "x".join(str(side) for side in row.shape[1:])
+    if row.verdict == "nothing to compare":
+        return row.name, shape, "", "", "", "", row.note
+    at = ",".join(str(index) for index in row.worst[1:])
+    mark = f"DIFFERS {row.note}".rstrip() if row.verdict == "differs" else row.note
+    return row.name, shape, f"{row.max_abs:.1e}", f"{row.relative:.1e}", f"{row.mean_abs:.1e}", at, mark
 
 
-def print_chain(chain: Chain, written: list[Path]) -> None:
+def print_chain(chain: Chain, written: Sequence[Path]) -> None:
     """The tables and the verdict."""
     from darknet_compat.parity.report import ANSWER_HEADERS, STAGE_HEADERS, answer_rows, stage_cells
 

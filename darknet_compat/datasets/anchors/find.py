@@ -7,18 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from darknet_compat.datasets.anchors.options import MOST, Distance
 from darknet_compat.errors import DatasetError
 
-Distance = Literal["iou", "sse"]
 Floats = NDArray[np.float64]
-
-MOST = 64
-"""More anchors than any network has."""
 
 _SAMPLE = 20_000
 """Restarts look at this many boxes, until few change their centroid; the best one goes on with all."""
