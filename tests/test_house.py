@@ -156,7 +156,6 @@ def test_files_and_functions_stay_readable(source: Path) -> None:
 LONG = {
     "Detector.__init__",  # the public signatures, which users type
     "Classifier.__init__",
-    "info",
 }
 
 

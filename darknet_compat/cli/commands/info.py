@@ -2,83 +2,76 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from darknet_compat.cli.options import DialectOption, InputSize, Json, MaxPixels, Names, Weights, explaining
+from darknet_compat.cli.options import DialectOption, InputSize, Json, Names, Weights, explaining
 from darknet_compat.cli.terminal import data_report
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.datasets.options import LabelsRule, LayoutName, PicturesFolder, Reading
+from darknet_compat.errors import OptionError
+from darknet_compat.formats.words import LabelsFormat
+from darknet_compat.options import MaxPixels, Option, Options
 
 if TYPE_CHECKING:
     from darknet_compat.catalogue import catalog
     from darknet_compat.inference.about import About
 
 
-class Form(str, Enum):
-    """What a data set can be written as (`datasets.writers.layouts.WRITERS`)."""
+@dataclass(frozen=True)
+class InfoOptions(Options):
+    """What to say something of, and what of a data set. Raises OptionError for what is of a data set only."""
 
-    darknet = "darknet"
-    voc = "voc"
-    coco = "coco"
-    yolo = "yolo"
+    model: Annotated[
+        str | None,
+        Option(
+            "A .cfg, or a name from the catalogue; an .onnx or .engine; or a data set: a folder of any labelling tool,"
+            " a list, .data, data.yaml, COCO's JSON, CSV. Without: the catalogue.",
+            metavar="MODEL|DATASET",
+            positional=True,
+        ),
+    ] = None
+    weights: Weights = None
+    size: InputSize = None
+    names: Names = None
+    split: Annotated[str | None, Option("Which part of a data set. Default: training's.", metavar="NAME")] = None
+    layout: LayoutName = None
+    labels: LabelsRule = "clip"
+    pictures: PicturesFolder = None
+    decode: Annotated[bool, Option("Of a data set: read every picture, not its labels only.")] = False
+    out: Annotated[
+        Path | None,
+        Option("Of a data set: write it there, pictures and labels, as --as says.", metavar="DIR"),
+    ] = None
+    as_: Annotated[LabelsFormat, Option("With --out: the layout that is written.")] = "darknet"
+    max_pixels: MaxPixels = None
+    dialect: DialectOption = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        asked = self.out or self.decode or self.split or self.layout or self.pictures
+        if asked and not (self.model and data_report.is_dataset(self.model)):
+            raise OptionError("--out, --decode, --split, --layout and --pictures are for a data set")
 
 
-OptionalModel = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="MODEL|DATASET",
-        help="A .cfg, or a name from the catalogue; an .onnx or .engine; or a data set: a folder of any labelling tool,"
-        " a list, .data, data.yaml, COCO's JSON, CSV. Without: the catalogue.",
-    ),
-]
-Split = Annotated[
-    str | None, typer.Option("--split", metavar="NAME", help="Which part of a data set. Default: training's.")
-]
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="DIR", help="Of a data set: write it there, pictures and labels, as --as says."),
-]
-As = Annotated[Form, typer.Option("--as", help="With --out: the layout that is written.")]
-Decode = Annotated[bool, typer.Option("--decode", help="Of a data set: read every picture, not its labels only.")]
-
-
-def info(
-    model: OptionalModel = None,
-    weights: Weights = None,
-    size: InputSize = None,
-    names: Names = None,
-    split: Split = None,
-    layout: LayoutName = None,
-    labels: LabelsRule = "clip",
-    pictures: PicturesFolder = None,
-    decode: Decode = False,
-    out: Out = None,
-    form: As = Form.darknet,
-    max_pixels: MaxPixels = None,
-    dialect: DialectOption = None,
-    json: Json = False,
-) -> None:
+def info(options: InfoOptions, json: Json = False) -> None:
     """Show a network's layers and costs, what an exported file says, or what is in a data set and wrong there.
 
     Shapes, parameters, the byte at which a layer's weights begin, operations; whether a .weights file is exactly the
     one it needs; classes and anchors; what nobody read in the .cfg; what was published about it. Nothing is downloaded.
     Without MODEL, list the catalogue.
     """
+    model = options.model
     if model is None:
         _print_catalogue(json)
         return
     if data_report.is_dataset(model):
-        source = data_report.Source(model, split, names, Reading(layout, labels, pictures))
-        data_report.show(source, decode, json)
-        if out is not None:
-            data_report.write(source, out, form.value, json)
+        source = data_report.Source(model, options.split, options.names, Reading.of(options))
+        data_report.show(source, options.decode, json)
+        if options.out is not None:
+            data_report.write(source, options.out, options.as_, json)
         return
-    if out or decode or split or layout or pictures:
-        raise typer.BadParameter("--out, --decode, --split, --layout and --pictures are for a data set")
     from darknet_compat.cli.terminal import artefact_report
     from darknet_compat.cli.terminal import model_report as description
     from darknet_compat.inference.about import gather
@@ -87,8 +80,8 @@ def info(
     if (artefact := artefact_of(Path(model))) is not None:
         artefact_report.show(Path(model), artefact, json)
         return
-    with explaining(size):
-        about = gather(model, weights, size, dialect, names)
+    with explaining(options.size):
+        about = gather(model, options.weights, options.size, options.dialect, options.names)
     if about.problem and json:
         raise about.problem
     if json:
