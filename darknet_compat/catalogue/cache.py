@@ -18,8 +18,8 @@ from darknet_compat.catalogue.catalog import cache_dir
 from darknet_compat.errors import CatalogError
 
 KINDS = {
-    "onnx": "networks exported for another runtime than torch",
-    "onnxruntime": "models as ONNX Runtime has optimised them for this processor",
+    "onnx": "networks exported for runtimes other than torch",
+    "onnxruntime": "the same, optimised for this processor",
     "tensorrt": "engines, and which kernels are fastest on a GPU",
 }
 """The folders, and what is in them."""

@@ -19,6 +19,7 @@ def test_help_lists_every_verb_on_lines_of_80(dc: Command) -> None:
     done = dc("--help")
     assert done.code == 0
     assert all(len(line) <= 80 for line in done.out.splitlines())
+    assert "..." not in done.out.split("Commands:")[1]  # no verb's line is cut
     listed = re.findall(r"^  ([a-z]+) +\S", done.out.split("Commands:")[1], re.M)
     assert [verb for verb in listed if verb in _COMMANDS] == list(_COMMANDS)
 

@@ -8,10 +8,11 @@ from darknet_compat.cli.terminal import output as terminal
 
 
 def bench(options: BenchOptions, json: Json = False) -> None:
-    """Measure speed: all in turn in one run, so that what disturbs the machine disturbs all alike.
+    """Measure how fast a model runs on this machine.
 
-    The network alone, and from file to detections: median, 90th and 99th percentile, pictures a second, and how many
-    times as fast as the baseline. Without weights they are seeded, which run as fast as trained ones.
+    All in turn in one run, so that what disturbs the machine disturbs all alike. The network alone, and from file to
+    detections: median, 90th and 99th percentile, pictures a second, and how many times as fast as the baseline. Without
+    weights they are seeded, which run as fast as trained ones.
     """
     from darknet_compat.benchmark import job
     from darknet_compat.cli.terminal.jobs import JobProgress

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from darknet_compat.catalogue.cache import KINDS
 from darknet_compat.cli.options import Json
 from darknet_compat.cli.terminal import output as terminal
+from darknet_compat.errors import OptionError
+from darknet_compat.options import Option
 
 Kinds = Annotated[
     list[str] | None,
-    typer.Argument(metavar="KIND", help=f"Of these only: {', '.join(KINDS)} (all).", show_default=False),
+    Option(f"Of these only: {', '.join(KINDS)} (all).", metavar="KIND", positional=True),
 ]
-Clear = Annotated[bool, typer.Option("--clear", help="Remove the files; they are made again when they are needed.")]
+Clear = Annotated[bool, Option("Remove the files; they are made again when they are needed.")]
 
 
 def cache(kinds: Kinds = None, clear: Clear = False, json: Json = False) -> None:
@@ -29,7 +29,7 @@ def cache(kinds: Kinds = None, clear: Clear = False, json: Json = False) -> None
 
     for kind in kinds or ():
         if kind not in KINDS:
-            raise typer.BadParameter(f"expected {', '.join(KINDS)}, found {kind!r}", param_hint="KIND")
+            raise OptionError(f"KIND: expected {', '.join(KINDS)}, found {kind!r}")
     wanted = [kind for kind in KINDS if not kinds or kind in kinds]
     found = kept.clear(wanted) if clear else kept.entries(wanted)
     total = sum(entry.bytes for entry in found)

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 
 def classify(options: ClassifyOptions, frames: FrameOptions, verbose: Verbose = False, json: Json = False) -> None:
-    """Name what pictures, or the frames of videos, cameras and streams show, with probabilities.
+    """Name what pictures, videos, cameras or streams show.
 
-    A picture that cannot be read is named, the others go on, and the exit code is 1.
+    The likeliest classes and their probabilities, of each picture or frame. A picture that cannot be read is named, the
+    others go on, and the exit code is 1.
     """
     options = replace(options, files=named(options.files))
     answers = Answers(json)

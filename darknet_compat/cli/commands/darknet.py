@@ -12,10 +12,10 @@ Words = Annotated[
 
 
 def darknet(words: Words = None) -> None:
-    """Run one of Darknet's own command lines, the original's or the fork's.
+    """Run one of Darknet's own command lines.
 
-    `darknet detector test cfg/coco.data yolov3.cfg yolov3.weights dog.jpg -thresh 0.25` prints what that program
-    prints. --explain, anywhere in the line, prints the same in this program's words.
+    The original's, or the fork's. `darknet detector test cfg/coco.data yolov3.cfg yolov3.weights dog.jpg -thresh 0.25`
+    prints what that program prints. --explain, anywhere in the line, prints the same in this program's words.
     """
     from darknet_compat.cli.darknet.main import run
 

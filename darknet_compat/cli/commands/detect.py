@@ -58,11 +58,11 @@ def detect(
     verbose: Verbose = False,
     json: Json = False,
 ) -> None:
-    """Find objects in pictures, videos, cameras and streams, and draw them.
+    """Find objects in pictures, videos, cameras or streams.
 
-    FILES may be pictures, folders, lists, videos, a camera's number, addresses (rtsp://, http://), or - for standard
-    input. Boxes are left, top, right and bottom in pixels of the picture. One that cannot be read is named, the others
-    go on, and the exit code is 1.
+    Draws them where --out or --show asks for it. FILES may be pictures, folders, lists, videos, a camera's number,
+    addresses (rtsp://, http://), or - for standard input. Boxes are left, top, right and bottom in pixels of the
+    picture. One that cannot be read is named, the others go on, and the exit code is 1.
     """
     options = replace(options, files=named(options.files))
     if is_video_run(options.files, out, video):

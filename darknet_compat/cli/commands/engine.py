@@ -71,10 +71,11 @@ class EngineOptions(Options):
 
 
 def engine(options: EngineOptions, settings: Settings, json: Json = False) -> None:
-    """Build a TensorRT engine of a .cfg or an .onnx, or say what is in one.
+    """Build a TensorRT engine, or show what is in one.
 
-    Building takes a GPU and minutes; with `--target rtx` seconds, and no GPU. `detect`, `classify`, `evaluate` and
-    `bench` take the engine as MODEL; with `--backend tensorrt` they build one themselves and keep it.
+    It is built of a .cfg or an .onnx. Building takes a GPU and minutes; with `--target rtx` seconds, and no GPU.
+    `detect`, `classify`, `evaluate` and `bench` take the engine as MODEL; with `--backend tensorrt` they build one
+    themselves and keep it.
     """
     if is_built(Path(options.model)):
         _existing(options, json)

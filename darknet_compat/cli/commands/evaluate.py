@@ -10,10 +10,11 @@ from darknet_compat.evaluation.options import EvaluateOptions
 
 
 def evaluate(options: EvaluateOptions, verbose: Verbose = False, json: Json = False) -> None:
-    """Score a model on labelled pictures: VOC's, COCO's or ImageNet DET's figures, recall, or top-1 and top-5.
+    """Score a model on labelled pictures.
 
-    An interrupted run is taken up where it was, and what was detected once is not detected again. Whatever is wrong
-    with a picture is said in a line; if any could not be used, the exit code is 1.
+    VOC's, COCO's or ImageNet DET's figures, recall, or top-1 and top-5. An interrupted run is taken up where it was,
+    and what was detected once is not detected again. Whatever is wrong with a picture is said in a line; if any could
+    not be used, the exit code is 1.
     """
     from darknet_compat.cli.terminal.jobs import JobProgress
     from darknet_compat.cli.terminal.score_report import print_evaluated

@@ -68,10 +68,10 @@ class ExportOptions(Options):
 
 
 def export(options: ExportOptions, graph: OnnxOptions, json: Json = False) -> None:
-    """Write a network as one ONNX file that says itself how it is to be used.
+    """Write a network as one ONNX file that describes itself.
 
-    Opset 17, only operators that ONNX Runtime, OpenVINO and TensorRT have. `detect` and `classify` take the file as
-    MODEL. For int8 MODEL may be a file that was exported before.
+    Size, classes, thresholds travel inside. Opset 17, only operators that ONNX Runtime, OpenVINO and TensorRT have.
+    `detect` and `classify` take the file as MODEL. For int8 MODEL may be a file that was exported before.
     """
     from darknet_compat.inference.model import locate
 

@@ -9,8 +9,11 @@ import typer
 from darknet_compat.cli.options import Json
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.errors import DarknetCompatError
+from darknet_compat.options import Option
 
-Models = Annotated[list[str], typer.Argument(metavar="MODEL", help="Names from the catalogue (`info` alone lists it).")]
+Models = Annotated[
+    list[str], Option("Names from the catalogue (`info` alone lists it).", metavar="MODEL", positional=True)
+]
 
 
 def fetch(models: Models, json: Json = False) -> None:

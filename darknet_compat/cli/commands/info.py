@@ -56,11 +56,11 @@ class InfoOptions(Options):
 
 
 def info(options: InfoOptions, json: Json = False) -> None:
-    """Show a network's layers and costs, what an exported file says, or what is in a data set and wrong there.
+    """Show what a network, an exported file or a data set is.
 
-    Shapes, parameters, the byte at which a layer's weights begin, operations; whether a .weights file is exactly the
-    one it needs; classes and anchors; what nobody read in the .cfg; what was published about it. Nothing is downloaded.
-    Without MODEL, list the catalogue.
+    Of a data set what is in it, and wrong there. Of a network shapes, parameters, the byte at which a layer's weights
+    begin, operations; whether a .weights file is exactly the one it needs; classes and anchors; what nobody read in the
+    .cfg; what was published about it. Nothing is downloaded. Without MODEL, list the catalogue.
     """
     model = options.model
     if model is None:

@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
-
-import typer
+from typing import Annotated, Any, Literal
 
 from darknet_compat.cli.options import DialectOption, Json, Model, Weights
 from darknet_compat.cli.terminal import output as terminal
-from darknet_compat.errors import WeightsError
+from darknet_compat.errors import OptionError, WeightsError
 from darknet_compat.formats.atomic import expect_no_input
+from darknet_compat.options import Option
 
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="The file to write, such as darknet19_448.conv.23.")]
+Out = Annotated[Path, Option("The file to write, such as darknet19_448.conv.23.", metavar="OUT", positional=True)]
 
 
-def _parse_layers(text: str) -> int:
-    """N, which someone who knows the original's order of arguments may have put elsewhere. Raises BadParameter."""
+def _parse_layers(text: Any) -> int:
+    """N, which someone who knows the original's order of arguments may have put elsewhere. Raises OptionError."""
     if text.isascii() and text.isdigit() and int(text) > 0:
         return int(text)
-    raise typer.BadParameter(f"expected a number of layers, found '{text}'; the order is MODEL OUT N --weights FILE")
+    raise OptionError(f"expected a number of layers, found '{text}'; the order is MODEL OUT N --weights FILE")
 
 
-Layers = Annotated[int, typer.Argument(metavar="N", parser=_parse_layers, help="How many layers to keep.")]
+Layers = Annotated[int, Option("How many layers to keep.", metavar="N", parse=_parse_layers, positional=True)]
 
 
 SeenWidth = Annotated[
     int | None,
-    typer.Option(
-        "--seen-bytes",
-        metavar="4|8",
-        help="How wide the count of images seen is in the file's header, where that is not what its version says. What"
+    Option(
+        "How wide the count of images seen is in the file's header, where that is not what its version says. What"
         " is written has a header of today's.",
+        metavar="4|8",
     ),
 ]
 
@@ -47,7 +45,7 @@ Longer = Annotated[
 
 def _width(seen_bytes: int | None) -> Literal[4, 8] | None:
     if seen_bytes not in (None, 4, 8):
-        raise typer.BadParameter(f"expected 4 or 8, found {seen_bytes}", param_hint="--seen-bytes")
+        raise OptionError(f"expected 4 or 8, found {seen_bytes}", "seen_bytes")
     return None if seen_bytes is None else 8 if seen_bytes == 8 else 4
 
 

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def serve(options: ServeOptions, json: Json = False) -> None:
-    """Serve models over HTTP: POST a picture to /v1/models/NAME/detect, or open the page in a browser.
+    """Serve models over HTTP, and a page to try them.
 
-    Requests beyond --queue are answered 429; SIGTERM and Ctrl-C end after what has been taken is answered. By default
-    only this machine is listened to. /docs describes all addresses, /metrics is for Prometheus, /v2 speaks the Open
-    Inference Protocol.
+    POST a picture to /v1/models/NAME/detect, or open the page in a browser. Requests beyond --queue are answered 429;
+    SIGTERM and Ctrl-C end after what has been taken is answered. By default only this machine is listened to. /docs
+    describes all addresses, /metrics is for Prometheus, /v2 speaks the Open Inference Protocol.
     """
     from darknet_compat.serving.run import serve as run
 

@@ -1,4 +1,4 @@
-"""Build, show, count and draw WordTrees, and map other labels onto one."""
+"""Build, show, count and draw WordTrees, and map labels to one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from darknet_compat.cli.options import Json
 from darknet_compat.cli.terminal import output as terminal
+from darknet_compat.options import Option
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,40 +18,28 @@ if TYPE_CHECKING:
     from darknet_compat.formats.tree.named import NamedTree
     from darknet_compat.formats.tree.wordnet import WordNet
 
-Tree = Annotated[str, typer.Argument(metavar="TREE", help="A .tree, its .names beside it; 9k is the packaged one.")]
+Tree = Annotated[str, Option("A .tree, its .names beside it; 9k is the packaged one.", metavar="TREE", positional=True)]
 Folder = Annotated[
     Path | None,
-    typer.Option("--wordnet", metavar="DIR", help="WordNet's files. Default: $WNSEARCHDIR, or where Debian has them."),
+    Option("WordNet's files. Default: $WNSEARCHDIR, or where Debian has them.", metavar="DIR"),
 ]
-Names = Annotated[
-    Path | None, typer.Option("--names", metavar="FILE", help="The nodes' names. Default: the .names beside the .tree.")
-]
+Names = Annotated[Path | None, Option("The nodes' names. Default: the .names beside the .tree.", metavar="FILE")]
 
 
 def build(
     labels: Annotated[
-        str, typer.Argument(metavar="LABELS", help="Wnids, one a line; imagenet1k is the packaged list.")
+        str, Option("Wnids, one a line; imagenet1k is the packaged list.", metavar="LABELS", positional=True)
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The .tree to write.")],
-    names: Annotated[
-        Path | None, typer.Option("--names", metavar="FILE", help="Write the nodes' names there, too.")
-    ] = None,
+    out: Annotated[Path, Option("The .tree to write.", metavar="FILE")],
+    names: Annotated[Path | None, Option("Write the nodes' names there, too.", metavar="FILE")] = None,
     wordnet: Folder = None,
-    root: Annotated[
-        str, typer.Option("--root", metavar="WNID", help="What all labels are a kind of; paths go up to there.")
-    ] = "n00001740",
+    root: Annotated[str, Option("What all labels are a kind of; paths go up to there.", metavar="WNID")] = "n00001740",
     among: Annotated[
         str,
-        typer.Option(
-            "--among",
-            metavar="FILE",
-            help="More wnids, whose paths are chosen with the labels'; of these only what can be seen.",
-        ),
+        Option("More wnids, whose paths are chosen with the labels'; of these only what can be seen.", metavar="FILE"),
     ] = "imagenet22k",
-    alone: Annotated[bool, typer.Option("--alone", help="Choose paths among the labels alone.")] = False,
-    moves: Annotated[
-        bool, typer.Option("--moves/--no-moves", help="Hang signals and bubbles where the released tree has them.")
-    ] = True,
+    alone: Annotated[bool, Option("Choose paths among the labels alone.")] = False,
+    moves: Annotated[bool, Option("Hang signals and bubbles where the released tree has them.")] = True,
     json: Json = False,
 ) -> None:
     """Make a WordTree of labels and WordNet, by the paper's rule.
@@ -89,16 +76,12 @@ def build(
 def show(
     tree: Tree = "9k",
     node: Annotated[
-        str | None, typer.Argument(metavar="NODE", help="A word, a wnid or a number. Without: all roots.")
+        str | None, Option("A word, a wnid or a number. Without: all roots.", metavar="NODE", positional=True)
     ] = None,
-    depth: Annotated[int, typer.Option("--depth", min=0, metavar="N", help="Levels below NODE to show.")] = 1,
+    depth: Annotated[int, Option("Levels below NODE to show.", least=0, metavar="N")] = 1,
     probabilities: Annotated[
         Path | None,
-        typer.Option(
-            "--probabilities",
-            metavar="FILE",
-            help="Every node's absolute probability: .npy, or a JSON list.",
-        ),
+        Option("Every node's absolute probability: .npy, or a JSON list.", metavar="FILE"),
     ] = None,
     names: Names = None,
     json: Json = False,
@@ -150,9 +133,7 @@ def stats(tree: Tree = "9k", names: Names = None, json: Json = False) -> None:
 
 def render(
     tree: Tree = "9k",
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A .html, to fold and search, or an .svg.")] = Path(
-        "tree.html"
-    ),
+    out: Annotated[Path, Option("A .html, to fold and search, or an .svg.", metavar="FILE")] = Path("tree.html"),
     names: Names = None,
 ) -> None:
     """Draw a tree: a page that can be folded and searched, or an SVG.
@@ -169,15 +150,15 @@ def render(
 
 def map_labels(
     labels: Annotated[
-        str, typer.Argument(metavar="LABELS", help="Words or wnids, one a line; coco, voc… are packaged lists.")
+        str, Option("Words or wnids, one a line; coco, voc… are packaged lists.", metavar="LABELS", positional=True)
     ],
     tree: Tree = "9k",
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The .map to write.")] = None,
+    out: Annotated[Path | None, Option("The .map to write.", metavar="FILE")] = None,
     given: Annotated[
         Path | None,
-        typer.Option("--given", metavar="FILE", help="What you have settled: lines of LABEL = WNID, or a .map."),
+        Option("What you have settled: lines of LABEL = WNID, or a .map.", metavar="FILE"),
     ] = None,
-    first: Annotated[bool, typer.Option("--first", help="Take the likeliest sense of what is open.")] = False,
+    first: Annotated[bool, Option("Take the likeliest sense of what is open.")] = False,
     wordnet: Folder = None,
     names: Names = None,
     json: Json = False,
