@@ -45,7 +45,7 @@ class SourceError(ImageError):
 
 
 class DatasetError(DarknetCompatError):
-    """Labelled pictures that cannot be used: a list, an annotation or a label that is none."""
+    """Labelled pictures that cannot be used: a malformed list, annotation or label."""
 
 
 class CatalogError(DarknetCompatError):
@@ -57,7 +57,7 @@ class DownloadError(DarknetCompatError):
 
 
 class TrainingError(DarknetCompatError):
-    """Training that cannot begin as asked, cannot be resumed, or has come to numbers that are none."""
+    """Training that cannot begin as asked, cannot be resumed, or whose loss has become nan or infinite."""
 
 
 class OriginalError(DarknetCompatError):

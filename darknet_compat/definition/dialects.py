@@ -200,7 +200,7 @@ def named(name: str) -> Dialect:
 
 
 def dialect_of(cfg: Cfg, name: str | None = None) -> Dialect:
-    """The dialect a definition is written in, or the one called `name`. Raises CfgError for a name that is none."""
+    """The dialect a definition is written in, or the one called `name`. Raises CfgError for an unknown name."""
     if name is not None:
         if name not in get_args(DialectName):
             known = ", ".join(get_args(DialectName))

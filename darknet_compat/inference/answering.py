@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, overload
 import numpy as np
 
 from darknet_compat.errors import BackendError, MetadataError, WeightsError
-from darknet_compat.inference.batch import Failure, Prepared, attempt, prepared_batches, worked_off
+from darknet_compat.inference.batch import Failure, Prepared, attempt, map_batches, prepared_batches
 from darknet_compat.inference.model import Model
 from darknet_compat.runtime.base import Floats
 from darknet_compat.sources.base import Frame, Frames
@@ -122,7 +122,7 @@ class Answering(ABC, Generic[Answer]):
         def work(group: list[Source]) -> list[tuple[Source, Answer | Failure]]:
             return self._answers([attempt(source, description, most) for source in group], asked)
 
-        for answers in worked_off(sources, work, batch, streams):
+        for answers in map_batches(sources, work, batch, streams):
             yield from answers
 
     def _answers(self, batch: list[Prepared | Failure], asked: Any) -> list[tuple[Source, Answer | Failure]]:

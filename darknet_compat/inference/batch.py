@@ -99,13 +99,14 @@ def prepared_batches(
                 future.cancel()
 
 
-def worked_off(
+def map_batches(
     sources: Iterable[Any], work: Callable[[list[Any]], _Result], batch: int, workers: int
 ) -> Iterator[_Result]:
-    """What `work` makes of groups of `batch` sources, by so many threads at once; in order, the last group smaller.
+    """Apply `work` to batches of `batch` sources in a pool of `workers` threads; results come in order. The last batch
+    may be smaller.
 
     At most one group more than there are threads is taken ahead of the one that is being used. A single group is worked
-    on here: every new thread that enters a runtime leaves a kilobyte behind. Raises BackendError for a batch of none.
+    on here: every new thread that enters a runtime leaves a kilobyte behind. Raises BackendError for a batch below 1.
     """
     _expect_some(batch)
     remaining = iter(sources)

@@ -218,7 +218,7 @@ def class_numbers(classes: Any, names: Sequence[str]) -> tuple[int, ...]:
             if not found:
                 near = get_close_matches(one, names, 1)
                 hint = f"; did you mean {shown(near[0])}?" if near else ""
-                raise BackendError(f"classes: {shown(one)} is none of the {len(names)} classes{hint}")
+                raise BackendError(f"classes: {shown(one)} is not one of the {len(names)} classes{hint}")
             numbers += found
         elif 0 <= one < len(names):
             numbers.append(int(one))

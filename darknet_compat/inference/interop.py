@@ -29,7 +29,7 @@ def to_supervision(found: Detections) -> dict[str, Any]:
 def from_supervision(detections: Any, names: Sequence[str], size: tuple[int, int]) -> Detections:
     """From a `supervision.Detections` of a picture of `size` (width, height); boxes without a confidence have 1.
 
-    Raises DatasetError for a class that is none of `names`.
+    Raises DatasetError for a class that is not one of `names`.
     """
     count = len(detections.xyxy)
     scores = np.ones(count) if detections.confidence is None else detections.confidence
@@ -51,7 +51,7 @@ def to_fiftyone(found: Detections) -> list[dict[str, Any]]:
 
 def from_fiftyone(detections: Iterable[Any], names: Sequence[str], size: tuple[int, int]) -> Detections:
     """From `fiftyone.Detection`s, or dicts like them, of a picture of `size` (width, height); those without a
-    confidence have 1. Raises DatasetError for a label that is none of `names`."""
+    confidence have 1. Raises DatasetError for a label that is not one of `names`."""
     number_of = {name: number for number, name in enumerate(names)}
     boxes, scores, ids = [], [], []
     for one in detections:
@@ -59,7 +59,7 @@ def from_fiftyone(detections: Iterable[Any], names: Sequence[str], size: tuple[i
             one if isinstance(one, Mapping) else {name: one[name] for name in ("label", "bounding_box", "confidence")}
         )
         if fields["label"] not in number_of:
-            raise DatasetError(f"{shown(str(fields['label']))} is none of the {len(names)} classes")
+            raise DatasetError(f"{shown(str(fields['label']))} is not one of the {len(names)} classes")
         left, top, width, height = fields["bounding_box"]
         boxes.append([left, top, left + width, top + height])
         confidence = fields.get("confidence")
@@ -72,7 +72,7 @@ def _sorted(boxes: Any, scores: Any, ids: Any, names: Sequence[str], size: tuple
     """Detections, the best first."""
     class_ids = np.asarray(ids, np.int64).reshape(-1)
     if len(class_ids) and not 0 <= class_ids.min() <= class_ids.max() < len(names):
-        raise DatasetError(f"class {class_ids.max()} is none of the {len(names)} classes")
+        raise DatasetError(f"class {class_ids.max()} is not one of the {len(names)} classes")
     scores = np.asarray(scores, np.float32).reshape(-1)
     order = np.argsort(-scores, kind="stable")
     chosen = tuple(names[number] for number in class_ids[order].tolist())

@@ -167,7 +167,7 @@ def _beside(cfg: Path, suffix: str) -> Path | None:
 
 
 def expect_one_of(what: str, value: str, known: Sequence[str]) -> None:
-    """Raise BackendError for a `value` of the option `what` that is none of the `known`."""
+    """Raise BackendError for a `value` of the option `what` that is not among the `known`."""
     if value not in known:
         raise BackendError(f"{what}: expected one of {', '.join(known)}, found {shown(str(value))}")
 

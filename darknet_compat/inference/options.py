@@ -96,7 +96,7 @@ BatchNorm = Annotated[
     Build,
     Option("Which build of the original to equal in batch normalization; weights were trained with CUDA's."),
 ]
-Batch = Annotated[int, Option("Pictures a pass of the network.", metavar="N", least=1, most=1024)]
+Batch = Annotated[int, Option("Pictures per forward pass.", metavar="N", least=1, most=1024)]
 Thresh = Annotated[
     float | None,
     Option(

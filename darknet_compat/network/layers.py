@@ -42,7 +42,7 @@ class Biased(nn.Module):
     def end_with(self, activation: s.ActivationName, normalized: bool, build: Build) -> None:
         """Settle what `finish` does, whosever parameters these are."""
         self.activate = ACTIVATIONS[activation]
-        # What comes before has no use of its result any more: in training that is a third of the memory.
+        # In place: the preceding operation does not need its output for backward. Saves a third of training memory.
         self.activate_new = IN_PLACE.get(activation, self.activate)
         self.normalized = normalized
         self.build = build

@@ -1,4 +1,4 @@
-"""What a layer is by definition, in float64 and plain numpy: the reference where the original is none.
+"""What a layer is by definition, in float64 and plain numpy: the reference where the original cannot be one.
 
 The CPU build's [region] walks a WordTree's groups as if classes were the outermost axis and divides by a temperature
 that nobody set, so that its output for YOLO9000 is not the model's. This is the paper's.

@@ -64,7 +64,7 @@ def opencv_parity(
     """Run one input through OpenCV's reader, and compare every layer's output with torch's of the same inputs.
 
     `weights`, `image` and `seed` as in `layer_parity`. A row without a comparison says why. Raises BackendError
-    where OpenCV is not there, is none of version 4, or does not take the definition.
+    where OpenCV is not there, is not of version 4, or does not take the definition.
     """
     named = str(weights) if weights is not None else f"seed {seed}"
     with tempfile.TemporaryDirectory() as folder:

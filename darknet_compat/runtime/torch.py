@@ -27,9 +27,9 @@ from darknet_compat.runtime.described import describe
 _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 CANDIDATES = 256
-"""How many candidates an image at most get class probabilities, where that is limited. Time goes with those there are,
-not with this. In pictures of trained detectors up to 4.5 % of cells and anchors pass a threshold of 0.5, 11 % one of
-0.24, 24 % one of 0.1: of YOLO9000's 867 at 544 pixels 39, 93 and 209."""
+"""Upper limit on candidates per image that get class probabilities, where there is a limit. Cost depends on how many
+candidates pass the threshold, not on this limit. In pictures of trained detectors up to 4.5 % of cells and anchors pass
+a threshold of 0.5, 11 % one of 0.24, 24 % one of 0.1: of YOLO9000's 867 at 544 pixels 39, 93 and 209."""
 
 _NAMES = {"xywh": "boxes", "objectness": "objectness", "classes": "classes", "dropped": "dropped"}
 

@@ -35,9 +35,8 @@ def open_source(
     device; an address (rtsp://, http:// …) of a video, an mjpeg stream or another live one; "-" for standard input,
     which may hold a video, a picture, or paths of pictures, one a line; a list of paths; or any iterable of pictures
     (as `vision.image.decode` reads them) or Frames. Addresses have `timeout` seconds to answer. `failed` is told, in
-    one line, what went wrong where frames go on nevertheless. Raises ImageError, also one line, where `what` is none of
-    these or cannot be opened.
-    """
+    one line, what went wrong where frames go on nevertheless. Raises ImageError, also one line, for anything else and
+    for what cannot be opened."""
     span = span or Span()
     frames = _open(what, span, timeout, retries, failed)
     return frames if span == Span() else Spanned(frames, span)

@@ -82,7 +82,7 @@ class Video(Frames):
 
 
 def open_video(what: str | BinaryIO, *, start: float = 0.0, failed: Failed | None = None) -> Video:
-    """The video in a file, or in one that is open for reading. Raises SourceError for whatever is none."""
+    """The video in a file, or in one that is open for reading. Raises SourceError for what is not a video."""
     name = what if isinstance(what, str) else "standard input"
     if isinstance(what, str) and os.path.isfile(what) and not os.path.getsize(what):
         raise SourceError(f"{name}: empty, not a video")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from darknet_compat.datasets.base import Dataset, Sample
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.wordtree import WordTree
-from darknet_compat.training.batches.examples import learnt
+from darknet_compat.training.batches.examples import trainable_labels
 
 RATIO = 4.0
 """The paper's: as many pictures with a label as a whole for each with boxes, at most."""
@@ -140,7 +140,7 @@ def coverage(
     done = 0
     for dataset, count in zip(datasets, counts, strict=True):
         for index in range(count):
-            labels = learnt(dataset.sample(index).labels)
+            labels = trainable_labels(dataset.sample(index).labels)
             np.add.at(boxes, labels.classes[labels.is_drawn], 1)
             np.add.at(images, labels.classes[~labels.is_drawn], 1)
             done += 1

@@ -114,7 +114,7 @@ class Log:
 
 
 def _read(path: Path) -> list[dict[str, float]]:
-    """The rows of a table written before. Raises TrainingError where it is none."""
+    """The rows of a table written before. Raises TrainingError for a file that is not such a table."""
     try:
         with path.open(newline="") as file:
             rows = [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]

@@ -49,7 +49,7 @@ def start_training(
     images seen (original: `-clear`), as do weights of which not all could be used. With a `seed`, torch's random
     numbers, by which weights begin and dropout drops, are the same in every run. `dialect` as in `load_network`.
 
-    Raises DarknetCompatError, one line, for files that are none, and weights of some other network.
+    Raises DarknetCompatError, one line, for files that cannot be read, and weights of some other network.
     """
     old = load_spec(cfg, dialect=dialect)
     notes = [f"training does not follow {'; '.join(old.unfollowed)}"] if old.unfollowed else []

@@ -288,7 +288,7 @@ def imagenet_det(folder: Path) -> None:
 
 
 def coco(folder: Path) -> None:
-    """COCO's own folders, with files that are none of its instances."""
+    """COCO's own folders, with files beside those of instances."""
     for key, part in PARTS.items():
         split = {"train": "train2017", "valid": "val2017", "test": "test2017"}[key]
         put_pictures(folder / split, part)

@@ -39,6 +39,6 @@ def test_the_steps_of_the_page(reader: ModuleType, tmp_path: Path, monkeypatch: 
     dataset = door.open_dataset(source)
     held_against_the_truth(dataset, "train")
     assert check_dataset(dataset, decode_pictures=True).findings == {}
-    with pytest.raises(DatasetError, match="disc is none of the classes"):
+    with pytest.raises(DatasetError, match="disc is not one of the classes"):
         list(door.open_dataset(source, names=["square"]))
     held_against_the_truth(door.open_dataset(write_dataset(tmp_path / "out", "coco", {"train": dataset})), "train")

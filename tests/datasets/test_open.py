@@ -1,4 +1,4 @@
-"""One door to every kind of data set, and what it says to what is none."""
+"""One door to every kind of data set, and what it says to anything else."""
 
 from __future__ import annotations
 

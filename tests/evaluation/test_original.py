@@ -94,7 +94,7 @@ def test_result_files(model: str, pictures: str, photos: list[Path], shared_data
     network = load_network(f"{base}.cfg", f"{base}.weights", batchnorm="cpu", dialect="original")
     detector.runtime = TorchRuntime(network)
     entries = read_entries(run.open_for(folder / "list.txt", detector.names))
-    results = run.gathered(entries, [found for _, found in detector.stream(entries.images(), 4)])
+    results = run.collect(entries, [found for _, found in detector.stream(entries.images(), 4)])
     metric = METRICS[kind]
     (tmp_path / "ours").mkdir()
     metric.write(tmp_path / "ours", results.found, entries, results.sizes)

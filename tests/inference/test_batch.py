@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from darknet_compat.errors import BackendError
-from darknet_compat.inference.batch import Failure, Prepared, prepare, prepared_batches, worked_off
+from darknet_compat.inference.batch import Failure, Prepared, map_batches, prepare, prepared_batches
 from darknet_compat.runtime.base import Description
 from darknet_compat.sources.base import Frame
 from darknet_compat.vision.image import letterbox, stretch
@@ -161,15 +161,15 @@ def test_what_threads_make_of_groups_comes_in_order(batch: int, workers: int) ->
         time.sleep(0.002 * (group[0] % 3))
         return group
 
-    groups = list(worked_off(range(20), work, batch, workers))
+    groups = list(map_batches(range(20), work, batch, workers))
     assert [number for group in groups for number in group] == list(range(20))
     assert {len(group) for group in groups[:-1]} <= {batch}
-    assert list(worked_off([], work, batch, workers)) == []
+    assert list(map_batches([], work, batch, workers)) == []
 
 
 def test_as_many_threads_work_as_are_asked_for() -> None:
     barrier = threading.Barrier(3, timeout=20)  # broken, and an error, if fewer than three are in there at once
-    assert list(worked_off(range(6), lambda group: barrier.wait() < 3, 1, 3)) == [True] * 6
+    assert list(map_batches(range(6), lambda group: barrier.wait() < 3, 1, 3)) == [True] * 6
 
 
 def test_groups_are_not_taken_far_ahead_either() -> None:
@@ -182,7 +182,7 @@ def test_groups_are_not_taken_far_ahead_either() -> None:
             yield taken
 
     before = threads()
-    results = worked_off(camera(), total, 2, 3)
+    results = map_batches(camera(), total, 2, 3)
     for number in range(1, 6):
         next(results)
         assert taken <= 2 * (number + 3)
@@ -196,18 +196,18 @@ def test_an_error_of_the_work_arrives_and_leaves_no_threads() -> None:
 
     before = threads()
     with pytest.raises(BackendError, match="no memory"):
-        list(worked_off(range(9), work, 1, 2))
+        list(map_batches(range(9), work, 1, 2))
     assert threads() == before
     with pytest.raises(BackendError, match="batch: expected 1 or more"):
-        list(worked_off([1], total, 0, 1))
+        list(map_batches([1], total, 0, 1))
 
 
 def test_a_single_group_is_worked_on_where_it_was_asked_for() -> None:
     """Each thread that enters a runtime leaves memory behind, so that a call for one picture makes none."""
     here = threading.get_ident()
-    assert list(worked_off([1, 2], lambda group: (group, threading.get_ident()), 2, 4)) == [([1, 2], here)]
-    assert list(worked_off([], lambda group: group, 2, 4)) == []
-    there = list(worked_off([1, 2, 3], lambda group: (group, threading.get_ident()), 2, 4))
+    assert list(map_batches([1, 2], lambda group: (group, threading.get_ident()), 2, 4)) == [([1, 2], here)]
+    assert list(map_batches([], lambda group: group, 2, 4)) == []
+    there = list(map_batches([1, 2, 3], lambda group: (group, threading.get_ident()), 2, 4))
     assert [group for group, _ in there] == [[1, 2], [3]] and here not in [thread for _, thread in there]
 
 

@@ -50,8 +50,8 @@ def test_in_supervision_itself() -> None:
 
 
 def test_unknown_classes() -> None:
-    with pytest.raises(DatasetError, match="'cow' is none of the 2 classes"):
+    with pytest.raises(DatasetError, match="'cow' is not one of the 2 classes"):
         interop.from_fiftyone([{"label": "cow", "bounding_box": [0, 0, 1, 1]}], NAMES, (9, 9))
     found = SimpleNamespace(xyxy=np.zeros((1, 4)), confidence=None, class_id=np.array([2]))
-    with pytest.raises(DatasetError, match="class 2 is none of the 2"):
+    with pytest.raises(DatasetError, match="class 2 is not one of the 2"):
         interop.from_supervision(found, NAMES, (9, 9))

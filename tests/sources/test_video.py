@@ -1,4 +1,4 @@
-"""Videos: every frame, in order, at its time, upright; and one line for each that is none."""
+"""Videos: every frame, in order, at its time, upright; and one line for each that is not one."""
 
 from __future__ import annotations
 

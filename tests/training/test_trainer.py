@@ -256,11 +256,9 @@ OTHER_STATES = {
     "no optimizer": lambda state: state.update(optimizer=None),
     "momentum that is a number": lambda state: state["optimizer"]["state"][0].update(momentum_buffer=1.0),
     "momentum of another shape": lambda state: state["optimizer"]["state"][0].update(momentum_buffer=torch.zeros(5)),
-    "momentum of a parameter that is none": lambda state: state["optimizer"]["state"].update(
-        {99: {"x": torch.ones(1)}}
-    ),
+    "momentum of an unknown parameter": lambda state: state["optimizer"]["state"].update({99: {"x": torch.ones(1)}}),
     "options of another kind": lambda state: state["optimizer"]["param_groups"][0].update(momentum="much"),
-    "random numbers that are none": lambda state: state.update(random=torch.zeros(3)),
+    "a state of random numbers that is malformed": lambda state: state.update(random=torch.zeros(3)),
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.evaluation import job
 from darknet_compat.evaluation.compare import tradeoff
-from darknet_compat.evaluation.compare.against import luck_text
+from darknet_compat.evaluation.compare.against import difference_text
 from darknet_compat.evaluation.scores.metrics import METRICS
 
 
@@ -31,7 +31,7 @@ def _print_compared(done: job.Compared) -> None:
     agreed = found.agreement
     boxes = f"{agreed.first:,} and {agreed.second:,}, of which {agreed.same:,} the same ({_percent(agreed.share)})"
     apart = f"scores within {agreed.score:.4f}, IoU at least {agreed.overlap:.4f}"
-    fields = [("difference", luck_text(found)), ("boxes above 0.25", boxes), ("among these", apart)]
+    fields = [("difference", difference_text(found)), ("boxes above 0.25", boxes), ("among these", apart)]
     parted = [found.results[0].entries.ids[row] for row in found.parted_most[:5]]
     terminal.print_fields([*fields, ("they part most in", ", ".join(parted) or "no picture")])
 

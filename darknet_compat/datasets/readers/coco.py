@@ -43,7 +43,7 @@ class CocoInstances(Dataset):
     `names` the classes are the file's categories in the file's order, less the one that Roboflow puts before them to
     stand above them all. With `names` they are those, and each category is found by its name, also in the spelling of
     Darknet's coco.names: an order of its own in the file mixes nothing up, classes that the file does not have do no
-    harm, and a category that is none of the names is refused only where something is annotated with it.
+    harm, and a category that is not among the names is refused only where something is annotated with it.
 
     An annotation without a box gets its outline's; without either, or for a picture that the file does not list, it is
     left out. Pictures are looked for in `pictures`, else where COCO's own folders and the labelling tools have them.

@@ -219,7 +219,7 @@ def classes_of(
         spelt = {n: own[n] if own[n] in names else _DARKNETS_SPELLING.get(own[n], own[n]) for n in range(len(own))}
         unknown = next((n for n in kept if spelt[n] not in names and ids[n] in used), None)
         if unknown is not None:
-            raise DatasetError(f"{path}: the category {shown(own[unknown])} is none of the {len(names)} names")
+            raise DatasetError(f"{path}: the category {shown(own[unknown])} is not one of the {len(names)} names")
         of_category = {ids[n]: list(names).index(spelt[n]) for n in kept if spelt[n] in names}
     else:
         names = [own[n] for n in kept]

@@ -100,5 +100,5 @@ def _numbered(
     number_of = {name: number for number, name in enumerate(ids if by_id else names)}
     unknown = next((name for name in folders if name not in number_of), None)
     if unknown is not None:
-        raise DatasetError(f"{root / unknown}: {shown(unknown)} is none of the {len(names)} classes")
+        raise DatasetError(f"{root / unknown}: {shown(unknown)} is not one of the {len(names)} classes")
     return names, number_of

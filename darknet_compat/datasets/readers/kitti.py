@@ -62,7 +62,7 @@ class KittiFolder(Dataset):
             if name == _NOT_LABELLED:
                 continue
             if name not in self._numbers:
-                raise DatasetError(f"{file}:{line}: {shown(name)} is none of the {len(self.names)} classes")
+                raise DatasetError(f"{file}:{line}: {shown(name)} is not one of the {len(self.names)} classes")
             corners.append(box)
             classes.append(self._numbers[name])
         size = (1, 1)

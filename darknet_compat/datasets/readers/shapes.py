@@ -47,7 +47,7 @@ def shapes_of(
 
     A picture is letterboxed as the original does when it detects, and on average when it trains; `stretch` is what its
     older releases do. Where the annotations do not state a picture's size, letterboxing has to decode it; `progress` is
-    called with (pictures done, all). Raises DatasetError for labels that are none, ImageError for such pictures.
+    called with (pictures done, all). Raises DatasetError for malformed labels, ImageError for unreadable pictures.
     """
 
     def look(index: int) -> tuple[NDArray[np.float64], int]:

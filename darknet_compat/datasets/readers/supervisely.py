@@ -54,7 +54,7 @@ class SuperviselyProject(Dataset):
             if corner is None:
                 continue
             if name not in self._numbers:
-                raise DatasetError(f"{file}: {shown(name)} is none of the {len(self.names)} classes")
+                raise DatasetError(f"{file}: {shown(name)} is not one of the {len(self.names)} classes")
             corners.append(corner)
             classes.append(self._numbers[name])
         picture = self._picture(index)

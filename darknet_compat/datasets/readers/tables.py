@@ -80,7 +80,7 @@ class BoxTable(Dataset):
             if not row.name:
                 continue
             if row.name not in number_of:
-                raise DatasetError(f"{title}: {shown(row.name)} is none of the {len(self.names)} classes")
+                raise DatasetError(f"{title}: {shown(row.name)} is not one of the {len(self.names)} classes")
             picture.corners.append(row.corners)
             picture.classes.append(number_of[row.name])
             picture.crowd.append(row.crowd)

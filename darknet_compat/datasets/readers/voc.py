@@ -163,7 +163,7 @@ class VocFolder(Dataset):
         unknown = next((name for name in annotation.objects if name not in self._numbers), None)
         if unknown is not None:
             path = self._annotations / f"{self.ids[index]}.xml"
-            raise DatasetError(f"{path}: {shown(unknown)} is none of the {len(self.names)} classes")
+            raise DatasetError(f"{path}: {shown(unknown)} is not one of the {len(self.names)} classes")
         size = annotation.size
         if size is None and annotation.objects:
             size = decode(picture).shape[1::-1]
@@ -203,7 +203,7 @@ class VocFolder(Dataset):
 
 
 def _id_on(line: str, annotations: Path) -> str:
-    """The id on a line of a list; ids may have blanks where what stands before them is none."""
+    """The id on a line of a list; ids may have blanks where what stands before them is no id."""
     first, whole = line.split()[0], line.strip()
     return whole if first != whole and os.path.isfile(annotations / f"{whole}.xml") else first
 

@@ -145,7 +145,7 @@ def _points(first: float | None, second: float | None) -> str:
     return "" if first is None or second is None else f"{100 * (second - first):+.2f}"
 
 
-def luck_text(found: Comparison) -> str:
+def difference_text(found: Comparison) -> str:
     """The difference and its interval in a sentence."""
     luck = found.interval
     if luck is None:
@@ -157,7 +157,7 @@ def luck_text(found: Comparison) -> str:
 
 
 def _luck(found: Comparison) -> Html:
-    return paragraph(f"Difference: {luck_text(found)}.")
+    return paragraph(f"Difference: {difference_text(found)}.")
 
 
 def _classes(found: Comparison) -> Html:

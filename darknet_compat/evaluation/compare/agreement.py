@@ -87,7 +87,7 @@ def agreement(before: Sequence[Detections], after: Sequence[Detections]) -> Accu
 
 
 def same_best(before: Sequence[Classification], after: Sequence[Classification]) -> Accuracy:
-    """Of how many pictures, in percent, the most probable class is the same, among those of which `before` is sure."""
+    """Percentage of pictures with the same top-1 class, counting only pictures where `before` leads by LEAD."""
     same = []
     for expected, found in zip(before, after, strict=True):
         best, *others = expected.top(2)
@@ -127,7 +127,7 @@ def _judge_by_labels(
 
 
 def _judge_classes(source: Path, pictures: Sequence[Source]) -> Callable[[Path], Accuracy]:
-    """Of how many pictures the most probable class is the same."""
+    """Percentage of pictures with the same top-1 class."""
 
     def classes(path: Path) -> list[Classification]:
         answers = []

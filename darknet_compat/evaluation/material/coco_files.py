@@ -53,7 +53,7 @@ def write_results(
 
 
 def read_results(path: str | Path, image_ids: Sequence[int], category_ids: Sequence[int] = CATEGORIES) -> Found:
-    """Read such a file, anybody's. Raises DatasetError with the entry that is none, or of an unknown picture."""
+    """Read such a file, anybody's. Raises DatasetError naming the entry that is malformed, or of an unknown picture."""
     document = read_json(path, DatasetError, "COCO results", _LIMIT)
     if not isinstance(document, list):
         raise DatasetError(f"{path}: expected COCO results, a list of detections, found {type(document).__name__}")

@@ -86,7 +86,7 @@ class Entry:
 
     @property
     def image(self) -> Any:
-        """What `decode` reads: a path, or the pixels of a picture that is none."""
+        """What `decode` reads: a path, or the pixels of a picture that has no file."""
         return self.source.pixels() if isinstance(self.source, Composed) else self.source
 
 

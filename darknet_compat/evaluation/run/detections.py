@@ -127,16 +127,16 @@ def matched_classes(entries: Entries, names: Sequence[str]) -> Entries:
     missing = next((name for name in entries.names if name not in number_of), None)
     if missing is not None:
         raise DatasetError(
-            f"{entries.title}: its class {shown(missing)} is none of the model's {len(names)}; are these the names that"
-            " belong to the model (--names)?"
+            f"{entries.title}: its class {shown(missing)} is not one of the model's {len(names)}; are these the"
+            " names that belong to the model (--names)?"
         )
     return entries.with_classes(names, np.array([number_of[name] for name in entries.names], np.int64))
 
 
 def at_level(entries: Entries, tree: WordTree, level: int) -> Entries:
     """The entries with each class replaced by its ancestor at `level` of the WordTree, 0 being the roots."""
-    lifted = [tree.path(node)[: level + 1][-1] for node in range(len(tree))]
-    return entries.with_classes(entries.names, np.array(lifted, np.int64))
+    ancestors = [tree.path(node)[: level + 1][-1] for node in range(len(tree))]
+    return entries.with_classes(entries.names, np.array(ancestors, np.int64))
 
 
 def model_key(model: str | Path, weights: str | Path | None, detector: Detector, batch: int) -> dict[str, Any]:
@@ -183,10 +183,10 @@ def detect_all(
             journal.append(answer)
             if progress:
                 progress(len(journal.answers), len(entries))
-        return gathered(entries, journal.answers)
+        return collect(entries, journal.answers)
 
 
-def gathered(entries: Entries, answers: Sequence[Answer | None]) -> Results:
+def collect(entries: Entries, answers: Sequence[Answer | None]) -> Results:
     """Results from answers in the entries' order; sizes of unread pictures are the stated ones, else 1 x 1."""
     problems = list(entries.problems)
     missing = {problem.entry for problem in problems if problem.kind == "missing"}

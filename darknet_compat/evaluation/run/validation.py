@@ -8,7 +8,7 @@ from pathlib import Path
 from darknet_compat.datasets.options import Reading
 from darknet_compat.datasets.readers.digits import is_digits
 from darknet_compat.evaluation.material.entries import read_entries
-from darknet_compat.evaluation.run.detections import THRESH, gathered, matched_classes, open_for
+from darknet_compat.evaluation.run.detections import THRESH, collect, matched_classes, open_for
 from darknet_compat.evaluation.scores.metrics import METRICS
 from darknet_compat.inference.detector import Detector
 
@@ -26,7 +26,7 @@ def scoring(
 
     def score(weights: Path) -> float:
         detector = Detector(cfg, weights, names=names, thresh=THRESH)
-        results = gathered(entries, [answer for _, answer in detector.stream(entries.images(0), 8)])
+        results = collect(entries, [answer for _, answer in detector.stream(entries.images(0), 8)])
         found = chosen.as_scored(results.found, results.sizes)
         return chosen.score(found, results.truths, entries.names).headline or 0.0
 

@@ -31,11 +31,11 @@ IR_VERSION = 8
 """The file format that belongs to opset 17."""
 
 CANDIDATES = 90
-"""How many candidates an image get class probabilities where classes are many, an equal part of them each anchor's own
-(`network.split`). A graph of fixed shapes computes all of them always, so that here each costs: YOLO9000 at 544 pixels
-takes 1.24 times as long as with 20 classes in ONNX Runtime, 1.09 times in OpenVINO (`tools/head_cost.py`). In pictures
-of trained detectors 39 of its cells and anchors pass a threshold of 0.5, 93 one of 0.24 (`runtime.torch.CANDIDATES`);
-what finds no room is counted."""
+"""Upper limit on candidates per image that get class probabilities in networks with many classes; each anchor gets an
+equal share (`heads.split`). A graph of fixed shapes computes all of them always, so that here each costs: YOLO9000 at
+544 pixels takes 1.24 times as long as with 20 classes in ONNX Runtime, 1.09 times in OpenVINO (`tools/head_cost.py`).
+In pictures of trained detectors 39 of its cells and anchors pass a threshold of 0.5, 93 one of 0.24
+(`runtime.torch.CANDIDATES`); what finds no room is counted."""
 
 
 def export_onnx(

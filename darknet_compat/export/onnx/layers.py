@@ -37,7 +37,7 @@ def convolutional(graph: Graph, layer: s.Convolutional, arrays: LayerArrays, inp
         x = graph.add("Pad", x, graph.constant([0, 0, *pads[:2]] * 2), graph.constant(layer.xnor_padding))
         pads = [0] * 4
     elif layer.size == 1 and padding and max(stride) > 1:
-        # Of such a one OpenVINO moves the stride to before the padding (2026.4 does so where another comes before it).
+        # OpenVINO 2026.4 moves the stride of a padded, strided 1x1 convolution before the padding.
         x = graph.add("Pad", x, graph.constant([0, 0, *pads[:2]] * 2), graph.constant(0.0))
         x = _slice(graph, x, [0, 0], [_END, _END], [2, 3], stride)
         pads, stride = [0] * 4, [1] * 2

@@ -93,7 +93,7 @@ class Settings(Options):
             "stripped": "takes a GPU's driver to build",
             "version_compatible": "takes a part of TensorRT that TensorRT-RTX has not",
             "hardware_compatible": "is what every engine for rtx is; capabilities say for which GPUs",
-            "dla": "is none of the GPUs that TensorRT-RTX builds for",
+            "dla": "is not among the GPUs that TensorRT-RTX builds for",
             "workspace": "is GPU memory, and TensorRT-RTX builds without any",
         }
         for name, why in reasons.items():

@@ -131,7 +131,7 @@ def write_engine(path: str | Path, plan: Any, record: EngineRecord) -> EngineRec
 
 
 def read_record(path: str | Path) -> EngineRecord:
-    """An engine's JSON. Raises BackendError where there is none, or none of ours."""
+    """An engine's JSON. Raises BackendError where it is missing or not ours."""
     beside = record_path(path)
     try:
         document = read_json(beside, BackendError, "an engine's JSON", _LIMIT, "; build the engine again")

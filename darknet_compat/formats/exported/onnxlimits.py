@@ -174,7 +174,7 @@ class _Model:
 
 
 def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[_Field]:
-    """A message's fields. Raises ValueError for what is none."""
+    """A message's fields. Raises ValueError for malformed ones."""
     while at < end:
         key, at = _varint(data, at)
         number, kind = key >> 3, key & 7

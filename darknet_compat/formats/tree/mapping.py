@@ -143,7 +143,7 @@ def read_given(path: str | Path, labels: Sequence[str], tree: NamedTree) -> dict
             raise MetadataError(f"{path}:{number}: expected LABEL = WNID or the number of a node, found {shown(line)}")
         label = meant.get(squeeze(match["label"]))
         if label is None:
-            raise MetadataError(f"{path}:{number}: {shown(match['label'])} is none of the labels")
+            raise MetadataError(f"{path}:{number}: {shown(match['label'])} is not one of the labels")
         nodes = tree.find(match["node"])
         digits = match["node"].isascii() and match["node"].isdigit() and len(match["node"]) < 10
         if not nodes and digits and int(match["node"]) < len(tree):

@@ -1,4 +1,4 @@
-"""TensorRT engines for models that are none yet: built on first use, kept under a name that says all they depend on."""
+"""TensorRT engines, built on first use and cached under a key of everything that they depend on."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def is_for_rtx(engine: Path) -> bool:
 
 
 def artefact_of(engine: Path) -> Artefact:
-    """What an engine's JSON says of the model. Raises BackendError where there is none, or none of ours."""
+    """What an engine's JSON says of the model. Raises BackendError where it is missing or not ours."""
     return read_record(engine).artefact
 
 

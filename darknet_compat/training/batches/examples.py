@@ -52,7 +52,7 @@ class Examples:
     part: tuple[int, int] = (0, 1)
 
     def __call__(self, number: int) -> Batch:
-        """Batch `number`. Raises DatasetError for labels that are none, and where pictures cannot be read any more."""
+        """Batch `number`. Raises DatasetError for malformed labels, and where pictures cannot be read any more."""
         images = torch.empty(self.shape(number))
         truth, skipped = self.fill(number, images.numpy())
         return Batch(images, truth, number, skipped)
@@ -120,7 +120,7 @@ class Examples:
 
     def _labels(self, sample: Sample) -> Labels:
         """What is learnt of it. Raises DatasetError for what the network cannot learn."""
-        labels = learnt(sample.labels)
+        labels = trainable_labels(sample.labels)
         if len(labels) and not 0 <= labels.classes.min() <= labels.classes.max() < self.classes:
             raise DatasetError(
                 f"{self.dataset.title}: {sample.id} has class {labels.classes.max()}, "
@@ -144,6 +144,6 @@ class Examples:
             )
 
 
-def learnt(labels: Labels) -> Labels:
+def trainable_labels(labels: Labels) -> Labels:
     """Labels without what VOC calls difficult (as in the original's `voc_label.py`) and without COCO's crowds."""
     return labels.chosen(~(labels.difficult | labels.crowd))

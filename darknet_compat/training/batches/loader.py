@@ -42,7 +42,7 @@ class Loader:
 
     A picture that cannot be read is skipped and another drawn; a worker that dies is replaced and its batch
     made again. Raises TrainingError for options that train nothing, and when workers die again and again; DatasetError
-    for labels that are none, and when pictures can no longer be read.
+    for malformed labels, and when pictures can no longer be read.
     """
 
     def __init__(

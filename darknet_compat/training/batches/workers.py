@@ -27,7 +27,8 @@ from darknet_compat.vision.opencv import opencv
 Memory = list[NDArray[np.float32]]
 
 CAN_FORK = "fork" in multiprocessing.get_all_start_methods()
-"""A forked process has the data set and the shared memory at once. Where there are none (Windows), no workers are."""
+"""A forked process has the data set and the shared memory at once. Without fork (Windows) batches are made in the main
+process."""
 
 _examples: Examples
 _memory: Memory

@@ -18,7 +18,7 @@ from darknet_compat.training.losses.boxes import box_gradient, overlap
 from darknet_compat.training.losses.slots import add_rows, box_targets, cells, rows_at, set_rows
 
 SURE = 0.25
-"""Boxes near a truth are let be only where a class has a probability above this (`compare_yolo_class`)."""
+"""Boxes near a truth are ignored only where a class has a probability above this (`compare_yolo_class`)."""
 
 
 class Placing(NamedTuple):

@@ -72,8 +72,8 @@ class YoloLoss(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Deltas of slots that no truth has, like `output`, and the label that they got [N, A, 1, H, W], or -1.
 
-        Nothing's objectness is 0, but boxes that overlap a truth by more than `ignore_thresh` are let be, and with a
-        `truth_thresh` below 1 those beyond it take the truth for theirs.
+        Background slots are trained towards objectness 0. Slots whose best IoU exceeds `ignore_thresh` are ignored;
+        above `truth_thresh`, if that is below 1, they are treated as matched.
         """
         delta = torch.zeros_like(output)
         flat = boxes.permute(0, 1, 3, 4, 2).flatten(1, 3)  # [N, D, 4]

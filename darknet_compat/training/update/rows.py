@@ -48,7 +48,7 @@ class RowSGD:
         """Add to the gradient of rows [n], each of them given once: [n, values]."""
         self.pending.append((rows, gradient))
 
-    def gathered(self) -> tuple[Tensor, Tensor]:
+    def touched(self) -> tuple[Tensor, Tensor]:
         """All that was added since the last step, each row once."""
         if len(self.pending) == 1:
             return self.pending[0]
@@ -60,7 +60,7 @@ class RowSGD:
     def step(self, rate: float) -> None:
         """One update at `rate`; the gradients that were added are then used up."""
         if self.pending:
-            rows, gradient = self.gathered()
+            rows, gradient = self.touched()
             self._catch_up(rows)
             self._make_room(rows)
             matrix, places = self._matrix(), self.places[rows]

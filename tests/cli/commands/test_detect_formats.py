@@ -84,8 +84,8 @@ def test_classes_and_clip(dc: Command, detector: Toy, picture: Path) -> None:
         (("--format", "csv", "--out", "IN"), 2, "csv writes one file"),
         (("--format", "csv", "--json"), 2, "goes to standard output, as --json does"),
         (("--out", "x.png"), 2, "x.png is one picture, and there are 2; name a folder"),
-        (("--classes", "dig"), 1, "classes: 'dig' is none of the 2 classes; did you mean 'dog'?"),
-        (("--classes", "7"), 1, "classes: '7' is none of the 2 classes"),
+        (("--classes", "dig"), 1, "classes: 'dig' is not one of the 2 classes; did you mean 'dog'?"),
+        (("--classes", "7"), 1, "classes: '7' is not one of the 2 classes"),
         (("--classes", ","), 2, "expected words with commas between"),
     ],
 )

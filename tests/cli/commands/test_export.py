@@ -141,7 +141,7 @@ def test_int8_is_measured_and_refused_where_it_loses(dc: Command, shared_data: P
         (("--precision", "int8"), 2, "int8 and --calibrate"),
         (("--calibrate", data), 2, "int8 and --calibrate"),
         (("--precision", "int8", "--calibrate", tmp_path / "none"), 1, "no such file or folder"),
-        (("--precision", "int8", "--calibrate", labelled), 1, "is none of the 80 classes"),
+        (("--precision", "int8", "--calibrate", labelled), 1, "is not one of the 80 classes"),
     ):
         refused = dc("export", cfg, "--out", tmp_path / "n.onnx", *arguments)
         assert refused.code == code and reason in refused.err, refused.err

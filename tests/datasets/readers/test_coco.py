@@ -67,7 +67,7 @@ def test_another_order_of_categories_mixes_nothing_up(tmp_path: Path) -> None:
     coco = CocoInstances(path, names=["person", "dog"])
     assert (coco.names, coco.category_ids) == (("person", "dog"), (1, 18))
     assert coco[0].labels.classes.tolist() == [1, 0]
-    with pytest.raises(DatasetError, match=r"x.json: the category 'dog' is none of the 1 names"):
+    with pytest.raises(DatasetError, match=r"x.json: the category 'dog' is not one of the 1 names"):
         CocoInstances(path, names=["person"])
     more = CocoInstances(path, names=["cat", "person", "dog"])  # a file with some of the model's classes
     assert (more.names, more.category_ids) == (("cat", "person", "dog"), (19, 1, 18))

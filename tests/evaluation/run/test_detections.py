@@ -196,7 +196,7 @@ def test_fewer_classes_are_found_by_name(listed: Path, tmp_path: Path) -> None:
     (tmp_path / "x.data").write_text(f"classes=1\nvalid={listed}\nnames={tmp_path}/x.names\n")
     entries = read_entries(run.open_for(tmp_path / "x.data", ("dog", "cat")))
     assert run.matched_classes(entries, ("dog", "cat")).rows[0].labels.classes.tolist() == [1]
-    with pytest.raises(DatasetError, match="its class 'cat' is none of the model's 2"):
+    with pytest.raises(DatasetError, match="its class 'cat' is not one of the model's 2"):
         run.matched_classes(entries, ("dog", "cow"))
 
 

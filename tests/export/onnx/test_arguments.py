@@ -1,4 +1,4 @@
-"""What `export_onnx` is told: the names of the classes, and arguments that are none."""
+"""What `export_onnx` is told: the names of the classes, and arguments that are refused."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ CANDIDATES = "candidates: expected a whole number from 1 on, found "
         ("colour", 1, "colour: no such option; there are outputs, input, sizes"),
     ],
 )
-def test_arguments_that_are_none(option: str, value: object, message: str, network: Network, tmp_path: Path) -> None:
+def test_arguments_that_are_refused(option: str, value: object, message: str, network: Network, tmp_path: Path) -> None:
     refused(ExportError, message, network, tmp_path, **{option: value})
 
 

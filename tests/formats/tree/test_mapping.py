@@ -164,7 +164,7 @@ def test_given_nodes_are_wnids_or_numbers_or_a_whole_map(tree: NamedTree, tmp_pa
         ("fox 5\n", "given:1: expected LABEL = WNID or the number of a node, found 'fox 5'"),
         ("fox = the fox\n", "given:1: expected LABEL = WNID"),
         ("fox =\n", "given:1: expected LABEL = WNID"),
-        ("\nwolf = 5\n", "given:2: 'wolf' is none of the labels"),
+        ("\nwolf = 5\n", "given:2: 'wolf' is not one of the labels"),
         ("fox = 8\n", "given:1: my.tree has no node 8"),
         ("fox = n00000099\n", "given:1: my.tree has no node n00000099"),
         ("fox = 5\nfox = 4\n", "given:2: 'fox' has another node on a line before"),

@@ -69,7 +69,7 @@ def test_without_a_gpu_that_is_said(engine: Path) -> None:
         ({"stripped": True}, "stripped: with target rtx, this takes a GPU's driver"),
         ({"version_compatible": True}, "version_compatible: with target rtx, this takes a part"),
         ({"hardware_compatible": True}, "hardware_compatible: with target rtx, this is what every engine"),
-        ({"dla": 0, "precision": "fp16"}, "dla: with target rtx, this is none of the GPUs"),
+        ({"dla": 0, "precision": "fp16"}, "dla: with target rtx, this is not among the GPUs"),
         ({"workspace": 1 << 20}, "workspace: with target rtx, this is GPU memory"),
         ({"capabilities": ((9, 0),)}, "capabilities: TensorRT-RTX 1.7.1.0 builds for 7.5, 8.0, 8.6, 8.9, 12.0, 12.1,"),
         ({"capabilities": ((8, 6), (10, 0))}, "found 10.0; `--target tensorrt` builds for the GPU that is here"),

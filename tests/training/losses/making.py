@@ -77,7 +77,7 @@ def off(found: torch.Tensor, expected: Array) -> float:
 
 
 def printed_figures(text: str, names: Sequence[str]) -> list[dict[str, float]]:
-    """The numbers of each line that a head printed, by the names given, those that are none left out."""
+    """The numbers of each line that a head printed, by the names given, those that are not numbers left out."""
     lines = [line for line in text.splitlines() if "Avg IOU:" in line]
     found = []
     for line in lines:

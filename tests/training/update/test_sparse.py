@@ -83,7 +83,7 @@ def test_gradients_are_the_full_heads(tmp_path: Path, nodes: int, options: str, 
         expected.loss.backward()
         found = head(Features(sparse)(images), truth, seen)
         found.loss.backward()
-        rows, gradient = head.rows.gathered()
+        rows, gradient = head.rows.touched()
         dense = torch.zeros(3 * (5 + nodes), CHANNELS).index_add_(0, rows, gradient)
         ((_, weights), (_, biases)) = ((n, p.grad) for n, p in sorted(full.layers[1].named_parameters(), reverse=True))
         assert off(dense, weights.flatten(1)) < 1e-6
@@ -103,7 +103,7 @@ def test_without_a_tree_all_classes_of_a_cell_are_siblings(tmp_path: Path) -> No
     images, truth = batch(0, 50)
     losses(full(images), truth, 0).loss.backward()
     head(Features(sparse)(images), truth, 0).loss.backward()
-    rows, gradient = head.rows.gathered()
+    rows, gradient = head.rows.touched()
     dense = torch.zeros(3 * 55, CHANNELS).index_add_(0, rows, gradient)
     assert off(dense, full.layers[1].weights.grad.flatten(1)) < 1e-6
 
