@@ -23,7 +23,7 @@ from train_digits import BOXED, DATA, first_layers, trained_detector
 
 from darknet_compat.datasets.readers.digits import NAMES, DigitScenes
 from darknet_compat.evaluation.material.entries import read_entries
-from darknet_compat.evaluation.run.detections import at_level, gathered, matched_classes
+from darknet_compat.evaluation.run.detections import at_level, collect, matched_classes
 from darknet_compat.evaluation.run.subject import Subject
 from darknet_compat.evaluation.scores.metrics import METRICS
 from darknet_compat.formats.atomic import atomic_write
@@ -57,7 +57,7 @@ def precision(weights: Path, digits: str, level: int | None = None) -> dict[str,
     tree = detector.runtime.description.tree
     if level is not None and tree is not None:
         entries = at_level(entries, tree, level)
-    results = gathered(entries, [answer for _, answer in detector.stream(entries.images(), 8)])
+    results = collect(entries, [answer for _, answer in detector.stream(entries.images(), 8)])
     voc = METRICS["voc"]
     score = voc.score(voc.as_scored(results.found, results.sizes), results.truths, entries.names)
     return {row["name"]: row["ap"] for row in score.document["classes"] if row["objects"]}

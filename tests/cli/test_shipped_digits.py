@@ -14,7 +14,7 @@ import pytest
 from darknet_compat.catalogue.catalog import MODELS
 from darknet_compat.datasets.readers.digits import DigitScenes
 from darknet_compat.evaluation.material.entries import read_entries
-from darknet_compat.evaluation.run.detections import THRESH, gathered
+from darknet_compat.evaluation.run.detections import THRESH, collect
 from darknet_compat.evaluation.scores.metrics import METRICS
 from darknet_compat.formats.packaged import weights_dir
 from darknet_compat.inference.detector import Detector
@@ -37,7 +37,7 @@ def test_digits_are_found_in_scenes_by_others_hands(model: str, digits: str, lea
     a box of one of them."""
     detector = Detector(model, thresh=THRESH, backend="torch", map="digits" if model == "yolo9000-digits" else None)
     entries = read_entries(DigitScenes("test", 200))
-    results = gathered(entries, [answer for _, answer in detector.stream(entries.images(), 8)])
+    results = collect(entries, [answer for _, answer in detector.stream(entries.images(), 8)])
     score = METRICS["voc"].score(METRICS["voc"].as_scored(results.found, results.sizes), results.truths, entries.names)
     assert fmean(row["ap"] for row in score.document["classes"] if row["name"] in digits) > least
     assert np.isfinite(results.found.scores).all()
