@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from darknet_compat.definition import spec as s
-from darknet_compat.definition.builds import Build
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec
-from darknet_compat.heads.boxes import Boxes, joined
+from darknet_compat.heads.boxes import Boxes, BoxHead, joined
 from darknet_compat.heads.classes import Iseg, Logistic, Softmax
 from darknet_compat.heads.detection import Detection
 from darknet_compat.heads.gaussian import GaussianYolo
@@ -19,7 +18,7 @@ from darknet_compat.heads.yolo import Yolo
 
 Head = Softmax | Logistic | Iseg | Region | Yolo | GaussianYolo | Detection
 
-HEADS: dict[type[LayerSpec], Callable[[Any, Build], Head]] = {
+HEADS: dict[type[LayerSpec], Any] = {
     s.Softmax: Softmax,
     s.Logistic: Logistic,
     s.Region: Region,
@@ -28,7 +27,7 @@ HEADS: dict[type[LayerSpec], Callable[[Any, Build], Head]] = {
     s.Detection: Detection,
     s.Iseg: Iseg,
 }
-"""A head's spec → what its raw output means."""
+"""A head's spec → what its raw output means: a class that takes (spec, build)."""
 
 SPLIT_FROM = 200
 """From how many classes on only candidates get class probabilities (`split`). It is quicker from 20 on (20, 80, 200,
@@ -52,29 +51,24 @@ def boxes(ops: Ops, heads: Sequence[Head], raws: Sequence[Value], images: Value)
 
     `images` [N, C, H, W] is what the network reads, for its size.
     """
-    return joined(ops, [_boxes(ops, head, raw, images) for head, raw in zip(heads, raws, strict=True)])
+    found = []
+    for head, raw in zip(heads, raws, strict=True):
+        if not isinstance(head, BoxHead):
+            raise TypeError(f"{type(head).__name__} gives no boxes")
+        size = ops.size(images) if head.needs_input_size else None
+        found.append(head.boxes(ops, head.activate(ops, raw), raw, size))
+    return joined(ops, found)
 
 
 def uncertain(spec: NetworkSpec) -> bool:
     """Whether every box has uncertainties beside its four numbers."""
-    return bool(spec.heads) and all(isinstance(head, s.GaussianYolo) for head in spec.heads)
+    return detects(spec) and all(HEADS[type(head)].uncertain for head in spec.heads)
 
 
-def uncertainties(ops: Ops, heads: Sequence[Head], raws: Sequence[Value]) -> Value:
+def uncertainties(ops: Ops, heads: Sequence[Any], raws: Sequence[Value]) -> Value:
     """Those of `boxes`, [N, D, 4], of a network that is `uncertain`."""
-    pairs = zip(heads, raws, strict=True)
-    parts = [head.uncertainties(ops, head.activate(ops, raw)) for head, raw in pairs if isinstance(head, GaussianYolo)]
+    parts = [head.uncertainties(ops, head.activate(ops, raw)) for head, raw in zip(heads, raws, strict=True)]
     return parts[0] if len(parts) == 1 else ops.concat(parts, 1)
-
-
-def _boxes(ops: Ops, head: Head, raw: Value, images: Value) -> Boxes:
-    if isinstance(head, Region):
-        return head.boxes(ops, head.activate(ops, raw), raw)
-    if isinstance(head, Yolo | GaussianYolo):
-        return head.boxes(ops, head.activate(ops, raw), raw, ops.size(images))
-    if isinstance(head, Detection):
-        return head.boxes(ops, head.activate(ops, raw))
-    raise TypeError(f"{type(head).__name__} gives no boxes")
 
 
 def probabilities(ops: Ops, head: Head, raw: Value) -> Value:

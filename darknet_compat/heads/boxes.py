@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from darknet_compat.heads.ops import Ops, Value
+
+
+class BoxHead:
+    """What every head that gives boxes has: `activate` and `boxes`, and how its parts come together.
+
+    `activate(ops, x)` makes the raw output into activated parts, and `parts(ops, x)` takes an activated one apart the
+    same way; they are joined along `axis`. `boxes(ops, activated, like, size_of_input)` decodes them: `like` is a map
+    [N, C, H, W] of the grid, `size_of_input` [2, 1] the width and height of the network's input, None unless
+    `needs_input_size`. One that is `uncertain` has a method `uncertainties(ops, activated)`, [N, D, 4], too.
+    """
+
+    axis: ClassVar[int] = 2
+    needs_input_size: ClassVar[bool] = False
+    uncertain: ClassVar[bool] = False
 
 
 class Boxes(NamedTuple):

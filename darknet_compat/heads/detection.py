@@ -8,12 +8,14 @@ import numpy as np
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.builds import Build
-from darknet_compat.heads.boxes import Boxes
+from darknet_compat.heads.boxes import Boxes, BoxHead
 from darknet_compat.heads.ops import Ops, Value
 
 
-class Detection:
+class Detection(BoxHead):
     """Per cell `classes` probabilities, `num` confidences, `num` boxes of 4 numbers."""
+
+    axis = 1
 
     def __init__(self, spec: s.Detection, build: Build) -> None:
         self.spec = spec
@@ -34,7 +36,7 @@ class Detection:
             parts[0] = ops.reshape(ops.softmax(ops.reshape(parts[0], (0, cells, spec.classes)), 2), (0, -1))
         return parts
 
-    def boxes(self, ops: Ops, activated: Sequence[Value]) -> Boxes:
+    def boxes(self, ops: Ops, activated: Sequence[Value], like: Value = None, size_of_input: Value = None) -> Boxes:
         """`activate`'s result decoded, D = side²·num, cell by cell, of a head without `spec.lack` (original:
         `get_detection_detections`)."""
         spec, (classes, objectness, boxes) = self.spec, activated

@@ -8,13 +8,16 @@ import numpy as np
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.builds import Build
-from darknet_compat.heads.boxes import Boxes, grid_boxes, spread
+from darknet_compat.heads.boxes import Boxes, BoxHead, grid_boxes, spread
 from darknet_compat.heads.ops import Ops, Value
 
 
-class GaussianYolo:
+class GaussianYolo(BoxHead):
     """x, σx, y, σy, w, σw, h, σh, objectness and classes of a box: all but the raw w and h through the logistic
     function. A class counts for less the less certain its box is (fork: `get_gaussian_yolo_detections`)."""
+
+    needs_input_size = True
+    uncertain = True
 
     def __init__(self, spec: s.GaussianYolo, build: Build) -> None:
         self.spec = spec
@@ -34,7 +37,7 @@ class GaussianYolo:
         return [x, sx, y, sy, w, sw, h, sh, rest]
 
     def boxes(self, ops: Ops, activated: Sequence[Value], like: Value, size_of_input: Value) -> Boxes:
-        """`activate`'s result decoded, D = masks·cells, cell by cell; arguments as `yolo.Yolo.boxes`."""
+        """`activate`'s result decoded, D = masks·cells, cell by cell."""
         x, sx, y, sy, w, sw, h, sh, rest = activated
         classes = self.spec.classes
         xywh = self.decode(ops, ops.concat([x, y], 2), ops.concat([w, h], 2), like, size_of_input)

@@ -8,12 +8,12 @@ import numpy as np
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.builds import Build
-from darknet_compat.heads.boxes import Boxes, grid_boxes
+from darknet_compat.heads.boxes import Boxes, BoxHead, grid_boxes
 from darknet_compat.heads.classes import TreeSoftmax
 from darknet_compat.heads.ops import Ops, Value
 
 
-class Region:
+class Region(BoxHead):
     """x, y, objectness through the logistic function, classes through softmax, tree or logistic.
 
     The CPU build of the original walks a tree's groups as if classes were the outermost axis, so that its output is
@@ -57,8 +57,8 @@ class Region:
             return ops.softmax(x, axis)
         return ops.sigmoid(x) if self.spec.logistic else x
 
-    def boxes(self, ops: Ops, activated: Sequence[Value], like: Value) -> Boxes:
-        """`activate`'s result decoded, D = num·cells, anchor by anchor; `like` is a map [N, C, H, W] of the grid."""
+    def boxes(self, ops: Ops, activated: Sequence[Value], like: Value, size_of_input: Value = None) -> Boxes:
+        """`activate`'s result decoded, D = num·cells, anchor by anchor."""
         centre, size, *_, objectness, classes = activated
         if self.spec.background:
             objectness = objectness * 0 + 1

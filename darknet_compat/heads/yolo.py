@@ -8,12 +8,14 @@ import numpy as np
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.builds import Build
-from darknet_compat.heads.boxes import Boxes, grid_boxes, spread
+from darknet_compat.heads.boxes import Boxes, BoxHead, grid_boxes, spread
 from darknet_compat.heads.ops import Ops, Value
 
 
-class Yolo:
+class Yolo(BoxHead):
     """Everything but width and height through the logistic function; with `new_coords` the layer before has done so."""
+
+    needs_input_size = True
 
     def __init__(self, spec: s.Yolo, build: Build) -> None:
         self.spec = spec
@@ -34,10 +36,7 @@ class Yolo:
         return [spread(ops.sigmoid(centre), self.spec.scale_x_y), size, ops.sigmoid(rest)]
 
     def boxes(self, ops: Ops, activated: Sequence[Value], like: Value, size_of_input: Value) -> Boxes:
-        """`activate`'s result decoded, D = masks·cells, cell by cell.
-
-        `like` is a map [N, C, H, W] of the grid, `size_of_input` [2, 1] the width and height of the network's input.
-        """
+        """`activate`'s result decoded, D = masks·cells, cell by cell."""
         centre, size, rest = activated
         classes = self.spec.classes
         xywh = self.decode(ops, centre, size, like, size_of_input)

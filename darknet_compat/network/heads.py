@@ -12,72 +12,53 @@ import torch
 from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
-from darknet_compat.heads import classes, detection, gaussian, region, yolo
+from darknet_compat.heads import region
+from darknet_compat.heads.answers import HEADS
 from darknet_compat.heads.boxes import Boxes as Boxes
 from darknet_compat.network.layers import Build
 from darknet_compat.network.torch_ops import TorchOps
 
 
-class Softmax(nn.Module):
-    """The answer of a classifier: [N, …] → [N, values]; with `spatial` [N, C, H, W]."""
+class Head(nn.Module):
+    """A head as it is written in `heads`: what a network's raw output means."""
 
-    def __init__(self, spec: s.Softmax, build: Build) -> None:
+    head: Any
+
+    def __init__(self, spec: Any, build: Build) -> None:
         super().__init__()
-        self.head, self.ops = classes.Softmax(spec, build), TorchOps()
+        self.spec, self.head, self.ops = spec, HEADS[type(spec)](spec, build), TorchOps()
 
     def forward(self, x: Tensor) -> Tensor:
-        """See `heads.classes.Softmax`."""
-        return _tensor(self.head.activate(self.ops, x))
+        """The raw output activated; of a head with a grid in the same shape."""
+        found = self.head.activate(self.ops, x)
+        if not self.spec.detects:
+            return _tensor(found)
+        joined = torch.cat(found, self.head.axis)
+        return joined.reshape(x.shape) if self.head.axis > 1 else joined
+
+    def boxes(self, activated: Tensor, input_size: tuple[int, int]) -> Boxes:
+        """Decode `forward`'s result; `input_size` is the network's (width, height)."""
+        size = self.ops.sides(*input_size, activated) if self.head.needs_input_size else None
+        found: Boxes = self.head.boxes(self.ops, self.head.parts(self.ops, activated), activated, size)
+        return found
 
 
-class Logistic(nn.Module):
-    """The logistic function: any shape → the same shape."""
-
-    def __init__(self, spec: s.Logistic, build: Build) -> None:
-        super().__init__()
-        self.head, self.ops = classes.Logistic(spec, build), TorchOps()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """See `heads.classes.Logistic`."""
-        return _tensor(self.head.activate(self.ops, x))
-
-
-class Iseg(nn.Module):
-    """Class maps and embeddings: [N, classes + ids, H, W] → the same shape."""
-
-    def __init__(self, spec: s.Iseg, build: Build) -> None:
-        super().__init__()
-        self.head, self.ops = classes.Iseg(spec, build), TorchOps()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """See `heads.classes.Iseg`."""
-        return _tensor(self.head.activate(self.ops, x))
-
-
-class Region(nn.Module):
+class Region(Head):
     """YOLOv2's and YOLO9000's head; `anchors` [num, 2] are in cells."""
 
+    head: region.Region
     anchors: Tensor
 
     def __init__(self, spec: s.Region, build: Build) -> None:
-        super().__init__()
-        self.spec, self.head, self.ops = spec, region.Region(spec, build), TorchOps()
+        super().__init__(spec, build)
         self.register_buffer("anchors", torch.tensor(spec.anchors), persistent=False)
         self.masks_activated = self.head.masks_activated
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, num·(coords + 1 + classes), H, W] → the same shape, activated."""
-        return torch.cat(self.head.activate(self.ops, x), 2).reshape(x.shape)
 
     def locate(self, x: Tensor) -> Tensor:
         """The coordinates, [N, num, coords, H, W], of raw [N, num, coords + …, H, W]."""
         coords = self.spec.coords
         parts = self.ops.split(x[:, :, :coords], [2, 2, coords - 4], 2)
         return torch.cat(self.head.locate(self.ops, parts), 2)
-
-    def boxes(self, activated: Tensor, input_size: tuple[int, int]) -> Boxes:
-        """Decode `forward`'s result."""
-        return self.head.boxes(self.ops, self.head.parts(self.ops, activated), activated)
 
     def objects(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes [N, D, 4] and objectness [N, D] of raw [N, num·(coords + 1), H, W], without any classes."""
@@ -89,80 +70,25 @@ class Region(nn.Module):
         return _tensor(self.head.decode(self.ops, centre, size, located[:, 0])).mT.flatten(1, 2)
 
 
-class Yolo(nn.Module):
-    """YOLOv3's head; `anchors` [masks, 2] are in pixels of the network's input."""
+class Yolo(Head):
+    """YOLOv3's head, and the fork's with uncertainties; `anchors` [masks, 2] are in pixels of the network's input."""
 
     anchors: Tensor
 
-    def __init__(self, spec: s.Yolo, build: Build) -> None:
-        super().__init__()
-        self.spec, self.head, self.ops = spec, yolo.Yolo(spec, build), TorchOps()
+    def __init__(self, spec: s.YoloHead, build: Build) -> None:
+        super().__init__(spec, build)
         anchors = torch.tensor([spec.anchors[number] for number in spec.mask])
         self.register_buffer("anchors", anchors, persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, masks·(5 + classes), H, W] → the same shape, activated."""
-        return torch.cat(self.head.activate(self.ops, x), 2).reshape(x.shape)
-
-    def boxes(self, activated: Tensor, input_size: tuple[int, int]) -> Boxes:
-        """Decode `forward`'s result; `input_size` is the network's (width, height)."""
-        size = self.ops.sides(*input_size, activated)
-        return self.head.boxes(self.ops, self.head.parts(self.ops, activated), activated, size)
-
     def decode(self, located: Tensor, input_size: tuple[int, int]) -> Tensor:
         """[N, masks, 4, H, W] → the boxes that these coordinates mean, the same shape."""
-        return _decoded(self, located, input_size)
-
-
-class GaussianYolo(nn.Module):
-    """The fork's head with uncertainties; `anchors` [masks, 2] are in pixels of the network's input."""
-
-    anchors: Tensor
-
-    def __init__(self, spec: s.GaussianYolo, build: Build) -> None:
-        super().__init__()
-        self.spec, self.head, self.ops = spec, gaussian.GaussianYolo(spec, build), TorchOps()
-        anchors = torch.tensor([spec.anchors[number] for number in spec.mask])
-        self.register_buffer("anchors", anchors, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, masks·(9 + classes), H, W] → the same shape, activated."""
-        return torch.cat(self.head.activate(self.ops, x), 2).reshape(x.shape)
-
-    def boxes(self, activated: Tensor, input_size: tuple[int, int]) -> Boxes:
-        """Decode `forward`'s result; `input_size` is the network's (width, height)."""
-        size = self.ops.sides(*input_size, activated)
-        return self.head.boxes(self.ops, self.head.parts(self.ops, activated), activated, size)
-
-    def decode(self, located: Tensor, input_size: tuple[int, int]) -> Tensor:
-        """[N, masks, 4, H, W] → the boxes that these coordinates mean, the same shape."""
-        return _decoded(self, located, input_size)
+        centre, size = located.flatten(3).split(2, 2)
+        sides = self.ops.sides(*input_size, located)
+        return _tensor(self.head.decode(self.ops, centre, size, located[:, 0], sides)).reshape(located.shape)
 
     def uncertainties(self, activated: Tensor) -> Tensor:
-        """Those of x, y, w and h, [N, D, 4], for each of `boxes`."""
+        """Of a [Gaussian_yolo] those of x, y, w and h, [N, D, 4], for each of `boxes`."""
         return _tensor(self.head.uncertainties(self.ops, self.head.parts(self.ops, activated)))
-
-
-class Detection(nn.Module):
-    """YOLO's first head."""
-
-    def __init__(self, spec: s.Detection, build: Build) -> None:
-        super().__init__()
-        self.spec, self.head, self.ops = spec, detection.Detection(spec, build), TorchOps()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, side²·(classes + num·(1 + coords))] → the same shape, with `softmax` on each cell's classes."""
-        return torch.cat(self.head.activate(self.ops, x), 1)
-
-    def boxes(self, activated: Tensor, input_size: tuple[int, int]) -> Boxes:
-        """Decode `forward`'s result."""
-        return self.head.boxes(self.ops, self.head.parts(self.ops, activated))
-
-
-def _decoded(module: Yolo | GaussianYolo, located: Tensor, input_size: tuple[int, int]) -> Tensor:
-    centre, size = located.flatten(3).split(2, 2)
-    sides = module.ops.sides(*input_size, located)
-    return _tensor(module.head.decode(module.ops, centre, size, located[:, 0], sides)).reshape(located.shape)
 
 
 def by_anchor(x: Tensor, anchors: int) -> Tensor:

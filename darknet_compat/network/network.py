@@ -53,13 +53,13 @@ MODULES: dict[type[LayerSpec], Callable[[Any, Build], nn.Module]] = {
     s.Lstm: recurrent.Lstm,
     s.Crnn: recurrent.Crnn,
     s.ConvLstm: recurrent.ConvLstm,
-    s.Softmax: heads.Softmax,
-    s.Logistic: heads.Logistic,
+    s.Softmax: heads.Head,
+    s.Logistic: heads.Head,
     s.Region: heads.Region,
     s.Yolo: heads.Yolo,
-    s.GaussianYolo: heads.GaussianYolo,
-    s.Detection: heads.Detection,
-    s.Iseg: heads.Iseg,
+    s.GaussianYolo: heads.Yolo,
+    s.Detection: heads.Head,
+    s.Iseg: heads.Head,
 }
 """A layer's spec → the module that computes it."""
 

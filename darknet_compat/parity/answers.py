@@ -18,7 +18,7 @@ from darknet_compat.heads.answers import splits
 from darknet_compat.inference.about import usual_threshold
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
-from darknet_compat.network import heads
+from darknet_compat.network.heads import Head
 from darknet_compat.network.network import Network
 from darknet_compat.parity import definition
 from darknet_compat.parity.compare import Apart
@@ -63,7 +63,7 @@ class PlainTorch:
         parts = [
             layer.boxes(x, size)
             for layer, x in zip(layers, activated, strict=True)
-            if isinstance(layer, heads.Region | heads.Yolo | heads.GaussianYolo | heads.Detection)
+            if isinstance(layer, Head) and layer.spec.detects
         ]
         found = {
             "boxes": torch.cat([part.xywh for part in parts], 1).numpy(),

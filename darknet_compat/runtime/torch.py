@@ -33,8 +33,6 @@ a threshold of 0.5, 11 % one of 0.24, 24 % one of 0.1: of YOLO9000's 867 at 544 
 
 _NAMES = {"xywh": "boxes", "objectness": "objectness", "classes": "classes", "dropped": "dropped"}
 
-_DETECTING = (heads.Region, heads.Yolo, heads.GaussianYolo, heads.Detection)
-
 
 class TorchRuntime:
     """Runs a Network, batch normalization folded; the heads in float32 whatever the precision of the layers below.
@@ -113,11 +111,11 @@ class TorchRuntime:
         if self.description.task == "classify":
             return {"classes": _array(activated[-1][1].flatten(1))}
         size = (images.shape[3], images.shape[2])
-        parts = [head.boxes(x, size) for head, x in activated if isinstance(head, _DETECTING)]
+        parts = [head.boxes(x, size) for head, x in activated if isinstance(head, heads.Head) and head.spec.detects]
         together = {name: torch.cat([getattr(part, name) for part in parts], 1) for name in heads.Boxes._fields}
         found = {_NAMES[name]: _array(value) for name, value in together.items()}
         if uncertain(self.network.spec):
-            sure = [head.uncertainties(x) for head, x in activated if isinstance(head, heads.GaussianYolo)]
+            sure = [head.uncertainties(x) for head, x in activated if isinstance(head, heads.Yolo)]
             found["uncertainties"] = _array(torch.cat(sure, 1))
         return found | {"dropped": np.zeros(len(images), np.float32)}
 

@@ -48,6 +48,18 @@ def images(count: int = 2, seed: int = 0, size: tuple[int, int, int] = (3, 64, 9
     return np.random.default_rng(seed).random((count, *size), np.float32)
 
 
+GAUSSIAN = trunk(11) + "[Gaussian_yolo]\nclasses=2\nnum=1\nanchors=10,20\n"
+
+
+@pytest.mark.parametrize(
+    "text", [region(14), yolov1(), TWO_HEADS, GAUSSIAN], ids=["region", "detection", "yolo", "gaussian"]
+)
+def test_every_kind_of_head_that_detects_gives_boxes(text: str) -> None:
+    network = made(text)
+    found = TorchRuntime(network).infer(images(1))
+    assert found["boxes"].shape[2] == 4 and found["classes"].shape[1] == found["boxes"].shape[1] > 0
+
+
 # --------------------------------------------------------------------------------------------------- what it says of it
 
 

@@ -36,10 +36,7 @@ SeenWidth = Annotated[
 
 Longer = Annotated[
     bool,
-    typer.Option(
-        "--longer",
-        help="Take a file that holds more than MODEL needs, and pass over the rest, as Darknet does without a word.",
-    ),
+    Option("Take a file that holds more than MODEL needs, and pass over the rest, as Darknet does without a word."),
 ]
 
 

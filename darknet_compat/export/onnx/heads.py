@@ -29,9 +29,7 @@ def sources(spec: NetworkSpec) -> list[int]:
         return [spec.heads[-1].sources[0] if spec.heads else spec.output_index]
     if splits(spec):
         return [spec.layers[-2].sources[0]]
-    images = (
-        [-1] if any(isinstance(head, s.YoloHead) for head in spec.heads) else []
-    )  # no grid tells their size exactly
+    images = [-1] if any(HEADS[type(head)].needs_input_size for head in spec.heads) else []
     return [head.sources[0] for head in spec.heads] + images
 
 

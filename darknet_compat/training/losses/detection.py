@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
 from darknet_compat.errors import TrainingError
-from darknet_compat.network.heads import Detection
+from darknet_compat.network.heads import Head
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.base import HeadLoss, iou, squares
 from darknet_compat.training.losses.slots import Slots, cells
@@ -24,7 +24,7 @@ class DetectionLoss(nn.Module):
     cell's box for the first 64,000 images, here torch's generator does.
     """
 
-    def __init__(self, spec: s.Detection, head: Detection) -> None:
+    def __init__(self, spec: s.Detection, head: Head) -> None:
         super().__init__()
         if spec.coords != 4:
             raise TrainingError(

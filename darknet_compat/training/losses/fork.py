@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
-from darknet_compat.network.heads import GaussianYolo, Yolo, by_anchor
+from darknet_compat.network.heads import Yolo, by_anchor
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.assigned import Assigned, ClassDeltas, Objects, assign, best_overlaps, shared_out
 from darknet_compat.training.losses.base import HeadLoss, matched_figures, squares
@@ -50,7 +50,7 @@ class ForkHead(nn.Module):
     places: Tensor
     coordinates = 4
 
-    def __init__(self, spec: s.YoloHead, head: Yolo | GaussianYolo, *, focal: bool = False) -> None:
+    def __init__(self, spec: s.YoloHead, head: Yolo, *, focal: bool = False) -> None:
         super().__init__()
         self.spec, self.head = spec, head
         known = torch.arange(spec.classes) if spec.map is None else torch.tensor(spec.map)

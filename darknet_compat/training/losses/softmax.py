@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
-from darknet_compat.network.heads import Logistic, Softmax
+from darknet_compat.network.heads import Head
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.base import HeadLoss
 from darknet_compat.training.losses.classes import Labels
@@ -55,7 +55,7 @@ class SoftmaxLoss(nn.Module):
     The original's CPU build takes UNKNOWN for a probability there; this is the CUDA build's.
     """
 
-    def __init__(self, spec: s.Softmax, head: Softmax, smooth: float = 0.0) -> None:
+    def __init__(self, spec: s.Softmax, head: Head, smooth: float = 0.0) -> None:
         super().__init__()
         self.head, self.noloss = head, spec.noloss
         self.targets = Targets(spec.output.size, Labels(spec.output.size, spec.tree) if spec.tree else None, smooth)
@@ -76,7 +76,7 @@ class SoftmaxLoss(nn.Module):
 class LogisticLoss(nn.Module):
     """truth - p (original: `logistic_x_ent`)."""
 
-    def __init__(self, spec: s.Logistic, head: Logistic, smooth: float = 0.0) -> None:
+    def __init__(self, spec: s.Logistic, head: Head, smooth: float = 0.0) -> None:
         super().__init__()
         self.head = head
         self.targets = Targets(spec.output.size, None, smooth)
