@@ -42,11 +42,10 @@ class _Rectangle:
     right: int
     bottom: int
 
-    def shared(self, other: _Rectangle) -> int:
-        """Pixels in both."""
-        width = min(self.right, other.right) - max(self.left, other.left)
-        height = min(self.bottom, other.bottom) - max(self.top, other.top)
-        return max(width, 0) * max(height, 0)
+    @property
+    def pixels(self) -> tuple[slice, slice]:
+        """Its part of a picture [H, W]."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
 def draw(
@@ -84,18 +83,18 @@ def draw(
             visible.append((rectangle, name, ending, class_id))
     for rectangle, _, _, class_id in reversed(visible):
         _frame(canvas, rectangle, half, class_colour(class_id))
-    taken: list[_Rectangle] = []
+    taken = np.zeros((height, width), np.uint16)  # how many labels lie on each pixel
     labelled = []
     for rectangle, name, ending, class_id in visible:
         room = min(width, max(rectangle.right - rectangle.left, round(32 * letter)))
         text = _fitting(ascii_name(name, class_id), ending, letter, room)
         mask = _letters(text, letter)
-        place = _free_place(rectangle, mask.shape[1], mask.shape[0], width, height, half, taken)
-        taken.append(place)
+        place = _free_place(rectangle, mask.shape[1], mask.shape[0], half, taken)
+        taken[place.pixels] += 1
         labelled.append((mask, place, class_id))
     for mask, place, class_id in reversed(labelled):
         colour = class_colour(class_id)
-        part = canvas[place.top : place.bottom, place.left : place.right]
+        part = canvas[place.pixels]
         share = mask[: part.shape[0], : part.shape[1], None].astype(np.float32) / 255
         ink = np.array(_ink(colour), np.float32)
         part[:] = np.rint(np.array(colour, np.float32) * (1 - share) + ink * share)
@@ -207,10 +206,12 @@ def _fitting(name: str, ending: str, letter: float, width: int) -> str:
     return ending.strip()
 
 
-def _free_place(
-    box: _Rectangle, wide: int, high: int, width: int, height: int, half: int, taken: list[_Rectangle]
-) -> _Rectangle:
-    """Where a label goes: above its box if nothing is there, else inside it, below it, or further along its side."""
+def _free_place(box: _Rectangle, wide: int, high: int, half: int, taken: NDArray[np.uint16]) -> _Rectangle:
+    """Where a label goes: above its box if nothing is there, else inside it, below it, or further along its side.
+
+    `taken` [H, W] counts the labels on each pixel of the picture: looking there costs the same however many there are.
+    """
+    height, width = taken.shape
     outer = half + (half > 0)  # the frame reaches this far out
     left, right = box.left - outer, box.right + outer + 1 - wide
     above, below = box.top - outer - high, box.bottom + outer + 1
@@ -224,7 +225,7 @@ def _free_place(
             continue
         x = min(max(x, 0), max(width - wide, 0))
         place = _Rectangle(x, y, x + wide, y + high)
-        covered = sum(place.shared(other) for other in taken)
+        covered = int(taken[place.pixels].sum())
         if least is None or covered < least:
             best, least = place, covered
         if not covered:
