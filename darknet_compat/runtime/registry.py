@@ -72,7 +72,7 @@ class Row:
 _LEFT = "of what is installed it is what runs an .onnx in {}"
 
 # Preferences were measured with yolov2-voc at 416 on two cores, onnxruntime and openvino, in ms: fp32 134 and 133 (AMD,
-# Zen 4), 100 and 107 (Intel, AVX-512 without AMX). In int8 on one thread (AMD, Zen 4) 38.9 and 38.3, yolov4-tiny 12.2
+# Zen 4), 100 and 107 (Intel, AVX-512 without AMX); with eight smaller models as docs/guide/runtimes.md has it. In int8 on one thread (AMD, Zen 4) 38.9 and 38.3, yolov4-tiny 12.2
 # and 14.7.
 ROWS = (
     Row(
@@ -92,7 +92,7 @@ ROWS = (
         precisions=("fp32", "int8"),
         open="darknet_compat.runtime.onnxruntime:open_model",
         preferred={
-            "fp32": Preference(1, "in fp32 it is no slower than openvino where measured"),
+            "fp32": Preference(1, "in fp32 it is about as quick as openvino"),
             "int8": Preference(2, "openvino is not installed, which is as fast and rounds less"),
         },
     ),
