@@ -72,8 +72,8 @@ class Row:
 _LEFT = "of what is installed it is what runs an .onnx in {}"
 
 # Preferences were measured with yolov2-voc at 416 on two cores, onnxruntime and openvino, in ms: fp32 134 and 133 (AMD,
-# Zen 4), 100 and 107 (Intel, AVX-512 without AMX); with eight smaller models as docs/guide/runtimes.md has it. In int8 on one thread (AMD, Zen 4) 38.9 and 38.3, yolov4-tiny 12.2
-# and 14.7.
+# Zen 4), 100 and 107 (Intel, AVX-512 without AMX); with eight smaller models as docs/guide/runtimes.md has it. In int8
+# on one thread (AMD, Zen 4) 38.9 and 38.3, yolov4-tiny 12.2 and 14.7.
 ROWS = (
     Row(
         name="torch",
