@@ -21,7 +21,7 @@ from darknet_compat.inference.follow import follow
 from darknet_compat.inference.hierarchy import HierarchyRule, PathStep, path_steps
 from darknet_compat.inference.model import class_map, expect_fraction, expect_way_down, load_model
 from darknet_compat.inference.results import Detections
-from darknet_compat.inference.select import Criteria, darknet_places, select
+from darknet_compat.inference.select import Criteria, darknet_places, select, surest
 from darknet_compat.runtime.base import Description, Floats, Use
 from darknet_compat.sources.open import open_source
 from darknet_compat.vision.boxes import distance_exponent, nms
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from darknet_compat.catalogue.fetch.transfer import Progress
 
 __all__ = ["Detector", "Source"]
+
+
+OBJECTNESS = "objectness"
+"""An `nms_kind` that no `.cfg` has: boxes suppress others whatever their classes, as in the original's `demo`."""
 
 
 @dataclass(frozen=True)
@@ -164,9 +168,12 @@ class Detector(Answering[Detections]):
         tree = self.runtime.description.tree
         leaves_first = self.runtime.description.leaves_first and self.hierarchy == "darknet"
         criteria = Criteria(asked.thresh, self.hier_thresh, self.hierarchy, self.level, self.map, leaves_first)
+        if self.nms_kind == OBJECTNESS:
+            outputs = surest(outputs, asked.thresh, asked.nms)
         kept, scores, columns = select(outputs, criteria, tree)
         boxes = item.placement.to_image(outputs["boxes"][kept])  # [M, 4] x1 y1 x2 y2
-        places = darknet_places(scores)
+        ranks = outputs["objectness"][kept, None] if self.nms_kind == OBJECTNESS else scores
+        places = darknet_places(ranks)
         width, height = item.placement.image_width, item.placement.image_height
         scores = self._suppressed(boxes, scores, asked.nms, (width, height))  # [M, classes present]
         row, column = np.nonzero(scores)
@@ -201,6 +208,8 @@ class Detector(Answering[Detections]):
 
     def _suppressed(self, boxes: Floats, scores: Floats, limit: float, size: tuple[int, int]) -> Floats:
         """`scores` [M, K] with 0 where a better one of the class is too near; boxes [M, 4] in pixels of a picture."""
+        if self.nms_kind == OBJECTNESS:
+            return scores
         exponent = distance_exponent(self.nms_kind, self.beta_nms)
         if exponent is not None:
             boxes = np.divide(boxes, [*size, *size], dtype=np.float32)

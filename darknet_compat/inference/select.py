@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.inference.hierarchy import HierarchyRule, last_nodes, mapped, top_nodes
+from darknet_compat.vision.boxes import nms_obj, xywh_to_xyxy
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -72,6 +73,16 @@ def darknet_places(scores: Floats) -> Ints:
     if scores.size:
         places[np.lexsort(-scores.T)] = places.copy()
     return places
+
+
+def surest(outputs: Mapping[str, Floats], thresh: float, limit: float) -> dict[str, Floats]:
+    """`outputs` with an objectness of 0 where it does not exceed `thresh`, or a surer box of whatever class overlaps by
+    more than `limit` (original: `do_nms_obj`). Boxes are as the network gives them."""
+    likely = np.flatnonzero(outputs["objectness"] > np.float32(thresh))
+    found = outputs["objectness"][likely]
+    objectness = np.zeros_like(outputs["objectness"])
+    objectness[likely] = nms_obj(xywh_to_xyxy(outputs["boxes"][likely]), found[:, None], found, limit)[1]
+    return {**outputs, "objectness": objectness}
 
 
 def _best_possible(objectness: Floats, classes: Floats) -> Floats:

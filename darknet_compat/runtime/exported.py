@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,17 @@ def cores() -> int:
 
 def read_artefact(path: str | Path) -> Artefact:
     """What an `.onnx` says of itself. Raises BackendError for one that is damaged or not ours."""
-    return from_properties(read_top(path).properties, str(path))
+    try:
+        stamp = os.stat(path)
+    except OSError:
+        return from_properties(read_top(path).properties, str(path))
+    return _read(str(path), (stamp.st_mtime_ns, stamp.st_size, stamp.st_ino))
+
+
+@lru_cache(maxsize=4)
+def _read(path: str, stamp: tuple[int, ...]) -> Artefact:
+    """The same of a file as it is: whoever looks for one in the cache and then opens it need look at it once."""
+    return from_properties(read_top(path).properties, path)
 
 
 def computed_in(artefact: Artefact, where: str, precision: Precision) -> Precision:

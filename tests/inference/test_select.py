@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from darknet_compat.formats.wordtree import WordTree, from_parents
 from darknet_compat.inference.hierarchy import top_nodes
-from darknet_compat.inference.select import Criteria, Floats, darknet_places, select
+from darknet_compat.inference.select import Criteria, Floats, darknet_places, select, surest
 
 TREE = from_parents(list("abcdefg"), [-1, -1, 0, 0, 2, 2, 2])
 VALUES = st.sampled_from([0.0, 0.1, 0.25, 0.3, 0.5, 0.75, 1.0])
@@ -123,3 +123,13 @@ def test_darknet_places_sort_by_the_last_class_first() -> None:
     assert darknet_places(scores).tolist() == [2, 1, 0, 3]
     assert darknet_places(np.zeros((0, 3), np.float32)).tolist() == []
     assert darknet_places(np.zeros((2, 0), np.float32)).tolist() == [0, 1]
+
+
+def test_the_surest_box_suppresses_the_others_of_whatever_class() -> None:
+    """The second covers two thirds of the first and is surer; the third stands alone; the fourth is too weak."""
+    boxes = [[0.5, 0.5, 0.4, 0.4], [0.55, 0.5, 0.4, 0.4], [0.1, 0.1, 0.1, 0.1], [0.9, 0.9, 0.1, 0.1]]
+    values = outputs(np.array([0.6, 0.7, 0.5, 0.2], FLOAT32), np.eye(4, dtype=FLOAT32))
+    given = {**values, "boxes": np.array(boxes, FLOAT32)}
+    assert surest(given, 0.3, 0.4)["objectness"].tolist() == [0, pytest.approx(0.7), 0.5, 0]
+    assert surest(given, 0.3, 0.8)["objectness"].tolist() == [pytest.approx(0.6), pytest.approx(0.7), 0.5, 0]
+    assert given["objectness"][0] > 0.5

@@ -63,18 +63,20 @@ def yolo_test(line: Line) -> int:
 
 def _test(line: Line, options: Any, names: tuple[str, ...], picture: str | None) -> int:
     from darknet_compat.inference.job import open_detector
+    from darknet_compat.vision.image import decode
 
     detector = open_detector(options, names=names)
     shown = Printer(line)
     code = 0
     for name in asked_pictures(picture):
-        start = perf_counter()
         try:
-            found = detector(Path(name))
+            pixels = decode(Path(name), detector.max_pixels)[..., ::-1].copy()  # once, to look at and to draw into
         except ImageError as error:
             say(str(error))
             code = 1
             continue
+        start = perf_counter()
+        found = detector(pixels)
         print(f"{name}: Predicted in {perf_counter() - start:f} seconds.")
         shown.picture(name, found)
         _draw(found, line)
@@ -188,24 +190,38 @@ def _draw(found: Detections, line: Line) -> None:
 
 
 def demo(line: Line) -> int:
-    """`detector demo DATA CFG WEIGHTS [VIDEO]`: each frame's objects, as they come."""
-    order = "detector demo DATA CFG WEIGHTS [VIDEO]"
-    data, path, file = data_cfg_weights(line, order)
+    """`detector demo DATA CFG WEIGHTS [VIDEO]`: each frame's objects, as they come.
+
+    In the original three frames are averaged (`-avg 1` switches that off), and boxes suppress others at 0.4, whatever
+    their classes.
+    """
+    data, path, file = data_cfg_weights(line, "detector demo DATA CFG WEIGHTS [VIDEO]")
     video = line.word(5)
-    options = options_for(line, path, file)
+    forks = is_forks(line)
+    options = options_for(line, path, file) if forks else options_for(line, path, file, nms=0.4)
     from darknet_compat.inference.batch import Failure
+    from darknet_compat.inference.detector import OBJECTNESS
     from darknet_compat.inference.job import answers, open_detector
     from darknet_compat.sources.open import open_source
 
     detector = open_detector(options, names=class_names(data, path, "names"))
+    if not forks:
+        detector.nms_kind = OBJECTNESS
     printer = Printer(line)
+    code = 0
     with open_source(video if video is not None else line.options.get("c", 0)) as frames:
-        for source, answer, seconds in answers(detector, frames):
+        print("Demo" if video is None else f"Demo\nvideo file: {video}")
+        for source, answer, seconds in answers(detector, frames, smooth=not forks and line.options.get("avg", 3) != 1):
             if isinstance(answer, Failure):
                 say(str(answer.error))
+                code = 1
                 continue
-            print(f"FPS:{1 / max(seconds, 1e-9):.1f}\nObjects:\n")
+            print(f"{_CLEAR}FPS:{1 / max(seconds, 1e-9):.1f}\nObjects:\n")
             printer.picture(getattr(source, "name", str(source)), answer)
             sys.stdout.flush()
     printer.finish()
-    return 0
+    return code
+
+
+_CLEAR = "\033[2J\033[1;1H\n"
+"""How the original clears the terminal before each frame."""

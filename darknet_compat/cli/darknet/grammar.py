@@ -55,7 +55,7 @@ FLAGS: dict[str, Flag] = {
     "h": Flag(int, _WINDOW),
     "fps": Flag(int, _WINDOW),
     "s": Flag(int, "every frame is looked at"),
-    "avg": Flag(int, "frames are not averaged"),
+    "avg": Flag(int),
     "avgframes": Flag(int, "frames are not averaged"),
     "prefix": Flag(str, _FRAMES),
     "out_filename": Flag(str, _FRAMES),
@@ -118,10 +118,27 @@ def parse(arguments: Sequence[str], kind: type) -> Line:
         name = word.lstrip("-")
         flag = FLAGS.get(name)
         if flag is None:
-            raise OptionError(f"{word}: no such option{nearest(name, FLAGS, '-')}")
+            plain, equals, value = name.partition("=")
+            hint = f"; write -{plain} {value}" if equals and plain in FLAGS else nearest(plain, FLAGS, "-")
+            raise OptionError(f"{word}: no such option{hint}")
         line.options[name] = True if flag.type is bool else _value(word, flag.type, rest)
     line.ours = _ours(after, kind)
     return line
+
+
+def words_of(arguments: Sequence[str]) -> list[str]:
+    """The words of a line without its options and their values, whatever is wrong with these: the verb is among the
+    first."""
+    words: list[str] = []
+    rest = iter(arguments)
+    for word in rest:
+        if word == "--":
+            break
+        if not word.startswith("-"):
+            words.append(word)
+        elif (flag := FLAGS.get(word.lstrip("-"))) is not None and flag.type is not bool:
+            next(rest, None)
+    return words
 
 
 def _value(word: str, kind: type, rest: list[str]) -> Any:

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from darknet_compat.cli.darknet import explain
-from darknet_compat.cli.darknet.grammar import Line, nearest, parse
+from darknet_compat.cli.darknet.grammar import Line, nearest, parse, words_of
 from darknet_compat.cli.terminal.failures import exit_code, ready_streams, remarks_said_once
 from darknet_compat.cli.terminal.output import say
 from darknet_compat.errors import OptionError
@@ -57,6 +57,12 @@ VERBS: dict[str, Verb] = {
     "ops": Verb("weights:ops", "CFG"),
     "speed": Verb("weights:speed", "CFG [N]"),
 }
+NOT_TAKEN_OVER = {
+    "go", "rnn", "char", "vid", "captcha", "cifar", "tag", "nightmare", "art", "lsd", "regressor", "segmenter",
+    "isegmenter", "coco", "imtest", "visualize", "print", "oneoff", "oneoff2", "super", "3d", "mkimg", "extract",
+    "censor",
+}  # fmt: skip
+"""What the original has besides, here and in `detector`."""
 _FAMILIES = {name.split()[0] for name in VERBS if " " in name}
 
 
@@ -75,7 +81,7 @@ def run(arguments: Sequence[str]) -> int:
         if explaining:
             print(shlex.join(explain.equivalent(name, line)))
             return 0
-        for note in line.notes():
+        for note in (*line.notes(), *_surplus(name, verb, line)):
             say(note)
         module, function = verb.function.split(":")
         with remarks_said_once():
@@ -93,7 +99,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _verb(words: list[str]) -> tuple[str, Verb]:
     """The verb that the words begin with. Raises OptionError, naming the nearest, where there is none."""
-    plain = parse_words(words)
+    plain = words_of(words)
     name = plain[0] if plain else ""
     if name in _FAMILIES:
         known = [one.split()[1] for one in VERBS if one.startswith(f"{name} ")]
@@ -108,21 +114,19 @@ def _verb(words: list[str]) -> tuple[str, Verb]:
     return name, VERBS[name]
 
 
+def _surplus(name: str, verb: Verb, line: Line) -> list[str]:
+    """A line about words that a verb has no place for, which Darknet passes over in silence."""
+    most = len(name.split()) + len(verb.order.split())
+    if verb.order.endswith("…") or len(line.words) <= most:
+        return []
+    return [f"{' '.join(line.words[most:])}: not looked at; the order is {name} {verb.order}"]
+
+
 def _unknown(words: str, name: str, known: Sequence[str]) -> OptionError:
+    if name in NOT_TAKEN_OVER:
+        return OptionError(f"darknet {words}: not taken over: what it was for is elsewhere or gone")
     hint = nearest(name, known) or f"; there are {', '.join(known)}"
     return OptionError(f"darknet {words}: no such function{hint}")
-
-
-def parse_words(words: list[str]) -> list[str]:
-    """The words of a line, without regard to what its options mean: those that name the verb come first."""
-    plain = []
-    for word in words:
-        if word == "--":
-            break
-        if word.startswith("-"):
-            continue
-        plain.append(word)
-    return plain
 
 
 def _resolved(place: str) -> Any:

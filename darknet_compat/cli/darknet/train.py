@@ -34,7 +34,9 @@ def train(line: Line) -> int:
     given |= {"clear": "clear" in line.options}
     given |= {"valid": "valid", "metric": "map"} if "map" in line.options else {}
     print(cfg.stem)
-    run(TrainOptions(**given | line.ours), progress=_Printer())
+    printer = _ClassifierPrinter() if line.word(0) == "classifier" else _Printer()
+    run(TrainOptions(**given | line.ours), progress=printer)
+    printer.finish()
     return 0
 
 
@@ -68,15 +70,15 @@ class _Printer:
 
     def __init__(self) -> None:
         self.trainer: Trainer | None = None
+        self.pictures = 0
 
     def __call__(self, event: Any) -> None:
         from darknet_compat.inference.progress import Noted
         from darknet_compat.training import job
 
         if isinstance(event, job.Began):
-            self.trainer = event.trainer
-            net = event.trainer.net
-            print(f"Learning Rate: {net.learning_rate:g}, Momentum: {net.momentum:g}, Decay: {net.decay:g}")
+            self.trainer, self.pictures = event.trainer, len(event.dataset)
+            self._begin(event.trainer)
         elif isinstance(event, job.Stepped):
             self._step(event.step)
         elif isinstance(event, job.Scored):
@@ -85,15 +87,66 @@ class _Printer:
             say(event.text)
         sys.stdout.flush()
 
+    def _begin(self, trainer: Trainer) -> None:
+        net = trainer.net
+        print(f"Learning Rate: {net.learning_rate:g}, Momentum: {net.momentum:g}, Decay: {net.decay:g}")
+
     def _step(self, step: Step) -> None:
         assert self.trainer is not None
-        print(f"Loaded: {step.waited:f} seconds")
-        for line in _heads(step.figures, self.trainer.network.spec.heads):
+        heads = self.trainer.network.spec.heads
+        self._loaded(step, 10, getattr(heads[-1], "random", 0) if heads else 0)
+        for line in _heads(step.figures, heads):
             print(line)
+        self._figures(str(step.number), step)
+        if step.number % 10000 == 0 or (step.number < 1000 and step.number % 100 == 0):
+            self._save(f"_{step.number}")
+
+    def _loaded(self, step: Step, every: int, random: float) -> None:
+        if random and (step.number - 1) % every == 0:
+            print(f"Resizing\n{step.width}")
+        print(f"Loaded: {step.waited:f} seconds")
+
+    def _figures(self, start: str, step: Step) -> None:
         print(
-            f"{step.number}: {step.loss:f}, {step.average_loss:f} avg, {step.rate:f} rate,"
+            f"{start}: {step.loss:f}, {step.average_loss:f} avg, {step.rate:f} rate,"
             f" {step.seconds - step.waited:f} seconds, {step.seen} images"
         )
-        if step.number % 10000 == 0 or (step.number < 1000 and step.number % 100 == 0):
-            path = self.trainer.save_weights(self.trainer.network, f"{self.trainer.name}_{step.number}.weights")
-            print(f"Saving weights to {path}", file=sys.stderr)
+
+    def _save(self, suffix: str) -> None:
+        assert self.trainer is not None
+        path = self.trainer.save_weights(self.trainer.network, f"{self.trainer.name}{suffix}.weights")
+        print(f"Saving weights to {path}", file=sys.stderr)
+
+    def finish(self) -> None:
+        """What is left to write at the end."""
+
+
+class _ClassifierPrinter(_Printer):
+    """A classifier's: how often each picture has been seen, a file each time all have been, and one without a number at
+    the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rounds: int | None = None
+
+    def _begin(self, trainer: Trainer) -> None:
+        print(1)  # GPU
+        super()._begin(trainer)
+        net = trainer.net
+        print(f"{self.pictures}\n{net.min_ratio * net.width:.0f} {net.max_ratio * net.width:.0f}")
+
+    def _step(self, step: Step) -> None:
+        assert self.trainer is not None
+        self._loaded(step, 40, self.trainer.net.random)
+        self._figures(f"{step.number}, {step.seen / self.pictures:.3f}", step)
+        rounds = step.seen // self.pictures
+        if self.rounds is None:
+            self.rounds = (step.seen - step.images) // self.pictures
+        if rounds > self.rounds:
+            self.rounds = rounds
+            self._save(f"_{rounds}")
+
+    def finish(self) -> None:
+        """The file that the original leaves."""
+        if self.trainer is not None:
+            self._save("")

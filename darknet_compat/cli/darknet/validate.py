@@ -127,9 +127,10 @@ def map(line: Line) -> int:
     for theirs, ours in (("iou_thresh", "iou_thresh"), ("points", "points"), ("thresh", "conf")):
         if theirs in line.options:
             given[ours] = line.options[theirs]
+    options = EvaluateOptions(**given | line.ours)
     start = perf_counter()
     print("\n calculation mAP (mean average precision)...")
-    done = evaluate(EvaluateOptions(**given | line.ours))
+    done = evaluate(options)
     assert isinstance(done, Scored)
     for problem in done.problems:
         say(problem)

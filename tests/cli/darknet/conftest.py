@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +15,10 @@ import pytest
 
 from darknet_compat.cli.darknet.main import run
 from tests.cli.support import CLASSIFIER, DETECTOR, Done, Toy, paint, write_toy
+from tests.conftest import Original
 
 Darknet = Callable[..., Done]
+Real = Callable[[str], tuple[Path, Path]]
 
 
 @pytest.fixture
@@ -40,6 +44,43 @@ def dn(here: Path) -> Darknet:
     return call
 
 
+@pytest.fixture
+def theirs(here: Path, original: Original) -> Darknet:
+    """The original's program in the same working directory, its output line by line: of `yolo test` and a window that
+    cannot be opened it dies after its last one."""
+
+    def call(*arguments: object, stdin: str = "", screen: str = "none") -> Done:
+        words = ["stdbuf", "-oL", str(original.program), *map(str, arguments)]
+        environment = os.environ | {"QT_QPA_PLATFORM": screen}
+        done = subprocess.run(
+            words, cwd=here, env=environment, input=stdin, capture_output=True, text=True, timeout=300, check=False
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture
+def real(shared_data: Path) -> Real:
+    """A trained model's files."""
+
+    def files(name: str) -> tuple[Path, Path]:
+        folder = shared_data / "models" / name
+        return next(folder.glob("*.cfg")), next(folder.glob("*.weights"))
+
+    return files
+
+
+def write_data(here: Path, original: Original, names: str, photos: list[Path], more: str = "") -> None:
+    """`its.data`, with these photographs to validate on."""
+    (here / "list.txt").write_text("".join(f"{photo}\n" for photo in photos))
+    file = original.data / f"{names}.names"
+    classes = len(file.read_text().splitlines())
+    text = f"classes={classes}\nnames={file}\nvalid=list.txt\nresults=found\n{more}"
+    (here / "its.data").write_text(text)
+    (here / "found").mkdir(exist_ok=True)
+
+
 @contextlib.contextmanager
 def typing(text: str) -> Iterator[None]:
     old, sys.stdin = sys.stdin, io.StringIO(text)
@@ -50,8 +91,13 @@ def typing(text: str) -> Iterator[None]:
 
 
 def untimed(text: str) -> str:
-    """Without the seconds that something took."""
-    return re.sub(r"in \d+\.\d+ seconds", "in T seconds", text)
+    """Without the seconds that something took, and the frames a second."""
+    return re.sub(r"FPS:[\d.]+", "FPS:N", re.sub(r"in \d+\.\d+ seconds", "in T seconds", text))
+
+
+def unnumbered(text: str) -> str:
+    """Without numbers that have a point."""
+    return re.sub(r"-?\d+\.\d+(e[-+]\d+)?|-?nan|-?inf", "N", text)
 
 
 @pytest.fixture

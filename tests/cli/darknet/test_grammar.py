@@ -34,6 +34,7 @@ def test_our_own_options_come_last() -> None:
         ("detect a.cfg -thresh -dont_show", "-thresh: expected a number after it, found -dont_show"),
         ("detect a.cfg -thresh much", "-thresh: expected a number, found 'much'"),
         ("detect a.cfg -points 1.5", "-points: expected a whole number, found '1.5'"),
+        ("detect a.cfg -thresh=0.5", "-thresh=0.5: no such option; write -thresh 0.5"),
         ("detect a.cfg -tresh 0.5", r"-tresh: no such option; did you mean -thresh\?"),
         ("detect a.cfg -- --bakend torch", r"--bakend: no such option after --; did you mean --backend\?"),
         ("detect a.cfg -- --backend", "--backend: expected a value after it"),
@@ -84,7 +85,10 @@ def test_explaining(line: str, expected: str, capsys: pytest.CaptureFixture[str]
         ("detectr test", "darknet detectr: no such function; did you mean detector?"),
         ("detector tets a.data", "darknet detector tets: no such function; did you mean test?"),
         ("detector", "usage: darknet detector [test/demo/train/valid"),
-        ("nightmare a.cfg", "darknet nightmare: no such function; there are average, classifier,"),
+        ("elephant a.cfg", "darknet elephant: no such function; there are average, classifier,"),
+        ("nightmare a.cfg", "darknet nightmare: not taken over: what it was for is elsewhere or gone"),
+        ("detector extract a.data", "darknet detector extract: not taken over"),
+        ("-i 0 detectr test", "darknet detectr: no such function; did you mean detector?"),
     ],
 )
 def test_unknown_verbs(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from darknet_compat.definition.weights.file import read_header
 from tests.cli.darknet.conftest import Darknet, untimed
-from tests.cli.support import REPOSITORY, Toy, as_process, in_process
+from tests.cli.support import REPOSITORY, Toy, as_process, in_process, paint
 
 
 def test_detector_test(dn: Darknet, toy: Toy, here: Path) -> None:
@@ -30,6 +30,28 @@ def test_pictures_are_asked_for(dn: Darknet, toy: Toy) -> None:
     text = "Enter Image Path: a.png: Predicted in T seconds.\ncat: 94%\nEnter Image Path: Enter Image Path: b.png: "
     assert untimed(done.out) == f"{text}Predicted in T seconds.\ncat: 94%\nEnter Image Path: "
     assert done.err == "darknet-compat: none.png: no such file\n"
+
+
+def test_options_before_the_verb_and_words_behind_the_last(dn: Darknet, toy: Toy) -> None:
+    done = dn("-i", 0, "-thresh", 0.1, "detector", "test", "toy.data", toy.cfg, toy.weights, "a.png", "b.png")
+    assert (done.code, untimed(done.out)) == (0, "a.png: Predicted in T seconds.\ndog: 12%\ncat: 94%\n")
+    assert done.err.splitlines() == [
+        "darknet-compat: -i has no meaning here: there is no GPU of Darknet's here; -- --device cuda runs on one",
+        "darknet-compat: b.png: not looked at; the order is detector test DATA CFG WEIGHTS [PICTURE]",
+    ]
+
+
+def test_demo(dn: Darknet, toy: Toy) -> None:
+    """Three frames are averaged, those before the first as zeros; -avg 1 looks at each alone."""
+    words = ("detector", "demo", "toy.data", toy.cfg, toy.weights, "list.txt")
+    start = "Demo\nvideo file: list.txt\n"
+    frame = "\033[2J\033[1;1H\nFPS:N\nObjects:\n\n"
+    done = dn(*words)
+    assert (done.code, untimed(done.out)) == (0, f"{start}{frame}{frame}")
+    assert untimed(dn(*words, "-avg", 1).out) == f"{start}{frame}cat: 94%\n{frame}cat: 94%\n"
+    (Path("list.txt")).write_text("none.png\na.png\n")
+    done = dn(*words, "-avg", 1)
+    assert (done.code, done.err) == (1, "darknet-compat: none.png: no such file\n")
 
 
 def test_the_forks_options(dn: Darknet, toy: Toy, here: Path) -> None:
@@ -86,6 +108,26 @@ def test_training(dn: Darknet, here: Path, toy: Toy) -> None:
     assert words == "Region Avg IOU, Class, Obj, No Obj, Avg Recall, count"
     assert read_header(here / "backup" / "small_final.weights").seen == 2
     assert (here / "backup" / "small.backup").is_file()
+
+
+def test_training_a_classifier(dn: Darknet, here: Path, classes: Toy) -> None:
+    text = classes.cfg.read_text().replace("[net]", "[net]\nmax_batches=3\nbatch=2\nmax_crop=12")
+    (here / "small.cfg").write_text(text)
+    for name in ("ant_1", "bee_2", "cow_3"):
+        paint(here / f"{name}.png")
+    (here / "train.txt").write_text("ant_1.png\nbee_2.png\ncow_3.png\n")
+    (here / "abc.names").write_text("ant\nbee\ncow\n")
+    (here / "abc.data").write_text("classes=3\nlabels=abc.names\nnames=abc.names\ntrain=train.txt\nbackup=backup\n")
+    done = dn("classifier", "train", "abc.data", "small.cfg", "--", "--workers", "0", "--device", "cpu")
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert lines[:5] == ["small", "1", "Learning Rate: 0.001, Momentum: 0.9, Decay: 0.0001", "3", "8 12"]
+    starts = [line.split(":")[0] for line in lines[5:]]
+    assert starts == ["Loaded", "1, 0.667", "Loaded", "2, 1.333", "Loaded", "3, 2.000"]
+    assert lines[-1].endswith(", 6 images")
+    names = {path.name for path in (here / "backup").glob("*.weights")}
+    assert names == {"small_1.weights", "small_2.weights", "small_final.weights", "small.weights"}
+    assert (here / "backup" / "small.weights").read_bytes() == (here / "backup" / "small_final.weights").read_bytes()
 
 
 def test_anchors(dn: Darknet, here: Path, toy: Toy) -> None:
