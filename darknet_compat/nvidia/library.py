@@ -25,9 +25,14 @@ _NAMES: dict[Target, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt-rtx"}
 
 
 def load_tensorrt(number: int = 0, target: Target = "tensorrt") -> tuple[Any, Gpu]:
-    """The target's module, and the GPU of this number. Raises BackendError where either is missing."""
+    """The target's module, and the GPU of this number. Raises BackendError where either is missing, and where it is no
+    GPU for TensorRT-RTX."""
     gpu = find_gpu(number, _NAMES[target])
-    return import_tensorrt(target), gpu
+    trt = import_tensorrt(target)
+    if target == "rtx" and gpu.capability not in (known := capabilities(trt)):
+        listed = ", ".join(f"{major}.{minor}" for major, minor in known)
+        raise BackendError(f"tensorrt-rtx {trt.__version__} is for compute capability {listed}, here is {gpu}")
+    return trt, gpu
 
 
 def load_rtx() -> tuple[Any, Gpu]:

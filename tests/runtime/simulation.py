@@ -81,8 +81,11 @@ def build_driver(folder: Path) -> Driver:
 
 def use_version(monkeypatch: pytest.MonkeyPatch, version: str = NEWEST) -> Any:
     """From now on `import tensorrt`, or `tensorrt_rtx`, gives the simulated one of this version."""
+    from darknet_compat.export.tensorrt import engine
     from tests.runtime.simulated.tensorrt import make
 
     trt = make(version)
     monkeypatch.setitem(sys.modules, "tensorrt_rtx" if version.startswith("rtx") else "tensorrt", trt)
+    # A simulation is of this process only; `apart` has tests with the real one.
+    monkeypatch.setattr(engine, "build_apart", lambda build, graph, progress: build.run(trt, graph, progress))
     return trt

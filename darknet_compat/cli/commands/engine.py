@@ -20,7 +20,7 @@ from darknet_compat.options import Option, Options, parse_counts
 from darknet_compat.runtime.registry import is_built, is_onnx
 
 if TYPE_CHECKING:
-    from darknet_compat.export.tensorrt.engine import BuildProgress
+    from darknet_compat.export.tensorrt.build import BuildProgress
     from darknet_compat.formats.exported.enginefile import EngineRecord
     from darknet_compat.inference.model import Sources
     from darknet_compat.runtime.tensorrt.inspection import EngineLayer
@@ -161,7 +161,7 @@ def _existing(options: EngineOptions, json: bool) -> None:
         from darknet_compat.runtime.tensorrt.runtime import TensorRtRuntime
 
         runtime = TensorRtRuntime(path)
-        best = record.profiles[0].best
+        best = min(profile.best for profile in record.profiles)
         found = {"layers": timed_layers(runtime, best[0], (best[2], best[1])), "memory": context_memory(runtime)}
         runtime.close()
     _tell(path, record, json, **found)

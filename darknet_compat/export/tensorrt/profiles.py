@@ -63,6 +63,12 @@ def plan_profiles(
     return tuple(profiles)
 
 
+def ranges_first(profiles: Sequence[Profile], any_size: bool) -> tuple[Profile, ...]:
+    """Those of a range before those of one shape, for which see `apart`; one of any size stays the last."""
+    last = len(profiles) - any_size
+    return (*sorted(profiles[:last], key=lambda profile: profile.least == profile.most), *profiles[last:])
+
+
 def input_shape(artefact: Artefact, triple: tuple[int, int, int]) -> tuple[int, int, int, int]:
     """The graph's input for (pictures, height, width)."""
     batch, height, width = triple
