@@ -8,14 +8,9 @@ counted here, too, are deconvolutional, local and crnn layers.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
-from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec
-from darknet_compat.definition.spec.base import windows
 from darknet_compat.definition.weights.file import Header, slots
 from darknet_compat.definition.weights.slots import layer_slots
 
@@ -55,43 +50,6 @@ def _offsets(spec: NetworkSpec, header: Header) -> dict[int, int]:
 
 
 def _operations(layer: LayerSpec) -> int:
-    """Two for each use of a weight, whosever it is. Raises KeyError for a kind with weights that is in no table."""
+    """Two for each use of a weight, whosever it is."""
     weights = sum(slot.size for slot in layer_slots(layer) if slot.name.endswith("weights"))
-    return 2 * weights * _POSITIONS[type(layer)](layer) if weights else 0
-
-
-def _once(layer: LayerSpec) -> int:
-    return 1
-
-
-def _nothing(layer: LayerSpec) -> int:
-    return 0
-
-
-def _convolved(layer: s.Convolutional) -> int:
-    """The places of a convolution, which are more than are left where antialiasing filters them."""
-    if not layer.antialiasing:
-        return _area(layer.output)
-    sides = (windows(side, layer.size, 1, 2 * layer.padding) for side in (layer.input.h, layer.input.w))
-    return math.prod(sides)
-
-
-def _area(shape: s.Shape) -> int:
-    return shape.h * shape.w
-
-
-_POSITIONS: dict[type[LayerSpec], Callable[[Any], int]] = {
-    s.Convolutional: _convolved,
-    s.Deconvolutional: lambda layer: _area(layer.input),
-    s.Connected: _once,
-    s.Local: _once,
-    s.Rnn: _once,
-    s.Gru: _once,
-    s.Lstm: _once,
-    s.Crnn: lambda layer: _area(layer.input) // layer.stride**2,
-    s.ConvLstm: lambda layer: _area(layer.output),
-    s.Sum: _nothing,
-    s.Implicit: _nothing,
-}
-"""How often each weight of a kind of layer is used; local layers have weights of their own at each position. Those of
-a sum and implicit ones are counted as little as other sums are."""
+    return 2 * weights * layer.positions if weights else 0

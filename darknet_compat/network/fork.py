@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.weights.fold import LEAST_SHARE
 from darknet_compat.network.activations import ACTIVATIONS
-from darknet_compat.network.layers import Build
+from darknet_compat.network.layers import Build, Modules
 
 _EPSILON = 1e-4
 
@@ -199,3 +199,19 @@ class History(nn.Module):
         x = x.unflatten(0, (self.steps, -1))  # [steps, N, C, H, W]
         age = [F.pad(x, (0, 0) * 4 + (back, 0))[: self.steps] for back in range(self.history_size)]
         return torch.cat(age, 2).flatten(0, 1)
+
+
+MODULES: Modules = {
+    s.MaxpoolDepth: MaxpoolDepth,
+    s.LocalAvgpool: LocalAvgpool,
+    s.Sum: Sum,
+    s.ScaleChannels: ScaleChannels,
+    s.Sam: Sam,
+    s.Implicit: Implicit,
+    s.Broadcast: Broadcast,
+    s.Reorg3d: Reorg3d,
+    s.Empty: Empty,
+    s.Contrastive: Empty,
+    s.History: History,
+}
+"""A layer's spec → the module that computes it."""

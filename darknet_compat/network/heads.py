@@ -15,7 +15,7 @@ from darknet_compat.definition import spec as s
 from darknet_compat.heads import region
 from darknet_compat.heads.answers import HEADS
 from darknet_compat.heads.boxes import Boxes as Boxes
-from darknet_compat.network.layers import Build
+from darknet_compat.network.layers import Build, Modules
 from darknet_compat.network.torch_ops import TorchOps
 
 
@@ -99,3 +99,7 @@ def by_anchor(x: Tensor, anchors: int) -> Tensor:
 def _tensor(x: Any) -> Tensor:
     assert isinstance(x, Tensor)
     return x
+
+
+MODULES: Modules = {**dict.fromkeys(HEADS, Head), s.Region: Region, s.Yolo: Yolo, s.GaussianYolo: Yolo}
+"""A head's spec → the module that computes it: one with more to say in training has a class of its own."""

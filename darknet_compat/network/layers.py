@@ -7,6 +7,9 @@ sources.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,6 +19,9 @@ from darknet_compat.definition.builds import Build as Build
 from darknet_compat.definition.builds import deviation
 from darknet_compat.network.activations import ACTIVATIONS, IN_PLACE
 from darknet_compat.network.backward import batch_normalize, constrain_gradient, instead
+
+Modules = dict[type[s.LayerSpec], Callable[[Any, Build], nn.Module]]
+"""What computes each kind of layer, made of its spec."""
 
 
 class Biased(nn.Module):
@@ -342,3 +348,23 @@ class Cost(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[N, …] → zeros [N, values]."""
         return torch.zeros_like(x.flatten(1))
+
+
+MODULES: Modules = {
+    s.Deconvolutional: Deconvolutional,
+    s.Connected: ConnectedImage.from_spec,
+    s.Local: Local,
+    s.Batchnorm: Batchnorm,
+    s.Activation: Activation,
+    s.Avgpool: Avgpool,
+    s.Dropout: Dropout,
+    s.Crop: Crop,
+    s.Normalization: Normalization,
+    s.L2norm: L2norm,
+    s.Route: Route,
+    s.Shortcut: Shortcut,
+    s.Upsample: Upsample,
+    s.Reorg: Reorg,
+    s.Cost: Cost,
+}
+"""A layer's spec → the module that computes it."""

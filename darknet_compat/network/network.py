@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -13,54 +13,13 @@ from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.builds import deviation
-from darknet_compat.definition.spec import LayerSpec, NetworkSpec, Shape
+from darknet_compat.definition.spec import NetworkSpec, Shape
 from darknet_compat.definition.weights.file import Floats, Header, Slot, Weights, slots
 from darknet_compat.network import fork, heads, layers, recurrent, windows
 from darknet_compat.network.layers import Build
 from darknet_compat.network.windows import Convolutional, SharedConvolutional
 
-MODULES: dict[type[LayerSpec], Callable[[Any, Build], nn.Module]] = {
-    s.Convolutional: windows.convolutional,
-    s.Deconvolutional: layers.Deconvolutional,
-    s.Connected: layers.ConnectedImage.from_spec,
-    s.Local: layers.Local,
-    s.Batchnorm: layers.Batchnorm,
-    s.Activation: layers.Activation,
-    s.Maxpool: windows.Maxpool,
-    s.Avgpool: layers.Avgpool,
-    s.Dropout: layers.Dropout,
-    s.Crop: layers.Crop,
-    s.Normalization: layers.Normalization,
-    s.L2norm: layers.L2norm,
-    s.Route: layers.Route,
-    s.Shortcut: layers.Shortcut,
-    s.Upsample: layers.Upsample,
-    s.Reorg: layers.Reorg,
-    s.Cost: layers.Cost,
-    s.MaxpoolDepth: fork.MaxpoolDepth,
-    s.LocalAvgpool: fork.LocalAvgpool,
-    s.Sum: fork.Sum,
-    s.ScaleChannels: fork.ScaleChannels,
-    s.Sam: fork.Sam,
-    s.Implicit: fork.Implicit,
-    s.Broadcast: fork.Broadcast,
-    s.Reorg3d: fork.Reorg3d,
-    s.Empty: fork.Empty,
-    s.Contrastive: fork.Empty,
-    s.History: fork.History,
-    s.Rnn: recurrent.Rnn,
-    s.Gru: recurrent.Gru,
-    s.Lstm: recurrent.Lstm,
-    s.Crnn: recurrent.Crnn,
-    s.ConvLstm: recurrent.ConvLstm,
-    s.Softmax: heads.Head,
-    s.Logistic: heads.Head,
-    s.Region: heads.Region,
-    s.Yolo: heads.Yolo,
-    s.GaussianYolo: heads.Yolo,
-    s.Detection: heads.Head,
-    s.Iseg: heads.Head,
-}
+MODULES: layers.Modules = windows.MODULES | layers.MODULES | fork.MODULES | recurrent.MODULES | heads.MODULES
 """A layer's spec → the module that computes it."""
 
 

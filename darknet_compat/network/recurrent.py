@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
 from darknet_compat.network.activations import ACTIVATIONS
-from darknet_compat.network.layers import Build, Connected
+from darknet_compat.network.layers import Build, Connected, Modules
 from darknet_compat.network.windows import Convolutional
 
 
@@ -192,3 +192,13 @@ def _part(spec: s.Crnn | s.ConvLstm, inputs: int, filters: int, stride: int) -> 
         xnor=False,
         flipped=False,
     )
+
+
+MODULES: Modules = {
+    s.Rnn: Rnn,
+    s.Gru: Gru,
+    s.Lstm: Lstm,
+    s.Crnn: Crnn,
+    s.ConvLstm: ConvLstm,
+}
+"""A layer's spec → the module that computes it."""

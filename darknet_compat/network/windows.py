@@ -12,7 +12,7 @@ from darknet_compat.definition import builds
 from darknet_compat.definition import spec as s
 from darknet_compat.network.backward import instead
 from darknet_compat.network.blur import blur
-from darknet_compat.network.layers import Biased, Build
+from darknet_compat.network.layers import Biased, Build, Modules
 
 
 class Convolutional(Biased):
@@ -126,3 +126,10 @@ class Maxpool(nn.Module):
 def convolutional(spec: s.Convolutional, build: Build) -> Convolutional:
     """The module of a [convolutional], with weights of its own or not."""
     return (Convolutional if spec.share_index is None else SharedConvolutional)(spec, build)
+
+
+MODULES: Modules = {
+    s.Convolutional: convolutional,
+    s.Maxpool: Maxpool,
+}
+"""A layer's spec → the module that computes it."""

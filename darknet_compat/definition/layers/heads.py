@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from darknet_compat.definition import spec
-from darknet_compat.definition.context import Context
+from darknet_compat.definition.context import Context, Lowering
 from darknet_compat.definition.foreign import ASFF
 from darknet_compat.definition.spec import LayerSpec
 from darknet_compat.formats.cfg import Options
@@ -251,3 +251,16 @@ def _tree(options: Options, context: Context, number: int, what: str) -> WordTre
 def _map(options: Options, context: Context, classes: int | None) -> tuple[int, ...] | None:
     path = context.file(options, "map")
     return None if path is None else read_map(path, classes)
+
+
+LOWERINGS: dict[str, Lowering] = {
+    "softmax": softmax,
+    "soft": softmax,
+    "logistic": logistic,
+    "region": region,
+    "yolo": yolo,
+    "Gaussian_yolo": gaussian_yolo,
+    "detection": detection,
+    "iseg": iseg,
+}
+"""Section type, in each of its spellings → its function."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from darknet_compat.definition import spec
-from darknet_compat.definition.context import Context, activation
+from darknet_compat.definition.context import Context, Lowering, activation
 from darknet_compat.definition.spec import LayerSpec, Shape, flat
 from darknet_compat.formats.cfg import Options
 from darknet_compat.formats.textfile import shown
@@ -162,3 +162,17 @@ def _broadcast(options: Options, context: Context, multiply: bool) -> LayerSpec:
     if other != Shape(image.c):
         raise options.error(f"layer {source} ({other}) has to be {Shape(image.c)} for the input {image}", "from")
     return spec.Broadcast(**context.common(options, image, (context.index - 1, source)), multiply=multiply)
+
+
+LOWERINGS: dict[str, Lowering] = {
+    "route": route,
+    "shortcut": shortcut,
+    "scale_channels": scale_channels,
+    "sam": sam,
+    "implicit": implicit,
+    "implicit_add": implicit_add,
+    "implicit_mul": implicit_mul,
+    "shift_channels": shift_channels,
+    "control_channels": control_channels,
+}
+"""Section type, in each of its spellings → its function."""

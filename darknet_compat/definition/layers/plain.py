@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, cast
 
 from darknet_compat.definition import spec
-from darknet_compat.definition.context import Context, activation
+from darknet_compat.definition.context import Context, Lowering, activation
 from darknet_compat.definition.spec import LayerSpec, Shape, flat
 from darknet_compat.formats.cfg import Options
 from darknet_compat.formats.textfile import shown
@@ -142,3 +142,23 @@ def cost(options: Options, context: Context) -> LayerSpec:
         noobj=options.real("noobj", 1.0),
         thresh=options.real("thresh", 0.0),
     )
+
+
+LOWERINGS: dict[str, Lowering] = {
+    "connected": connected,
+    "conn": connected,
+    "batchnorm": batchnorm,
+    "activation": activation_layer,
+    "dropout": dropout,
+    "normalization": normalization,
+    "lrn": normalization,
+    "l2norm": l2norm,
+    "upsample": upsample,
+    "reorg": reorg,
+    "reorg3d": reorg3d,
+    "empty": empty,
+    "silence": empty,
+    "cost": cost,
+    "contrastive": contrastive,
+}
+"""Section type, in each of its spellings → its function."""

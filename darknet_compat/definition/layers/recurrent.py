@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from darknet_compat.definition import spec
-from darknet_compat.definition.context import Context, activation
+from darknet_compat.definition.context import Context, Lowering, activation
 from darknet_compat.definition.spec import LayerSpec, Shape, flat
 from darknet_compat.formats.cfg import Options
 
@@ -143,3 +143,14 @@ def history(options: Options, context: Context) -> LayerSpec:
         history_size=size,
         steps=context.net.time_steps,
     )
+
+
+LOWERINGS: dict[str, Lowering] = {
+    "rnn": rnn,
+    "gru": gru,
+    "lstm": lstm,
+    "crnn": crnn,
+    "conv_lstm": conv_lstm,
+    "history": history,
+}
+"""Section type, in each of its spellings → its function."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from darknet_compat.definition import spec
-from darknet_compat.definition.context import Context, activation
+from darknet_compat.definition.context import Context, Lowering, activation
 from darknet_compat.definition.spec import BLURS, LayerSpec, Shape
 from darknet_compat.formats.cfg import Options
 
@@ -219,3 +219,20 @@ def crop(options: Options, context: Context) -> LayerSpec:
         flip=options.flag("flip"),
         noadjust=options.flag("noadjust"),
     )
+
+
+LOWERINGS: dict[str, Lowering] = {
+    "convolutional": convolutional,
+    "conv": convolutional,
+    "deconvolutional": deconvolutional,
+    "deconv": deconvolutional,
+    "local": local,
+    "maxpool": maxpool,
+    "max": maxpool,
+    "local_avgpool": local_avgpool,
+    "local_avg": local_avgpool,
+    "avgpool": avgpool,
+    "avg": avgpool,
+    "crop": crop,
+}
+"""Section type, in each of its spellings → its function."""

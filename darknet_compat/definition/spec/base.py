@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from darknet_compat.definition.shape import Shape
+from darknet_compat.definition.spec.slot import Slot
 from darknet_compat.formats.words import Build as Build
 
 ActivationName = Literal[
@@ -55,6 +56,15 @@ class LayerSpec:
     dont_update: int = 0
     burnin_update: int = 0
     train_only_bn: bool = False
+
+    def slots(self, transposed: bool) -> Iterable[Slot]:
+        """Its weights in file order; `transposed` as the file's header says. None of a kind without weights."""
+        return ()
+
+    @property
+    def positions(self) -> int:
+        """How often each weight of a kind that has some is used (`definition.cost`)."""
+        raise NotImplementedError(f"{type(self).__name__} says nothing of how often its weights are used")
 
     @property
     def fixes_size(self) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from darknet_compat.definition.shape import Shape
 from darknet_compat.definition.spec.base import ActivationName, LayerSpec
+from darknet_compat.definition.spec.slot import Slot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +72,17 @@ class Sum(LayerSpec):
         """See `LayerSpec`."""
         return sides[0]
 
+    def slots(self, transposed: bool) -> Iterator[Slot]:
+        """The previous self's weights first, then those of the others."""
+        if self.weights is not None:
+            each = (self.output.c,) if self.weights == "per_channel" else (1,)
+            yield Slot(self.index, "weights", (len(self.sources), *each))
+
+    @property
+    def positions(self) -> int:
+        """Its weights count as little as other sums do."""
+        return 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleChannels(LayerSpec):
@@ -111,6 +123,15 @@ class Implicit(LayerSpec):
     mean: float
     std: float
     normal: bool = False
+
+    def slots(self, transposed: bool) -> Iterator[Slot]:
+        """See `LayerSpec`."""
+        yield Slot(self.index, "weights", (self.filters, self.atoms))
+
+    @property
+    def positions(self) -> int:
+        """Its weights count as little as other sums do."""
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from darknet_compat.definition.spec.base import ActivationName, Build, LayerSpec, windows
+from darknet_compat.definition.spec.slot import Slot, connection_slots, convolution_slots, normalization_slots
 
 BLURS = {1: (3, 1), 2: (2, 0)}
 """The fork's antialiasing: the size of the filter and its padding on every side."""
@@ -52,6 +54,20 @@ class Convolutional(LayerSpec):
         """Those of 1x1 do, unless cuDNN computes them."""
         return build == "cpu" and self.size == 1
 
+    def slots(self, transposed: bool) -> Iterator[Slot]:
+        """Those of the self that it shares, where it does."""
+        shape = (self.filters, self.input.c // self.groups, self.size, self.size)
+        index = self.index if self.share_index is None else self.share_index
+        return convolution_slots(index, "", shape, self.batch_normalize, self.flipped)
+
+    @property
+    def positions(self) -> int:
+        """The places of a convolution, which are more than are left where antialiasing filters them."""
+        if not self.antialiasing:
+            return self.output.h * self.output.w
+        sides = (windows(side, self.size, 1, 2 * self.padding) for side in (self.input.h, self.input.w))
+        return math.prod(sides)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Deconvolutional(LayerSpec):
@@ -68,6 +84,18 @@ class Deconvolutional(LayerSpec):
         """See `LayerSpec`."""
         return (sides[0] - 1) * self.stride + self.size - 2 * self.padding
 
+    def slots(self, transposed: bool) -> Iterator[Slot]:
+        """See `LayerSpec`."""
+        yield Slot(self.index, "biases", (self.filters,))
+        if self.batch_normalize:
+            yield from normalization_slots(self.index, "", self.filters)
+        yield Slot(self.index, "weights", (self.input.c, self.filters, self.size, self.size))
+
+    @property
+    def positions(self) -> int:
+        """See `LayerSpec`."""
+        return self.input.h * self.input.w
+
 
 @dataclass(frozen=True, kw_only=True)
 class Connected(LayerSpec):
@@ -80,6 +108,15 @@ class Connected(LayerSpec):
     def fixes_size(self) -> bool:
         """See `LayerSpec`."""
         return True
+
+    def slots(self, transposed: bool) -> Iterator[Slot]:
+        """See `LayerSpec`."""
+        return connection_slots(self.index, "", (self.output.c, self.input.size), self.batch_normalize, transposed)
+
+    @property
+    def positions(self) -> int:
+        """Each of its weights is used once."""
+        return 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +134,17 @@ class Local(LayerSpec):
         """See `LayerSpec`."""
         return True
 
+    def slots(self, transposed: bool) -> Iterator[Slot]:
+        """See `LayerSpec`."""
+        yield Slot(self.index, "biases", (self.output.size,))
+        locations = self.output.h * self.output.w
+        yield Slot(self.index, "weights", (locations, self.filters, self.input.c * self.size * self.size))
+
+    @property
+    def positions(self) -> int:
+        """Each of its weights is used once."""
+        return 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batchnorm(LayerSpec):
@@ -109,6 +157,12 @@ class Batchnorm(LayerSpec):
     def overwrites(self, build: Build) -> bool:
         """See `LayerSpec`."""
         return True
+
+    def slots(self, transposed: bool) -> Iterator[Slot]:
+        """Its biases are neither saved nor loaded by the original."""
+        if self.biases:
+            yield Slot(self.index, "biases", (self.input.c,))
+        yield from normalization_slots(self.index, "", self.input.c)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from darknet_compat.definition.dialects import ORIGINAL
 from darknet_compat.definition.spec.base import ActivationName, LayerSpec
+from darknet_compat.definition.spec.slot import Slot, connection_slots, convolution_slots
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,18 @@ class Rnn(Recurrent):
         """See `LayerSpec`."""
         return True
 
+    def slots(self, transposed: bool) -> Iterator[Slot]:
+        """See `LayerSpec`."""
+        inputs, hidden, outputs = self.input.size, self.hidden, self.outputs
+        parts = {"input_layer": (hidden, inputs), "self_layer": (hidden, hidden), "output_layer": (outputs, hidden)}
+        for part, shape in parts.items():
+            yield from connection_slots(self.index, part + ".", shape, self.batch_normalize, transposed)
+
+    @property
+    def positions(self) -> int:
+        """Each of its weights is used once."""
+        return 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gru(Recurrent):
@@ -55,6 +69,17 @@ class Gru(Recurrent):
         """See `LayerSpec`."""
         return True
 
+    def slots(self, transposed: bool) -> Iterator[Slot]:
+        """See `LayerSpec`."""
+        for part in self.parts:
+            shape = (self.outputs, self.outputs if part[0] == "w" else self.input.size)
+            yield from connection_slots(self.index, part + ".", shape, self.batch_normalize, transposed)
+
+    @property
+    def positions(self) -> int:
+        """Each of its weights is used once."""
+        return 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lstm(Recurrent):
@@ -69,6 +94,17 @@ class Lstm(Recurrent):
     def fixes_size(self) -> bool:
         """See `LayerSpec`."""
         return True
+
+    def slots(self, transposed: bool) -> Iterator[Slot]:
+        """See `LayerSpec`."""
+        for part in self.parts:
+            shape = (self.outputs, self.outputs if part[0] == "w" else self.input.size)
+            yield from connection_slots(self.index, part + ".", shape, self.batch_normalize, transposed)
+
+    @property
+    def positions(self) -> int:
+        """Each of its weights is used once."""
+        return 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +124,23 @@ class Crnn(Recurrent):
     groups: int = 1
     dilation: int = 1
     turned: bool = True
+
+    def slots(self, transposed: bool) -> Iterator[Slot]:
+        """See `LayerSpec`."""
+        hidden, output = self.hidden_filters, self.output_filters
+        parts = {
+            "input_layer": (hidden, self.input.c),
+            "self_layer": (hidden, hidden),
+            "output_layer": (output, hidden),
+        }
+        for part, (filters, channels) in parts.items():
+            shape = (filters, channels // self.groups, self.size, self.size)
+            yield from convolution_slots(self.index, part + ".", shape, self.batch_normalize)
+
+    @property
+    def positions(self) -> int:
+        """See `LayerSpec`."""
+        return self.input.h * self.input.w // self.stride**2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +169,18 @@ class ConvLstm(Recurrent):
         """Its convolutions in a file's order: v from the cell, w from the output, u from the input."""
         peepholes = ("vf", "vi", "vo") if self.peephole else ()
         return (*peepholes, "wf", "wi", "wg", "wo", "uf", "ui", "ug", "uo")
+
+    def slots(self, transposed: bool) -> Iterator[Slot]:
+        """See `LayerSpec`."""
+        for part in self.parts:
+            channels = self.input.c if part[0] == "u" else self.filters
+            shape = (self.filters, channels // self.groups, self.size, self.size)
+            yield from convolution_slots(self.index, part + ".", shape, self.batch_normalize)
+
+    @property
+    def positions(self) -> int:
+        """See `LayerSpec`."""
+        return self.output.h * self.output.w
 
 
 @dataclass(frozen=True, kw_only=True)

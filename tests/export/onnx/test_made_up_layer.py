@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.context import Context
-from darknet_compat.definition.cost import _POSITIONS, costs
+from darknet_compat.definition.cost import costs
 from darknet_compat.definition.layers.table import LOWERINGS
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.spec import LayerSpec
+from darknet_compat.definition.spec.slot import Slot
 from darknet_compat.definition.weights.arrays import LayerArrays
-from darknet_compat.definition.weights.slots import _SLOTS, Slot
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.onnx.graph import Graph
@@ -40,16 +40,19 @@ class Blend(LayerSpec):
 
     by: float
 
+    def slots(self, transposed: bool) -> Iterator[Slot]:
+        yield Slot(self.index, "weights", (self.output.c,))
+
+    @property
+    def positions(self) -> int:
+        return self.output.h * self.output.w
+
 
 def blend(options: Options, context: Context) -> LayerSpec:
     source = context.source(options, "from", options.integer("from", -1))
     image = context.image(options)
     common = context.common(options, image, (context.index - 1, source))
     return Blend(**common, by=options.real("by", 1.0))
-
-
-def blend_slots(layer: Blend, transposed: bool) -> Iterator[Slot]:
-    yield Slot(layer.index, "weights", (layer.output.c,))
 
 
 class BlendModule(nn.Module):
@@ -70,8 +73,6 @@ def emit_blend(graph: Graph, layer: Blend, arrays: LayerArrays, inputs: Sequence
 
 STEPS: dict[str, tuple[dict[Any, Any], Any, Any]] = {
     "lowering": (LOWERINGS, "blend", blend),
-    "slots": (_SLOTS, Blend, blend_slots),
-    "cost": (_POSITIONS, Blend, lambda layer: layer.output.h * layer.output.w),
     "module": (MODULES, Blend, BlendModule),
     "nodes": (EMIT, Blend, emit_blend),
 }
@@ -110,10 +111,12 @@ def test_without_a_step_the_next_one_fails_and_says_where(
 ) -> None:
     with pytest.raises(Exception, match=r"made-up\.cfg:8: \[blend\] unknown section"):
         load_spec(cfg)
-    take(monkeypatch, "lowering", "slots")
+    take(monkeypatch, "lowering")
     spec = load_spec(cfg)
-    with pytest.raises(KeyError, match="Blend"):
-        costs(spec)
+    with monkeypatch.context() as without:
+        without.delattr(Blend, "positions")
+        with pytest.raises(NotImplementedError, match="Blend says nothing of how often its weights are used"):
+            costs(spec)
     with pytest.raises(KeyError, match="Blend"):
         Network(spec)
     take(monkeypatch, "module")
