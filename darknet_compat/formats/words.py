@@ -20,6 +20,12 @@ several at a time, each by few cores, which then seldom wait for one another."""
 Outputs = Literal["heads", "boxes", "detections"]
 """What an exported file gives: raw outputs of the heads, decoded boxes, or detections after suppression."""
 
+OtherLayout = Literal["yolov5", "yolov8", "deepstream", "boxes-confs", "region", "nms"]
+"""Forms in which other programs take an exported file's outputs (`heads.layouts`)."""
+
+MOST_DETECTIONS = 3840
+"""Of a picture, where their number is fixed: TensorRT's TopK holds no more."""
+
 Target = Literal["tensorrt", "rtx"]
 """What an engine is built for: TensorRT on the GPU that is here, or TensorRT-RTX, built without one."""
 

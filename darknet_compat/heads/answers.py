@@ -51,13 +51,29 @@ def boxes(ops: Ops, heads: Sequence[Head], raws: Sequence[Value], images: Value)
 
     `images` [N, C, H, W] is what the network reads, for its size.
     """
+    return _boxes(ops, heads, [head.activate(ops, raw) for head, raw in zip(heads, raws, strict=True)], raws, images)
+
+
+def from_activated(ops: Ops, heads: Sequence[Head], outputs: Sequence[Value], images: Value) -> Boxes:
+    """The same from what `activated` gives."""
+    parts = [head.parts(ops, x) if isinstance(head, BoxHead) else x for head, x in zip(heads, outputs, strict=True)]
+    return _boxes(ops, heads, parts, outputs, images)
+
+
+def _boxes(ops: Ops, heads: Sequence[Head], activated: Sequence[Any], likes: Sequence[Value], images: Value) -> Boxes:
     found = []
-    for head, raw in zip(heads, raws, strict=True):
+    for head, parts, like in zip(heads, activated, likes, strict=True):
         if not isinstance(head, BoxHead):
             raise TypeError(f"{type(head).__name__} gives no boxes")
-        size = ops.size(images) if head.needs_input_size else None
-        found.append(head.boxes(ops, head.activate(ops, raw), raw, size))
+        found.append(head.boxes(ops, parts, like, ops.size(images) if head.needs_input_size else None))
     return joined(ops, found)
+
+
+def activated(ops: Ops, head: Head, raw: Value) -> Value:
+    """A head's output, activated where the original's `layer.output` is, in the raw one's shape."""
+    if not isinstance(head, BoxHead):
+        return head.activate(ops, raw)
+    return ops.shaped(ops.concat(head.activate(ops, raw), head.axis), raw)
 
 
 def uncertain(spec: NetworkSpec) -> bool:

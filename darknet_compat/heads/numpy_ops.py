@@ -74,6 +74,24 @@ class NumpyOps:
         places = np.argsort(-x, axis=-1, kind="stable")[..., :count]
         return np.take_along_axis(x, places, -1), places
 
+    def most(self, x: Array, axis: int) -> tuple[Array, Array]:
+        """See `Ops.most`."""
+        return x.max(axis, keepdims=True), x.argmax(axis, keepdims=True).astype(x.dtype)
+
+    def above(self, x: Array, number: float) -> Array:
+        """See `Ops.above`."""
+        found: Array = (x > x.dtype.type(number)).astype(x.dtype)
+        return found
+
+    def equal(self, x: Array, y: Array) -> Array:
+        """See `Ops.equal`."""
+        found: Array = (x == y).astype(x.dtype)
+        return found
+
+    def shaped(self, x: Array, like: Array) -> Array:
+        """See `Ops.shaped`."""
+        return x.reshape(like.shape)
+
     def gather(self, x: Array, places: Array, axis: int) -> Array:
         """See `Ops.gather`."""
         return np.take_along_axis(x, places[..., None], axis)

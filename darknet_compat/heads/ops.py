@@ -71,6 +71,22 @@ class Ops(Protocol):
         """The `count` largest along the last axis, largest first, and their places."""
         ...
 
+    def most(self, x: Value, axis: int) -> tuple[Value, Value]:
+        """The largest along an axis, which is kept with one value, and its place as a float, the first of several."""
+        ...
+
+    def above(self, x: Value, number: float) -> Value:
+        """1.0 where x > number, else 0.0."""
+        ...
+
+    def equal(self, x: Value, y: Value) -> Value:
+        """1.0 where x = y, else 0.0; broadcasts."""
+        ...
+
+    def shaped(self, x: Value, like: Value) -> Value:
+        """The values of x in the shape of `like`."""
+        ...
+
     def gather(self, x: Value, places: Value, axis: int) -> Value:
         """[…, M, C], of which M is the `axis`, at `places` […, K] → […, K, C]."""
         ...

@@ -125,6 +125,11 @@ class Detector(Answering[Detections]):
         self.nms = own.nms if nms is None else nms
         self.nms_kind, self.beta_nms = own.nms_kind, own.beta_nms
         _expect_not_suppressed(str(model), own, self.thresh, self.nms)
+        if own.named_inside and (self.hier_thresh != own.hier_thresh or hierarchy != "darknet"):
+            raise BackendError(
+                f"{model}: names the nodes of its tree itself, with hier_thresh {own.hier_thresh:g}, found"
+                f" {self.hier_thresh:g} and hierarchy {hierarchy}; for others export it with --outputs boxes"
+            )
         self.hierarchy, self.level = hierarchy, level
 
     def stream(

@@ -85,6 +85,23 @@ class TorchOps:
         values, places = x.topk(count)
         return values, places
 
+    def most(self, x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+        """See `Ops.most`."""
+        values, places = x.max(axis, keepdim=True)
+        return values, places.to(x.dtype)
+
+    def above(self, x: Tensor, number: float) -> Tensor:
+        """See `Ops.above`."""
+        return (x > number).to(x.dtype)
+
+    def equal(self, x: Tensor, y: Tensor) -> Tensor:
+        """See `Ops.equal`."""
+        return (x == y).to(x.dtype)
+
+    def shaped(self, x: Tensor, like: Tensor) -> Tensor:
+        """See `Ops.shaped`."""
+        return x.reshape(like.shape)
+
     def gather(self, x: Tensor, places: Tensor, axis: int) -> Tensor:
         """See `Ops.gather`."""
         return x.take_along_dim(places[..., None], axis)

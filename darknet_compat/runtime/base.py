@@ -31,7 +31,8 @@ class Description:
     """How an artefact wants to be used. `width` and `height` are of its input, in pixels; `names` of its classes, where
     it carries them. `nms_kind` and `beta_nms` say how boxes suppress others (`vision.boxes.distance_exponent`). The
     thresholds are those it is meant to be used with, and with `suppressed` those it has been: what
-    scores less has not come out, nor what overlaps more. `leaves_first`: how a WordTree's answer is chosen
+    scores less has not come out, nor what overlaps more. With `named_inside` nodes of a WordTree have been chosen by
+    `hier_thresh` too, and are classes like any others. `leaves_first`: how a WordTree's answer is chosen
     (`definition.dialects`)."""
 
     name: str
@@ -51,6 +52,7 @@ class Description:
     nms_kind: str = "default"
     beta_nms: float = 0.6
     suppressed: bool = False
+    named_inside: bool = False
     leaves_first: bool = False
 
 

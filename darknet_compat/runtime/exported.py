@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ from darknet_compat.errors import BackendError
 from darknet_compat.formats.exported.artefact import Artefact, from_properties
 from darknet_compat.formats.exported.onnxfile import read_top
 from darknet_compat.formats.words import Mode, Precision
+from darknet_compat.heads.layouts import LAYOUTS, Output, axis_length
 from darknet_compat.runtime.base import Description, Floats
 
 Array = NDArray[Any]
-
-_BOXES = ("boxes", "objectness", "classes")
+Decode = Callable[[Mapping[str, Array], int, tuple[int, int]], dict[str, Floats]]
+"""Outputs, the number of pictures, the input's (width, height) → candidates (`heads.layouts.Layout.decode`)."""
 
 STREAMS = 16
 """How many inferences at once at most: each holds activations of its own."""
@@ -70,8 +71,9 @@ def describe(artefact: Artefact, where: str, precision: Precision, size: tuple[i
 
     Raises BackendError for a size that the artefact does not take, and for raw outputs, whose meaning it lacks.
     """
-    if artefact.task is None or artefact.outputs == "heads":
+    if artefact.task is None or (artefact.outputs == "heads" and not (artefact.cut or {}).get("heads")):
         raise BackendError(f"{where}: gives raw outputs; for detections or classes export it with --outputs boxes")
+    named_inside = artefact.tree is not None and artefact.layout is not None
     width, height = size or (artefact.width, artefact.height)
     if problem := artefact.size_problem(width, height):
         raise BackendError(f"{where}: {problem}")
@@ -84,7 +86,7 @@ def describe(artefact: Artefact, where: str, precision: Precision, size: tuple[i
         classes=artefact.classes,
         resize=artefact.resize,
         precision=computed_in(artefact, where, precision),
-        tree=artefact.tree,
+        tree=None if named_inside else artefact.tree,
         map=artefact.map,
         names=artefact.names,
         thresh=artefact.thresh,
@@ -94,6 +96,7 @@ def describe(artefact: Artefact, where: str, precision: Precision, size: tuple[i
         leaves_first=named(artefact.dialect).leaves_first,
         beta_nms=artefact.beta_nms,
         suppressed=artefact.outputs == "detections",
+        named_inside=named_inside,
     )
 
 
@@ -115,7 +118,10 @@ class ExportedRuntime(ABC):
         """`artefact`: what the file says of itself, where it says so elsewhere."""
         self.path = Path(path)
         self.artefact = artefact or read_artefact(path)
+        if artefact is None:
+            refuse_target(self.artefact, str(path))
         self.description = describe(self.artefact, str(path), precision, size)
+        self._decode = decoder(self.artefact, str(path))
 
     @abstractmethod
     def run(self, images: Array) -> dict[str, Array]:
@@ -145,63 +151,64 @@ class ExportedRuntime(ABC):
         if self.artefact.input == "uint8":
             given = np.ascontiguousarray(np.rint(images * 255).astype(np.uint8).transpose(0, 2, 3, 1))
         outputs = self.run(given)
-        if problem := broken_promise(self.artefact, outputs, len(images)):
+        problem = broken_promise(self.artefact, outputs, len(images))
+        try:
+            if problem is None and self.artefact.task == "detect":
+                found = self._decode(outputs, len(images), (images.shape[3], images.shape[2]))
+        except BackendError as error:
+            problem = str(error)
+        if problem is not None:
             raise BackendError(f"{self.path}: its metadata promise {problem}; export it again")
         if self.artefact.task == "classify":
             return {"classes": outputs["classes"]}
-        if self.artefact.outputs == "detections":
-            return unpacked(outputs, len(images), self.artefact.classes, images.shape[:1:-1])
-        found = {name: outputs[name] for name in (*_BOXES, "uncertainties") if name in outputs}
         dropped = np.zeros(len(images), np.float32)
         if (every := outputs.get("every_objectness")) is not None:
             dropped = ((every > thresh).sum(1) - (found["objectness"] > thresh).sum(1)).astype(np.float32)
         return found | {"dropped": dropped}
 
 
+def refuse_target(artefact: Artefact, where: str) -> None:
+    """Raise BackendError for a file that only TensorRT runs."""
+    if artefact.target == "tensorrt":
+        raise BackendError(
+            f"{where}: has TensorRT's plug-in EfficientNMS_TRT inside, which only TensorRT runs: `darknet-compat engine"
+            f" {where}` builds its engine; for other runtimes export it without --target"
+        )
+
+
+def decoder(artefact: Artefact, where: str) -> Decode:
+    """What makes candidates of the outputs. Raises BackendError where the metadata do not suffice for that."""
+    if artefact.outputs != "heads":
+        row = LAYOUTS[artefact.layout or artefact.outputs]
+        return lambda outputs, count, size: row.decode(outputs, count, artefact.classes, size)
+    from darknet_compat.heads.cut import Decoder, cut_from  # which has to understand definitions
+
+    cut = cut_from(artefact.cut, where)
+    decode = Decoder(cut, artefact.tree, artefact.batchnorm)  # type: ignore[arg-type]
+    return lambda outputs, count, size: decode(outputs, size)
+
+
 def broken_promise(artefact: Artefact, outputs: Mapping[str, Array], count: int) -> str | None:
     """What a graph does not give for `count` pictures though its metadata say so; None where it keeps its word."""
-    classes = artefact.classes
-    promised: dict[str, tuple[int | None, ...]]  # None: any number
-    if artefact.task == "classify":
-        promised = {"classes": (count, classes)}
-    elif artefact.outputs == "detections":
-        promised = {"boxes": (None, 4), "scores": (None,), "class_ids": (None,), "images_of": (None,)}
-    else:
-        promised = {"boxes": (count, None, 4), "objectness": (count, None), "classes": (count, None, classes)}
-        if "uncertainties" in outputs:
-            promised["uncertainties"] = (count, None, 4)
-    for name, shape in promised.items():
-        found = outputs[name].shape if name in outputs else ()
+    if artefact.outputs == "heads":
+        return None
+    known = {"N": count, "C": artefact.classes, "K": artefact.max_detections}
+    row = LAYOUTS[artefact.layout or artefact.outputs]
+    promised: Sequence[Output] = (Output("classes", ("N", "C")),)
+    if artefact.task == "detect":
+        promised = (*row.outputs, *(output for output in row.optional if output.name in outputs))
+    numbers = {"detections": "class_ids", "nms": "det_classes"}.get(row.name, "") if artefact.task == "detect" else ""
+    for output in promised:
+        axes = output.axes[1:] if row.drops(artefact.batch) else output.axes
+        shape = [axis_length(axis, known) for axis in axes]
+        found = outputs[output.name].shape if output.name in outputs else ()
         if len(found) != len(shape) or any(a not in (None, b) for a, b in zip(shape, found, strict=True)):
             sides = ", ".join("any" if side is None else str(side) for side in shape)
-            return f"an output {name} [{sides}], found {list(found) if name in outputs else 'none of that name'}"
-    if "class_ids" in promised and (most := outputs["class_ids"].max(initial=0)) >= classes:
-        return f"class_ids below {classes}, found {most}"
+            there = list(found) if output.name in outputs else "none of that name"
+            return f"an output {output.name} [{sides}], found {there}"
+    if numbers and (most := outputs[numbers].max(initial=0)) >= artefact.classes:
+        return f"{numbers} below {artefact.classes}, found {most}"
     return None
-
-
-def unpacked(outputs: Mapping[str, Array], count: int, classes: int, size: tuple[int, ...]) -> dict[str, Floats]:
-    """Detections of a graph with its own suppression, as candidates: as many an image as the one with the most has.
-
-    `size`: the input's (width, height). Objectness is 1, and the class's probability is the score.
-    """
-    images, class_ids = outputs["images_of"], outputs["class_ids"]
-    counts = np.bincount(images, minlength=count)
-    order = np.argsort(images, kind="stable")
-    rank = np.empty(len(images), np.int64)
-    rank[order] = np.arange(len(images)) - np.repeat(np.cumsum(counts) - counts, counts)
-    most = int(counts.max(initial=0))
-    boxes, probabilities = np.zeros((count, most, 4), np.float32), np.zeros((count, most, classes), np.float32)
-    corners = outputs["boxes"] / np.array([*size, *size], np.float32)
-    boxes[images, rank] = np.concatenate([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], 1)
-    probabilities[images, rank, class_ids] = outputs["scores"]
-    objectness = (np.arange(most) < counts[:, None]).astype(np.float32)
-    return {
-        "boxes": boxes,
-        "objectness": objectness,
-        "classes": probabilities,
-        "dropped": np.zeros(count, np.float32),
-    }
 
 
 def _joined(parts: list[dict[str, Floats]]) -> dict[str, Floats]:

@@ -19,6 +19,7 @@ from darknet_compat.errors import BackendError, ExportError
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.formats.exported.artefact import PREFIX
 from darknet_compat.formats.words import Mode
+from darknet_compat.heads.layouts import LAYOUTS
 from darknet_compat.inference import backends
 from darknet_compat.inference.backends import Choice, choose
 from darknet_compat.inference.batch import Failure
@@ -27,10 +28,10 @@ from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.network.load import save_weights
 from darknet_compat.runtime import registry
-from darknet_compat.runtime.exported import ExportedRuntime, cores, layout, unpacked
+from darknet_compat.runtime.exported import ExportedRuntime, cores, layout
 from darknet_compat.runtime.onnxruntime import OnnxRuntime
 from darknet_compat.runtime.openvino import OpenVinoRuntime
-from tests.export.support import SHIPPED, pictures, seeded
+from tests.export.support import SHIPPED, pictures, seeded, small
 from tests.inference.support import noise
 
 DETECTOR = """[net]
@@ -197,12 +198,12 @@ def test_detections_become_candidates() -> None:
         "class_ids": np.array([1, 0, 0]),
         "images_of": np.array([2, 0, 2]),
     }
-    found = unpacked(outputs, 3, 2, (100, 200))
+    found = LAYOUTS["detections"].decode(outputs, 3, 2, (100, 200))
     assert found["objectness"].tolist() == [[1, 0], [0, 0], [1, 1]]
     np.testing.assert_allclose(found["boxes"][2, 0], [0.2, 0.2, 0.2, 0.2])
     np.testing.assert_allclose(found["classes"][2], [[0, 0.9], [0.7, 0]])
     none = {name: array[:0] for name, array in outputs.items()}
-    assert unpacked(none, 3, 2, (100, 200))["boxes"].shape == (3, 0, 4)
+    assert LAYOUTS["detections"].decode(none, 3, 2, (100, 200))["boxes"].shape == (3, 0, 4)
 
 
 # ------------------------------------------------------------------------------------------------ bad input
@@ -250,7 +251,7 @@ def test_what_cannot_be_run_is_one_line(backend: str, exported: Path, tmp_path: 
 
 def test_raw_outputs_and_classifiers_are_no_detectors(cfg: Path, tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
-    export_onnx(seeded(cfg), path, outputs="heads")
+    export_onnx(small("[convolutional]\nfilters=4\nsize=1\n", (3, 32, 32)), path, outputs="heads")
     with pytest.raises(BackendError, match=r"gives raw outputs; .* export it with --outputs boxes"):
         Detector(path)
     export_onnx(seeded(cfg), path)

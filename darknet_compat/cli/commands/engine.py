@@ -112,7 +112,7 @@ def _build(options: EngineOptions, settings: Settings, json: bool) -> tuple[Engi
         settings = dataclasses.replace(settings, precision="int8")
     place = options.out or Path(f"{sources.cfg.stem}.engine")
     if bundle is not None:
-        expect_runnable(artefact, str(onnx), artefact.outputs)
+        expect_runnable(artefact, str(onnx), artefact.layout or artefact.outputs)
         bundle.mkdir(parents=True, exist_ok=True)
         place = bundle / place
     expect_no_input(place, (sources.cfg, onnx), ExportError)

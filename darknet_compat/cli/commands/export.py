@@ -103,7 +103,9 @@ def export(options: ExportOptions, graph: OnnxOptions, json: Json = False) -> No
 def _tell(path: Path, artefact: Artefact, seconds: float, json: bool) -> None:
     """What was written."""
     entry = _entry(path, artefact, seconds)
-    line = f"{path}: {entry['bytes']:,} bytes, {_sizes(artefact)}, {artefact.outputs}{_loss(artefact)}"
+    line = (
+        f"{path}: {entry['bytes']:,} bytes, {_sizes(artefact)}, {artefact.layout or artefact.outputs}{_loss(artefact)}"
+    )
     terminal.print_json(entry) if json else terminal.print_line(line)
 
 
@@ -125,10 +127,10 @@ def _expect_bundle(sources: Sources, exported: bool, options: ExportOptions, gra
 
     if exported:
         artefact = read_artefact(sources.cfg)
-        expect_runnable(artefact, str(sources.cfg), artefact.outputs)
+        expect_runnable(artefact, str(sources.cfg), artefact.layout or artefact.outputs)
     else:
         spec = load_spec(sources.cfg, options.size, dialect=options.dialect)
-        expect_runnable(describe(spec), str(sources.cfg), graph.outputs or "boxes")
+        expect_runnable(describe(spec), str(sources.cfg), graph.layout or graph.outputs or "boxes")
 
 
 def _refuse_exported(path: Path, options: ExportOptions, graph: OnnxOptions) -> None:
@@ -151,11 +153,11 @@ def _export(sources: Sources, path: Path, options: ExportOptions, graph: OnnxOpt
         from darknet_compat.definition.lower import load_spec
         from darknet_compat.definition.weights.arrays import StoredWeights
         from darknet_compat.export.onnx.export import export_onnx
-        from darknet_compat.export.onnx.refusals import outputs_of
+        from darknet_compat.export.onnx.form import form_of
     except ModuleNotFoundError as error:
         raise ExportError(f"{error.name} is not installed: pip install 'darknet-compat[onnx]'") from None
     spec = load_spec(sources.cfg, options.size, dialect=options.dialect)
-    outputs_of(spec, graph.outputs)  # before the weights are read
+    form_of(spec, graph)  # before the weights are read
     graph = graph if graph.names is not None else replace(graph, names=sources.names)
     return export_onnx(StoredWeights(spec, sources.weights), path, options=graph, cfg=sources.cfg)
 
@@ -176,6 +178,7 @@ def _entry(path: Path, artefact: Artefact, seconds: float) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "seconds": round(seconds, 3),
         "outputs": artefact.outputs,
+        "layout": artefact.layout,
         "input": artefact.input,
         "width": artefact.width,
         "height": artefact.height,

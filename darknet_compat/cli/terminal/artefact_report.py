@@ -37,7 +37,10 @@ def _fields(artefact: Artefact) -> Iterator[tuple[str, str]]:
     if artefact.sizes is not None:
         least, most = artefact.sizes
         yield "sizes", f"{least} to {most} a side in steps of {artefact.step}"
-    yield "gives", artefact.outputs if artefact.task == "detect" or artefact.outputs == "heads" else "classes"
+    gives = artefact.outputs if artefact.task == "detect" or artefact.outputs == "heads" else "classes"
+    yield "gives", gives + (f" as {artefact.layout}" if artefact.layout else "")
+    if artefact.target is not None:
+        yield "runs on", f"{artefact.target} alone"
     names = f": {', '.join(artefact.names[:6])}{', …' if len(artefact.names) > 6 else ''}" if artefact.names else ""
     yield "classes", f"{artefact.classes:,}{names}"
     if artefact.tree is not None:

@@ -41,8 +41,10 @@ class Described(Protocol):
 def expect_runnable(model: Described, where: str, outputs: str = "boxes") -> None:
     """Raise ExportError for a model that `run.py` cannot run: before anything is written for it."""
     problem = None
-    if model.task != "detect" or outputs != "boxes":
+    if model.task != "detect" or outputs in ("heads", "detections"):
         problem = "gives no boxes, and the bundle's run.py shows boxes"
+    elif outputs != "boxes":
+        problem = f"is of the layout {outputs}, and the bundle's run.py reads boxes"
     elif model.tree is not None:
         problem = "has a WordTree, which the bundle's run.py does not walk"
     elif model.channels != 3:

@@ -11,20 +11,20 @@ from typing import Any
 import onnx
 from onnx import GraphProto, TensorProto, helper
 
-from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.definition.weights.arrays import LayerArrays, Trained, weights_sha256
 from darknet_compat.errors import ExportError, OptionError
 from darknet_compat.export.onnx import heads
-from darknet_compat.export.onnx.graph import Dims, Graph, value
-from darknet_compat.export.onnx.graph_ops import GraphValue
+from darknet_compat.export.onnx.form import form_of
+from darknet_compat.export.onnx.graph import PLUGINS, Graph, value
 from darknet_compat.export.onnx.layers import EMIT
 from darknet_compat.export.onnx.options import OnnxOptions
-from darknet_compat.export.onnx.refusals import answers, classes_of, outputs_of, refuse_build
+from darknet_compat.export.onnx.outputs import outputs_of, sources
+from darknet_compat.export.onnx.refusals import answers, classes_of, refuse_build
 from darknet_compat.export.onnx.sizes import free_sizes, grid_cells
 from darknet_compat.export.onnx.write import check, model_of, write_model
 from darknet_compat.formats.exported.artefact import Artefact, to_properties
 from darknet_compat.formats.metadata import class_names, names_beside
-from darknet_compat.heads.answers import detects, splits
+from darknet_compat.heads.answers import detects
 from darknet_compat.options import Field, Option, checked, made
 
 IR_VERSION = 8
@@ -57,11 +57,14 @@ def export_onnx(
     and of [Gaussian_yolo] `uncertainties` [N, D, 4], or a classifier's `classes` [N, C]; "detections", `boxes` [M, 4]
     x1 y1 x2 y2 in pixels of the input, `scores`, `class_ids`, `images_of` [M] above `thresh` (0.5) after non-maximum
     suppression at `nms` (0.45).
+    `layout`: the same in the form of another program (`heads.layouts.LAYOUTS`), of a WordTree with the node that
+    `hier_thresh` leads to; "nms" has `max_detections` (100) a picture, for `target` "tensorrt" made by its plug-in.
+    `heads_layout` "nchw" or "nhwc", `heads_cut` "before" or "after" activation: how "heads" end.
     `input`: "float" (the default), `images` [N, C, H, W], RGB, 0..1; "uint8", [N, H, W, C], 0..255.
     `sizes`: the (least, most) pixels of a side, "fixed" for the network's own only; by default 288 to 608 where the
     layers permit. `batch`: a fixed number of pictures, by default any.
     `names`: a list or a file, () for none; by default the `.names` beside `cfg`, else the usual list of that length.
-    `resize`, `hier_thresh`: for whoever uses the file. `cfg`: the definition, whose checksum goes into it; by default
+    `resize`: for whoever uses the file. `cfg`: the definition, whose checksum goes into it; by default
     the file that the network was loaded from.
     Raises ExportError, before any work, for layers that have no counterpart in ONNX, sizes that do not suit them, or
     values that an option does not take, and MetadataError for names that are not the classes'.
@@ -73,7 +76,7 @@ def export_onnx(
     except OptionError as error:
         raise ExportError(str(error)) from None
     cfg = Path(cfg or spec.name)
-    outputs = outputs_of(spec, options.outputs)
+    form = form_of(spec, options)
     refuse_build(spec, network.batchnorm)
     candidates = heads.whole_parts(spec, candidates)
     least, most, step = free_sizes(spec, options.sizes, candidates)
@@ -81,7 +84,7 @@ def export_onnx(
     artefact = Artefact(
         **_told_by(network),
         **{name: value for name, value in thresholds.items() if value is not None},
-        outputs=outputs,
+        **form,
         input=options.input or "float",
         sizes=(least, most) if step else None,
         step=step or 1,
@@ -105,7 +108,6 @@ def _told_by(network: Trained) -> dict[str, Any]:
         "height": spec.net.height,
         "channels": spec.net.channels,
         "classes": classes_of(spec),
-        "nms_kind": spec.nms_kind,
         "beta_nms": spec.beta_nms,
         "map": spec.map,
         "tree": spec.tree,
@@ -118,6 +120,8 @@ def _told_by(network: Trained) -> dict[str, Any]:
 
 def _write(path: Path, graph: Graph, proto: GraphProto, artefact: Artefact) -> None:
     model = model_of(proto, heads.OPSET, IR_VERSION, "darknet-compat", artefact.tools["darknet-compat"])
+    if artefact.target is not None:
+        model.opset_import.append(helper.make_opsetid(PLUGINS, 1))
     check(model, graph.weights)
     helper.set_model_props(model, to_properties(artefact))
     write_model(path, model, graph.weights)
@@ -132,36 +136,23 @@ def _names(names: str | Path | Sequence[str] | None, classes: int, cfg: Path) ->
 
 def build(network: Trained, artefact: Artefact, candidates: int) -> tuple[Graph, GraphProto]:
     """The graph, with its weights apart."""
-    spec, graph = network.spec, Graph()
-    answering = artefact.outputs != "heads"
-    if answering:
-        wanted, names = heads.sources(spec), heads.names(spec)
-    else:
-        wanted = [head.sources[0] for head in spec.heads] or [spec.output_index]
-        names = tuple(f"raw_{head.index}" for head in spec.heads) or ("output",)
+    graph = Graph()
     images = _input(graph, artefact)
-    made = body(network, graph, images, wanted)
-    raws = [made[index] for index in wanted]
-    if answering:
-        head = (spec.heads or spec.layers)[-1]
-        values = [GraphValue(graph, made[index], _sides_of(spec, index, artefact)) for index in wanted]
-        with graph.layer(f"{head.index} {head.type}"):
-            raws = heads.answers(graph, network, values, candidates)
-            if artefact.outputs == "detections":
-                size = _pixels(graph, artefact)
-                raws = heads.suppressed(graph, raws, size, artefact.thresh, artefact.nms)
-                names = ("boxes", "scores", "class_ids", "images_of")
-    for old, new in zip(raws, names, strict=True):
-        if raws.count(old) > 1 or old == "images":
-            graph.nodes.append(helper.make_node("Identity", [old], [new], new))
+    made = body(network, graph, images, sources(network.spec, artefact))
+    given = outputs_of(graph, network, artefact, made, candidates)
+    inner = [one.inner for one in given]
+    for one in given:
+        name = one.output.name
+        if inner.count(one.inner) > 1 or one.inner == "images":
+            graph.nodes.append(helper.make_node("Identity", [one.inner], [name], name))
         else:
-            graph.rename(old, new)
-    kinds = {"class_ids": TensorProto.INT64, "images_of": TensorProto.INT64}
+            graph.rename(one.inner, name)
+    graph.keep(one.output.name for one in given)
     proto = helper.make_graph(
         graph.nodes,
         artefact.name,
         [_input_value(artefact)],
-        [value(name, kinds.get(name, TensorProto.FLOAT), _dims(name, artefact, spec, candidates)) for name in names],
+        [one.info() for one in given],
         list(graph.constants.values()),
     )
     return graph, proto
@@ -217,40 +208,3 @@ def _input(graph: Graph, artefact: Artefact) -> str:
     with graph.layer("input"):
         values = graph.add("Cast", "images", to=TensorProto.FLOAT)  # first, since TensorRT does nothing else with uint8
         return graph.add("Div", graph.add("Transpose", values, perm=[0, 3, 1, 2]), graph.constant(255.0))
-
-
-def _pixels(graph: Graph, artefact: Artefact) -> str:
-    """[width, height, width, height] of the input."""
-    if not artefact.sizes:
-        return graph.constant([float(artefact.width), float(artefact.height)] * 2)
-    rows = 1 if artefact.input == "uint8" else 2
-    order = graph.constant([rows + 1, rows] * 2)
-    return graph.add("Cast", graph.add("Gather", graph.add("Shape", "images"), order), to=TensorProto.FLOAT)
-
-
-def _sides_of(spec: NetworkSpec, index: int, artefact: Artefact) -> tuple[int, int] | None:
-    """Height and width of a layer's output where they are fixed."""
-    shape = _shape(spec, index)
-    return (shape[1], shape[2]) if artefact.sizes is None and len(shape) == 3 else None
-
-
-def _shape(spec: NetworkSpec, index: int) -> tuple[int, ...]:
-    shape = spec.net.input if index < 0 else spec.layers[index].output
-    return tuple(shape[:3]) if shape.image else (shape.c,)
-
-
-def _dims(name: str, artefact: Artefact, spec: NetworkSpec, candidates: int) -> Dims:
-    """An output's dimensions; free ones as strings."""
-    batch = artefact.batch or "N"
-    if artefact.outputs == "detections":
-        return ["M", 4] if name == "boxes" else ["M"]
-    if artefact.outputs == "heads":
-        head = int(name.removeprefix("raw_")) if name != "output" else None
-        shape = _shape(spec, spec.layers[head].sources[0] if head is not None else spec.output_index)
-        free = artefact.sizes and len(shape) == 3 and shape[1:] != (1, 1)
-        return [batch, *((shape[0], f"{name} H", f"{name} W") if free else shape)]
-    if artefact.task == "classify":
-        return [batch, artefact.classes]
-    count: int | str = candidates if splits(spec) and name != "every_objectness" else "D"
-    last = {"boxes": [4], "uncertainties": [4], "classes": [artefact.classes]}.get(name, [])
-    return [batch, count, *last]

@@ -17,7 +17,7 @@ Dims = Sequence[int | str]
 
 # fmt: off
 OPERATORS = frozenset((
-    "Add", "And", "AveragePool", "Cast", "Clip", "Concat", "ConstantOfShape", "Conv", "ConvTranspose",
+    "Add", "And", "ArgMax", "AveragePool", "Cast", "Clip", "Concat", "ConstantOfShape", "Conv", "ConvTranspose",
     "DequantizeLinear", "Div", "Elu", "Equal", "Exp", "Expand", "Flatten", "Floor", "Gather", "GatherElements",
     "GatherND", "Gemm", "GlobalAveragePool", "Greater", "GreaterOrEqual", "HardSigmoid", "Identity", "LeakyRelu",
     "Less", "MatMul", "Max", "MaxPool", "Min", "Mod", "Mul", "Neg", "NonMaxSuppression", "Not", "Or", "Pad", "Pow",
@@ -37,6 +37,10 @@ CONSTANT_INPUTS = {
 }
 # fmt: on
 """Which inputs TensorRT's parser wants to be constants, by the same page; of Q/DQ nodes the zero point has to be 0."""
+
+
+PLUGINS = "TRT"
+"""The domain of nodes that are TensorRT's plug-ins; its parser goes by their names alone."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,15 @@ class Graph:
                 for index, name in enumerate(names):
                     if name == old:
                         names[index] = new
+
+    def keep(self, wanted: Iterable[str]) -> None:
+        """Take out the nodes on which none of the values `wanted` depends."""
+        needed, kept = set(wanted), []
+        for node in reversed(self.nodes):
+            if needed.intersection(node.output):
+                needed.update(node.input)
+                kept.append(node)
+        self.nodes = kept[::-1]
 
     def unique(self, name: str) -> str:
         """`name`, after the current layer's, with a number where it is taken."""

@@ -122,6 +122,26 @@ class GraphOps:
         values, places = self.graph.add_many("TopK", [x.name, self.graph.constant([count])], 2)
         return self.value(values), self.value(places)
 
+    def most(self, x: GraphValue, axis: int) -> tuple[GraphValue, GraphValue]:
+        """See `Ops.most`."""
+        values = self._add("ReduceMax", x.name, axes=[axis], keepdims=1)
+        return values, self._floats(self.graph.add("ArgMax", x.name, axis=axis, keepdims=1))
+
+    def above(self, x: GraphValue, number: float) -> GraphValue:
+        """See `Ops.above`."""
+        return self._floats(self.graph.add("Greater", x.name, self.graph.constant(float(number))))
+
+    def equal(self, x: GraphValue, y: GraphValue) -> GraphValue:
+        """See `Ops.equal`."""
+        return self._floats(self.graph.add("Equal", x.name, y.name))
+
+    def _floats(self, name: str) -> GraphValue:
+        return self._add("Cast", name, to=TensorProto.FLOAT)
+
+    def shaped(self, x: GraphValue, like: GraphValue) -> GraphValue:
+        """See `Ops.shaped`."""
+        return self._add("Reshape", x.name, self.graph.add("Shape", like.name))
+
     def gather(self, x: GraphValue, places: GraphValue, axis: int) -> GraphValue:
         """See `Ops.gather`."""
         rows = self.graph.add("Unsqueeze", places.name, self.graph.constant([axis + 1]))  # […, K, 1]

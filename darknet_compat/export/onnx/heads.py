@@ -1,4 +1,4 @@
-"""A network's answers as nodes of a graph: `darknet_compat.heads` on its values, and non-maximum suppression."""
+"""A network's answers as nodes of a graph: `darknet_compat.heads` on its values."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def whole_parts(spec: NetworkSpec, candidates: int) -> int:
     return region.num * -(-candidates // region.num) if splits(spec) and isinstance(region, s.Region) else 0
 
 
-def answers(graph: Graph, trained: Trained, values: Sequence[GraphValue], limit: int) -> list[str]:
-    """Add the nodes that make a network's answers of its `sources`; the names of the outputs, as `names` has them.
+def answers(graph: Graph, trained: Trained, values: Sequence[GraphValue], limit: int) -> list[GraphValue]:
+    """Add the nodes that make a network's answers of its `sources`; the outputs, as `names` has them.
 
     `limit`: how many candidates there are of a network with many classes.
     """
@@ -58,18 +58,18 @@ def answers(graph: Graph, trained: Trained, values: Sequence[GraphValue], limit:
     if splits(spec):
         return _split(graph, trained, values[0], limit)
     if not spec.heads:
-        return [ops.reshape(values[0], (0, -1)).name]
+        return [ops.reshape(values[0], (0, -1))]
     heads = [HEADS[type(head)](head, trained.batchnorm) for head in spec.heads]
     if not detects(spec):
-        return [probabilities(ops, heads[-1], values[0]).name]
+        return [probabilities(ops, heads[-1], values[0])]
     raws = values[: len(heads)]
-    found = list(boxes(ops, heads, raws, values[-1]))
+    found: list[GraphValue] = list(boxes(ops, heads, raws, values[-1]))
     if uncertain(spec):
         found.append(uncertainties(ops, heads, raws))
-    return [value.name for value in found]
+    return found
 
 
-def _split(graph: Graph, trained: Trained, features: GraphValue, limit: int) -> list[str]:
+def _split(graph: Graph, trained: Trained, features: GraphValue, limit: int) -> list[GraphValue]:
     """The last convolution and its [region], for candidates."""
     convolution, spec = trained.spec.layers[-2:]
     assert isinstance(spec, s.Region)
@@ -91,31 +91,4 @@ def _split(graph: Graph, trained: Trained, features: GraphValue, limit: int) -> 
         tuple(biases(f"class biases {at}", rows) for at, rows in enumerate(numbers.classes)),
     )
     found, every = best_of_each_anchor(ops, region, rows, features, limit // spec.num)
-    return [*(value.name for value in found), every.name]
-
-
-def suppressed(graph: Graph, outputs: Sequence[str], size: str, thresh: float, nms: float) -> list[str]:
-    """Boxes [N, D, 4], objectness [N, D], classes [N, D, C] → detections after `do_nms_sort`: [M, 4] x1 y1 x2 y2 in
-    pixels of the input, scores [M], classes [M], images [M].
-
-    NonMaxSuppression is the original's: class by class, greedy, a box goes where its IoU is above the threshold.
-    `size` is the name of [width, height, width, height], float32.
-    """
-    boxes, objectness, classes = outputs[:3]
-    scores = graph.add("Mul", graph.add("Unsqueeze", objectness, graph.constant([2])), classes)  # [N, D, C]
-    scores = graph.add("Transpose", scores, perm=[0, 2, 1])  # [N, C, D]
-    corners = _corners(graph, boxes)
-    every = graph.constant([2**31 - 1])
-    limits = (every, graph.constant([nms]), graph.constant([thresh]))
-    chosen = graph.add("NonMaxSuppression", corners, scores, *limits)  # [M, 3]: image, class, box
-    image, number = (graph.add("Gather", chosen, graph.constant(column), axis=1) for column in (0, 1))
-    place = graph.add("Gather", chosen, graph.constant([0, 2]), axis=1)  # [M, 2]
-    found = graph.add("Mul", graph.add("GatherND", corners, place), size)  # [M, 4]
-    return [found, graph.add("GatherND", scores, chosen), number, image]
-
-
-def _corners(graph: Graph, boxes: str) -> str:
-    """[N, D, 4] centre and size → x1 y1 x2 y2."""
-    centre, size = graph.add_many("Split", [boxes], 2, axis=2)
-    half = graph.add("Mul", size, graph.constant(0.5))
-    return graph.add("Concat", graph.add("Sub", centre, half), graph.add("Add", centre, half), axis=2)
+    return [*found, every]

@@ -6,13 +6,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 from darknet_compat.errors import OptionError
 from darknet_compat.formats.jsonfile import is_whole
 from darknet_compat.formats.textfile import plain
-from darknet_compat.formats.words import MOST_BATCH, Input, Outputs, Resize
+from darknet_compat.formats.words import MOST_BATCH, MOST_DETECTIONS, Input, OtherLayout, Outputs, Resize
 from darknet_compat.options import Option, Options, parse_fraction
+
+Layout = Literal[Outputs, OtherLayout]
 
 
 def parse_range(value: Any) -> tuple[int, int] | Literal["fixed"]:
@@ -45,6 +47,27 @@ class OnnxOptions(Options):
             "heads: raw. boxes: decoded, or a classifier's classes; the default. detections: after non-maximum"
             " suppression, with --thresh and --nms."
         ),
+    ] = None
+    layout: Annotated[
+        Layout | None,
+        Option(
+            "The form of the outputs, for other programs: docs/guide/export.md has them. Default: ours, as --outputs."
+            " Of a WordTree's nodes it has the one that --hier-thresh leads to."
+        ),
+    ] = None
+    max_detections: Annotated[
+        int | None,
+        Option("With --layout nms: of each picture, filled up with zeros. Default: 100.", "K", 1, MOST_DETECTIONS),
+    ] = None
+    target: Annotated[
+        Literal["tensorrt"] | None, Option("With --layout nms: by this runtime's own plug-in, which no other has.")
+    ] = None
+    heads_layout: Annotated[
+        Literal["nchw", "nhwc"] | None, Option("With --layout heads: how a map's axes lie. Default: nchw.")
+    ] = None
+    heads_cut: Annotated[
+        Literal["before", "after"] | None,
+        Option("With --layout heads: before or after the logistic functions and softmaxes. Default: before."),
     ] = None
     input: Annotated[
         Input | None, Option("float: planes of 0..1, NCHW; the default. uint8: pixels of 0..255, NHWC. Both RGB.")
@@ -92,3 +115,31 @@ class OnnxOptions(Options):
             parse=parse_fraction,
         ),
     ] = None
+    nms_kind: Annotated[
+        Literal["default"] | None,
+        Option("default: boxes suppress others by their IoU alone, whatever the cfg's nms_kind says."),
+    ] = None
+
+    @property
+    def foreign(self) -> OtherLayout | None:
+        """The layout, where it is another program's."""
+        return cast(OtherLayout, self.layout) if self.layout in get_args(OtherLayout) else None
+
+    @property
+    def gives(self) -> Outputs | None:
+        """How far the graph goes; None for what suits the network."""
+        if self.foreign is not None:
+            return "detections" if self.foreign == "nms" else "boxes"
+        return cast(Outputs, self.layout or self.outputs)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        asked, gives = self.layout or self.outputs or "boxes", self.gives
+        if self.layout is not None and self.outputs not in (None, gives):
+            raise OptionError(f"{self.layout} gives {gives}, found --outputs {self.outputs}; leave out one", "layout")
+        for name in ("heads_layout", "heads_cut"):
+            if getattr(self, name) is not None and gives != "heads":
+                raise OptionError(f"only --layout heads ends there, found {asked}", name)
+        for name in ("max_detections", "target"):
+            if getattr(self, name) is not None and self.layout != "nms":
+                raise OptionError(f"only --layout nms has one, found {asked}", name)

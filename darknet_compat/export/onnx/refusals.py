@@ -7,15 +7,13 @@ from darknet_compat.definition.builds import Build, misread
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.layers import EMIT
-from darknet_compat.formats.words import Outputs
+from darknet_compat.formats.words import OtherLayout, Outputs
 from darknet_compat.heads.answers import detects
 from darknet_compat.vision.boxes import distance_exponent
 
 
-def outputs_of(spec: NetworkSpec, wanted: Outputs | None) -> Outputs:
-    """What the file gives, by default boxes where the network answers. Raises ExportError for what cannot be exported,
-    naming the layer, before any work."""
-    outputs = wanted or ("boxes" if answers(spec) else "heads")
+def refuse(spec: NetworkSpec, outputs: Outputs, layout: OtherLayout | None, nms_kind: str) -> None:
+    """Raise ExportError for what cannot be exported, naming the layer, before any work."""
     for layer in spec.layers:
         if why := _obstacle(layer, spec):
             raise ExportError(f"{spec.name}:{layer.line}: layer {layer.index} [{layer.type}] {why}")
@@ -25,19 +23,25 @@ def outputs_of(spec: NetworkSpec, wanted: Outputs | None) -> Outputs:
         )
     if outputs != "heads" and not answers(spec):
         raise ExportError(f"{spec.name}: neither detects nor classifies pictures; export its outputs as heads")
-    if outputs == "detections" and not detects(spec):
+    if outputs == "detections" and layout is None and not detects(spec):
         raise ExportError(f"{spec.name}: classifies, and has no detections; export boxes, which are its classes")
-    if outputs == "detections" and distance_exponent(spec.nms_kind, spec.beta_nms) is not None:
+    if outputs == "detections" and distance_exponent(nms_kind, spec.beta_nms) is not None:
         raise ExportError(
-            f"{spec.name}: nms_kind={spec.nms_kind} spares boxes far apart, which no suppression inside a graph does;"
-            " export boxes, which Detector then suppresses so"
+            f"{spec.name}: nms_kind={nms_kind} spares boxes far apart, which no suppression inside a graph does; export"
+            " boxes, which Detector then suppresses so, or with --nms-kind default, by IoU alone"
         )
-    if outputs == "detections" and spec.tree is not None:
+    if outputs == "detections" and layout is None and spec.tree is not None:
         raise ExportError(
             f"{spec.name}: how far down its tree a box goes is decided when it is used (--hier-thresh, --level, --map),"
-            " not in the graph; export boxes, with which Detector goes that way"
+            " not in the graph; export boxes, with which Detector goes that way, or a --layout, which settles it"
         )
-    return outputs
+    if layout is not None and not detects(spec):
+        raise ExportError(f"{spec.name}: classifies, and layouts are for boxes; leave out --layout {layout}")
+    if layout is not None and spec.tree is not None and spec.dialect.leaves_first:
+        raise ExportError(
+            f"{spec.name}: the fork names the last node of a tree that is likelier than not, by that node's probability"
+            f" and not the objectness, which --layout {layout} cannot say; export boxes"
+        )
 
 
 def refuse_build(spec: NetworkSpec, build: Build) -> None:

@@ -31,7 +31,8 @@ def check(model: ModelProto, weights: list[Weight]) -> None:
     model.graph.input.extend(value(weight.name, TensorProto.FLOAT, weight.shape) for weight in weights)
     onnx.checker.check_model(model, full_check=True)
     del model.graph.input[inputs:]
-    if foreign := operators(model.graph.node) - OPERATORS:
+    standard = (node for node in model.graph.node if not node.domain)
+    if foreign := operators(standard) - OPERATORS:
         raise ExportError(f"{model.graph.name}: needs {', '.join(sorted(foreign))}, which not every runtime has")
 
 

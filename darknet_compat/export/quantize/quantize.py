@@ -72,8 +72,10 @@ def quantize_onnx(
     """
     source, path = Path(source), Path(path)
     artefact = from_properties(read_top(source).properties, str(source))
-    if artefact.precision != "fp32" or artefact.outputs == "heads":
-        found = "raw outputs, which nobody can judge" if artefact.outputs == "heads" else artefact.precision
+    unread = artefact.outputs == "heads" and not (artefact.cut or {}).get("heads")
+    if artefact.precision != "fp32" or unread or artefact.target is not None:
+        found = "raw outputs, which nobody can judge" if unread else artefact.precision
+        found = f"one for {artefact.target} alone" if artefact.target is not None else found
         raise ExportError(f"{source}: expected a model in fp32 that gives boxes, detections or classes, found {found}")
     model = onnx.load(source)
     convolutions = quantizable(model)

@@ -9,18 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard, get_args
 
 import numpy as np
 
 from darknet_compat.errors import BackendError, DarknetCompatError
 from darknet_compat.formats.jsonfile import is_whole, parse_json
 from darknet_compat.formats.textfile import plain
-from darknet_compat.formats.words import MOST_BATCH, Input, NmsKind, Outputs, Resize, Task
+from darknet_compat.formats.words import MOST_BATCH, MOST_DETECTIONS, Input, NmsKind, OtherLayout, Outputs, Resize, Task
 from darknet_compat.formats.wordtree import WordTree, format_tree, parse_tree
 
-FORMAT = 2
-"""Raised when an older reader would misunderstand a newer file: one of 1 knows of no `nms_kind`."""
+FORMAT = 3
+"""Raised when an older reader would misunderstand a newer file: one of 1 knows of no `nms_kind`, one of 2 of no
+`layout`; what the latter would understand still says 2."""
 
 PREFIX = "darknet_compat."
 
@@ -43,7 +44,9 @@ class Artefact:
     0..1, or uint8 [N, H, W, C], 0..255. The thresholds are in force inside the graph only for detections, and elsewhere
     what the model is meant to be used with; `nms_kind` and `beta_nms` are the suppression's (inside, only the plain
     one). `dialect`: whose words the `.cfg` was read as. `quantization`: of one in int8 what it was calibrated with and
-    what it loses (`export.quantize.Accuracy`).
+    what it loses (`export.quantize.Accuracy`). `layout`: whose form the outputs have (`heads.layouts`), None for our
+    own; with a WordTree `hier_thresh` then is in force inside. `max_detections`: of `nms`, how many a picture has.
+    `target`: the only runtime that runs it, None for any. `cut`: how raw outputs are to be read (`heads.cut`).
     """
 
     name: str
@@ -72,6 +75,10 @@ class Artefact:
     batchnorm: str = "cuda"
     dialect: str = "original"
     quantization: Mapping[str, Any] | None = None
+    layout: OtherLayout | None = None
+    max_detections: int | None = None
+    target: Literal["tensorrt"] | None = None
+    cut: Mapping[str, Any] | None = None
     tools: Mapping[str, str] = field(default_factory=dict)
 
     def size_problem(self, width: int, height: int) -> str | None:
@@ -112,12 +119,13 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _is_number(value: object) -> TypeGuard[float]:
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a finite number; True is none."""
     return isinstance(value, int | float | np.floating) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 def _is_fraction(value: object) -> bool:
-    return _is_number(value) and 0 <= value <= 1
+    return is_number(value) and 0 <= value <= 1
 
 
 def _is_range(value: object) -> bool:
@@ -149,7 +157,7 @@ _CHECKS: dict[str, _Check] = {
     "hier_thresh": _FRACTION,
     "nms": _FRACTION,
     "nms_kind": _one_of("default", "greedynms", "diounms", "cornersnms"),
-    "beta_nms": ("a number", _is_number),
+    "beta_nms": ("a number", is_number),
     "names": _or_none(_tuple_of("names of classes", _is_text)),
     "map": _or_none(_tuple_of("numbers of classes", _whole(0)[1])),
     "tree": _or_none(("a WordTree", lambda value: isinstance(value, WordTree))),
@@ -158,6 +166,10 @@ _CHECKS: dict[str, _Check] = {
     "batchnorm": _TEXT,
     "dialect": _one_of("original", "fork"),
     "quantization": _or_none(("figures by name", lambda value: isinstance(value, Mapping))),
+    "layout": _or_none(_one_of(*get_args(OtherLayout))),
+    "max_detections": _or_none(_whole(1, MOST_DETECTIONS)),
+    "target": _one_of("tensorrt", None),
+    "cut": _or_none(("facts by name", lambda value: isinstance(value, Mapping))),
     "tools": ("versions by name", lambda value: isinstance(value, Mapping) and all(map(_is_text, value.values()))),
 }
 """One a field."""
@@ -165,7 +177,9 @@ _CHECKS: dict[str, _Check] = {
 _OLDEST = 1
 """The oldest format that is read."""
 
-_BEFORE = {"dialect": json.dumps("original"), "nms_kind": json.dumps("default"), "beta_nms": json.dumps(0.6)}
+_BEFORE = {"dialect": json.dumps("original"), "nms_kind": json.dumps("default"), "beta_nms": json.dumps(0.6)} | {
+    name: json.dumps(None) for name in ("layout", "max_detections", "target", "cut")
+}
 """What older files say by saying nothing: the field is younger than they are."""
 
 _UNREADABLE = object()
@@ -183,7 +197,8 @@ def to_properties(artefact: Artefact) -> dict[str, str]:
     values = {name: getattr(artefact, name) for name in Artefact.__dataclass_fields__}
     values["tree"] = format_tree(artefact.tree) if artefact.tree else None
     values["tools"] = dict(artefact.tools)
-    return {f"{PREFIX}format": json.dumps(FORMAT)} | {PREFIX + name: _to_json(value) for name, value in values.items()}
+    told = FORMAT if artefact.layout is not None or artefact.target is not None else FORMAT - 1
+    return {f"{PREFIX}format": json.dumps(told)} | {PREFIX + name: _to_json(value) for name, value in values.items()}
 
 
 def _to_json(value: object) -> str:
@@ -212,7 +227,7 @@ def from_properties(properties: Mapping[str, str], where: str) -> Artefact:
     if artefact.width * artefact.height * artefact.channels > MOST_VALUES:
         size = f"{artefact.width} x {artefact.height} x {artefact.channels}"
         raise BackendError(f"{where}: its metadata ask for inputs of {size} values, more than {MOST_VALUES:,}")
-    if artefact.outputs != "heads" and (problem := _contradiction(artefact)):
+    if (artefact.outputs != "heads" or artefact.layout is not None) and (problem := _contradiction(artefact)):
         raise BackendError(f"{where}: {problem}; export it again")
     return artefact
 
@@ -242,4 +257,12 @@ def _contradiction(artefact: Artefact) -> str | None:
         return f"its tree has {len(artefact.tree)} nodes, but it has {classes} classes"
     if artefact.map is not None and (largest := max(artefact.map, default=0)) >= classes:
         return f"its map names class {largest}, but it has {classes} classes"
+    if artefact.layout is not None:
+        gives = "detections" if artefact.layout == "nms" else "boxes"
+        if (
+            artefact.task != "detect"
+            or artefact.outputs != gives
+            or (gives != "boxes") != bool(artefact.max_detections)
+        ):
+            return f"it is to have the layout {artefact.layout}, but gives {artefact.outputs}"
     return None

@@ -156,7 +156,7 @@ CANDIDATES = "candidates: expected a whole number from 1 on, found "
         ("resize", "foo", "resize: expected one of letterbox, stretch, found 'foo'"),
         ("resize", 7, "resize: expected one of letterbox, stretch, found '7'"),
         ("batch", np.arange(3000).reshape(-1, 2), BATCH),
-        ("colour", 1, "colour: no such option; there are outputs, input, sizes"),
+        ("colour", 1, "colour: no such option; there are outputs, layout, max_detections"),
     ],
 )
 def test_arguments_that_are_refused(option: str, value: object, message: str, network: Network, tmp_path: Path) -> None:

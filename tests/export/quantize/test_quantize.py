@@ -224,7 +224,7 @@ def test_what_cannot_be_int8(exported: Path, int8: Path, tmp_path: Path) -> None
     refused("not finite on calibration picture 1", exported, out, [images[0] * np.float32(np.nan)], judged(100))
     refused("expected a model in fp32 .* found int8", int8, out, images, judged(100))
     raw = tmp_path / "raw.onnx"
-    export_onnx(small(LAYERS, (3, 32, 48)), raw, outputs="heads")
+    export_onnx(small(CONV.format(4, 3) * 3, (3, 32, 48)), raw, outputs="heads")
     refused("found raw outputs", raw, out, images, judged(100))
     few = tmp_path / "few.onnx"
     export_onnx(

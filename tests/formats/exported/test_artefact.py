@@ -47,7 +47,7 @@ def test_properties_give_the_artefact_back(artefact: Artefact) -> None:
     assert from_properties(properties | {"another tool's": "x"}, "m.onnx") == artefact
 
 
-YOUNGER = ("dialect", "nms_kind", "beta_nms")
+YOUNGER = ("dialect", "nms_kind", "beta_nms", "layout", "max_detections", "target", "cut")
 
 
 def test_a_file_from_before_dialects_is_the_originals() -> None:
@@ -56,6 +56,29 @@ def test_a_file_from_before_dialects_is_the_originals() -> None:
         del properties[PREFIX + field]
     artefact = from_properties(properties, "m.onnx")
     assert (artefact.dialect, artefact.nms_kind, artefact.beta_nms) == ("original", "default", 0.6)
+    assert (artefact.layout, artefact.max_detections, artefact.target, artefact.cut) == (None,) * 4
+
+
+def test_only_what_an_older_version_would_misread_is_of_the_newest_format() -> None:
+    assert to_properties(FULL)[f"{PREFIX}format"] == "2"
+    for other in (dataclasses.replace(FULL, layout="yolov8"), dataclasses.replace(FULL, target="tensorrt")):
+        assert to_properties(other)[f"{PREFIX}format"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"layout": "nms", "outputs": "detections"}, "it is to have the layout nms, but gives detections"),
+        ({"layout": "nms", "outputs": "boxes", "max_detections": 9}, "it is to have the layout nms, but gives boxes"),
+        ({"layout": "yolov5", "outputs": "detections"}, "it is to have the layout yolov5, but gives detections"),
+        ({"layout": "yolov5", "outputs": "boxes", "max_detections": 9}, "the layout yolov5, but gives boxes"),
+        ({"layout": "yolov5", "outputs": "heads"}, "the layout yolov5, but gives heads"),
+        ({"layout": "yolov5", "outputs": "boxes", "task": "classify"}, "the layout yolov5, but gives boxes"),
+    ],
+)
+def test_a_layout_and_what_is_said_beside_it(fields: dict[str, Any], told: str) -> None:
+    with pytest.raises(BackendError, match=f"^m.onnx: .*{told}; export it again$"):
+        from_properties(to_properties(dataclasses.replace(FULL, **fields)), "m.onnx")
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Artefact) if field.name not in YOUNGER])
@@ -152,8 +175,8 @@ def test_text_that_is_no_utf8_comes_back() -> None:
 def test_a_model_of_others_or_of_later_is_told() -> None:
     with pytest.raises(BackendError, match=r"not exported by darknet-compat.*`darknet-compat export`"):
         from_properties({"producer": "someone"}, "m.onnx")
-    with pytest.raises(BackendError, match="is of format 3, this version reads format 2"):
-        from_properties(to_properties(FULL) | {f"{PREFIX}format": "3"}, "m.onnx")
+    with pytest.raises(BackendError, match="is of format 4, this version reads format 3"):
+        from_properties(to_properties(FULL) | {f"{PREFIX}format": "4"}, "m.onnx")
 
 
 def test_sizes_that_fit() -> None:
