@@ -139,12 +139,14 @@ def map(line: Line) -> int:
 
 
 def _print_map(done: Any, seconds: float) -> None:
+    import numpy as np
+
     page, figures = done.score.document, done.score.figures
     objects = page["tp"] + page["fn"]
     print(f"\n detections_count = {done.detections}, unique_truth_count = {objects}  ")
     for number, (name, precision, true, false, _) in enumerate(done.score.rows):
         print(f"class_id = {number}, name = {name}, ap = {100 * precision:.2f}%   \t (TP = {true}, FP = {false}) ")
-    values = {name: value or 0.0 for name, value in figures.items()}
+    values = {name: float(np.float32(value or 0)) for name, value in figures.items()}  # as C rounds its floats
     conf, threshold = page["conf"], page["iou_thresh"]
     print(
         f"\n for conf_thresh = {conf:.2f}, precision = {values['precision']:.2f}, recall = {values['recall']:.2f},"
