@@ -17,7 +17,7 @@ Html = NewType("Html", str)
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8885; --soft: #8882; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; margin-bottom: .2rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
 p.about { margin-top: 0; opacity: .75; overflow-wrap: anywhere }
 .wide { overflow-x: auto }
@@ -26,8 +26,14 @@ caption, figcaption { text-align: left; opacity: .75; padding: .2rem 0 }
 th, td { padding: .2rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th.left, td.left { text-align: left; white-space: normal }
 thead th { border-bottom-width: 2px } tbody tr:hover { background: var(--soft) }
-figure { margin: .8rem 1.2rem .8rem 0; display: inline-block; max-width: 100%; vertical-align: top }
+figure { margin: .8rem 0; max-width: 100% }
 figure img, figure svg { max-width: 100%; height: auto; background: #fff }
+.beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 0 2rem }
+.beside > * { min-width: 0 }
+.headline { display: flex; flex-wrap: wrap; gap: .6rem 2.4rem; margin: 1.2rem 0 }
+.headline dd { margin: 0; font-size: 1.9rem; line-height: 1.2 } .headline dt { opacity: .75 }
+summary { cursor: pointer }
+.good { color: #2d8a5a } .bad { color: #c03434 }
 """
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -61,6 +67,22 @@ def joined(parts: Iterable[Html]) -> Html:
     return Html("\n".join(parts))
 
 
+def beside(*parts: Html) -> Html:
+    """Pieces in columns where the page is wide enough, one below the other where it is not."""
+    return Html(f'<div class="beside">\n{joined(Html(f"<div>{part}</div>") for part in parts)}\n</div>')
+
+
+def headline(figures: Iterable[tuple[str, str]]) -> Html:
+    """Names and values that are to be seen first; see `_verdict`."""
+    cells = (f"<div><dd{_verdict(value)}>{text(value)}</dd><dt>{text(name)}</dt></div>" for name, value in figures)
+    return Html(f'<dl class="headline">{"".join(cells)}</dl>')
+
+
+def folded(summary: str, *parts: Html) -> Html:
+    """Pieces that a click unfolds."""
+    return Html(f"<details><summary>{text(summary)}</summary>\n{joined(parts)}\n</details>")
+
+
 def section(heading: str, *parts: Html) -> Html:
     """A heading and what stands under it."""
     return Html(f"<section>\n<h2>{text(heading)}</h2>\n{joined(parts)}\n</section>")
@@ -69,7 +91,7 @@ def section(heading: str, *parts: Html) -> Html:
 def table(
     headers: Sequence[str], rows: Iterable[Sequence[object]], *, left: Sequence[str] = (), caption: str = ""
 ) -> Html:
-    """A table, columns at the right except those in `left`; each cell is taken as text."""
+    """A table, columns at the right except those in `left`; each cell is taken as text; see `_verdict`."""
     sides = [' class="left"' if header in left else "" for header in headers]
     lines = ['<div class="wide"><table>']
     if caption:
@@ -77,9 +99,21 @@ def table(
     heads = "".join(f"<th{side}>{text(header)}</th>" for header, side in zip(headers, sides, strict=True))
     lines.append(f"<thead><tr>{heads}</tr></thead>\n<tbody>")
     for row in rows:
-        cells = (f"<td{side}>{text(cell)}</td>" for cell, side in zip(row, sides, strict=True))
+        cells = (f"<td{side}>{_coloured(cell)}</td>" for cell, side in zip(row, sides, strict=True))
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return Html("\n".join([*lines, "</tbody></table></div>"]))
+
+
+def _coloured(cell: object) -> Html:
+    return Html(f"<span{verdict}>{text(cell)}</span>") if (verdict := _verdict(cell)) else text(cell)
+
+
+def _verdict(cell: object) -> str:
+    """The colour of a cell that is a verdict and nothing else."""
+    words = str(cell)
+    if words in ("same", "passed", "right"):
+        return ' class="good"'
+    return ' class="bad"' if words.startswith(("DIFFERS", "FAILED", "nothing compared")) else ""
 
 
 def image(data: bytes, caption: str, *, kind: str = "png", width: int | None = None) -> Html:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 
+from darknet_compat.catalogue.fetch.checksum import file_checksums
 from darknet_compat.errors import BackendError
-from darknet_compat.formats.page import Html, image, paragraph, section, table, write_page
+from darknet_compat.formats.page import Html, folded, headline, image, paragraph, section, table, write_page
 from darknet_compat.parity.compare import Difference
 from darknet_compat.parity.matching import Agreement, Matching
 from darknet_compat.parity.plot import stages_plot
@@ -19,10 +21,12 @@ def write_report(chain: Chain, path: Path) -> None:
     name = Path(chain.cfg).name
     width, height = chain.size
     verdict = "passed" if chain.passed else "FAILED"
-    about = (
-        f"{name} at {width} x {height}, weights {Path(chain.weights).name}, {len(chain.pictures)} pictures: {verdict}."
-    )
+    count = f"{len(chain.pictures)} picture" + ("" if len(chain.pictures) == 1 else "s")
+    when = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    about = f"{name} at {width} x {height} with {Path(chain.weights).name}, {count}, {when}"
+    same = sum(stage.passed for stage in chain.stages)
     sections = [
+        headline([("verdict", verdict), ("stages that hold", f"{same} of {len(chain.stages)}")]),
         section(
             "Stages", table(STAGE_HEADERS, map(stage_cells, chain.stages), left=("stage", "worst at", "")), _notes()
         ),
@@ -30,12 +34,12 @@ def write_report(chain: Chain, path: Path) -> None:
         section(
             "Differences", image(stages_plot(chain.stages), "The largest difference in each value, of all pictures")
         ),
-        *(_values(stage) for stage in chain.stages),
+        section("Value by value", *(_values(stage) for stage in chain.stages)),
         section("Pictures", *(_pictures(stage) for stage in chain.stages if stage.answers)),
-        section("Where this was run", paragraph(_machine())),
+        section("Where this was run", paragraph(_machine()), _files(chain)),
     ]
     if chain.not_run:
-        sections.insert(1, section("Not run", table(("stage", "why"), chain.not_run, left=("stage", "why"))))
+        sections.insert(2, section("Not run", table(("stage", "why"), chain.not_run, left=("stage", "why"))))
     write_page(path, f"{name}: {verdict}", about, sections, BackendError)
 
 
@@ -82,10 +86,8 @@ def _answers(name: str, matchings: Sequence[Matching]) -> tuple[str, ...]:
 
 def _values(stage: StageParity) -> Html:
     headers = ("value", "shape", "largest value", "max abs", "relative", "mean", "expected", "found", "")
-    return section(
-        f"{stage.reference} → {stage.stage}, value by value",
-        table(headers, map(_value_cells, stage.rows), left=("value", "")),
-    )
+    values = table(headers, map(_value_cells, stage.rows), left=("value", ""))
+    return folded(f"{stage.reference} → {stage.stage}, value by value: {len(stage.rows)} rows", values)
 
 
 def _value_cells(row: Difference) -> tuple[str, ...]:
@@ -111,6 +113,12 @@ def _notes() -> Html:
         " original's CPU build's in every stage. A head with a WordTree is held against its definition in float64: the"
         " CPU build reads such trees wrongly."
     )
+
+
+def _files(chain: Chain) -> Html:
+    paths = [path for path in map(Path, (chain.cfg, chain.weights)) if path.is_file()]
+    rows = [(path.name, file_checksums(path, ["sha256"])["sha256"]) for path in paths]
+    return table(("file", "SHA-256"), rows, left=("file", "SHA-256"))
 
 
 def _machine() -> str:

@@ -55,13 +55,14 @@ def draw(
     scores: Iterable[float] | None,
     class_ids: Iterable[int],
     *,
+    colours: Iterable[Colour] | None = None,
     copy: bool = True,
 ) -> Bytes:
     """A copy of the picture (or without `copy` itself), uint8 [H, W, 3] in RGB, with boxes [N, 4], x1 y1 x2 y2 in its
     pixels, and their labels.
 
-    Line and letters follow the picture's size, a class always has the same colour, and the best-scored is on top;
-    without scores, as in what people have labelled, the smallest.
+    Line and letters follow the picture's size, a class always has the same colour (or each box that of `colours`), and
+    the best-scored is on top; without scores, as in what people have labelled, the smallest.
     Labels stay inside the picture and, where there is room, clear of each other; one that is too long ends in `...`
     before the score. OpenCV's fonts know ASCII only: see `ascii_name` for the others. Boxes that are not finite or
     lie outside the picture are left out (original: `draw_detections`). Raises ImageError for another kind of array.
@@ -75,25 +76,27 @@ def draw(
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     rated = [-(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in boxes] if scores is None else list(scores)
     endings = [""] * len(boxes) if scores is None else [f" {score:.0%}" for score in rated]
-    found = sorted(zip(rated, boxes, labels, endings, class_ids, strict=True), key=lambda item: -item[0])
+    class_ids = list(class_ids)
+    shades = [class_colour(class_id) for class_id in class_ids] if colours is None else list(colours)
+    names = [ascii_name(name, class_id) for name, class_id in zip(labels, class_ids, strict=True)]
+    found = sorted(zip(rated, boxes, names, endings, shades, strict=True), key=lambda item: -item[0])
     visible = []
-    for _, box, name, ending, class_id in found:
+    for _, box, name, ending, colour in found:
         rectangle = _inside(box, width, height, half)
         if rectangle:
-            visible.append((rectangle, name, ending, class_id))
-    for rectangle, _, _, class_id in reversed(visible):
-        _frame(canvas, rectangle, half, class_colour(class_id))
+            visible.append((rectangle, name, ending, colour))
+    for rectangle, _, _, colour in reversed(visible):
+        _frame(canvas, rectangle, half, colour)
     taken = np.zeros((height, width), np.uint16)  # how many labels lie on each pixel
     labelled = []
-    for rectangle, name, ending, class_id in visible:
+    for rectangle, name, ending, colour in visible:
         room = min(width, max(rectangle.right - rectangle.left, round(32 * letter)))
-        text = _fitting(ascii_name(name, class_id), ending, letter, room)
+        text = _fitting(name, ending, letter, room)
         mask = _letters(text, letter)
         place = _free_place(rectangle, mask.shape[1], mask.shape[0], half, taken)
         taken[place.pixels] += 1
-        labelled.append((mask, place, class_id))
-    for mask, place, class_id in reversed(labelled):
-        colour = class_colour(class_id)
+        labelled.append((mask, place, colour))
+    for mask, place, colour in reversed(labelled):
         part = canvas[place.pixels]
         share = mask[: part.shape[0], : part.shape[1], None].astype(np.float32) / 255
         ink = np.array(_ink(colour), np.float32)

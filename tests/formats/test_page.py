@@ -75,3 +75,17 @@ def test_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert "x &lt; y" in (tmp_path / "r.html").read_text("utf-8")
     with pytest.raises(DarknetCompatError, match="cannot be written"):
         page.write_page(tmp_path / "none" / "r.html", "t", "", [])
+
+
+def test_what_is_seen_first_stands_beside_and_unfolds() -> None:
+    html = page.page("t", "a", [page.headline([("verdict", "FAILED"), ("a<b", "passed")])])
+    assert '<dd class="bad">FAILED</dd><dt>verdict</dt>' in html
+    assert '<dd class="good">passed</dd><dt>a&lt;b</dt>' in html
+    assert page.folded("<3", page.paragraph("x")) == "<details><summary>&lt;3</summary>\n<p>x</p>\n</details>"
+    assert read(page.beside(page.paragraph("x"), page.paragraph("y"))).tags == ["div", "div", "p", "div", "p"]
+
+
+def test_only_a_cell_that_is_a_verdict_is_coloured() -> None:
+    html = page.table(["a"], [["same"], ["same as"], ["DIFFERS: 3"], ["it DIFFERS"]])
+    assert [cell.count("class=") for cell in html.split("<td>")[1:]] == [1, 0, 1, 0]
+    assert read(html).cells == ["same", "same as", "DIFFERS: 3", "it DIFFERS"]

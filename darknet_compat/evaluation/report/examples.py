@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darknet_compat.errors import ImageError
+from darknet_compat.evaluation.material.entries import Entry
+from darknet_compat.evaluation.material.tables import Bools, Found, Truths, to_corners
+from darknet_compat.evaluation.scores.matching import outcome_best, rank
 from darknet_compat.formats.page import Html, image, paragraph
 from darknet_compat.inference.results import Detections
 from darknet_compat.vision.draw import draw
@@ -17,22 +21,69 @@ from darknet_compat.vision.opencv import opencv
 
 SHOWN = 0.25
 """The least score that is drawn."""
-WIDEST = 460
+WIDEST = 560
+RIGHT, WRONG, MISSED = (45, 138, 90), (192, 52, 52), (230, 140, 20)
+"""Colours of detections that found an object, of others, and of objects that none found."""
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """Detections of all pictures, each right at IoU 0.5 or not, and the objects that none of them found; what counts
+    neither way is in neither."""
+
+    found: Found
+    true: Bools
+    missed: Truths
+
+    @classmethod
+    def of(cls, found: Found, truths: Truths) -> Verdicts:
+        """By VOC's rule."""
+        neither = truths.difficult | truths.crowd
+        ranked = rank(found)
+        outcome = outcome_best(ranked, truths, 0.5, neither)
+        missed = ~neither
+        missed[outcome.truth[outcome.true]] = False
+        return cls(ranked.found.rows(~outcome.ignored), outcome.true[~outcome.ignored], truths.rows(missed))
+
+
+def judged(entry: Entry, number: int, verdicts: Verdicts, names: Sequence[str]) -> Html:
+    """The picture of entry `number` with its verdicts; a line instead where it cannot be read."""
+    here, gone = verdicts.found.images == number, verdicts.missed.images == number
+    found, true, missed = verdicts.found.rows(here), verdicts.true[here], verdicts.missed.rows(gone)
+    caption = f"{entry.id}: {int(true.sum())} right, {int((~true).sum())} wrong, {len(missed)} missed"
+    try:
+        picture, scale = _smaller(entry.image)
+    except ImageError as error:
+        return paragraph(error)
+    for table, scores, colours in (
+        (missed, None, [MISSED] * len(missed)),
+        (found, found.scores, [RIGHT if one else WRONG for one in true]),
+    ):
+        called = [names[number] for number in table.classes]
+        corners = to_corners(table.boxes) * scale
+        picture = draw(picture, corners, called, scores, table.classes.tolist(), colours=colours)
+    return figure(picture, caption)
 
 
 def drawn(source: Any, found: Detections | None, shown: float = SHOWN) -> NDArray[np.uint8]:
     """A copy of the picture, made smaller, uint8 [H, W, 3] in RGB, with the detections above `shown`."""
+    picture, scale = _smaller(source)
+    if found is None or not len(found):
+        return picture
+    chosen = np.flatnonzero(found.scores > shown)
+    names = [found.names[number] for number in chosen]
+    return draw(picture, found.boxes[chosen] * scale, names, found.scores[chosen], found.class_ids[chosen])
+
+
+def _smaller(source: Any) -> tuple[NDArray[np.uint8], float]:
+    """A picture that is at most WIDEST pixels wide, and its part of the size that it had."""
     picture = decode(source)
     scale = min(1.0, WIDEST / picture.shape[1])
     if scale < 1:
         cv2 = opencv()
         size = (round(picture.shape[1] * scale), max(1, round(picture.shape[0] * scale)))
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    if found is None or not len(found):
-        return picture
-    chosen = np.flatnonzero(found.scores > shown)
-    names = [found.names[number] for number in chosen]
-    return draw(picture, found.boxes[chosen] * scale, names, found.scores[chosen], found.class_ids[chosen])
+    return picture, scale
 
 
 def figure(picture: NDArray[np.uint8], caption: str) -> Html:

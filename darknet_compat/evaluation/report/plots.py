@@ -41,6 +41,7 @@ def curves(points: Sequence[tuple[str, float | None, Curve]]) -> bytes:
 
     def draw(axes: Any) -> None:
         chosen = sorted(points, key=lambda item: -item[2].positives)[:MOST_CURVES]
+        chosen.sort(key=lambda item: -(item[1] or 0))
         for name, value, one in chosen:
             recall = np.concatenate([[0.0], one.recall])
             precision = falling(np.concatenate([one.precision[:1], one.precision])) if len(one.recall) else np.zeros(1)

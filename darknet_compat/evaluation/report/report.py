@@ -11,11 +11,11 @@ from darknet_compat.errors import DatasetError
 from darknet_compat.evaluation.material.tables import Found, Truths
 from darknet_compat.evaluation.report import plots
 from darknet_compat.evaluation.report.diagnosis import KINDS, Confusion, calibration, confusion, false_positives
-from darknet_compat.evaluation.report.examples import SHOWN, example
+from darknet_compat.evaluation.report.examples import SHOWN, Verdicts, judged
 from darknet_compat.evaluation.run.detections import Results
 from darknet_compat.evaluation.scores import voc
 from darknet_compat.evaluation.scores.metrics import METRICS, Score
-from darknet_compat.formats.page import Html, image, joined, paragraph, section, table, write_page
+from darknet_compat.formats.page import Html, beside, headline, image, joined, paragraph, section, table, write_page
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.inference.detector import Detector
 
@@ -35,12 +35,12 @@ def write_report(path: Path, label: str, results: Results, score: Score, detecto
         f" {description.resize}, {detector.choice.backend}, {description.precision}"
     )
     sections = [
-        section(metric.title, figures(score), class_table(score)),
-        section("Precision and recall", _curves(found, truths, names)),
-        section("What is wrong with the best detections", *_mistakes(found, truths, names, tree)),
-        section("What is taken for what", *_confusion(confusion(found, truths, names, tree), tree)),
+        headline([(name, percent(value)) for name, value in score.figures.items()]),
+        section(metric.title, beside(class_table(score), _curves(found, truths, names))),
+        section("What is wrong with the best detections", beside(*_mistakes(found, truths, names, tree))),
+        section("What is taken for what", beside(*_confusion(confusion(found, truths, names, tree), tree))),
         section("Are the scores honest?", *_calibration(found, truths)),
-        section("Examples", *_examples(results)),
+        section("Examples", *_examples(results, found)),
     ]
     if results.problems:
         sections.append(section("Wrong with the data", *(paragraph(problem) for problem in results.problems)))
@@ -51,11 +51,6 @@ def write_report(path: Path, label: str, results: Results, score: Score, detecto
 def percent(value: float | None) -> str:
     """A share as text."""
     return "none" if value is None else f"{100 * value:.2f} %"
-
-
-def figures(score: Score) -> Html:
-    """The headline figures."""
-    return table(("figure", "value"), [(name, percent(v)) for name, v in score.figures.items()], left=("figure",))
 
 
 def class_table(score: Score) -> Html:
@@ -73,7 +68,8 @@ def _curves(found: Found, truths: Truths, names: Sequence[str]) -> Html:
     scores = voc.score(found, truths, names)
     points = [(one.name, one.average_precision, one.curve) for one in scores.classes if one.positives]
     more = f", the {plots.MOST_CURVES} classes with most objects" if len(points) > plots.MOST_CURVES else ""
-    return image(plots.curves(points), f"At IoU 0.5; the figures are areas under the curves{more}.", width=640)
+    caption = f"Precision and recall at IoU 0.5; the figures are areas under the curves{more}."
+    return image(plots.curves(points), caption, width=640)
 
 
 def _mistakes(found: Found, truths: Truths, names: Sequence[str], tree: WordTree | None) -> list[Html]:
@@ -88,14 +84,14 @@ def _mistakes(found: Found, truths: Truths, names: Sequence[str], tree: WordTree
 
 def _confusion(found: Confusion, tree: WordTree | None) -> list[Html]:
     caption = f"Each object by the best detection above {SHOWN:g} that overlaps it by half, whatever its class."
-    parts = [image(plots.confusion(found), caption, width=680)]
+    picture, parts = image(plots.confusion(found), caption, width=680), list[Html]()
     if tree is not None:
         rows = [("its own class", found.right), ("a class above it, which is right, too", found.above)]
         rows += [("a class below it", found.below), ("another class", found.wrong)]
         parts.append(table(("an object called by", "objects"), rows, left=("an object called by",)))
     if found.busiest():
         parts.append(table(("is", "detected as", "times"), found.busiest(), left=("is", "detected as")))
-    return parts
+    return [picture, joined(parts)]
 
 
 def _calibration(found: Found, truths: Truths) -> list[Html]:
@@ -105,14 +101,14 @@ def _calibration(found: Found, truths: Truths) -> list[Html]:
     return [image(plots.calibration(honest), caption, width=500), paragraph(f"At IoU 0.5: {error}.")]
 
 
-def _examples(results: Results) -> list[Html]:
-    """Pictures evenly from the whole of the data, each with what was found in it."""
+def _examples(results: Results, found: Found) -> list[Html]:
+    """Pictures evenly from the whole of the data, each with what was found in it and what was missed."""
     rows = [place for place, answer in enumerate(results.answers) if answer is not None]
     chosen = [rows[place] for place in np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).astype(int)]
-    parts: list[Html] = [paragraph(f"Detections above {SHOWN:g} in {len(chosen)} pictures, evenly from all of them.")]
-    for place in chosen:
-        entry, answer = results.entries.rows[place], results.answers[place]
-        number = 0 if answer is None else int((answer.scores > SHOWN).sum())
-        there = int(entry.labels.is_drawn.sum())
-        parts += example(entry.image, f"{entry.id}: {number} found, {there} annotated", [answer])
-    return [joined(parts)]
+    said = (
+        f"Detections above {SHOWN:g} in {len(chosen)} pictures, evenly from all of them. Green: right at IoU 0.5; red:"
+        " wrong, or an object that was found already; orange: objects that were missed."
+    )
+    verdicts = Verdicts.of(found.rows(found.scores > SHOWN), results.truths)
+    pictures = [judged(results.entries.rows[place], place, verdicts, results.entries.names) for place in chosen]
+    return [paragraph(said), beside(*pictures)]
