@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -27,10 +27,8 @@ def write_report(chain: Chain, path: Path) -> None:
     same = sum(stage.passed for stage in chain.stages)
     sections = [
         headline([("verdict", verdict), ("stages that hold", f"{same} of {len(chain.stages)}")]),
-        section(
-            "Stages", table(STAGE_HEADERS, map(stage_cells, chain.stages), left=("stage", "worst at", "")), _notes()
-        ),
-        section("Answers", table(ANSWER_HEADERS, answer_rows(chain.stages), left=("stage", ""))),
+        section("Stages", _judged(STAGE_HEADERS, map(stage_cells, chain.stages), left=("worst at",)), _notes()),
+        section("Answers", _judged(ANSWER_HEADERS, answer_rows(chain.stages))),
         section(
             "Differences", image(stages_plot(chain.stages), "The largest difference in each value, of all pictures")
         ),
@@ -86,7 +84,7 @@ def _answers(name: str, matchings: Sequence[Matching]) -> tuple[str, ...]:
 
 def _values(stage: StageParity) -> Html:
     headers = ("value", "shape", "largest value", "max abs", "relative", "mean", "expected", "found", "")
-    values = table(headers, map(_value_cells, stage.rows), left=("value", ""))
+    values = _judged(headers, map(_value_cells, stage.rows))
     return folded(f"{stage.reference} → {stage.stage}, value by value: {len(stage.rows)} rows", values)
 
 
@@ -104,7 +102,16 @@ def _pictures(stage: StageParity) -> Html:
     rows = [_answers(one.picture, [one]) for one in stage.answers]
     apart = stage.answers[0].tolerance if stage.answers else None
     allowed = f", at most {apart.score:g} in score and {apart.box:g} px in a side" if apart else ""
-    return table(headers, rows, left=("picture", ""), caption=f"{stage.reference} → {stage.stage}{allowed}")
+    return _judged(headers, rows, caption=f"{stage.reference} → {stage.stage}{allowed}")
+
+
+def _judged(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], *, left: Sequence[str] = (), caption: str = ""
+) -> Html:
+    """A table whose last column, the verdict, stands second, where a narrow page still shows it."""
+    name, *others, verdict = headers
+    moved = ((first, last, *between) for first, *between, last in rows)
+    return table((name, verdict, *others), moved, left=(name, verdict, *left), caption=caption)
 
 
 def _notes() -> Html:
