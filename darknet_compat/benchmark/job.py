@@ -18,7 +18,7 @@ from darknet_compat.formats.atomic import atomic_write, results_folder
 from darknet_compat.inference.model import Sources, locate
 from darknet_compat.inference.progress import Counted, Loading, counting
 from darknet_compat.options import made
-from darknet_compat.runtime.machine import describe_machine
+from darknet_compat.runtime.machine import describe_machine, is_busy
 from darknet_compat.runtime.registry import is_exported
 from darknet_compat.runtime.timing import PATIENCE, SELDOM
 from darknet_compat.vision.header import limited_pixels
@@ -137,5 +137,8 @@ def _write(document: dict[str, Any], rows: list[Row], stem: str, out: Path) -> t
     with atomic_write(table) as file:
         file.write(json.dumps(document, indent=1).encode())
     machine = document["machine"]
-    save_speed_plot(rows, f"{stem} on {machine['processor']}, {machine['cores']} cores", picture)
+    title = f"{stem} on {machine['processor']}, {machine['cores']} cores"
+    if is_busy(machine):
+        title += f"\nThe machine was busy (load {machine['load']:.1f}): trust the ratios, not the speeds"
+    save_speed_plot(rows, title, picture)
     return table, picture

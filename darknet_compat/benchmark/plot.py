@@ -15,7 +15,7 @@ _TITLES = {"network": "network alone", "picture": "from file to answer", "stream
 
 
 def speed_plot(rows: Sequence[Row], title: str) -> bytes:
-    """A PNG with a panel for each measure: pictures a second across, the input's size upwards, a line a contender.
+    """A PNG with a panel for each measure: the input's size across, pictures a second upwards, a line a contender.
 
     Raises BackendError without matplotlib.
     """
@@ -26,25 +26,25 @@ def speed_plot(rows: Sequence[Row], title: str) -> bytes:
         raise BackendError("matplotlib is not installed: pip install darknet-compat[parity]") from None
     measures = [measure for measure in MEASURES if any(row.measure == measure for row in rows)]
     figure = Figure(figsize=(4.8 * len(measures) + 1.2, 4.6), layout="constrained")
-    panels = figure.subplots(1, len(measures), squeeze=False, sharey=True)[0]
+    panels = figure.subplots(1, len(measures), squeeze=False, sharex=True)[0]
     for axes, measure in zip(panels, measures, strict=True):
         shown = [row for row in rows if row.measure == measure]
         for (name, points), color in zip(_lines(shown).items(), _colors(), strict=False):
-            across = [row.images_per_second for row in points]
-            axes.plot(across, [_side(row) for row in points], "o-", ms=5, lw=1.5, color=color, label=name)
-        axes.set(title=_TITLES[measure], xlabel="pictures a second, median")
+            speeds = [row.images_per_second for row in points]
+            axes.plot([_side(row) for row in points], speeds, "o-", ms=5, lw=1.5, color=color, label=name)
+        axes.set(title=_TITLES[measure], xlabel="network's input, pixels a side")
         speeds = [row.images_per_second for row in shown]
         if max(speeds) > 20 * min(speeds):
-            axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
         else:
-            axes.set_xlim(left=0)
+            axes.set_ylim(bottom=0)
         axes.grid(True, alpha=0.3)
     sides = {_side(row): f"{row.width}" if row.width == row.height else f"{row.width}x{row.height}" for row in rows}
-    panels[0].set_yticks(list(sides), list(sides.values()))
-    panels[0].set_ylabel("network's input, pixels a side")
+    panels[0].set_xticks(list(sides), list(sides.values()))
+    panels[0].set_ylabel("pictures a second, median")
     panels[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     figure.suptitle(title)
     picture = io.BytesIO()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -42,6 +43,11 @@ def describe_machine() -> dict[str, Any]:
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
         "load": load,
     }
+
+
+def is_busy(described: Mapping[str, Any]) -> bool:
+    """Whether so much else ran that times say little; `described` is `describe_machine`'s."""
+    return (described["load"] or 0) > 0.5 * int(described["cores"])
 
 
 def cores() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from darknet_compat.cli.terminal import output as terminal
+from darknet_compat.runtime.machine import is_busy
 
 if TYPE_CHECKING:
     from darknet_compat.benchmark.job import Measured
@@ -41,7 +42,7 @@ def print_measured(measured: Measured) -> None:
         *(("written", str(path)) for path in written),
     ]
     terminal.print_fields([field for field in fields if field[1]])
-    if (machine["load"] or 0) > 0.5 * machine["cores"]:
+    if is_busy(machine):
         terminal.say(f"the machine was busy (load {machine['load']:.1f}): trust the ratios, not the times")
 
 

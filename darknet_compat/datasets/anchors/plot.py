@@ -27,11 +27,17 @@ def save_anchors_plot(
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         raise DatasetError("matplotlib is not installed: pip install matplotlib") from None
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    left, middle, right = figure.subplots(1, 3)
+    figure = Figure(figsize=(11, 4.1), layout="constrained")
+    left, middle, right = panels = figure.subplots(1, 3)
     _draw_curves(left, curves, chosen)
     _draw_boxes(middle, chosen, shapes.network)
     _draw_dots(right, shapes, chosen)
+    for axes in panels:
+        axes.set_box_aspect(1)
+    figure.suptitle(
+        f"{len(chosen.sizes)} anchors for {len(shapes.sizes):,} boxes of {shapes.pictures:,} pictures: average IoU"
+        f" {100 * chosen.average_iou:.1f} %"
+    )
     picture = io.BytesIO()
     try:
         figure.savefig(picture, format=Path(path).suffix.lstrip(".").lower(), dpi=120)
@@ -59,14 +65,18 @@ def _draw_boxes(axes: Any, chosen: Anchors, network: tuple[int, int]) -> None:
         colour = _COLOURS[number % len(_COLOURS)]
         corner = (network[0] - width) / 2, (network[1] - height) / 2
         axes.add_patch(Rectangle(corner, width, height, fill=False, lw=1.5, color=colour))
-    axes.set(xlim=(0, network[0]), ylim=(network[1], 0), aspect="equal", xlabel="pixels")
+    side = max(network)
+    axes.add_patch(Rectangle((0, 0), *network, fill=False, lw=0.8, color="0.6"))
+    axes.set(xlim=(0, side), ylim=(side, 0), aspect="equal", xlabel="pixels")
     axes.set(title=f"The {len(chosen.sizes)} in an input of {network[0]}x{network[1]}")
 
 
 def _draw_dots(axes: Any, shapes: Shapes, chosen: Anchors) -> None:
     sizes = shapes.sizes[:: -(-len(shapes.sizes) // _MOST_DOTS)]
     axes.plot(*sizes.T, ".", ms=1.5, alpha=0.3, color="#7fa8d0", rasterized=True)
-    axes.plot(*chosen.sizes.T, "X", ms=8, color=_COLOURS[1])
+    for number, size in enumerate(chosen.sizes.tolist()):
+        axes.plot(*size, "X", ms=9, mec="white", mew=0.8, color=_COLOURS[number % len(_COLOURS)])
+    most = 1.04 * float(sizes.max())
     axes.set(xlabel="width, pixels", ylabel="height, pixels", title="Among all boxes", aspect="equal")
-    axes.set(xlim=(0, None), ylim=(0, None))
+    axes.set(xlim=(0, most), ylim=(0, most))
     axes.grid(True, alpha=0.3)
