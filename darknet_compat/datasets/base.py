@@ -136,6 +136,10 @@ class Sample(NamedTuple):
     repairs: Repairs = ()
 
 
+class MissingPictureError(DatasetError):
+    """A picture is listed that is not there."""
+
+
 class Refusal(NamedTuple):
     """The number of a picture whose labels cannot be used, and why."""
 
@@ -176,6 +180,8 @@ class Dataset(Sequence[Sample], ABC):
     """Which part of several it is, and what parts there are."""
     notes: tuple[str, ...] = ()
     """What a person should know of how it was read."""
+    asks_for_pictures = False
+    """Whether it was read from a file of pictures' names, whose folder may have to be given."""
 
     @abstractmethod
     def __len__(self) -> int: ...

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_compat.datasets.base import REPAIRS, Dataset, Progress, Repair, Rows
+from darknet_compat.datasets.base import REPAIRS, Dataset, MissingPictureError, Progress, Repair, Rows
 from darknet_compat.errors import ImageError
 from darknet_compat.vision.image import decode
 
@@ -79,6 +79,8 @@ class Report:
     crowd: int
     findings: dict[Kind, Finding]
     decoded: bool
+    hint: str = ""
+    """What to do where no picture is there."""
 
     @property
     def never_seen(self) -> tuple[str, ...]:
@@ -99,6 +101,15 @@ class Report:
     def wrong(self) -> int:
         """How many pictures cannot be used."""
         return sum(self.findings[kind].count for kind in WRONG if kind in self.findings)
+
+    @property
+    def refusal(self) -> str:
+        """Why it cannot be used, in words; empty where it can."""
+        if not self.wrong:
+            return ""
+        if (missing := self.findings.get("missing")) is not None and missing.count >= self.pictures:
+            return f"none of its {self.pictures:,} pictures is there{self.hint}"
+        return f"{self.wrong:,} picture{'' if self.wrong == 1 else 's'} of {self.pictures:,} cannot be used"
 
     def to_dict(self) -> dict[str, Any]:
         """The same for JSON."""
@@ -148,20 +159,22 @@ class _Tally:
         self.whole += int((~labels.is_drawn).sum())
         refused = {index for index, _ in rows.refusals}
         for _, error in rows.refusals:
-            self.find("unreadable" if isinstance(error, ImageError) else "bad labels", str(error))
+            missing = isinstance(error, MissingPictureError)
+            kind: Kind = "missing" if missing else "unreadable" if isinstance(error, ImageError) else "bad labels"
+            self.find(kind, str(error))
         empty = np.bincount(rows.pictures, minlength=len(rows.paths)) == 0
         for index in np.flatnonzero(empty).tolist():
             if rows.start + index not in refused:
                 self.find("empty", partial(self._id, rows.start + index))
-        for kind, pictures in _box_findings(rows):
+        for found, pictures in _box_findings(rows):
             for index, times in zip(*np.unique(pictures, return_counts=True), strict=True):
-                self.find(kind, partial(self._id, rows.start + int(index)), int(times))
+                self.find(found, partial(self._id, rows.start + int(index)), int(times))
         for index, repair, times in rows.repairs:
             self.counts[repair] += times - 1
             self.find(repair, partial(self.dataset.place if repair in _WITH_PLACE else self._id, index))
-        missing = [path for path in rows.paths if path and not os.path.isfile(path)]
-        for path in missing:
-            self.find("missing", path)
+        for path in rows.paths:
+            if path and not os.path.isfile(path):
+                self.find("missing", path)
         self.hashes.append(np.array([hash(path) if path else 0 for path in rows.paths], np.int64))
 
     def find_repeated(self) -> None:
@@ -189,6 +202,7 @@ class _Tally:
                 kind: Finding(self.counts[kind], tuple(self.examples[kind])) for kind in KINDS if self.counts[kind]
             },
             decoded=decoded,
+            hint="; --pictures names their folder" if dataset.asks_for_pictures else "",
         )
 
     def _id(self, index: int) -> str:

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from darknet_compat.datasets.base import Dataset, Wanted
-from darknet_compat.datasets.files import is_picture, subfolders
-from darknet_compat.datasets.options import Reading
-from darknet_compat.datasets.readers import coco, darknet, imagenet, kitti, supervisely, tables, voc, yolo
+from darknet_compat.datasets.files import is_picture, subfolders, suffixes_in
+from darknet_compat.datasets.options import PACKED, Reading
+from darknet_compat.datasets.readers import (
+    coco,
+    cvat,
+    darknet,
+    imagenet,
+    kitti,
+    labelme,
+    supervisely,
+    tables,
+    voc,
+    yolo,
+)
 from darknet_compat.datasets.readers.digits import is_digits, open_digits
 from darknet_compat.errors import DatasetError
+from darknet_compat.formats.textfile import MAX_LIST_BYTES, read_lines, shown
 from darknet_compat.formats.words import Task
 
 
@@ -32,14 +45,19 @@ LAYOUTS: dict[str, Layout] = {
     "supervisely": Layout("Supervisely's project", 0, supervisely.claims, supervisely.open_layout),
     "open-images": Layout("Open Images' CSV", 0, tables.claims_open_images, tables.open_open_images),
     "coco": Layout("COCO's JSON (also Roboflow's, CVAT's, Label Studio's)", 0, coco.claims, coco.open_layout),
+    "cvat": Layout("CVAT's XML for images (also datumaro's)", 0, cvat.claims, cvat.open_layout),
     "kitti": Layout("KITTI's folders", 1, kitti.claims, kitti.open_layout),
     "voc": Layout("VOC's XML files (also labelImg's, Kaggle's, ImageNet DET's)", 1, voc.claims, voc.open_layout),
+    "labelme": Layout("labelme's JSON files (also AnyLabeling's)", 1, labelme.claims, labelme.open_layout),
     "csv": Layout("a table of boxes (CSV)", 2, tables.claims, tables.open_layout),
     "yolo": Layout("pictures and .txt files of labels", 2, yolo.claims_folders, yolo.open_folders),
     "folders": Layout("a folder of pictures for each class", 3, imagenet.claims, imagenet.open_layout),
     "list": Layout("a list of pictures", 3, darknet.claims_list, darknet.open_list),
 }
 """All layouts by the name that `--layout` knows them under, most specific first."""
+
+_MOST_BELOW = 20
+"""Folders in a folder that are looked into."""
 
 _KINDS = "a list of pictures, a .data, a VOC folder, COCO's JSON, a data.yaml, a CSV or a folder of classes"
 
@@ -85,12 +103,39 @@ def recognise(source: str | Path, layout: str | None = None) -> Recognised:
 def _instead(path: Path) -> str:
     """What is there that is no data set."""
     if path.is_file():
-        hint = "; one annotation: give its folder" if path.suffix.lower() == ".xml" else ""
+        if path.suffix.lower() in PACKED:
+            return f"found a {path.suffix} file; unpack it, and give the folder"
+        is_one = path.suffix.lower() == ".xml" or labelme.is_labelme(path)
+        hint = "; one annotation: give its folder" if is_one else ""
         return f"found a {path.suffix} file{hint}"
+    if (below := _below(path)) is not None:
+        return f"in it {below.relative_to(path)} is one: give that"
     pictures = sum(is_picture(entry.name) for place in (path, *subfolders(path)) for entry in os.scandir(place))
     if pictures:
-        return f"there are {pictures:,} pictures in this folder, and nothing that labels them"
+        text = _texts_beside(path)
+        return f"there are {pictures:,} pictures in this folder, and {text or 'nothing that labels them'}"
     return "none of them is in this folder"
+
+
+def _below(folder: Path) -> Path | None:
+    """The first data set in the folders of a folder, as archives have them that are unpacked into one of their own."""
+    places = subfolders(folder)[:_MOST_BELOW]
+    deeper = (below for place in places for below in subfolders(place)[:_MOST_BELOW])
+    for place in (*places, *deeper):
+        if any(one.claims(place) for one in LAYOUTS.values()):
+            return place
+    return None
+
+
+def _texts_beside(folder: Path) -> str:
+    """What stands in a file beside a picture that might have been its labels, in words; empty where there is none."""
+    there = suffixes_in(folder)
+    for stem in sorted(there.get(".txt", set()) & there.get(".jpg", set())):
+        with suppress(DatasetError):
+            lines = read_lines(folder / f"{stem}.txt", DatasetError, "labels", MAX_LIST_BYTES)
+            if lines:
+                return f"{stem}.txt beside them says {shown(lines[0])}, expected class x y w h"
+    return ""
 
 
 def open_dataset(
@@ -118,7 +163,9 @@ def open_dataset(
     found = recognise(source, reading.layout)
     _expect_used(reading, found.layout, f"{source}: is {LAYOUTS[found.layout].title}")
     wanted = Wanted(None if names is None else tuple(names), split, task, reading.labels, reading.pictures)
-    return LAYOUTS[found.layout].open(Path(source), wanted)
+    dataset = LAYOUTS[found.layout].open(Path(source), wanted)
+    dataset.asks_for_pictures = found.layout in _NAME_PICTURES
+    return dataset
 
 
 def _expect_used(reading: Reading, layout: str, what: str) -> None:
@@ -133,7 +180,7 @@ def _expect_used(reading: Reading, layout: str, what: str) -> None:
         raise DatasetError(f"{what}, whose boxes are taken as they stand; --labels is for {', '.join(_BY_RULE)}")
 
 
-_NAME_PICTURES = ("coco", "csv", "open-images")
+_NAME_PICTURES = ("coco", "csv", "open-images", "cvat", "labelme")
 """Layouts of files that have pictures' names only."""
 _BY_RULE = ("darknet", "yaml", "yolo", "list", "coco")
 """Layouts whose labels are read by a LabelRule."""

@@ -17,8 +17,12 @@ is left out, a picture without a file of labels is background. `skip`: such labe
 `strict`: all of that is an error.
 """
 
+PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+"""Suffixes of data sets as they are downloaded."""
+
 LAYOUT_NAMES = (
-    *("darknet", "yaml", "supervisely", "open-images", "coco", "kitti", "voc", "csv", "yolo", "folders", "list"),
+    *("darknet", "yaml", "supervisely", "open-images", "coco", "cvat", "kitti", "voc", "labelme", "csv", "yolo"),
+    *("folders", "list"),
 )
 """What `datasets.open.LAYOUTS` has."""
 

@@ -32,7 +32,7 @@ from darknet_compat.options import made
 from darknet_compat.training.batches.loader import Batch, Loader
 from darknet_compat.training.batches.sheet import contact_sheet
 from darknet_compat.training.joint import Coverage, coverage
-from darknet_compat.training.learnable import expect_boxes, expect_classes, schedule_notes
+from darknet_compat.training.learnable import expect_boxes, expect_classes, expect_more_used, schedule_notes
 from darknet_compat.training.log import Log
 from darknet_compat.training.material import Material, open_material
 from darknet_compat.training.options import TrainOptions
@@ -189,9 +189,9 @@ def _look_at(spec: NetworkSpec, material: Material, check: bool, tell: Progress)
 def _check(dataset: Dataset, tell: Progress) -> Report:
     report = check_dataset(dataset, progress=counting(tell, "reading labels"))
     tell(Checked(report))
-    if report.wrong:
-        wrong = f"{report.wrong:,} picture" + ("" if report.wrong == 1 else "s")
-        raise DatasetError(f"{dataset.title}: {wrong} of {report.pictures:,} cannot be used, as said above")
+    if report.refusal:
+        raise DatasetError(f"{dataset.title}: {report.refusal}, as said above")
+    expect_more_used(dataset, report)
     return report
 
 

@@ -54,6 +54,17 @@ def expect_classes(classes: int, dataset: Dataset, report: Report) -> None:
         )
 
 
+def expect_more_used(dataset: Dataset, report: Report) -> None:
+    """Raise DatasetError where more of the labels in Darknet's files had to be left out than could be used: they mean
+    something else, pixels or corners."""
+    left_out = report.findings.get("left out")
+    if dataset.is_numbered and left_out is not None and left_out.count > sum(report.objects):
+        raise DatasetError(
+            f"{dataset.title}: {left_out.count:,} labels lie outside of their pictures or are malformed, more than the"
+            f" {sum(report.objects):,} that do not; --no-check trains all the same"
+        )
+
+
 def schedule_notes(net: Net) -> list[str]:
     """What a person should know of the schedule."""
     if 0 < net.max_batches < net.burn_in:

@@ -1,6 +1,6 @@
-"""Small data sets laid out as the labelling tools lay them out: coloured squares and discs, 96 x 72 pixels.
+"""Small data sets laid out as the labelling tools lay them out.
 
-`MADE` has a maker for each; what they hold is `PARTS`, so that every reader can be held against the same truth.
+`MADE` has a maker for each; what they hold is `shapes.PARTS`, so that every reader can be held against the same truth.
 """
 
 from __future__ import annotations
@@ -8,135 +8,27 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import cv2
-import numpy as np
+from tests.datasets.shapes import (
+    BLANK,
+    HEIGHT,
+    NAMES,
+    PARTS,
+    WIDTH,
+    coco_json,
+    cvat_task,
+    cvat_xml,
+    picture,
+    put,
+    put_labels,
+    put_pictures,
+    put_xml,
+    yolo_lines,
+)
 
-NAMES = ("square", "disc")
-WIDTH, HEIGHT = 96, 72
-COLOURS = {0: (40, 40, 220), 1: (220, 120, 30)}
-
-
-class Box(NamedTuple):
-    """A class and its corners in pixels, x2 and y2 exclusive."""
-
-    class_id: int
-    x1: int
-    y1: int
-    x2: int
-    y2: int
-
-    @property
-    def fractions(self) -> tuple[float, float, float, float]:
-        """Centre and size."""
-        x, y = (self.x1 + self.x2) / 2 / WIDTH, (self.y1 + self.y2) / 2 / HEIGHT
-        return x, y, (self.x2 - self.x1) / WIDTH, (self.y2 - self.y1) / HEIGHT
-
-
-Part = dict[str, list[Box]]
-"""The boxes of each picture by its stem."""
-
-
-def _part(name: str, count: int, seed: int) -> Part:
-    random = np.random.default_rng(seed)
-    part: Part = {}
-    for number in range(count):
-        boxes = []
-        for class_id in (0, 1) if number else (0, 1, 1):
-            side = int(random.integers(14, 30))
-            x, y = int(random.integers(0, WIDTH - side)), int(random.integers(0, HEIGHT - side))
-            boxes.append(Box(class_id, x, y, x + side, y + side))
-        part[f"{name}_{number}"] = boxes
-    return part
-
-
-PARTS = {"train": _part("train", 4, 1), "valid": _part("valid", 2, 2), "test": _part("test", 2, 3)}
-
-
-@cache
-def picture(stem: str) -> bytes:
-    """The file of a picture, a PNG so that nothing is lost."""
-    boxes = next(part[stem] for part in PARTS.values() if stem in part)
-    pixels = np.full((HEIGHT, WIDTH, 3), 200, np.uint8)
-    for box in boxes:
-        if box.class_id == 0:
-            cv2.rectangle(pixels, (box.x1, box.y1), (box.x2 - 1, box.y2 - 1), COLOURS[0], -1)
-        else:
-            centre = (box.x1 + box.x2) // 2, (box.y1 + box.y2) // 2
-            cv2.circle(pixels, centre, (box.x2 - box.x1) // 2, COLOURS[1], -1)
-    return cv2.imencode(".png", pixels)[1].tobytes()
-
-
-def put(path: Path, content: str | bytes) -> Path:
-    """Write a file, and the folders above it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
-
-
-def put_pictures(folder: Path, part: Part, name: str = "{}.png") -> None:
-    """A part's pictures."""
-    for stem in part:
-        put(folder / name.format(stem), picture(stem))
-
-
-# ------------------------------------------------------------------------------------------- annotations
-
-
-def yolo_lines(boxes: list[Box]) -> str:
-    """Darknet's labels, with all digits."""
-    return "".join(f"{box.class_id} {' '.join(map(repr, box.fractions))}\n" for box in boxes)
-
-
-def put_labels(folder: Path, part: Part, name: str = "{}.txt") -> None:
-    """A part's files of labels."""
-    for stem, boxes in part.items():
-        put(folder / name.format(stem), yolo_lines(boxes))
-
-
-def voc_xml(stem: str, boxes: list[Box]) -> str:
-    """An annotation as labelImg writes it, pixels from 1."""
-    objects = "".join(
-        f"<object><name>{NAMES[box.class_id]}</name><difficult>0</difficult><bndbox><xmin>{box.x1 + 1}</xmin>"
-        f"<ymin>{box.y1 + 1}</ymin><xmax>{box.x2}</xmax><ymax>{box.y2}</ymax></bndbox></object>"
-        for box in boxes
-    )
-    size = f"<size><width>{WIDTH}</width><height>{HEIGHT}</height><depth>3</depth></size>"
-    return f"<annotation><filename>{stem}.png</filename>{size}{objects}</annotation>"
-
-
-def put_xml(folder: Path, part: Part) -> None:
-    """A part's annotations."""
-    for stem, boxes in part.items():
-        put(folder / f"{stem}.xml", voc_xml(stem, boxes))
-
-
-def coco_json(part: Part, name: str = "{}.png", **more: Any) -> str:
-    """A part as COCO's JSON, categories from 1."""
-    images, annotations = [], []
-    for number, (stem, boxes) in enumerate(part.items()):
-        images.append({"id": number, "file_name": name.format(stem), "width": WIDTH, "height": HEIGHT})
-        for box in boxes:
-            sides = [box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1]
-            annotations.append(
-                {
-                    "id": len(annotations),
-                    "image_id": number,
-                    "category_id": box.class_id + 1,
-                    "bbox": sides,
-                    "area": sides[2] * sides[3],
-                    "iscrowd": 0,
-                }
-            )
-    categories = [{"id": number, "name": name, "supercategory": "none"} for number, name in enumerate(NAMES, start=1)]
-    document = {"images": images, "annotations": annotations, "categories": categories} | more
-    return json.dumps(document)
-
-
-# ----------------------------------------------------------------------------------------------- makers
+MATERIAL = Path(__file__).parent / "material"
 
 
 def darknet(folder: Path, data: str = "obj.data") -> None:
@@ -245,25 +137,18 @@ def darkmark(folder: Path) -> None:
     put(folder / "marks.names", "\n".join(NAMES))
 
 
-def labelstudio_yolo(folder: Path) -> None:
-    """Label Studio's YOLO export."""
-    put_pictures(folder / "images", PARTS["train"])
-    put_labels(folder / "labels", PARTS["train"])
-    put(folder / "classes.txt", "\n".join(NAMES))
-    put(folder / "notes.json", json.dumps({"categories": [{"id": 0, "name": "square"}, {"id": 1, "name": "disc"}]}))
+def left_by(tool: str) -> Callable[[Path], None]:
+    """What a real tool left: its files as they are in `material`, which a person made once with its server or library
+    from the pictures here; the pictures are made anew under its names."""
 
+    def make(folder: Path) -> None:
+        shutil.copytree(MATERIAL / tool, folder, dirs_exist_ok=True)
+        for line in (MATERIAL / "pictures.txt").read_text().splitlines():
+            if line.startswith(f"{tool}/"):
+                stem = Path(line).stem.rpartition("-")[2]
+                put(folder / line.removeprefix(f"{tool}/"), BLANK if stem == "nothing" else picture(stem))
 
-def labelstudio_voc(folder: Path) -> None:
-    """Label Studio's VOC export."""
-    put_pictures(folder / "images", PARTS["train"])
-    put_xml(folder / "Annotations", PARTS["train"])
-
-
-def labelstudio_coco(folder: Path) -> None:
-    """Label Studio's COCO export, which states no size of a picture without boxes."""
-    document = json.loads(coco_json(PARTS["train"], "images/{}.png"))
-    put_pictures(folder / "images", PARTS["train"])
-    put(folder / "result.json", json.dumps(document))
+    return make
 
 
 def kaggle_voc(folder: Path) -> None:
@@ -374,13 +259,38 @@ def csv_retinanet(folder: Path) -> None:
     put(folder / "annotations.csv", "\n".join(rows))
 
 
+def labelme_folder(folder: Path) -> None:
+    """labelme: a JSON beside each picture, rectangles as they were drawn, one from below to above."""
+    for key, part in PARTS.items():
+        put_pictures(folder / key, part)
+        for stem, boxes in part.items():
+            shapes = [
+                {"label": NAMES[b.class_id], "points": [[b.x2, b.y2], [b.x1, b.y1]], "shape_type": "rectangle"}
+                for b in boxes
+            ]
+            document = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": f"{stem}.png"}
+            sizes = {"imageData": None, "imageHeight": HEIGHT, "imageWidth": WIDTH}
+            put(folder / key / f"{stem}.json", json.dumps(document | sizes))
+
+
+def cvat_images(folder: Path) -> None:
+    """A project exported from CVAT for images: one file, the parts as subsets."""
+    subsets = {"train": "Train", "valid": "Validation", "test": "Test"}
+    for key, part in PARTS.items():
+        put_pictures(folder / "images" / subsets[key], part)
+    pictures = "".join(cvat_xml(part, f'subset="{subsets[key]}"') for key, part in PARTS.items())
+    put(folder / "annotations.xml", cvat_task(pictures))
+
+
 class Made(NamedTuple):
-    """What makes a layout, what it is to be recognised as, and the names of its parts."""
+    """What makes a layout, what it is to be recognised as, the names of its parts, what to open it by, and how far its
+    boxes may be off, in fractions of the picture."""
 
     make: Callable[[Path], None]
     layout: str
     splits: tuple[str, ...] = ()
     source: str = ""
+    most: float = 1e-6
 
 
 THREE = ("train", "valid", "test")
@@ -397,14 +307,23 @@ MADE: dict[str, Made] = {
     "labelimg-yolo": Made(labelimg_yolo, "yolo"),
     "labelimg-voc": Made(labelimg_voc, "voc"),
     "darkmark": Made(darkmark, "yolo"),
-    "labelstudio-yolo": Made(labelstudio_yolo, "yolo"),
-    "labelstudio-voc": Made(labelstudio_voc, "voc"),
-    "labelstudio-coco": Made(labelstudio_coco, "coco"),
+    "labelstudio-yolo": Made(left_by("labelstudio/yolo"), "yolo"),
+    # It cuts pixels to whole ones: 28 of 72, which it has as 38.888888888888886 %, is 27.
+    "labelstudio-voc": Made(left_by("labelstudio/voc"), "voc", most=1.01 / HEIGHT),
+    "labelstudio-coco": Made(left_by("labelstudio/coco"), "coco"),
+    "datumaro-yolo": Made(left_by("datumaro/yolo"), "darknet", ("train", "val", "test")),
+    "datumaro-ultralytics": Made(left_by("datumaro/ultralytics"), "yaml", ("train", "val", "test")),
+    "datumaro-coco": Made(left_by("datumaro/coco"), "coco", ("train", "val", "test")),
+    "datumaro-open-images": Made(left_by("datumaro/open-images"), "open-images", ("train", "val", "test")),
+    "datumaro-kitti": Made(left_by("datumaro/kitti"), "kitti", ("train", "val", "test")),
+    "datumaro-cvat": Made(left_by("datumaro/cvat"), "cvat", ("train", "val", "test")),
     "kaggle-voc": Made(kaggle_voc, "voc"),
     "voc": Made(voc, "voc", ("train", "val", "test")),
     "imagenet-det": Made(imagenet_det, "voc", ("train", "val", "test")),
     "coco": Made(coco, "coco", ("train2017", "val2017", "test2017")),
     "cvat-coco": Made(cvat_coco, "coco", ("default",)),
+    "cvat": Made(cvat_images, "cvat", ("Train", "Validation", "Test")),
+    "labelme": Made(labelme_folder, "labelme", THREE),
     "supervisely": Made(supervisely_project, "supervisely", THREE),
     "open-images": Made(open_images, "open-images", ("train", "validation", "test")),
     "kitti": Made(kitti_folders, "kitti", ("training", "validation", "testing")),

@@ -12,7 +12,7 @@ from darknet_compat.datasets import open as door
 from darknet_compat.datasets.check import check_dataset
 from darknet_compat.datasets.writers.layouts import write_dataset
 from darknet_compat.errors import DatasetError
-from tests.datasets.layouts import NAMES, PARTS, put, put_pictures
+from tests.datasets.shapes import NAMES, PARTS, put, put_pictures
 from tests.datasets.test_layouts import held_against_the_truth
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/develop/add-a-layout.md"

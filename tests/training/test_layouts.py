@@ -15,7 +15,8 @@ from darknet_compat.errors import DatasetError
 from darknet_compat.evaluation.job import Scored, evaluate
 from darknet_compat.inference.progress import Noted
 from darknet_compat.training.job import Checked, train
-from tests.datasets.layouts import MADE, NAMES, PARTS, coco_json, made, picture, put, put_pictures, yolo_lines
+from tests.datasets.layouts import MADE, made
+from tests.datasets.shapes import NAMES, PARTS, coco_json, picture, put, put_pictures, yolo_lines
 
 CFG = """[net]
 batch=4
@@ -129,6 +130,17 @@ def test_a_detector_does_not_learn_from_folders_of_classes(tmp_path: Path) -> No
         put(tmp_path / "set" / name, picture("train_0"))
     with pytest.raises(DatasetError, match=r"not one box .* is in 2 pictures, 2 labels of whole pictures"):
         train(model=str(cfg(tmp_path)), data=str(tmp_path / "set"), out=tmp_path / "run")
+
+
+def test_more_labels_that_lie_outside_than_can_be_used(tmp_path: Path) -> None:
+    """Corners in pixels where fractions are expected: some of them cut at the border would be left to learn from."""
+    for stem, boxes in PARTS["train"].items():
+        put(tmp_path / f"set/{stem}.png", picture(stem))
+        put(tmp_path / f"set/{stem}.txt", "".join(" ".join(map(str, box)) + "\n" for box in boxes))
+    options: dict[str, Any] = {"model": str(cfg(tmp_path)), "data": str(tmp_path / "set"), "workers": 0}
+    with pytest.raises(DatasetError, match=r"7 labels lie outside .* more than the 2 that do not; --no-check trains"):
+        train(**options, out=tmp_path / "run")
+    assert train(**options, out=tmp_path / "run", check=False).batches == 2
 
 
 def numbered(folder: Path, names: int, highest: int) -> str:

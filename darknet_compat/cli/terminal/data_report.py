@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darknet_compat.cli.terminal import output as terminal
-from darknet_compat.datasets.options import Reading
+from darknet_compat.datasets.options import PACKED, Reading
 
 if TYPE_CHECKING:
     from darknet_compat.datasets.base import Dataset
     from darknet_compat.datasets.check import Report
     from darknet_compat.formats.words import LabelsFormat
 
-_SUFFIXES = (".data", ".txt", ".list", ".json", ".yaml", ".yml", ".csv")
+_SUFFIXES = (".data", ".txt", ".list", ".json", ".yaml", ".yml", ".csv", ".xml", *PACKED)
 _MOST_CLASSES = 100
 """Rows of the table; of more classes the commonest are shown."""
 
@@ -60,9 +60,8 @@ def show(source: Source, decode: bool, json: bool) -> None:
         print_report(report)
         if os.path.isdir(source.name):
             print_layout(source, dataset)
-    if report.wrong:
-        wrong = terminal.count(report.wrong, "picture")
-        raise DatasetError(f"{source.name}: {wrong} of {report.pictures:,} cannot be used")
+    if report.refusal:
+        raise DatasetError(f"{source.name}: {report.refusal}")
 
 
 def _layout(source: Source, dataset: Dataset) -> dict[str, Any]:

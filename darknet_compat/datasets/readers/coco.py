@@ -26,6 +26,7 @@ from darknet_compat.datasets.readers.coco_document import (
     text_of,
     without_collector,
 )
+from darknet_compat.datasets.readers.labelme import is_labelme
 from darknet_compat.datasets.turned import seen_size, turned_along
 from darknet_compat.errors import DatasetError
 from darknet_compat.vision.image import decode
@@ -111,14 +112,13 @@ class CocoInstances(Dataset):
         return seen_size(self.picture(index), self._stated(index))
 
     def picture(self, index: int) -> Path:
-        """Where picture number `index` is; tools that write whole paths or addresses have it under its last name."""
+        """Where picture number `index` is; tools that write whole paths, addresses or paths from somewhere else have it
+        under its last name. Never outside of the folder."""
         name = self._files[index]
         try:
             path = inside(self._folder, name, str(self.path))
         except DatasetError:
-            path = self._folder / PurePath(name.replace("\\", "/")).name
-            if not os.path.isfile(path):
-                raise
+            return inside(self._folder, PurePath(name.replace("\\", "/")).name, str(self.path))
         if not os.path.isfile(path) and os.path.isfile(self._folder / path.name):
             return self._folder / path.name
         return path
@@ -188,7 +188,7 @@ def split_of(path: Path) -> str:
 def claims(path: Path) -> str | None:
     """Why a file or folder is of this kind; None where it is not."""
     if path.is_file():
-        return "a JSON file" if path.suffix.lower() == ".json" else None
+        return "a JSON file" if path.suffix.lower() == ".json" and not is_labelme(path) else None
     files = annotation_files(path)
     shown_files = ", ".join(str(file.relative_to(path)) for file in list(files.values())[:3])
     return f"there is {shown_files}{', …' if len(files) > 3 else ''}" if files else None

@@ -123,6 +123,9 @@ def without_collector() -> Iterator[None]:
 def read_document(path: str | Path) -> Mapping[str, Any]:
     """The file. Raises DatasetError."""
     document = read_json(path, DatasetError, "COCO's instances", MAX_JSON_BYTES)
+    first = document[0] if isinstance(document, list) and document else None
+    if isinstance(first, dict) and "data" in first and "annotations" in first:
+        raise DatasetError(f"{path}: this is Label Studio's own JSON; export it once more as YOLO, COCO or VOC")
     if not isinstance(document, dict):
         raise DatasetError(f"{path}: expected COCO's instances, an object with images, annotations and categories")
     return document

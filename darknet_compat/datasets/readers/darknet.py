@@ -9,7 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from darknet_compat.datasets.base import Dataset, Labels, Refusal, Repair, Repairs, Rows, Sample, Wanted
+from darknet_compat.datasets.base import (
+    Dataset,
+    Labels,
+    MissingPictureError,
+    Refusal,
+    Repair,
+    Repairs,
+    Rows,
+    Sample,
+    Wanted,
+)
 from darknet_compat.datasets.files import Lines, pick_split
 from darknet_compat.datasets.options import LabelRule
 from darknet_compat.datasets.readers.labelfile import (
@@ -99,6 +109,8 @@ class PictureList(Dataset):
     is_numbered = True
     has_one_place = True
     """Whether labels that are not where the original looks first are worth a word."""
+    keypoints = False
+    """Whether points follow the box on each line."""
 
     def __init__(
         self,
@@ -143,7 +155,7 @@ class PictureList(Dataset):
         if place is None:
             self._expect_no_labels(index, found)
             return Sample(picture.stem, picture, Labels.drawn([], []), (("no labels", 1),))
-        labels, repairs = read_with_rule(place, len(self.names) or None, self.rule)
+        labels, repairs = read_with_rule(place, len(self.names) or None, self.rule, keypoints=self.keypoints)
         beside: Repairs = (("beside", 1),) if is_beside else ()
         return Sample(picture.stem, picture, labels, beside + repairs)
 
@@ -219,7 +231,7 @@ class PictureList(Dataset):
     def _expect_no_labels(self, index: int, found: Located | None) -> None:
         where, text = f"{self.path}:{self._numbers[index]}", self._pictures[index]
         if found is None:
-            raise DatasetError(f"{where}: expected a picture, found no file {shown(text, 200)}")
+            raise MissingPictureError(f"{where}: expected a picture, found no file {shown(text, 200)}")
         if self.rule == "strict":
             raise DatasetError(
                 f"{where}: there is no {plain(self._label_places(found)[0], 400)}; a picture without objects needs an"

@@ -79,9 +79,12 @@ def read_labels(path: str | Path, classes: int | None = None) -> Labels:
     return read_with_rule(path, classes, "strict")[0]
 
 
-def read_with_rule(path: str | Path, classes: int | None, rule: LabelRule) -> tuple[Labels, Repairs]:
+def read_with_rule(
+    path: str | Path, classes: int | None, rule: LabelRule, *, keypoints: bool = False
+) -> tuple[Labels, Repairs]:
     """The same by a rule, and what was done to the labels. Outlines, more than two points x y after the class as
-    segmentation has them, become the boxes around them. Raises DatasetError unless the rule is `skip`."""
+    segmentation has them, become the boxes around them; with `keypoints` what follows a box is none. Raises
+    DatasetError unless the rule is `skip`."""
     boxes: list[list[float]] = []
     numbers: list[int] = []
     repairs = Counter[Repair]()
@@ -89,6 +92,8 @@ def read_with_rule(path: str | Path, classes: int | None, rule: LabelRule) -> tu
         fields = text.split()
         if not fields:
             continue
+        if keypoints:
+            fields = fields[:5]
         try:
             number, box, is_outline = _parsed(fields, text, classes)
             if rule != "clip":

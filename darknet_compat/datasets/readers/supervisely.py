@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from darknet_compat.datasets.base import Dataset, Labels, Repairs, Sample, Wanted
+from darknet_compat.datasets.base import Dataset, Sample, Wanted
 from darknet_compat.datasets.files import USUAL_SPLITS, pick_split, split_word, subfolders
-from darknet_compat.datasets.turned import seen_size, turned_along
+from darknet_compat.datasets.readers.drawn import Drawn, around, drawn_labels
+from darknet_compat.datasets.turned import seen_size
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.jsonfile import read_json
-from darknet_compat.formats.textfile import shown
 
 _MOST_BYTES = 64 << 20
 
@@ -42,26 +40,16 @@ class SuperviselyProject(Dataset):
 
     def sample(self, index: int) -> Sample:
         """Picture number `index`. Raises DatasetError for a malformed annotation or an unknown class."""
-        file = self._files[index]
+        file, picture = self._files[index], self._picture(index)
         document = _read(file)
-        stated = _size(document, file)
-        corners, classes, repairs = [], [], {"polygons": 0, "left out": 0}
         objects = document.get("objects")
-        for number, one in enumerate(objects if isinstance(objects, list) else (), start=1):
-            name, corner, repair = _object(one, f"{file}: object {number}")
-            if repair:
-                repairs[repair] += 1
-            if corner is None:
-                continue
-            if name not in self._numbers:
-                raise DatasetError(f"{file}: {shown(name)} is not one of the {len(self.names)} classes")
-            corners.append(corner)
-            classes.append(self._numbers[name])
-        picture = self._picture(index)
-        labels = Labels.from_corners(np.array(corners).reshape(-1, 4), stated, classes)
-        labels, turned = turned_along(labels, picture, stated)
-        done: Repairs = tuple((repair, count) for repair, count in repairs.items() if count)  # type: ignore[misc]
-        return Sample(picture.stem, picture, labels, turned + done)
+        drawn = [
+            _object(one, f"{file}: object {number}")
+            for number, one in enumerate(objects if isinstance(objects, list) else (), start=1)
+        ]
+        return Sample(
+            picture.stem, picture, *drawn_labels(drawn, self._numbers, picture, _size(document, file), str(file))
+        )
 
     def size(self, index: int) -> tuple[int, int] | None:
         """Width and height as the annotation states them, as the picture is seen. Raises DatasetError."""
@@ -96,22 +84,14 @@ def _size(document: Mapping[str, Any], path: Path) -> tuple[int, int]:
     return sides[0], sides[1]  # type: ignore[return-value]
 
 
-def _object(one: object, where: str) -> tuple[str, tuple[float, float, float, float] | None, str]:
-    """An object's class, its corners with x2 and y2 exclusive, and what was done to get them."""
+def _object(one: object, where: str) -> Drawn:
     if not isinstance(one, dict) or not isinstance(one.get("classTitle"), str):
         raise DatasetError(f"{where}: expected an object with a classTitle")
     kind, points = one.get("geometryType"), one.get("points")
     if kind not in ("rectangle", "polygon"):
-        return one["classTitle"], None, "left out"
+        return Drawn(one["classTitle"], None)
     exterior = points.get("exterior") if isinstance(points, dict) else None
-    try:
-        table = np.array(exterior, np.float64)
-    except (TypeError, ValueError):
-        table = np.empty(0)
-    if table.ndim != 2 or table.shape[1] != 2 or len(table) < 2 or not (np.abs(table) < 1e9).all():
-        raise DatasetError(f"{where}: expected points with an exterior of pairs x, y")
-    (x1, y1), (x2, y2) = table.min(axis=0).tolist(), table.max(axis=0).tolist()
-    return one["classTitle"], (x1, y1, x2, y2), "polygons" if kind == "polygon" else ""
+    return Drawn(one["classTitle"], around(exterior, f"{where}: exterior"), kind == "polygon")
 
 
 def claims(path: Path) -> str | None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from darknet_compat.datasets.base import Dataset, Labels, Sample, Wanted
+from darknet_compat.datasets.base import Dataset, Labels, Repair, Sample, Wanted
 from darknet_compat.datasets.files import (
     PICTURE_SUFFIXES,
     USUAL_SPLITS,
@@ -47,7 +48,7 @@ _BBOX = "-annotations-bbox.csv"
 
 class Row(NamedTuple):
     """One box: the picture as the table names it, the class, x1 y1 x2 y2, whether it stands for a group, the picture's
-    size where it is stated, and its split; an empty class for a picture without objects."""
+    size where it is stated, its split, and what was done to the box; an empty class for a picture without objects."""
 
     image: str
     name: str
@@ -55,6 +56,7 @@ class Row(NamedTuple):
     crowd: bool = False
     size: tuple[int, int] | None = None
     split: str = ""
+    repair: Repair | Literal[""] = ""
 
 
 @dataclass
@@ -63,6 +65,7 @@ class _Picture:
     classes: list[int] = field(default_factory=list)
     crowd: list[bool] = field(default_factory=list)
     size: tuple[int, int] | None = None
+    repairs: Counter[Repair] = field(default_factory=Counter)
 
 
 class BoxTable(Dataset):
@@ -76,7 +79,9 @@ class BoxTable(Dataset):
         number_of = {name: number for number, name in enumerate(self.names)}
         self._pictures: dict[str, _Picture] = {}
         for row in rows:
-            picture = self._pictures.setdefault(row.image, _Picture(size=row.size))
+            picture = self._pictures.get(row.image) or self._pictures.setdefault(row.image, _Picture(size=row.size))
+            if row.repair:
+                picture.repairs[row.repair] += 1
             if not row.name:
                 continue
             if row.name not in number_of:
@@ -85,7 +90,7 @@ class BoxTable(Dataset):
             picture.classes.append(number_of[row.name])
             picture.crowd.append(row.crowd)
         if not self._pictures:
-            raise DatasetError(f"{title}: expected a box a line after the first, found none")
+            raise DatasetError(f"{title}: expected boxes, found none")
         self._images = tuple(self._pictures)
         self._folder = _folder_of(self._images[:3], folders)
 
@@ -103,7 +108,8 @@ class BoxTable(Dataset):
         labels = Labels.from_corners(
             np.array(picture.corners).reshape(-1, 4), size, picture.classes, crowd=picture.crowd
         )
-        return Sample(path.stem, path, *turned_along(labels, path, picture.size))
+        labels, turned = turned_along(labels, path, picture.size)
+        return Sample(path.stem, path, labels, (*turned, *picture.repairs.items()))
 
     def size(self, index: int) -> tuple[int, int] | None:
         """Width and height as the table states them, as the picture is seen."""
@@ -156,16 +162,18 @@ def table_columns(header: Sequence[str]) -> dict[str, int] | None:
 
 def read_table(path: Path) -> Iterator[Row]:
     """The boxes of a table with the columns image, xmin, ymin, xmax, ymax, class, by these or usual other names, in any
-    order, and width, height, split where it has them; without a line of names `image,x1,y1,x2,y2,class`. A row with
-    empty coordinates is a picture without objects. Raises DatasetError with the line that is malformed."""
+    order, and width, height, split where it has them; without a line of names `image,x1,y1,x2,y2,class`. Commas,
+    semicolons or tabs part them. A row with empty coordinates is a picture without objects. Raises DatasetError with
+    the line that is malformed."""
     lines = read_lines(path, DatasetError, "a table of boxes (CSV)", MAX_CSV_BYTES)
     try:
-        rows = csv.reader(lines)
+        between = _separator(lines[0] if lines else "")
+        rows = csv.reader(lines, delimiter=between)
         header = next(rows, [])
         columns = table_columns(header)
         if columns is None and len(header) == 6 and _corners(header[1:5]) is not None:
             columns = {key: place for place, key in enumerate(_WORDS)}
-            rows = csv.reader(lines)
+            rows = csv.reader(lines, delimiter=between)
         if columns is None:
             raise DatasetError(f"{path}:1: expected the columns {','.join(_WORDS)}, found {shown(','.join(header))}")
         for row in rows:
@@ -173,6 +181,11 @@ def read_table(path: Path) -> Iterator[Row]:
                 yield _row(row, columns, f"{path}:{rows.line_num}")
     except csv.Error as cause:
         raise DatasetError(f"{path}: expected a table of boxes (CSV): {cause}") from None
+
+
+def _separator(line: str) -> str:
+    """What stands between columns: a comma; a semicolon where spreadsheets of half of the world write one; a tab."""
+    return max(",;\t", key=line.count)
 
 
 def _row(row: Sequence[str], columns: Mapping[str, int], where: str) -> Row:
@@ -213,16 +226,28 @@ def claims(path: Path) -> str | None:
 
 def open_layout(path: Path, wanted: Wanted) -> Dataset:
     """The table; of a folder the one for the split; of a table with a column split those rows. Raises DatasetError."""
-    files = {file.stem: file for file in (_tables(path) if path.is_dir() else [path])}
-    splits = {name: file for name, file in files.items() if split_word(name)}
+
+    def read(file: Path) -> tuple[list[Row], tuple[str, ...]]:
+        return list(read_table(file)), names_in(file.parent) or ()
+
+    return open_rows(path, _tables(path) if path.is_dir() else [path], wanted, read)
+
+
+def open_rows(
+    path: Path, files: Sequence[Path], wanted: Wanted, read: Callable[[Path], tuple[list[Row], tuple[str, ...]]]
+) -> Dataset:
+    """Of several files the one for the split; of one file with splits those rows. `read` gives a file's rows and names;
+    without names the classes are those that occur, by the alphabet. Raises DatasetError."""
+    of_name = {file.stem: file for file in files}
+    splits = {name: file for name, file in of_name.items() if split_word(name)}
     chosen = ""
-    if len(files) > 1:
+    if len(of_name) > 1:
         chosen = pick_split(wanted.split, splits, USUAL_SPLITS, str(path))
-        file = files[chosen]
+        file = of_name[chosen]
     else:
-        (file,) = files.values()
-    rows = list(read_table(file))
-    names = wanted.names or names_in(file.parent) or tuple(sorted({row.name for row in rows if row.name}))
+        (file,) = of_name.values()
+    rows, own = read(file)
+    names = wanted.names or own or tuple(sorted({row.name for row in rows if row.name}))
     inner = sorted({row.split for row in rows if row.split})
     if inner and not chosen:
         chosen = pick_split(wanted.split, inner, USUAL_SPLITS, str(file))
@@ -249,7 +274,8 @@ def _is_table(path: Path) -> bool:
 def _header(path: Path) -> list[str]:
     try:
         with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
-            return next(csv.reader([file.readline(4096)]), [])
+            line = file.readline(4096)
+            return next(csv.reader([line], delimiter=_separator(line)), [])
     except (OSError, csv.Error):
         return []
 

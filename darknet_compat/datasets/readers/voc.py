@@ -55,8 +55,8 @@ _PICTURES = ("jpegimages", "images", "image", "imgs", "img")
 
 class Annotation(NamedTuple):
     """One XML file: the picture's `size` (width, height) if it is stated, and its file's name; for each object a name,
-    xmin ymin xmax ymax as they stand (pixels counted from 1, the last one belongs to the box), and whether it is marked
-    difficult."""
+    xmin ymin xmax ymax (pixels counted from 1, the last one belongs to the box), and whether it is marked difficult.
+    Label Studio counts the first ones from 0, which is made good."""
 
     size: tuple[int, int] | None
     picture: str
@@ -85,6 +85,7 @@ def read_annotation(path: str | Path) -> Annotation:
     if root.tag != "annotation":
         raise DatasetError(f"{path}: expected <annotation>, found <{plain(root.tag)}>")
     names, corners, difficult = [], [], []
+    from_zero = root.findtext("owner/name") == "Label Studio"
     for number, element in enumerate(root.findall("object"), start=1):
         where = f"{path}: object {number}"
         name = (element.findtext("name") or "").strip()
@@ -94,6 +95,8 @@ def read_annotation(path: str | Path) -> Annotation:
         if box is None:
             raise DatasetError(f"{where}: {shown(name)} has no <bndbox>")
         xmin, ymin, xmax, ymax = (_number(box.findtext(key), where, key) for key in ("xmin", "ymin", "xmax", "ymax"))
+        if from_zero:
+            xmin, ymin = xmin + 1, ymin + 1
         names.append(name)
         corners.append((xmin, ymin, xmax, ymax))
         difficult.append((element.findtext("difficult") or "0").strip() not in ("0", ""))

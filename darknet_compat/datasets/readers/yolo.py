@@ -3,6 +3,7 @@ labels beside the pictures as labelImg, DarkMark and Roboflow's Darknet export l
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -30,6 +31,8 @@ _YAML = (".yaml", ".yml")
 _KEYS = ("train", "val", "valid", "test")
 _IMAGES = ("images", "image", "img", "imgs", "jpegimages")
 _LABELS = ("labels", "label")
+_DEEPEST = 12
+"""Folders of a path that are tried without those before them."""
 _SNIFFED = 20
 """Files of labels that are looked into."""
 
@@ -83,7 +86,7 @@ def open_yaml(path: Path, wanted: Wanted) -> Dataset:
     dataset = YoloPictures(
         base, [os.path.relpath(p, base) for p in pictures], names, f"{file.parent.name} ({chosen})", wanted.labels
     )
-    dataset.split, dataset.splits = chosen, tuple(there)
+    dataset.split, dataset.splits, dataset.keypoints = chosen, tuple(there), "kpt_shape" in document
     return dataset
 
 
@@ -144,9 +147,11 @@ def _names(document: Mapping[str, Any], path: Path) -> tuple[str, ...]:
 
 
 def _listed(source: str, roots: Sequence[Path], file: Path, key: str) -> Iterable[str]:
-    """The pictures of a folder, or on a list."""
-    for root in roots:
-        for place in (root / source, root / _without_ups(source)):
+    """The pictures of a folder, or on a list; where it is not where it should be, under the end of its path."""
+    rest = PurePosixPath(_without_ups(source)).parts
+    ends = [roots[-1].joinpath(*rest[drop:]) for drop in range(1, min(len(rest), _DEEPEST))]
+    for places in (*((root / source, root / _without_ups(source)) for root in roots), ends):
+        for place in places:
             if os.path.isdir(place):  # Path's own answer to a name that is too long is an error
                 return list(pictures_below(place))
             if os.path.isfile(place):
@@ -161,7 +166,11 @@ def _listed(source: str, roots: Sequence[Path], file: Path, key: str) -> Iterabl
 
 def _without_ups(source: str) -> str:
     """Roboflow's `../train/images` is `train/images` beside its file."""
-    parts = [part for part in PurePosixPath(source.replace("\\", "/")).parts if part not in ("..", ".", "/")]
+    parts = [
+        part
+        for part in PurePosixPath(source.replace("\\", "/")).parts
+        if part not in ("..", ".", "/") and part[-1] != ":"
+    ]
     return "/".join(parts)
 
 
@@ -239,14 +248,15 @@ def _has_labels(folder: Path, *, deep: bool, beside: bool = False) -> bool:
 
 
 def _is_label(path: Path) -> bool:
-    """Whether a file is empty or begins with a line of a class and at least four numbers."""
+    """Whether a file is empty or its first line is a class and at least four numbers."""
     try:
         with open(path, "rb") as file:
-            line = file.readline(4096)
+            text = file.read(4096).removeprefix(codecs.BOM_UTF8)
     except OSError:
         return False
-    if not line.strip():
-        return path.stat().st_size < 64
+    line = next((line for line in text.split(b"\n") if line.strip()), None)
+    if line is None:
+        return len(text) < 64
     fields = line.split()
     return plain_rows(line) is not None or (len(fields) >= 5 and fields[0].isdigit() and all(map(_is_number, fields)))
 

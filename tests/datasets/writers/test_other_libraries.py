@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from darknet_compat.datasets.open import open_dataset
-from darknet_compat.datasets.writers.layouts import Form, write_dataset
-from tests.datasets.layouts import HEIGHT, NAMES, PARTS, WIDTH, made
+from darknet_compat.datasets.writers.layouts import write_dataset
+from darknet_compat.formats.words import LabelsFormat
+from tests.datasets.layouts import made
+from tests.datasets.shapes import HEIGHT, NAMES, PARTS, WIDTH
 
 Found = dict[str, list[tuple[str, list[float]]]]
 """Class and x1 y1 x2 y2 in pixels of each box by the picture's stem, sorted."""
@@ -28,7 +30,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def written(form: Form, folder: Path) -> Path:
+def written(form: LabelsFormat, folder: Path) -> Path:
     source = made("roboflow-coco", folder / "set")
     write_dataset(
         folder / "written", form, {"train": open_dataset(source), "valid": open_dataset(source, split="valid")}
@@ -69,7 +71,7 @@ def test_pycocotools(tmp_path: Path, quiet: None) -> None:
 
 
 @pytest.mark.parametrize("form", ["yolo", "voc", "coco"])
-def test_supervision(form: Form, tmp_path: Path, quiet: None) -> None:
+def test_supervision(form: LabelsFormat, tmp_path: Path, quiet: None) -> None:
     dataset: Any = pytest.importorskip("supervision").DetectionDataset
     folder = written(form, tmp_path)
     if form == "yolo":
@@ -89,7 +91,7 @@ def test_supervision(form: Form, tmp_path: Path, quiet: None) -> None:
 @pytest.mark.parametrize(
     ("form", "name"), [("darknet", "yolo"), ("yolo", "yolo"), ("voc", "voc_detection"), ("coco", "coco")]
 )
-def test_datumaro(form: Form, name: str, tmp_path: Path, quiet: None) -> None:
+def test_datumaro(form: LabelsFormat, name: str, tmp_path: Path, quiet: None) -> None:
     datumaro = pytest.importorskip("datumaro")
     read = datumaro.Dataset.import_from(str(written(form, tmp_path)), name)
     labels = read.categories()[datumaro.AnnotationType.label]
@@ -105,7 +107,7 @@ def test_datumaro(form: Form, name: str, tmp_path: Path, quiet: None) -> None:
 
 
 @pytest.mark.parametrize("form", ["yolo", "voc", "coco"])
-def test_globox(form: Form, tmp_path: Path, quiet: None) -> None:
+def test_globox(form: LabelsFormat, tmp_path: Path, quiet: None) -> None:
     globox = pytest.importorskip("globox")
     folder = written(form, tmp_path)
     if form == "yolo":
@@ -130,7 +132,7 @@ def test_globox(form: Form, tmp_path: Path, quiet: None) -> None:
 
 
 @pytest.mark.parametrize("form", ["coco", "voc", "yolo"])
-def test_pylabel(form: Form, tmp_path: Path, quiet: None) -> None:
+def test_pylabel(form: LabelsFormat, tmp_path: Path, quiet: None) -> None:
     importer = pytest.importorskip("pylabel.importer")
     folder = written(form, tmp_path)
     if form == "coco":

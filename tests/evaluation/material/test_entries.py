@@ -12,7 +12,7 @@ from darknet_compat.errors import DatasetError
 from darknet_compat.evaluation.material.entries import read_entries
 from darknet_compat.evaluation.material.tables import Found
 from darknet_compat.evaluation.scores.metrics import METRICS
-from tests.datasets.layouts import NAMES, PARTS, coco_json, picture, put, yolo_lines
+from tests.datasets.shapes import NAMES, PARTS, coco_json, picture, put, yolo_lines
 
 
 def listed(folder: Path, names: list[str]) -> Path:
