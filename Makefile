@@ -1,5 +1,5 @@
 # make demo | make test | make test-slow | make attack MINUTES=60 | make test-trt | make lint | make format | make docs
-# make wheel | make clean
+# make wheel | make paper | make clean
 # Each works on a fresh machine: they make .venv and install what they need, once.
 
 PYTHON ?= python3
@@ -14,7 +14,7 @@ TRT_WHEELS := $(foreach part,cu13 cu13-bindings cu13-libs,tensorrt-rtx-$(part)==
 # Two workers on two cores; more than four only fight for memory. The machine's own load is each test's business.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-slow attack test-trt lint format docs wheel clean
+.PHONY: demo test test-slow attack test-trt lint format docs wheel paper clean
 
 demo: $(VENV)/ready-demo
 	@$(BIN)/python tools/demo.py
@@ -54,6 +54,10 @@ docs: $(VENV)/ready-docs
 wheel: $(VENV)/ready-python
 	@$(PIP) build
 	@$(BIN)/python -m build --wheel --outdir dist .
+
+# Two cores for a night; goes on after a kill.
+paper: $(VENV)/ready-dev
+	@OMP_NUM_THREADS=1 $(BIN)/python tools/paper.py all --page
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
