@@ -91,7 +91,10 @@ def write(source: Source, out: Path, form: LabelsFormat, json: bool) -> None:
     """Write a data set in another layout: the split that was asked for, or without one all the parts there are. Raises
     DatasetError."""
     from darknet_compat.datasets.writers.layouts import write_dataset
+    from darknet_compat.errors import DatasetError
 
+    if os.path.isdir(source.name) and out.resolve().is_relative_to(Path(source.name).resolve()):
+        raise DatasetError(f"{out}: lies in {source.name}, whose pictures it would double; choose another folder")
     train = source.open()
     parts = {"train": train}
     if source.split is None:

@@ -77,6 +77,14 @@ def test_written_as(dc: Command, data: Path, form: str, tmp_path_factory: pytest
     assert answer["pictures"] == 2
 
 
+def test_nothing_is_written_into_a_data_set(dc: Command, data: Path) -> None:
+    """Its pictures would be there twice when it is read again."""
+    before = sorted(data.parent.rglob("*"))
+    done = dc("info", data.parent, "--out", data.parent / "converted/voc", "--as", "voc")
+    assert (done.code, len(done.err.splitlines())) == (1, 1) and "choose another folder" in done.err
+    assert sorted(data.parent.rglob("*")) == before
+
+
 def test_what_cannot_be_used_is_an_error(dc: Command, data: Path) -> None:
     done = dc("info", data, "--decode")
     assert done.code == 1
