@@ -18,6 +18,11 @@ def main() -> None:
         from darknet_compat.cli.darknet.main import main as darknet
 
         darknet(sys.argv[2:])
+    if sys.argv[1:2] in (["detect"], ["classify"]):
+        from darknet_compat.cli.direct import direct
+
+        if (code := direct(sys.argv[1:])) is not None:
+            raise SystemExit(code)
     try:
         from darknet_compat.cli.main import main as run
     except ModuleNotFoundError as error:

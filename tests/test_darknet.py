@@ -15,6 +15,7 @@ from darknet_compat.errors import DarknetCompatError, ImageError, MetadataError
 from tests.cli.support import CLASSIFIER, DETECTOR, REPOSITORY, paint, write_toy
 
 SHIM = "from darknet_compat.darknet import *\n"
+MODULE = "import sys, darknet_compat.darknet\nsys.modules['darknet'] = darknet_compat.darknet\n"
 
 PICTURE = """
 import cv2
@@ -98,6 +99,38 @@ darknet.free_batch_detections(several, 2)
 """
 
 
+AGAIN_AND_AGAIN = """
+import darknet
+
+net, labels, palette = darknet.load_network("toy.cfg", "toy.data", "toy.weights")
+rgb = bytes(32 * 32 * 3)
+
+
+def once():
+    image = darknet.make_image(32, 32, 3)
+    darknet.copy_image_from_bytes(image, rgb)
+    darknet.detect_image(net, labels, image, thresh=0.1)
+    darknet.predict_image(net, image)
+    number = darknet.pointer(darknet.c_int(0))
+    darknet.do_nms_sort(darknet.get_network_boxes(net, 32, 32, 0.1, 0.5, None, 0, number, 0), number[0], 2, 0.45)
+
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 2**20
+
+
+for _ in range(100):
+    once()
+before = resident()
+for _ in range(500):
+    once()
+print(resident() - before)
+"""
+
+WAYS = pytest.mark.parametrize("way", ["shim", "module"])
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a toy that finds a cat, and a dog of 0.12, in every picture."""
@@ -113,10 +146,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run_program(text: str, here: Path) -> str:
-    """What a program prints that was written for the fork's module, beside the shim."""
-    (here / "darknet.py").write_text(SHIM)
-    (here / "program.py").write_text(text)
+def run_program(text: str, here: Path, way: str) -> str:
+    """What a program prints that was written for the fork's module, beside the shim or under its name."""
+    if way == "shim":
+        (here / "darknet.py").write_text(SHIM)
+    (here / "program.py").write_text(text if way == "shim" else MODULE + text)
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
         [sys.executable, "program.py"], cwd=here, env=environment, capture_output=True, text=True, timeout=120
@@ -125,8 +159,9 @@ def run_program(text: str, here: Path) -> str:
     return done.stdout
 
 
-def test_a_program_for_a_picture(here: Path) -> None:
-    printed = run_program(PICTURE, here)
+@WAYS
+def test_a_program_for_a_picture(way: str, here: Path) -> None:
+    printed = run_program(PICTURE, here, way)
     assert printed.splitlines() == [
         "",
         "Objects:",
@@ -136,19 +171,27 @@ def test_a_program_for_a_picture(here: Path) -> None:
     assert (here / "drawn.png").is_file()
 
 
-def test_a_program_for_a_video(here: Path) -> None:
+@WAYS
+def test_a_program_for_a_video(way: str, here: Path) -> None:
     import cv2
 
     writer = cv2.VideoWriter(str(here / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 5, (64, 32))
     for shade in (60, 120, 180):
         writer.write(np.full((32, 64, 3), shade, np.uint8))
     writer.release()
-    assert run_program(VIDEO, here) == "cat 93.54 (0, 0, 64, 32)\n" * 3
+    assert run_program(VIDEO, here, way) == "cat 93.54 (0, 0, 64, 32)\n" * 3
 
 
-def test_a_program_for_a_batch(here: Path) -> None:
-    printed = run_program(BATCH, here)
+@WAYS
+def test_a_program_for_a_batch(way: str, here: Path) -> None:
+    printed = run_program(BATCH, here, way)
     assert printed == "cat 0.935 [32.0, 16.0, 64.0, 32.0]\ndog 0.119 [32.0, 16.0, 32.0, 16.0]\n" * 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_what_is_not_freed_is_not_kept(here: Path) -> None:
+    """Mebibytes after 500 pictures of which nothing was freed; measured: 0.0 to 0.3."""
+    assert float(run_program(AGAIN_AND_AGAIN, here, "shim")) < 2
 
 
 def test_detecting_without_the_file(here: Path) -> None:

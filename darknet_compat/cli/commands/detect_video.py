@@ -11,8 +11,6 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-import typer
-
 from darknet_compat.cli.options import explaining
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.cli.terminal.interruption import Interruption
@@ -124,9 +122,9 @@ def detect_video(options: DetectOptions, video: VideoOptions, output: Output) ->
     if output.json:
         terminal.print_json({"videos": output.documents})
     if ended_by is not None:
-        raise typer.Exit(128 + ended_by)
+        raise SystemExit(128 + ended_by)
     if output.failed:
-        raise typer.Exit(1)
+        raise SystemExit(1)
 
 
 def _tried(file: str, place: Path | None, watch: Watch, batch: int, output: Output) -> int | None:

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import typer
-
 from darknet_compat.cli.options import explaining
 from darknet_compat.cli.terminal import output as terminal
+from darknet_compat.errors import OptionError
 from darknet_compat.formats.atomic import results_folder
 
 if TYPE_CHECKING:
@@ -53,23 +52,21 @@ class Answers:
         terminal.say(message)
 
     def finish(self) -> None:
-        """Print the document; Exit with 1 if anything failed."""
+        """Print the document; raise SystemExit with 1 if anything failed."""
         if self.json:
             terminal.print_json({"images": self.entries})
         if self.failed:
-            raise typer.Exit(1)
+            raise SystemExit(1)
 
 
 def find_pictures(files: Sequence[str], answers: Answers) -> list[Path]:
     """The pictures that `files` mean (`sources.pictures`); whatever means none fails in `answers`.
 
-    Raises BadParameter for a file that belongs to an option.
+    Raises OptionError for a file that belongs to an option.
     """
     for file in files:
         if option := _NOT_PICTURES.get(Path(file).suffix.lower()):
-            raise typer.BadParameter(
-                f"{terminal.printable(file)} is no picture; name it with {option}", param_hint="FILES"
-            )
+            raise OptionError(f"{terminal.printable(file)} is no picture; name it with {option}")
     from darknet_compat.sources.pictures import find_pictures as found
 
     return found(files, answers.fail)
