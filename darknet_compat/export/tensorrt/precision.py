@@ -18,7 +18,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.graph import layer_of
 
-HEADS = frozenset(("region", "yolo", "detection", "softmax", "logistic", "iseg"))
+HEADS = frozenset(("region", "yolo", "Gaussian_yolo", "detection", "softmax", "logistic", "iseg"))
 """Layers of which only the large products (PRODUCTS) are in float16."""
 
 EXACT = frozenset(("input", "normalization", "l2norm"))
@@ -39,6 +39,8 @@ MOVES = frozenset((
 QUANTIZING = frozenset(("QuantizeLinear", "DequantizeLinear"))
 
 _HALF, _SINGLE, _EIGHT = TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.FLOAT8E4M3FN
+_IN_HALF = " in half"
+"""What a name ends in of a tensor that is there in float32 too."""
 _ANY = frozenset(("Shape", "Cast", "ConstantOfShape"))
 """Operators that take any type, and give their own."""
 
@@ -99,8 +101,9 @@ def keep_scales(half: ModelProto, model: ModelProto) -> None:
             kind = next(t.data_type for t in half.graph.initializer if t.name == node.input[1])
             node.attribute.append(helper.make_attribute("output_dtype", kind))
     for tensor in half.graph.initializer:
-        if tensor.name in scales:
-            tensor.CopyFrom(single[tensor.name])
+        if (name := tensor.name) in scales:
+            tensor.CopyFrom(single[name.removesuffix(_IN_HALF)])
+            tensor.name = name
 
 
 def to_fp8(model: ModelProto) -> None:
@@ -186,7 +189,7 @@ class _Cast:
 
     def _restore(self, name: str) -> None:
         """Give the graph's output `name` back its float32."""
-        inner = f"{name} in half"
+        inner = f"{name}{_IN_HALF}"
         for node in self.nodes:
             for names in (node.input, node.output):
                 for index, value in enumerate(names):
@@ -199,7 +202,7 @@ class _Cast:
         read_as = self.read_as.get(tensor.name, set())
         if _HALF not in read_as:
             return
-        name = tensor.name if read_as == {_HALF} else f"{tensor.name} in half"
+        name = tensor.name if read_as == {_HALF} else f"{tensor.name}{_IN_HALF}"
         values = numpy_helper.to_array(tensor)
         if np.abs(values).max(initial=0) > np.finfo(np.float16).max and np.isfinite(values).all():
             raise ExportError(f"{tensor.name}: has values of {np.abs(values).max():.3g}, beyond fp16's range; use fp32")

@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.export import export_onnx
+from darknet_compat.export.quantize.quantize import quantize_onnx
 from darknet_compat.export.tensorrt.precision import (
     HEADS,
     PRODUCTS,
+    QUANTIZING,
+    keep_scales,
     layer_keeps_single,
     layer_type,
     raise_opset,
@@ -192,6 +195,36 @@ def test_a_raised_opset_computes_the_same(name: str, tmp_path: Path) -> None:
     (expected,) = run_graph("onnxruntime", tmp_path / "m.onnx", images).values()
     (found,) = run_graph("onnxruntime", tmp_path / "raised.onnx", images).values()
     np.testing.assert_array_equal(found, expected)
+
+
+SQUEEZE = "".join(
+    f"[convolutional]\nfilters={filters}\nactivation={activation}\n{after}"
+    for filters, activation, after in (
+        (8, "leaky", ""),
+        (8, "leaky", "[avgpool]\n"),
+        (4, "leaky", ""),
+        (8, "logistic", "[scale_channels]\nfrom=1\n"),
+        (8, "leaky", ""),
+        (21, "linear", "[region]\nnum=3\nclasses=2\nanchors=1,2,3,4,.5,.7\nsoftmax=1\n"),
+    )
+)
+"""A convolution in int8 reads a mean, which stays in float32: its scale is there in both types."""
+
+
+def test_scales_that_are_there_in_both_types_keep_their_numbers(tmp_path: Path) -> None:
+    export_onnx(small(SQUEEZE, (3, 32, 48)), tmp_path / "m.onnx", sizes="fixed")
+    quantize_onnx(tmp_path / "m.onnx", tmp_path / "q.onnx", [pictures(3, 48, 32, 2)], None)
+    model = onnx.load(tmp_path / "q.onnx")
+    half = to_half(model)
+    keep_scales(half, model)
+    onnx.checker.check_model(half)
+    before = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    after = {tensor.name: numpy_helper.to_array(tensor) for tensor in half.graph.initializer}
+    assert len(after) == len(half.graph.initializer)
+    scales = {node.input[1] for node in half.graph.node if node.op_type in QUANTIZING}
+    assert any(name.endswith(" in half") for name in scales)
+    for name in scales:
+        np.testing.assert_array_equal(after[name], before[name.removesuffix(" in half")], strict=True)
 
 
 def test_pixels_are_scaled_in_float32(tmp_path: Path) -> None:

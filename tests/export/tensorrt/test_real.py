@@ -26,6 +26,7 @@ from darknet_compat.runtime.exported import read_artefact
 from tests.export.onnx.test_layers import CASES
 from tests.export.support import SHIPPED, pictures, seeded, small
 from tests.export.tensorrt.real import Parsed, Port, Shapes
+from tests.export.tensorrt.test_precision import SQUEEZE
 from tests.inference.support import region
 
 pytestmark = pytest.mark.tensorrt
@@ -50,7 +51,7 @@ def promised(artefact: Artefact, parsed: Parsed) -> None:
     if artefact.task == "classify":
         assert outputs.keys() == {"classes"} and outputs["classes"].shape[1] == artefact.classes
         return
-    assert outputs.keys() - {"every_objectness"} == {"boxes", "objectness", "classes"}
+    assert outputs.keys() - {"every_objectness", "uncertainties"} == {"boxes", "objectness", "classes"}
     assert outputs["boxes"].shape[2] == 4 and outputs["classes"].shape[2] == artefact.classes
 
 
@@ -128,6 +129,33 @@ def test_a_split_head_with_a_tree_and_limited_candidates(precision: str, tmp_pat
     (tmp_path / "many.cfg").write_text(region(300, "softmax=1\ntree=its.tree"))
     export_onnx(seeded(tmp_path / "many.cfg"), tmp_path / "m.onnx", candidates=60)
     taken(tmp_path / "m.onnx", rtx(precision=precision, candidates=20))
+
+
+HEADS = {
+    "new_coords": (14, "[yolo]\nnew_coords=1\nscale_x_y=2\nnms_kind=diounms\n"),
+    "scale_x_y": (14, "[yolo]\nscale_x_y=1.05\nnms_kind=greedynms\nbeta_nms=0.6\n"),
+    "uncertainties": (22, "[Gaussian_yolo]\nyolo_point=left_top\nscale_x_y=1.1\n"),
+}
+
+
+@pytest.mark.parametrize("candidates", [0, 20])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("name", HEADS)
+def test_the_forks_heads(name: str, precision: str, candidates: int, tmp_path: Path) -> None:
+    filters, head = HEADS[name]
+    layers = f"[conv]\nfilters={filters}\nsize=3\nstride=4\npad=1\nactivation=logistic\n{head}"
+    (tmp_path / "m.cfg").write_text(
+        f"[net]\nchannels=3\nheight=96\nwidth=96\n{layers}classes=2\nnum=2\nanchors=10,20,30,40\n"
+    )
+    export_onnx(seeded(tmp_path / "m.cfg"), tmp_path / "m.onnx")
+    taken(tmp_path / "m.onnx", rtx(precision=precision, candidates=candidates))
+
+
+def test_a_mean_that_is_rounded(tmp_path: Path) -> None:
+    export_onnx(small(SQUEEZE, (3, 32, 48)), tmp_path / "m.onnx", sizes="fixed")
+    quantize_onnx(tmp_path / "m.onnx", tmp_path / "q.onnx", [pictures(3, 48, 32, 2)], None)
+    for precision in ("int8", "fp8"):
+        taken(tmp_path / "q.onnx", rtx(precision=precision))
 
 
 def test_profiles_are_those_that_were_asked_for(tmp_path: Path) -> None:
