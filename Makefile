@@ -1,4 +1,5 @@
-# make demo | make test | make test-slow | make attack MINUTES=60 | make test-trt | make lint | make format | make docs
+# make demo | make test | make test-slow | make attack MINUTES=60 | make test-trt | make test-interop
+# make lint | make format | make docs
 # make wheel | make paper | make clean
 # Each works on a fresh machine: they make .venv and install what they need, once.
 
@@ -14,7 +15,7 @@ TRT_WHEELS := $(foreach part,cu13 cu13-bindings cu13-libs,tensorrt-rtx-$(part)==
 # Two workers on two cores; more than four only fight for memory. The machine's own load is each test's business.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-slow attack test-trt lint format docs wheel paper clean
+.PHONY: demo test test-slow attack test-trt test-interop lint format docs wheel paper clean
 
 demo: $(VENV)/ready-demo
 	@$(BIN)/python tools/demo.py
@@ -32,6 +33,11 @@ test-trt: $(VENV)/ready-dev
 	@test -d $(TRT) || $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --target $(TRT) $(TRT_WHEELS) \
 		|| { rm -rf $(TRT); echo "TENSORRT-RTX CANNOT BE INSTALLED HERE: every test that asks it is skipped"; }
 	@$(PYTEST) -m tensorrt --timeout 3600 $(PYTEST_ARGS)
+
+# Each runtime gets an environment of its own there (gigabytes); what cannot be installed is named, and skipped.
+test-interop: $(VENV)/ready-dev
+	@$(BIN)/python -m tests.interop.runtimes
+	@$(BIN)/python -m pytest tests/interop -m interop --timeout 1200 $(PYTEST_ARGS)
 
 MINUTES ?= 10
 attack: $(VENV)/ready-dev

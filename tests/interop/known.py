@@ -1,0 +1,32 @@
+"""What is known to fail, and the option that helps; the page on interoperability shows these."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Known(NamedTuple):
+    """A runtime that does not read a layout, of all networks or of one."""
+
+    runtime: str
+    layout: str
+    network: str | None
+    why: str
+
+
+_NMS = "has no use for suppression inside: export boxes, or `--layout region`, and suppress behind it"
+
+KNOWN = (
+    Known("opencv", "default", None, "asks for sizes that are known when it loads: `--sizes fixed`, `--for opencv`"),
+    Known("opencv", "detections", None, _NMS),
+    Known("opencv5", "detections", None, _NMS),
+    Known("tensorrt", "detections", None, "RTX's builder has no NonMaxSuppression: export boxes, `engine` suppresses"),
+    Known("mnn", "detections", None, "fills the outputs up to all candidates: export boxes"),
+    Known("ncnn", "detections", None, "has no suppression: export boxes, `--for ncnn`"),
+)
+
+
+def known(runtime: str, layout: str, network: str) -> Known | None:
+    """The row of a cell, if it has one."""
+    rows = (row for row in KNOWN if (row.runtime, row.layout) == (runtime, layout))
+    return next((row for row in rows if row.network in (None, network)), None)
