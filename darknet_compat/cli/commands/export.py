@@ -14,11 +14,13 @@ from darknet_compat.cli.options import DialectOption, InputSize, Json, MaxPixels
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.errors import CatalogError, ExportError, OptionError
 from darknet_compat.export.onnx.options import OnnxOptions
+from darknet_compat.export.targets.table import TARGETS
 from darknet_compat.formats.atomic import expect_no_input
 from darknet_compat.options import Option, Options, options_of
 from darknet_compat.runtime.registry import is_onnx
 
 if TYPE_CHECKING:
+    from darknet_compat.export.targets.base import Target
     from darknet_compat.formats.exported.artefact import Artefact
     from darknet_compat.inference.model import Sources
 
@@ -58,6 +60,16 @@ class ExportOptions(Options):
     bundle: Annotated[
         Path | None, Option("Write a folder to run it from: the file, names, run.py, README.", metavar="DIR")
     ] = None
+    for_: Annotated[
+        str | None,
+        Option(
+            "Write a folder (--out, or one named after both) for another program: the file as that wants it, its"
+            " configuration, labels, README; for ncnn and tflite converted, where their tools are installed."
+            f" PROGRAM is {', '.join(TARGETS)}.",
+            metavar="PROGRAM",
+            choices=tuple(TARGETS),
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,6 +77,10 @@ class ExportOptions(Options):
             raise OptionError("int8 and --calibrate PICTURES go together", "precision")
         if self.bundle is not None and self.out is not None:
             raise OptionError("--bundle names the folder that the file goes into; leave out --out")
+        if self.for_ is not None and (self.bundle is not None or self.calibrate is not None):
+            raise OptionError("goes neither with --bundle nor with --precision int8", "for_")
+        if self.for_ is not None and self.out is not None and is_onnx(self.out):
+            raise OptionError(f"--for writes a folder, found the file {self.out}", "out")
 
 
 def export(options: ExportOptions, graph: OnnxOptions, json: Json = False) -> None:
@@ -76,7 +92,7 @@ def export(options: ExportOptions, graph: OnnxOptions, json: Json = False) -> No
     from darknet_compat.inference.model import locate
 
     start = time.perf_counter()
-    bundle, calibrate = options.bundle, options.calibrate
+    bundle, calibrate, target = options.bundle, options.calibrate, TARGETS.get(options.for_ or "")
     with terminal.Transfers(options.model, quiet=json) as progress, explaining(options.size):
         sources = locate(options.model, options.weights, progress=progress)
         exported = is_onnx(sources.cfg)
@@ -85,18 +101,24 @@ def export(options: ExportOptions, graph: OnnxOptions, json: Json = False) -> No
         if bundle is not None:
             _expect_bundle(sources, exported, options, graph)
             graph = replace(graph, sizes=graph.sizes or "fixed", batch=graph.batch or 1)
-        path = _place(bundle or options.out, f"{sources.cfg.stem}-int8" if calibrate else sources.cfg.stem)
+        if target is not None:
+            graph, folder = target.asked(graph), options.out or Path(f"{sources.cfg.stem}-{target.name}")
+            path = target.model_in(folder, sources.cfg.stem)
+        else:
+            path = _place(bundle or options.out, f"{sources.cfg.stem}-int8" if calibrate else sources.cfg.stem)
         expect_no_input(path, (sources.cfg, sources.weights), ExportError)
         if calibrate is None:
             artefact = _export(sources, path, options, graph)
     if calibrate is not None:
-        with tempfile.TemporaryDirectory(prefix=".fp32-", dir=path.parent) as folder, explaining(options.size):
-            source = sources.cfg if exported else Path(folder) / f"{sources.cfg.stem}.onnx"
+        with tempfile.TemporaryDirectory(prefix=".fp32-", dir=path.parent) as work, explaining(options.size):
+            source = sources.cfg if exported else Path(work) / f"{sources.cfg.stem}.onnx"
             if not exported:
                 _export(sources, source, options, graph)
             artefact = quantize(source, path, calibrate, options.max_drop, quiet=json)
     if bundle is not None:
         _write_bundle(bundle, path, artefact)
+    if target is not None:
+        _write_target(target, folder, artefact)
     _tell(path, artefact, time.perf_counter() - start, json)
 
 
@@ -116,6 +138,15 @@ def _write_bundle(folder: Path, path: Path, artefact: Artefact) -> None:
     write_bundle(folder, path, artefact)
     missing = left_out(artefact)
     terminal.say(f"{folder}/README.md says how to run it elsewhere{f'; {missing}' if missing else ''}")
+
+
+def _write_target(target: Target, folder: Path, artefact: Artefact) -> None:
+    """What belongs beside the file, and the file in the program's own form where its tool is there."""
+    from darknet_compat.export.targets.write import write_target
+
+    for said in write_target(target, folder, artefact):
+        terminal.say(said)
+    terminal.say(f"{folder}/README.md says what to do next")
 
 
 def _expect_bundle(sources: Sources, exported: bool, options: ExportOptions, graph: OnnxOptions) -> None:
@@ -158,6 +189,7 @@ def _export(sources: Sources, path: Path, options: ExportOptions, graph: OnnxOpt
         raise ExportError(f"{error.name} is not installed: pip install 'darknet-compat[onnx]'") from None
     spec = load_spec(sources.cfg, options.size, dialect=options.dialect)
     form_of(spec, graph)  # before the weights are read
+    path.parent.mkdir(parents=True, exist_ok=True)
     graph = graph if graph.names is not None else replace(graph, names=sources.names)
     return export_onnx(StoredWeights(spec, sources.weights), path, options=graph, cfg=sources.cfg)
 
