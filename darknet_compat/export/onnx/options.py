@@ -53,6 +53,8 @@ class OnnxOptions(Options):
         Option(
             "The form of the outputs, for other programs: docs/guide/export.md has them. Default: ours, as --outputs."
             " Of a WordTree's nodes it has the one that --hier-thresh leads to."
+            f" NAME is {', '.join((*get_args(Outputs), *get_args(OtherLayout)))}.",
+            metavar="NAME",
         ),
     ] = None
     max_detections: Annotated[
