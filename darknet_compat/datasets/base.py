@@ -44,6 +44,19 @@ class Wanted:
     pictures: Path | None = None
 
 
+class Layout(NamedTuple):
+    """A way to lay a data set out, as its reader states it in `LAYOUTS`: what it is called; how specific its signs are,
+    0 being the most; why a path is of this layout, None where it is not; the data set of it. `pictures`: its files have
+    pictures' names only; `rule`: its labels are read by a LabelRule."""
+
+    title: str
+    rank: int
+    claims: Callable[[Path], str | None]
+    open: Callable[[Path, Wanted], Dataset]
+    pictures: bool = False
+    rule: bool = False
+
+
 Progress = Callable[[int, int], None]
 """Called with (pictures done, all) while many are looked at."""
 

@@ -3,58 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import NamedTuple
 
-from darknet_compat.datasets.base import Dataset, Wanted
+from darknet_compat.datasets import readers
+from darknet_compat.datasets.base import Dataset, Layout, Wanted
 from darknet_compat.datasets.files import is_picture, subfolders, suffixes_in
 from darknet_compat.datasets.options import PACKED, Reading
-from darknet_compat.datasets.readers import (
-    coco,
-    cvat,
-    darknet,
-    imagenet,
-    kitti,
-    labelme,
-    supervisely,
-    tables,
-    voc,
-    yolo,
-)
 from darknet_compat.datasets.readers.digits import is_digits, open_digits
-from darknet_compat.errors import DatasetError
+from darknet_compat.errors import DatasetError, OptionError
 from darknet_compat.formats.textfile import MAX_LIST_BYTES, read_lines, shown
 from darknet_compat.formats.words import Task
 
 
-class Layout(NamedTuple):
-    """A way to lay a data set out: what it is called; how specific its signs are, 0 being the most; why a path is of
-    this layout, None where it is not; the data set of it."""
-
-    title: str
-    rank: int
-    claims: Callable[[Path], str | None]
-    open: Callable[[Path, Wanted], Dataset]
+def found_layouts() -> dict[str, Layout]:
+    """What the files of `readers` state, by the name that `--layout` knows it under, most specific first."""
+    modules = [import_module(f"{readers.__name__}.{one.name}") for one in iter_modules(readers.__path__)]
+    stated = [row for module in modules for row in getattr(module, "LAYOUTS", {}).items()]
+    return dict(sorted(stated, key=lambda row: row[1].rank))
 
 
-LAYOUTS: dict[str, Layout] = {
-    "darknet": Layout("a .data of Darknet's (also CVAT's YOLO 1.1)", 0, darknet.claims, darknet.open_layout),
-    "yaml": Layout("Ultralytics' data.yaml (also Roboflow's YOLOv5 to v11)", 0, yolo.claims_yaml, yolo.open_yaml),
-    "supervisely": Layout("Supervisely's project", 0, supervisely.claims, supervisely.open_layout),
-    "open-images": Layout("Open Images' CSV", 0, tables.claims_open_images, tables.open_open_images),
-    "coco": Layout("COCO's JSON (also Roboflow's, CVAT's, Label Studio's)", 0, coco.claims, coco.open_layout),
-    "cvat": Layout("CVAT's XML for images (also datumaro's)", 0, cvat.claims, cvat.open_layout),
-    "kitti": Layout("KITTI's folders", 1, kitti.claims, kitti.open_layout),
-    "voc": Layout("VOC's XML files (also labelImg's, Kaggle's, ImageNet DET's)", 1, voc.claims, voc.open_layout),
-    "labelme": Layout("labelme's JSON files (also AnyLabeling's)", 1, labelme.claims, labelme.open_layout),
-    "csv": Layout("a table of boxes (CSV)", 2, tables.claims, tables.open_layout),
-    "yolo": Layout("pictures and .txt files of labels", 2, yolo.claims_folders, yolo.open_folders),
-    "folders": Layout("a folder of pictures for each class", 3, imagenet.claims, imagenet.open_layout),
-    "list": Layout("a list of pictures", 3, darknet.claims_list, darknet.open_list),
-}
-"""All layouts by the name that `--layout` knows them under, most specific first."""
+LAYOUTS = found_layouts()
 
 _MOST_BELOW = 20
 """Folders in a folder that are looked into."""
@@ -73,21 +46,21 @@ def recognise(source: str | Path, layout: str | None = None) -> Recognised:
     """Which layout a file or folder has: the most specific one whose signs are there.
 
     Raises DatasetError where there is none, where several are equally specific and `layout` does not say which, and
-    where `layout` is not there.
+    where `layout` is not there; OptionError for a `layout` that nobody knows.
     """
     path = Path(source)
     if not os.path.exists(path):
         raise DatasetError(f"{source}: no such file or folder; expected {_KINDS}")
     if layout is not None:
         if layout not in LAYOUTS:
-            raise DatasetError(f"--layout {layout}: expected one of {', '.join(LAYOUTS)}")
+            raise OptionError(f"expected one of {', '.join(LAYOUTS)}, found {shown(layout)}", "layout")
         if (why := LAYOUTS[layout].claims(path)) is None:
             raise DatasetError(
                 f"{source}: expected {LAYOUTS[layout].title} (--layout {layout}); its signs are not there"
             )
         return Recognised(layout, f"asked for; {why}")
     found: list[Recognised] = []
-    for name, one in sorted(LAYOUTS.items(), key=lambda item: item[1].rank):
+    for name, one in LAYOUTS.items():
         if found and one.rank > LAYOUTS[found[0].layout].rank:
             break
         if (why := one.claims(path)) is not None:
@@ -172,15 +145,10 @@ def _expect_used(reading: Reading, layout: str, what: str) -> None:
     """Raise DatasetError for what a layout does not ask for: an option that is passed over would be a surprise."""
     if layout == "digits" and reading.layout is not None:
         raise DatasetError(f"{what}, and has no --layout")
-    if reading.pictures is not None and layout not in _NAME_PICTURES:
-        raise DatasetError(
-            f"{what}, and says itself where its pictures are; --pictures is for {', '.join(_NAME_PICTURES)}"
-        )
-    if reading.labels != "clip" and layout not in _BY_RULE:
-        raise DatasetError(f"{what}, whose boxes are taken as they stand; --labels is for {', '.join(_BY_RULE)}")
-
-
-_NAME_PICTURES = ("coco", "csv", "open-images", "cvat", "labelme")
-"""Layouts of files that have pictures' names only."""
-_BY_RULE = ("darknet", "yaml", "yolo", "list", "coco")
-"""Layouts whose labels are read by a LabelRule."""
+    own = LAYOUTS.get(layout)
+    if reading.pictures is not None and not (own and own.pictures):
+        able = ", ".join(name for name, one in LAYOUTS.items() if one.pictures)
+        raise DatasetError(f"{what}, and says itself where its pictures are; --pictures is for {able}")
+    if reading.labels != "clip" and not (own and own.rule):
+        able = ", ".join(name for name, one in LAYOUTS.items() if one.rule)
+        raise DatasetError(f"{what}, whose boxes are taken as they stand; --labels is for {able}")

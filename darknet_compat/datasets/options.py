@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from darknet_compat.errors import OptionError
-from darknet_compat.formats.textfile import shown
 from darknet_compat.options import Option
 
 LabelRule = Literal["clip", "skip", "strict"]
@@ -20,27 +18,9 @@ is left out, a picture without a file of labels is background. `skip`: such labe
 PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 """Suffixes of data sets as they are downloaded."""
 
-LAYOUT_NAMES = (
-    *("darknet", "yaml", "supervisely", "open-images", "coco", "cvat", "kitti", "voc", "labelme", "csv", "yolo"),
-    *("folders", "list"),
-)
-"""What `datasets.open.LAYOUTS` has."""
-
-
-def parse_layout(name: Any) -> str | None:
-    """The same name. Raises OptionError for one that is no layout."""
-    if name is not None and name not in LAYOUT_NAMES:
-        raise OptionError(f"expected one of {', '.join(LAYOUT_NAMES)}, found {shown(str(name))}")
-    return None if name is None else str(name)
-
-
 LayoutName = Annotated[
     str | None,
-    Option(
-        f"How DATA is laid out: {', '.join(LAYOUT_NAMES)}. Default: as its files tell.",
-        metavar="NAME",
-        parse=parse_layout,
-    ),
+    Option("How DATA is laid out: coco, voc, yolo, csv, … Default: as its files tell.", metavar="NAME"),
 ]
 LabelsRule = Annotated[
     LabelRule,

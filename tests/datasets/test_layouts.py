@@ -11,7 +11,7 @@ import pytest
 from darknet_compat.datasets.base import Dataset
 from darknet_compat.datasets.check import check_dataset
 from darknet_compat.datasets.open import LAYOUTS, open_dataset, recognise
-from darknet_compat.datasets.options import LAYOUT_NAMES, Reading
+from darknet_compat.datasets.options import Reading
 from darknet_compat.datasets.writers.layouts import WRITERS, write_dataset
 from darknet_compat.errors import DatasetError
 from tests.datasets.layouts import MADE, made
@@ -37,8 +37,7 @@ def held_against_the_truth(dataset: Dataset, part: str, most: float = 1e-6) -> N
         assert isinstance(sample.image, Path) and sample.image.read_bytes() == picture(stem)
 
 
-def test_the_names_of_layouts_are_stated_once_more_for_help() -> None:
-    assert tuple(LAYOUTS) == LAYOUT_NAMES
+def test_the_layouts_are_what_the_readers_state() -> None:
     assert [one.rank for one in LAYOUTS.values()] == sorted(one.rank for one in LAYOUTS.values())
     assert {one.layout for one in MADE.values()} | {"folders", "list"} == set(LAYOUTS)
 

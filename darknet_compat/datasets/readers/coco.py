@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_compat.datasets.base import Dataset, Labels, Sample, Wanted
+from darknet_compat.datasets.base import Dataset, Labels, Layout, Sample, Wanted
 from darknet_compat.datasets.files import USUAL_SPLITS, inside, pick_split, split_word, subfolders
 from darknet_compat.datasets.options import LabelRule
 from darknet_compat.datasets.readers.coco_document import (
@@ -231,3 +231,11 @@ def is_coco(path: Path) -> bool:
         return False
     found = set(_LISTS.findall(text))
     return len(found) >= 2 or (bool(found) and size > 2 * _SNIFFED)
+
+
+LAYOUTS = {
+    "coco": Layout(
+        "COCO's JSON (also Roboflow's, CVAT's, Label Studio's)", 0, claims, open_layout, pictures=True, rule=True
+    ),
+}
+"""See `datasets.base.Layout`."""

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from pathlib import Path
 
-from darknet_compat.datasets.base import Dataset, Wanted
+from darknet_compat.datasets.base import Dataset, Layout, Wanted
 from darknet_compat.datasets.readers.drawn import Corners, around
 from darknet_compat.datasets.readers.tables import MAX_CSV_BYTES, Row, open_rows
 from darknet_compat.errors import DatasetError
@@ -181,3 +181,7 @@ def _is_cvat(path: Path) -> bool:
             return path.suffix.lower() == ".xml" and b"<annotations>" in file.read(_SNIFFED)
     except OSError:
         return False
+
+
+LAYOUTS = {"cvat": Layout("CVAT's XML for images (also datumaro's)", 0, claims, open_layout, pictures=True)}
+"""See `datasets.base.Layout`."""

@@ -12,6 +12,7 @@ import numpy as np
 from darknet_compat.datasets.base import (
     Dataset,
     Labels,
+    Layout,
     MissingPictureError,
     Refusal,
     Repair,
@@ -362,3 +363,10 @@ def _data_files(folder: Path) -> list[Path]:
         if files := sorted(place.glob("*.data")):
             return files
     return []
+
+
+LAYOUTS = {
+    "darknet": Layout("a .data of Darknet's (also CVAT's YOLO 1.1)", 0, claims, open_layout, rule=True),
+    "list": Layout("a list of pictures", 3, claims_list, open_list, rule=True),
+}
+"""See `datasets.base.Layout`."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from darknet_compat.datasets.base import Dataset, Labels, Sample, Wanted
+from darknet_compat.datasets.base import Dataset, Labels, Layout, Sample, Wanted
 from darknet_compat.datasets.files import (
     USUAL_SPLITS,
     first_words,
@@ -102,3 +102,9 @@ def _numbered(
     if unknown is not None:
         raise DatasetError(f"{root / unknown}: {shown(unknown)} is not one of the {len(names)} classes")
     return names, number_of
+
+
+LAYOUTS = {
+    "folders": Layout("a folder of pictures for each class", 3, claims, open_layout),
+}
+"""See `datasets.base.Layout`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from darknet_compat.datasets.base import Dataset, Labels, Sample, Wanted
+from darknet_compat.datasets.base import Dataset, Labels, Layout, Sample, Wanted
 from darknet_compat.datasets.files import (
     USUAL_SPLITS,
     folder_called,
@@ -133,3 +133,9 @@ def claims(path: Path) -> str | None:
 def open_layout(path: Path, wanted: Wanted) -> Dataset:
     """The folder. Raises DatasetError."""
     return KittiFolder(path, wanted.split, wanted.names)
+
+
+LAYOUTS = {
+    "kitti": Layout("KITTI's folders", 1, claims, open_layout),
+}
+"""See `datasets.base.Layout`."""

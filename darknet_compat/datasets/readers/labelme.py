@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any
 
-from darknet_compat.datasets.base import Dataset, Sample, Wanted
+from darknet_compat.datasets.base import Dataset, Layout, Sample, Wanted
 from darknet_compat.datasets.files import (
     USUAL_SPLITS,
     folder_called,
@@ -169,3 +169,7 @@ def _has_annotations(folder: Path) -> bool:
     """Whether they are in the folder itself, or in one in it that is no part."""
     places = [folder, *(path for path in subfolders(folder) if not split_word(path.name))]
     return any(is_labelme(file) for place in places for file in islice(sorted(place.glob("*.json")), _SNIFFED))
+
+
+LAYOUTS = {"labelme": Layout("labelme's JSON files (also AnyLabeling's)", 1, claims, open_layout, pictures=True)}
+"""See `datasets.base.Layout`."""

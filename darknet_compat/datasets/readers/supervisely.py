@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from darknet_compat.datasets.base import Dataset, Sample, Wanted
+from darknet_compat.datasets.base import Dataset, Layout, Sample, Wanted
 from darknet_compat.datasets.files import USUAL_SPLITS, pick_split, split_word, subfolders
 from darknet_compat.datasets.readers.drawn import Drawn, around, drawn_labels
 from darknet_compat.datasets.turned import seen_size
@@ -105,3 +105,9 @@ def claims(path: Path) -> str | None:
 def open_layout(path: Path, wanted: Wanted) -> Dataset:
     """The project. Raises DatasetError."""
     return SuperviselyProject(path, wanted.split, wanted.names)
+
+
+LAYOUTS = {
+    "supervisely": Layout("Supervisely's project", 0, claims, open_layout),
+}
+"""See `datasets.base.Layout`."""

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from darknet_compat.datasets.base import Dataset, Labels, Repair, Sample, Wanted
+from darknet_compat.datasets.base import Dataset, Labels, Layout, Repair, Sample, Wanted
 from darknet_compat.datasets.files import (
     PICTURE_SUFFIXES,
     USUAL_SPLITS,
@@ -345,3 +345,10 @@ def _open_images_files(folder: Path) -> dict[str, Path]:
         if files:
             return {_split_of(file): file for file in files}
     return {}
+
+
+LAYOUTS = {
+    "open-images": Layout("Open Images' CSV", 0, claims_open_images, open_open_images, pictures=True),
+    "csv": Layout("a table of boxes (CSV)", 2, claims, open_layout, pictures=True),
+}
+"""See `datasets.base.Layout`."""

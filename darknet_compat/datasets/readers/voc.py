@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from darknet_compat.datasets.base import Dataset, Joined, Labels, Sample, Wanted
+from darknet_compat.datasets.base import Dataset, Joined, Labels, Layout, Sample, Wanted
 from darknet_compat.datasets.files import (
     USUAL_SPLITS,
     folder_called,
@@ -33,7 +33,7 @@ MAX_SIDE = 1 << 20
 """Pixels of a picture's side: OpenCV's own limit."""
 
 
-class Layout(NamedTuple):
+class Folders(NamedTuple):
     """The folders of annotations, lists of ids, and pictures; "" is the folder itself."""
 
     annotations: str
@@ -41,10 +41,10 @@ class Layout(NamedTuple):
     pictures: str
 
 
-LAYOUTS = (
-    Layout("Annotations", "ImageSets/Main", "JPEGImages"),
-    Layout("Annotations/DET", "ImageSets/DET", "Data/DET"),
-    Layout("Annotations/CLS-LOC", "ImageSets/CLS-LOC", "Data/CLS-LOC"),
+_USUAL = (
+    Folders("Annotations", "ImageSets/Main", "JPEGImages"),
+    Folders("Annotations/DET", "ImageSets/DET", "Data/DET"),
+    Folders("Annotations/CLS-LOC", "ImageSets/CLS-LOC", "Data/CLS-LOC"),
 )
 """VOC's, and ILSVRC's two."""
 
@@ -211,20 +211,20 @@ def _id_on(line: str, annotations: Path) -> str:
     return whole if first != whole and os.path.isfile(annotations / f"{whole}.xml") else first
 
 
-def find_layout(folder: Path) -> Layout | None:
+def find_layout(folder: Path) -> Folders | None:
     """How the folder is laid out; None if it is not of this kind: VOC's own folders; folders of other names, one with
     annotations and one with pictures; annotations beside the pictures."""
-    for layout in LAYOUTS:
+    for layout in _USUAL:
         if os.path.isdir(folder / layout.pictures) and os.path.isdir(folder / layout.annotations):
             return layout
     if not os.path.isdir(folder):
         return None
     annotations, pictures = folder_called(folder, _ANNOTATIONS), folder_called(folder, _PICTURES)
     if annotations and pictures and ".xml" in suffixes_in(annotations):
-        return Layout(annotations.name, "ImageSets/Main", pictures.name)
+        return Folders(annotations.name, "ImageSets/Main", pictures.name)
     there = suffixes_in(folder)
     beside = there.get(".xml", set()) & there.get(".jpg", set())
-    return Layout("", "ImageSets/Main", "") if beside else None
+    return Folders("", "ImageSets/Main", "") if beside else None
 
 
 def _parts(folder: Path) -> dict[str, Path]:
@@ -286,3 +286,9 @@ def open_layout(path: Path, wanted: Wanted) -> Dataset:
 
 def _years(folder: Path) -> list[Path]:
     return [path for path in subfolders(folder) if find_layout(path)]
+
+
+LAYOUTS = {
+    "voc": Layout("VOC's XML files (also labelImg's, Kaggle's, ImageNet DET's)", 1, claims, open_layout),
+}
+"""See `datasets.base.Layout`."""

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from darknet_compat.datasets.base import Dataset, Wanted
+from darknet_compat.datasets.base import Dataset, Layout, Wanted
 from darknet_compat.datasets.files import (
     USUAL_SPLITS,
     folder_called,
@@ -267,3 +267,10 @@ def _is_number(field: bytes) -> bool:
     except ValueError:
         return False
     return True
+
+
+LAYOUTS = {
+    "yaml": Layout("Ultralytics' data.yaml (also Roboflow's YOLOv5 to v11)", 0, claims_yaml, open_yaml, rule=True),
+    "yolo": Layout("pictures and .txt files of labels", 2, claims_folders, open_folders, rule=True),
+}
+"""See `datasets.base.Layout`."""
