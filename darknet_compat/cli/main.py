@@ -5,17 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from darknet_compat import __version__
+from darknet_compat.cli import commands
 from darknet_compat.cli.arguments import command
 from darknet_compat.cli.terminal.failures import exit_code, ready_streams, remarks_said_once
 from darknet_compat.errors import DarknetCompatError
 
-_COMMANDS = (
+_ORDER = [
     "info",
     "detect",
     "classify",
@@ -31,15 +33,19 @@ _COMMANDS = (
     "cache",
     "serve",
     "darknet",
-)
-"""The verbs in the order of `--help`: each is the function of this name in the module of this name beside this one,
-which imports what is heavy only inside it."""
+]
+"""How `--help` lists verbs; others follow by the alphabet."""
 _SETTINGS = {
     "darknet": {"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []},
 }
 """Verbs whose words are not typer's to understand."""
-_NOUNS = ("tree",)
-"""What has verbs of its own: the table COMMANDS of the module of this name."""
+
+
+def verbs() -> list[str]:
+    """Every file of `commands` that begins with no underscore: it has the function of its name, which imports what is
+    heavy only inside it, or verbs of its own, the table COMMANDS."""
+    found = [one.name for one in iter_modules(commands.__path__) if not one.name.startswith("_")]
+    return sorted(found, key=lambda verb: (_ORDER.index(verb) if verb in _ORDER else len(_ORDER), verb))
 
 
 class _Command(TyperCommand):
@@ -62,8 +68,9 @@ class _Group(TyperGroup):
             raise typer.Exit(exit_code(error)) from None
 
 
-def application(verbs: Sequence[str] = (*_COMMANDS, *_NOUNS)) -> typer.Typer:
-    """The command line with some verbs; to have but the one that runs halves the time until it does."""
+def application(asked: Sequence[str] | None = None) -> typer.Typer:
+    """The command line with all verbs, or those `asked` for; to have but the one that runs halves the time until it
+    does."""
     app = typer.Typer(
         cls=_Group,
         add_completion=False,
@@ -75,9 +82,9 @@ def application(verbs: Sequence[str] = (*_COMMANDS, *_NOUNS)) -> typer.Typer:
         epilog="`darknet-compat COMMAND --help` says more. Exit code: 0 for success, 1 for bad input, 2 for bad usage.",
     )
     app.callback()(_options)
-    for verb in verbs:
-        module = import_module(f"darknet_compat.cli.commands.{verb}")
-        if verb in _COMMANDS:
+    for verb in asked or verbs():
+        module = import_module(f"{commands.__name__}.{verb}")
+        if not hasattr(module, "COMMANDS"):
             app.command(verb, cls=_Command, context_settings=_SETTINGS.get(verb))(command(getattr(module, verb)))
             continue
         below = typer.Typer(help=module.__doc__, no_args_is_help=True, rich_markup_mode=None)
@@ -104,5 +111,4 @@ def _options(
 def main() -> None:
     """Run the command line of this process and exit."""
     ready_streams()
-    asked = [verb for verb in (*_COMMANDS, *_NOUNS) if sys.argv[1:2] == [verb]]
-    application(asked or (*_COMMANDS, *_NOUNS))(prog_name="darknet-compat")
+    application([verb for verb in verbs() if sys.argv[1:2] == [verb]])(prog_name="darknet-compat")

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from darknet_compat import __version__
-from darknet_compat.cli.main import _COMMANDS
+from darknet_compat.cli import commands
+from darknet_compat.cli.main import verbs
 from tests.cli.support import REPOSITORY, Command, Toy, on_a_terminal, paint
 
 
@@ -21,16 +22,48 @@ def test_help_lists_every_verb_on_lines_of_80(dc: Command) -> None:
     assert all(len(line) <= 80 for line in done.out.splitlines())
     assert "..." not in done.out.split("Commands:")[1]  # no verb's line is cut
     listed = re.findall(r"^  ([a-z]+) +\S", done.out.split("Commands:")[1], re.M)
-    assert [verb for verb in listed if verb in _COMMANDS] == list(_COMMANDS)
+    assert listed == verbs()
 
 
-@pytest.mark.parametrize("verb", [verb for verb in _COMMANDS if verb != "darknet"])
+@pytest.mark.parametrize("verb", [verb for verb in verbs() if verb not in ("darknet", "tree")])
 def test_each_verb_explains_itself_and_speaks_json(dc: Command, verb: str) -> None:
     done = dc(verb, "--help")
     assert done.code == 0
     assert done.out.startswith(f"Usage: darknet-compat {verb} ") and "{" not in done.out
     assert "--json" in done.out and "Arguments:" in done.out
     assert all(len(line) <= 80 for line in done.out.splitlines())
+
+
+MADE_UP = '''"""`darknet-compat count`: how many files there are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from darknet_compat.options import Option, Options
+
+
+@dataclass(frozen=True)
+class CountOptions(Options):
+    folder: Annotated[Path, Option("Where to look.", metavar="DIR", positional=True)]
+    least: Annotated[int, Option("Bytes of the smallest that counts.", metavar="N", least=0)] = 0
+
+
+def count(options: CountOptions) -> None:
+    """Count files."""
+    print(sum(path.stat().st_size >= options.least for path in options.folder.iterdir()))
+'''
+
+
+def test_one_more_file_is_one_more_verb(dc: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/develop/add-a-command.md"""
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/count.py").write_text(MADE_UP)
+    monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path / "more")])
+    assert re.search(r"^  count +Count files\.$", dc("--help").out, re.M)
+    assert dc("count", tmp_path / "more").out == "1\n"
+    assert dc("count", tmp_path / "more", "--least", "9999").out == "0\n"
+    assert dc("count", tmp_path / "more", "--least", "-1").code == 2
 
 
 def test_version(dc: Command) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from darknet_compat.cli.commands.detect_video import frames_meant, named
+from darknet_compat.cli.commands._video import frames_meant, named
 from darknet_compat.cli.options import Json, Verbose
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.cli.terminal.answers import Answers, answer_all, find_pictures, open_model

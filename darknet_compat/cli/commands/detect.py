@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
-from darknet_compat.cli.commands.detect_video import Output, detect_video, is_video_run, named
+from darknet_compat.cli.commands._video import Output, detect_video, is_video_run, named
 from darknet_compat.cli.options import Json, Verbose
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.cli.terminal.answers import (

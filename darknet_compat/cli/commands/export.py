@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from darknet_compat.cli.arguments import flag
-from darknet_compat.cli.commands.export_int8 import quantize
+from darknet_compat.cli.commands._int8 import quantize
 from darknet_compat.cli.options import DialectOption, InputSize, Json, MaxPixels, Model, Weights, explaining
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.errors import CatalogError, ExportError, OptionError
