@@ -9,11 +9,11 @@ from pathlib import Path
 
 from darknet_compat.catalogue.catalog import cache_dir
 from darknet_compat.errors import BackendError, CatalogError, ExportError
-from darknet_compat.formats.words import Input, Mode, Precision, Resize
+from darknet_compat.formats.words import Input, Mode, Precision
 from darknet_compat.inference.cache import cached_export
 from darknet_compat.nvidia.driver import find_gpu
 from darknet_compat.runtime import registry
-from darknet_compat.runtime.base import Runtime, Size, Use
+from darknet_compat.runtime.base import Runtime, Use
 from darknet_compat.runtime.exported import ExportedRuntime, computed_in, read_artefact
 from darknet_compat.runtime.processor import bf16_is_slow
 
@@ -26,64 +26,55 @@ class Choice:
     why: str
 
 
-def open_runtime(
-    model: Path,
-    weights: Path | None,
-    backend: str,
-    precision: Precision,
-    size: Size | None,
-    resize: Resize | None,
-    use: Use | None = None,
-) -> tuple[Runtime, Choice]:
+def open_runtime(model: Path, weights: Path | None, use: Use) -> tuple[Runtime, Choice]:
     """Make `model`, a `.cfg`, an `.onnx` or an `.engine`, ready to run.
 
     Raises BackendError for a backend that is not installed or cannot run it, CatalogError for missing weights.
     """
-    runtime, choice = _opened(model, weights, backend, precision, size, use or Use())
-    if resize is not None:
-        runtime.description = dataclasses.replace(runtime.description, resize=resize)
+    runtime, choice = _opened(model, weights, use)
+    if use.resize is not None:
+        runtime.description = dataclasses.replace(runtime.description, resize=use.resize)
     return runtime, choice
 
 
-def _opened(
-    model: Path, weights: Path | None, backend: str, precision: Precision, size: Size | None, use: Use
-) -> tuple[Runtime, Choice]:
+def _opened(model: Path, weights: Path | None, use: Use) -> tuple[Runtime, Choice]:
     if registry.is_built(model):  # and in a precision, whatever is asked for
-        choice = _choose_built(model, backend)
+        choice = _choose_built(model, use.backend)
         expect_usable(choice.backend)
-        return registry.open_model(choice.backend, model, None, precision, size, use), choice
-    expect_usable(backend)
+        return registry.open_model(choice.backend, model, None, use), choice
+    expect_usable(use.backend)
     exported = registry.is_onnx(model)
     if exported:
-        precision = computed_in(read_artefact(model), str(model), precision)
-    elif precision == "int8":
+        precision = computed_in(read_artefact(model), str(model), use.precision)
+        use = dataclasses.replace(use, precision=precision)
+    elif use.precision == "int8":
         raise BackendError(
             f"{model}: int8 takes a file made for it: `darknet-compat export {model.name} --precision int8 --calibrate"
             " PICTURES`"
         )
-    choice = choose(exported, backend, precision, use.mode, use.device)
+    choice = choose(exported, use.backend, use.precision, use.mode, use.device)
     if exported:
-        return registry.open_model(choice.backend, model, None, precision, size, use), choice
+        return registry.open_model(choice.backend, model, None, use), choice
     if weights is None:
         beside = model.with_suffix(".weights").name
         raise CatalogError(f"{model}: no weights are named, and there is no {beside} beside it")
     try:
-        return _open_cfg(model, weights, choice.backend, precision, size, use), choice
+        return _open_cfg(model, weights, choice.backend, use), choice
     except ExportError as error:
-        if backend != "auto" or not registry.named("torch").installed:
+        if use.backend != "auto" or not registry.named("torch").installed:
             raise BackendError(f"{error}; backend torch runs it as it is") from None
         choice = Choice("torch", str(error))
-    return registry.open_model("torch", model, weights, precision, size, use), choice
+    return registry.open_model("torch", model, weights, use), choice
 
 
-def _open_cfg(model: Path, weights: Path, backend: str, precision: Precision, size: Size | None, use: Use) -> Runtime:
+def _open_cfg(model: Path, weights: Path, backend: str, use: Use) -> Runtime:
     """A `.cfg` and its weights in a runtime. Raises ExportError where they cannot be exported for it."""
     row = registry.named(backend)
     if registry.ONNX not in row.suffixes:
-        return registry.open_model(backend, model, weights, precision, size, use)
-    input: Input = "float" if precision == "fp32" else row.reduced_input
-    path = cached_export(model, weights, size, input, sizes="fixed", dialect=use.dialect, batchnorm=use.batchnorm)
-    runtime = registry.open_model(backend, path, None, precision, size, use)
+        return registry.open_model(backend, model, weights, use)
+    input: Input = "float" if use.precision == "fp32" else row.reduced_input
+    path = cached_export(model, weights, use.size, input, sizes="fixed", dialect=use.dialect, batchnorm=use.batchnorm)
+    runtime = registry.open_model(backend, path, None, use)
     runtime.description = dataclasses.replace(runtime.description, name=str(model))
     if isinstance(runtime, ExportedRuntime):
         runtime.path = model  # what goes wrong is said of what the user knows

@@ -106,11 +106,7 @@ class Detector(Answering[Detections]):
             weights,
             task="detect",
             names=names,
-            backend=backend,
-            precision=precision,
-            size=size,
-            resize=resize,
-            use=Use(mode, threads, device, dialect, batchnorm),
+            use=Use(backend, precision, size, resize, mode, threads, device, dialect, batchnorm),  # type: ignore[arg-type]
             progress=progress,
         )
         super().__init__(loaded, max_pixels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, SupportsIndex, get_args
@@ -84,19 +84,15 @@ def load_model(
     *,
     task: Task,
     names: str | Path | Sequence[str] | None = None,
-    backend: str = "auto",
-    precision: Precision = "fp32",
-    size: int | tuple[int, int] | None = None,
-    resize: Resize | None = None,
     use: Use,
     progress: Progress | None = None,
 ) -> Model:
     """What a Detector or Classifier needs. Raises DarknetCompatError, one line, for whatever is missing or wrong."""
-    expect_one_of("backend", backend, BACKENDS)
-    expect_one_of("precision", precision, get_args(Precision))
+    expect_one_of("backend", use.backend, BACKENDS)
+    expect_one_of("precision", use.precision, get_args(Precision))
     expect_one_of("mode", use.mode, get_args(Mode))
-    if resize is not None:
-        expect_one_of("resize", resize, get_args(Resize))
+    if use.resize is not None:
+        expect_one_of("resize", use.resize, get_args(Resize))
     if use.threads is not None and not (isinstance(use.threads, int) and 1 <= use.threads <= MOST_THREADS):
         raise BackendError(f"threads: expected 1 to {MOST_THREADS}, found {use.threads}")
     expect_one_of("batchnorm", use.batchnorm, get_args(Build))
@@ -106,17 +102,9 @@ def load_model(
             raise BackendError(f"{model}: its dialect was settled when it was exported; leave out {use.dialect}")
     if weights is not None and is_exported(Path(model)):
         raise BackendError(f"{model}: holds its own weights; leave out {weights}")
-    expect_usable(backend)  # before anything is fetched for it
+    expect_usable(use.backend)  # before anything is fetched for it
     sources = locate(model, weights, progress=progress)
-    runtime, choice = open_runtime(
-        sources.cfg,
-        sources.weights,
-        backend,
-        precision,
-        _pair(size),
-        resize,
-        use,
-    )
+    runtime, choice = open_runtime(sources.cfg, sources.weights, replace(use, size=_pair(use.size)))
     if runtime.description.task != task:
         other = {"detect": "classify it with Classifier or `classify`", "classify": "use Detector or `detect`"}[task]
         raise BackendError(f"{sources.cfg}: this network does not {task}; {other}")

@@ -18,7 +18,7 @@ from darknet_compat.formats.words import Precision
 from darknet_compat.inference.backends import open_runtime
 from darknet_compat.network.network import Network
 from darknet_compat.parity.compare import TOLERANCES, Difference, compare
-from darknet_compat.runtime.base import Floats
+from darknet_compat.runtime.base import Floats, Use
 from darknet_compat.runtime.exported import ExportedRuntime
 
 
@@ -54,7 +54,7 @@ def first_departing(
 
         def departs(index: int) -> bool:
             (name,) = probe(model, probed, {index}).values()
-            runtime, _ = open_runtime(probed, None, engine, precision, (images.shape[3], images.shape[2]), None)
+            runtime, _ = open_runtime(probed, None, Use(engine, precision, (images.shape[3], images.shape[2])))
             if not isinstance(runtime, ExportedRuntime):
                 raise BackendError(f"{engine}: does not run an exported file")
             with torch.inference_mode():

@@ -31,7 +31,7 @@ from darknet_compat.parity.picture import loaded
 from darknet_compat.parity.reference import Original
 from darknet_compat.parity.seeded import seed_weights
 from darknet_compat.runtime import registry
-from darknet_compat.runtime.base import Floats
+from darknet_compat.runtime.base import Floats, Use
 from darknet_compat.runtime.exported import ExportedRuntime
 
 ENGINES = tuple(row.name for row in registry.ROWS if registry.ONNX in row.suffixes)
@@ -289,7 +289,7 @@ class _Run:
         return quantized
 
     def _opened(self, path: Path, engine: str, precision: Precision) -> ExportedRuntime:
-        runtime, _ = open_runtime(path, None, engine, precision, self.size, self.resize)
+        runtime, _ = open_runtime(path, None, Use(engine, precision, self.size, self.resize))
         if not isinstance(runtime, ExportedRuntime):
             raise BackendError(f"{engine}: does not run an exported file")
         return runtime

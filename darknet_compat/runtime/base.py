@@ -58,16 +58,26 @@ class Description:
 
 @dataclass(frozen=True)
 class Use:
-    """How a model is going to be used: many pictures or one at a time, on how many cores (None: all), and on which
-    device, as torch names them: "cpu", "cuda", "cuda:1" (None: what the runtime takes by itself). `dialect` is whose
-    words a `.cfg` is read as, None for what its own words tell; `batchnorm` which build of the original it equals
-    (`definition.builds`)."""
+    """How a model is going to be used, from whoever opens it to the runtime: by which `backend`, in which `precision`,
+    at which `size` of its input, (width, height), and pictures fitted how (None: as it was made for); many pictures or
+    one at a time, on how many cores (None: all), and on which device, as torch names them: "cpu", "cuda", "cuda:1"
+    (None: what the runtime takes by itself). `dialect` is whose words a `.cfg` is read as, None for what its own words
+    tell; `batchnorm` which build of the original it equals (`definition.builds`)."""
 
+    backend: str = "auto"
+    precision: Precision = "fp32"
+    size: Size | None = None
+    resize: Resize | None = None
     mode: Mode = "latency"
     threads: int | None = None
     device: str | None = None
     dialect: DialectName | None = None
     batchnorm: Build = "cuda"
+
+    @property
+    def gpu(self) -> int:
+        """The number of the GPU: 1 of "cuda:1"."""
+        return int((self.device or "cuda").partition(":")[2] or 0)
 
 
 def too_large(name: object, images: Floats) -> BackendError:

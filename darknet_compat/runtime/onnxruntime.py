@@ -11,7 +11,7 @@ import onnxruntime as ort
 
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.words import Mode, Precision
-from darknet_compat.runtime.base import Size, Use, too_large
+from darknet_compat.runtime.base import Use, too_large
 from darknet_compat.runtime.exported import Array, ExportedRuntime, layout
 from darknet_compat.runtime.optimized import open_int8, open_session
 
@@ -71,9 +71,9 @@ class OnnxRuntime(ExportedRuntime):
             raise BackendError(f"{self.path}: ONNX Runtime failed: {first_line(error)}") from None
 
 
-def open_model(model: Path, weights: Path | None, precision: Precision, size: Size | None, use: Use) -> OnnxRuntime:
+def open_model(model: Path, weights: Path | None, use: Use) -> OnnxRuntime:
     """See `runtime.registry.Row`."""
-    return OnnxRuntime(model, precision=precision, size=size, threads=use.threads, mode=use.mode)
+    return OnnxRuntime(model, precision=use.precision, size=use.size, threads=use.threads, mode=use.mode)
 
 
 def first_line(error: Exception) -> str:

@@ -59,7 +59,6 @@ def _devices() -> list[Any]:
         return [device for device in ort.get_ep_devices() if device.ep_name == name]
 
 
-def open_model(model: Path, weights: Path | None, precision: Precision, size: Size | None, use: Use) -> OnnxRuntimeRtx:
+def open_model(model: Path, weights: Path | None, use: Use) -> OnnxRuntimeRtx:
     """See `runtime.registry.Row`."""
-    number = int((use.device or "cuda").partition(":")[2] or 0)
-    return OnnxRuntimeRtx(model, precision=precision, size=size, number=number)
+    return OnnxRuntimeRtx(model, precision=use.precision, size=use.size, number=use.gpu)

@@ -13,7 +13,7 @@ import openvino as ov
 
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.words import Mode, Precision
-from darknet_compat.runtime.base import Size, Use
+from darknet_compat.runtime.base import Use
 from darknet_compat.runtime.exported import Array, ExportedRuntime, layout
 
 PRECISIONS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
@@ -107,9 +107,9 @@ def _round_before_joining(model: Any) -> None:
             to.replace_source_output(whole.output(0))
 
 
-def open_model(model: Path, weights: Path | None, precision: Precision, size: Size | None, use: Use) -> OpenVinoRuntime:
+def open_model(model: Path, weights: Path | None, use: Use) -> OpenVinoRuntime:
     """See `runtime.registry.Row`."""
-    return OpenVinoRuntime(model, precision=precision, size=size, threads=use.threads, mode=use.mode)
+    return OpenVinoRuntime(model, precision=use.precision, size=use.size, threads=use.threads, mode=use.mode)
 
 
 class _Compiled:

@@ -17,7 +17,7 @@ from darknet_compat.errors import BackendError
 if TYPE_CHECKING:
     from darknet_compat.formats.exported.artefact import Artefact
     from darknet_compat.formats.words import Input, Precision
-    from darknet_compat.runtime.base import Runtime, Size, Use
+    from darknet_compat.runtime.base import Runtime, Use
 
 ONNX = ".onnx"
 """The suffix of the files that `export` writes, which most runtimes take."""
@@ -39,7 +39,7 @@ class Row:
     suffixes: the files that it runs; of those other than `.onnx` `artefact` says what they say of themselves, and
     `claims` whether such a file is for it and not for another runtime with the same suffix.
     precisions: what it computes in. devices: the kinds that `Use.device` may name.
-    open: (model, weights, precision, size, use) → Runtime. usable: raises BackendError where it cannot run anything
+    open: (model, weights, use) → Runtime. usable: raises BackendError where it cannot run anything
     here, whether its package is installed or not. preferred: its place in "auto", by precision.
     reduced_input: the input of an `.onnx` that is exported for it in less than float32.
     tolerances: whose rows of `parity.compare` hold for it.
@@ -229,9 +229,7 @@ def expect_usable(name: str) -> None:
         raise BackendError(f"{name} is not installed: pip install 'darknet-compat[{row.extra}]'")
 
 
-def open_model(
-    name: str, model: Path, weights: Path | None, precision: Precision, size: Size | None, use: Use
-) -> Runtime:
+def open_model(name: str, model: Path, weights: Path | None, use: Use) -> Runtime:
     """Have a runtime load a model: a `.cfg` and its weights, or an exported file.
 
     Raises BackendError where the runtime is not installed or cannot run it so.
@@ -245,5 +243,5 @@ def open_model(
         if (error.name or "").startswith("darknet_compat"):
             raise
         raise BackendError(f"{error.name} is not installed: pip install 'darknet-compat[{row.extra}]'") from None
-    runtime: Runtime = opener(model, weights, precision, size, use)
+    runtime: Runtime = opener(model, weights, use)
     return runtime

@@ -21,7 +21,7 @@ from darknet_compat.network.load import load_network
 from darknet_compat.network.network import Network, out_of_memory
 from darknet_compat.network.split import SplitRegion
 from darknet_compat.network.windows import Convolutional
-from darknet_compat.runtime.base import Floats, Size, Use, expect_not_forked, too_large
+from darknet_compat.runtime.base import Floats, Use, expect_not_forked, too_large
 from darknet_compat.runtime.described import describe
 
 _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -130,12 +130,12 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def open_model(cfg: Path, weights: Path | None, precision: Precision, size: Size | None, use: Use) -> TorchRuntime:
+def open_model(cfg: Path, weights: Path | None, use: Use) -> TorchRuntime:
     """See `runtime.registry.Row`."""
     if use.threads is not None:
         set_threads(use.threads)
-    network = load_network(cfg, weights, size=size, dialect=use.dialect, batchnorm=use.batchnorm)
-    return TorchRuntime(network, precision=precision, device=use.device)
+    network = load_network(cfg, weights, size=use.size, dialect=use.dialect, batchnorm=use.batchnorm)
+    return TorchRuntime(network, precision=use.precision, device=use.device)
 
 
 def set_threads(threads: int) -> None:

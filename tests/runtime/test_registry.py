@@ -59,7 +59,7 @@ def test_files_are_told_by_their_suffix() -> None:
 
 
 def test_a_device_reaches_the_runtime(toy: Files) -> None:
-    runtime, _ = open_runtime(*toy, "torch", "fp32", None, None, Use(device="cpu"))
+    runtime, _ = open_runtime(*toy, Use("torch", device="cpu"))
     assert isinstance(runtime, TorchRuntime) and runtime.device.type == "cpu"
     for backend, device, said in (
         ("torch", "cuda:77", "device: torch cannot use 'cuda:77': "),
@@ -67,7 +67,7 @@ def test_a_device_reaches_the_runtime(toy: Files) -> None:
         ("onnxruntime", "cuda", "device: onnxruntime runs on cpu, found 'cuda'"),
     ):
         with pytest.raises(BackendError, match=f"^{re.escape(said)}") as caught:
-            open_runtime(*toy, backend, "fp32", None, None, Use(device=device))
+            open_runtime(*toy, Use(backend, device=device))
         assert "\n" not in str(caught.value)
 
 

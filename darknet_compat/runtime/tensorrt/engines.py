@@ -14,7 +14,7 @@ from darknet_compat.export.tensorrt.engine import build_engine, sha256_of
 from darknet_compat.export.tensorrt.settings import EnginePrecision, Settings, settings_from
 from darknet_compat.formats.exported.artefact import Artefact
 from darknet_compat.formats.exported.enginefile import EngineRecord, read_plan, read_record
-from darknet_compat.formats.words import Precision, Target
+from darknet_compat.formats.words import Target
 from darknet_compat.nvidia.driver import Gpu
 from darknet_compat.nvidia.library import load_tensorrt
 from darknet_compat.runtime.base import Size, Use
@@ -23,20 +23,18 @@ from darknet_compat.runtime.registry import is_onnx
 from darknet_compat.runtime.tensorrt.runtime import TensorRtRuntime
 
 
-def open_model(model: Path, weights: Path | None, precision: Precision, size: Size | None, use: Use) -> TensorRtRuntime:
+def open_model(model: Path, weights: Path | None, use: Use) -> TensorRtRuntime:
     """See `runtime.registry.Row`: an engine as it is, an `.onnx` built first."""
-    number = int((use.device or "cuda").partition(":")[2] or 0)
     if is_onnx(model):
-        model = cached_engine(model, precision, size, gpu=number)  # type: ignore[arg-type]
-    return TensorRtRuntime(model, size=size, gpu=number)
+        model = cached_engine(model, use.precision, use.size, gpu=use.gpu)  # type: ignore[arg-type]
+    return TensorRtRuntime(model, size=use.size, gpu=use.gpu)
 
 
-def open_rtx(model: Path, weights: Path | None, precision: Precision, size: Size | None, use: Use) -> TensorRtRuntime:
+def open_rtx(model: Path, weights: Path | None, use: Use) -> TensorRtRuntime:
     """The same by TensorRT-RTX."""
-    number = int((use.device or "cuda").partition(":")[2] or 0)
     if is_onnx(model):
-        model = cached_engine(model, precision, size, gpu=number, target="rtx")  # type: ignore[arg-type]
-    return TensorRtRuntime(model, size=size, gpu=number)
+        model = cached_engine(model, use.precision, use.size, gpu=use.gpu, target="rtx")  # type: ignore[arg-type]
+    return TensorRtRuntime(model, size=use.size, gpu=use.gpu)
 
 
 def is_for_tensorrt(engine: Path) -> bool:

@@ -17,6 +17,7 @@ from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.quantize.quantize import Accuracy, quantizable, quantize_onnx, weight_scales
 from darknet_compat.export.quantize.ranges import LEAST_SCALE, LEVELS, Observed
 from darknet_compat.inference.backends import open_runtime
+from darknet_compat.runtime.base import Use
 from darknet_compat.runtime.exported import ExportedRuntime, read_artefact
 from darknet_compat.runtime.onnxruntime import OnnxRuntime
 from darknet_compat.runtime.openvino import OpenVinoRuntime
@@ -267,4 +268,4 @@ def test_precision_is_the_files(kind: type[ExportedRuntime], exported: Path, int
 
 def test_a_cfg_is_not_int8_by_being_asked_to(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=r"export yolov2-tiny\.cfg --precision int8 --calibrate PICTURES`"):
-        open_runtime(SHIPPED / "yolov2-tiny.cfg", tmp_path / "absent.weights", "auto", "int8", None, None)
+        open_runtime(SHIPPED / "yolov2-tiny.cfg", tmp_path / "absent.weights", Use(precision="int8"))
