@@ -106,7 +106,7 @@ def test_pictures_of_another_data_set_are_not_taken_in(tmp_path: Path) -> None:
 def test_what_may_be_several_things_is_asked_about(tmp_path: Path) -> None:
     made("roboflow-yolov8", tmp_path)
     MADE["cvat-coco"].make(tmp_path)
-    with pytest.raises(DatasetError, match=r"it may be yaml \(.*data.yaml\); or coco \(.*\): say which with --layout"):
+    with pytest.raises(DatasetError, match=r"it may be coco \(.*\); or yaml \(.*data.yaml\): say which with --layout"):
         recognise(tmp_path)
     assert recognise(tmp_path, "coco").layout == "coco"
     assert open_dataset(tmp_path, reading=Reading(layout="yaml")).split == "train"

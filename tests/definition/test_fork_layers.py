@@ -69,7 +69,7 @@ FORK_DEFAULTS: dict[str, LayerSpec] = {
         iou_normalizer=0.75,
     ),
     "[conv]\nfilters=6\n[yolo]\nclasses=1\n[contrastive]\nyolo_layer=-1": s.Contrastive(
-        **common("contrastive", Shape(6, 6, 8), Shape(6, 6, 8), 2, 9), yolo_layer=1, classes=1000
+        **common("contrastive", Shape(6, 6, 8), Shape(6, 6, 8), 2, 9)
     ),
 }  # fmt: skip
 

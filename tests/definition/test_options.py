@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+import dataclasses
+from pathlib import Path
+
 import pytest
 
+import darknet_compat
 from darknet_compat.definition import dialects
 from darknet_compat.definition.lower import lower
 from darknet_compat.definition.options import EVERY_LAYER, SILENT, TRAINING, UNFOLLOWED, known, not_followed
+from darknet_compat.definition.spec import Net
 from darknet_compat.formats.cfg import parse_cfg
+from darknet_compat.network.network import MODULES
 from tests.formats.making import IMAGE, lowered
 
+PACKAGE = Path(darknet_compat.__file__).parent
 TABLES = (TRAINING, UNFOLLOWED, SILENT)
 
 
@@ -145,3 +153,25 @@ def test_a_slip_of_the_pen_in_any_of_them_is_noticed() -> None:
 )
 def test_what_only_the_forks_gpu_build_or_nobody_follows_is_named(layers: str, option: str) -> None:
     assert len(notes(layers, f"{option}=1")) == 1
+
+
+def used_words() -> set[str]:
+    """What any stage after lowering reads of a value: attributes, and names in texts (`getattr`)."""
+    words: set[str] = set()
+    for file in PACKAGE.rglob("*.py"):
+        lowering = file.is_relative_to(PACKAGE / "definition")
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                words.add(node.attr)
+            elif not lowering and isinstance(node, ast.Constant) and isinstance(node.value, str):
+                words.add(node.value)
+    return words
+
+
+@pytest.mark.parametrize("kind", [Net, *MODULES], ids=lambda kind: kind.__name__)
+def test_what_is_read_into_a_spec_is_used_by_some_stage(kind: type) -> None:
+    """An option that changes nothing stands in a list, and not on a spec, where it would look as if it did."""
+    assert {field.name for field in dataclasses.fields(kind)} <= USED
+
+
+USED = used_words()

@@ -76,11 +76,12 @@ def region(options: Options, context: Context) -> LayerSpec:
 
 def yolo(options: Options, context: Context) -> LayerSpec:
     """(number of masks) · (4 + 1 + classes) channels."""
+    if options.has("embedding_layer"):  # of vectors for tracking, which is refused where it is not there
+        context.earlier(options, "embedding_layer", options.integer("embedding_layer", -1))
     return spec.Yolo(
         **_yolo(options, context, numbers=5),
         new_coords=options.flag("new_coords"),
         focal_loss=options.flag("focal_loss"),
-        embedding_layer=_embedding(options, context),
     )
 
 
@@ -134,13 +135,6 @@ def _yolo(options: Options, context: Context, numbers: int) -> dict[str, Any]:
         "counters_per_class": counters,
         "show_details": options.flag("show_details", default=True),
     }
-
-
-def _embedding(options: Options, context: Context) -> int:
-    """The layer whose values tell objects apart in tracking, -1 where there is none."""
-    if not options.has("embedding_layer"):
-        return -1
-    return context.earlier(options, "embedding_layer", options.integer("embedding_layer", -1))
 
 
 def _choice(options: Options, key: str, known: tuple[str, ...], other: str | None = None) -> Any:

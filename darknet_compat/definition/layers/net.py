@@ -33,8 +33,6 @@ def lower_net(options: Options, dialect: Dialect) -> Net:
         B1=options.real("B1", 0.9),
         B2=options.real("B2", 0.999),
         eps=options.real("eps", dialect.adam_eps),
-        min_crop=min_crop,
-        max_crop=max_crop,
         min_ratio=options.real("min_ratio", min_crop / width),
         max_ratio=options.real("max_ratio", max_crop / width),
         center=options.flag("center"),
@@ -100,16 +98,9 @@ def _rate(options: Options, dialect: Dialect) -> dict[str, Any]:
     }
 
 
-_FLAGS = ("mosaic", "mosaic_bound", "mixup", "cutmix", "dynamic_minibatch")
-_WHOLE = {"blur": 0, "gaussian_noise": 0, "resize_step": 32, "equidistant_point": 0}
-_REAL = {
-    "label_smooth_eps": 0.0,
-    "ema_alpha": 0.0,
-    "badlabels_rejection_percentage": 0.0,
-    "num_sigmas_reject_badlabels": 0.0,
-    "adversarial_lr": 0.0,
-    "max_chart_loss": 20.0,
-}
+_FLAGS = ("mosaic", "mosaic_bound", "mixup", "cutmix")
+_WHOLE = {"blur": 0, "gaussian_noise": 0, "resize_step": 32}
+_REAL = {"label_smooth_eps": 0.0, "ema_alpha": 0.0}
 
 
 def _fork(options: Options) -> dict[str, Any]:

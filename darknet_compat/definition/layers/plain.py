@@ -38,9 +38,6 @@ def dropout(options: Options, context: Context) -> LayerSpec:
     return spec.Dropout(
         **context.common(options, context.input),
         probability=options.real("probability", context.dialect.dropout, minimum=0.0, maximum=1.0),
-        dropblock=options.flag("dropblock"),
-        dropblock_size_abs=options.integer("dropblock_size_abs", 0, minimum=0),
-        dropblock_size_rel=options.real("dropblock_size_rel", 0.0, minimum=0.0, maximum=1.0),
     )
 
 
@@ -124,8 +121,7 @@ def contrastive(options: Options, context: Context) -> LayerSpec:
     index = context.earlier(options, "yolo_layer", number)
     if not isinstance(context.layers[index], spec.Yolo):
         raise options.error(f"layer {index} is no [yolo] but [{context.layers[index].type}]", "yolo_layer")
-    common = context.common(options, context.input)
-    return spec.Contrastive(**common, yolo_layer=index, classes=options.integer("classes", 1000, minimum=1))
+    return spec.Contrastive(**context.common(options, context.input))
 
 
 def cost(options: Options, context: Context) -> LayerSpec:

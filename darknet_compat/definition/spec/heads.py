@@ -96,7 +96,7 @@ class YoloHead(BoxHead):
     chooses this head's. All after `scale_x_y` is the fork's; its defaults here leave the original's formulas.
 
     `max_delta`: None for no limit. `counters_per_class`: how many boxes of each class there are, empty where all
-    classes count alike. `embedding_layer`: the layer with the vectors that tell objects apart, -1 for none.
+    classes count alike.
     """
 
     keeps_size: ClassVar[bool] = True
@@ -122,7 +122,6 @@ class YoloHead(BoxHead):
     nms_kind: NmsKind = "default"
     beta_nms: float = 0.6
     show_details: bool = True
-    embedding_layer: int = -1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -236,15 +236,11 @@ class Avgpool(LayerSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class Dropout(LayerSpec):
-    """Values dropped in training with `probability`, the others scaled up; with `dropblock` squares of them, whose side
-    is so many cells or such a part of the map's."""
+    """Values dropped in training with `probability`, the others scaled up."""
 
     keeps_size: ClassVar[bool] = True
 
     probability: float
-    dropblock: bool = False
-    dropblock_size_abs: int = 0
-    dropblock_size_rel: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -348,9 +344,6 @@ class Contrastive(LayerSpec):
     silent: ClassVar[bool] = True
 
     keeps_size: ClassVar[bool] = True
-
-    yolo_layer: int
-    classes: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,8 +40,6 @@ class Net:
     steps: tuple[int, ...]
     scales: tuple[float, ...]
     max_batches: int
-    min_crop: int
-    max_crop: int
     min_ratio: float
     max_ratio: float
     center: bool
@@ -66,12 +64,6 @@ class Net:
     sgdr_cycle: int = 0
     sgdr_mult: int = 2
     ema_alpha: float = 0.0
-    equidistant_point: int = 0
-    badlabels_rejection_percentage: float = 0.0
-    num_sigmas_reject_badlabels: float = 0.0
-    dynamic_minibatch: bool = False
-    adversarial_lr: float = 0.0
-    max_chart_loss: float = 20.0
     signed_batches: bool = False
 
     @property
