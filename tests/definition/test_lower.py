@@ -222,7 +222,7 @@ def test_the_net_section_has_the_originals_defaults() -> None:
     assert net == s.Net(
         batch=1, subdivisions=1, time_steps=1, width=8, height=6, channels=4, inputs=192, learning_rate=0.001,
         momentum=0.9, decay=0.0001, adam=False, B1=0.9, B2=0.999, eps=1e-7, policy="constant", burn_in=0, power=4,
-        step=1, scale=1, gamma=1, steps=(), scales=(), max_batches=0, min_crop=8, max_crop=16, min_ratio=1, max_ratio=2,
+        step=1, scale=1, gamma=1, steps=(), scales=(), max_batches=0, min_ratio=1, max_ratio=2,
         center=False, clip=0, angle=0, aspect=1, saturation=1, exposure=1, hue=0, flip=True, random=0,
         letter_box=None,
     )  # fmt: skip
