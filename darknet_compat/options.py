@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from inspect import get_annotations
 from math import nan
 from numbers import Real
 from pathlib import Path
@@ -73,9 +74,10 @@ _Made = TypeVar("_Made", bound=Options)
 
 
 def options_of(kind: Any) -> dict[str, Field]:
-    """The fields of an options dataclass in order, those that have an Option."""
-    hints = get_type_hints(kind, include_extras=True)
-    found = {one.name: field_of(hints[one.name]) for one in fields(kind)}
+    """The fields of an options dataclass that have an Option: its own in order, then those that it inherits."""
+    hints, known = get_type_hints(kind, include_extras=True), {one.name for one in fields(kind)}
+    names = dict.fromkeys(name for one in kind.__mro__ for name in get_annotations(one))
+    found = {name: field_of(hints[name]) for name in names if name in known}
     return {name: field for name, field in found.items() if field is not None}
 
 

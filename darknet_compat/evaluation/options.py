@@ -9,22 +9,8 @@ from typing import Annotated, Literal
 from darknet_compat.datasets.options import LabelsRule, LayoutName, PicturesFolder
 from darknet_compat.errors import OptionError
 from darknet_compat.formats.words import Precision
-from darknet_compat.inference.options import (
-    BACKENDS,
-    BackendName,
-    Batch,
-    DialectOption,
-    Hierarchy,
-    HierThresh,
-    InputSize,
-    Level,
-    Model,
-    Names,
-    PrecisionMode,
-    ResizeMode,
-    Weights,
-)
-from darknet_compat.options import MaxPixels, Option, Options, Size, parse_choices, parse_fraction, parse_sizes
+from darknet_compat.inference.options import BACKENDS, Batch, Hierarchy, HierThresh, Level, Map, Model, RunOptions
+from darknet_compat.options import Option, Size, parse_choices, parse_fraction, parse_sizes
 
 MetricName = Literal["auto", "voc", "voc07", "coco", "det", "map", "recall"]
 """What is computed (`evaluation.scores.metrics.METRICS`, and recall)."""
@@ -35,7 +21,7 @@ View = Literal["crop", "letterbox", "stretch", "ten"]
 
 
 @dataclass(frozen=True)
-class EvaluateOptions(Options):
+class EvaluateOptions(RunOptions):
     """What to score on what, and how; raises OptionError for values that cannot be, or that do not go together."""
 
     model: Model
@@ -48,8 +34,6 @@ class EvaluateOptions(Options):
             positional=True,
         ),
     ]
-    weights: Weights = None
-    names: Names = None
     split: Annotated[str | None, Option("The part of DATA. Default: what one tests on.", metavar="NAME")] = None
     layout: LayoutName = None
     labels: LabelsRule = "clip"
@@ -79,17 +63,8 @@ class EvaluateOptions(Options):
     hier_thresh: HierThresh = 0.5
     hierarchy: Hierarchy = "darknet"
     level: Level = None
-    map: Annotated[
-        str | None,
-        Option("With a WordTree: score these nodes; coco, imagenet-det, digits, a .map.", metavar="NAME"),
-    ] = None
-    size: InputSize = None
-    resize: ResizeMode = None
-    dialect: DialectOption = None
-    precision: PrecisionMode = "fp32"
-    backend: BackendName = "auto"
+    map: Map = None
     batch: Batch = 4
-    max_pixels: MaxPixels = None
     results_from: Annotated[
         Path | None,
         Option(

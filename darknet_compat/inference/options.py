@@ -125,31 +125,43 @@ Leaves = Annotated[
 Top = Annotated[int, Option("How many classes to show.", metavar="K", least=1)]
 
 
-@dataclass(frozen=True)
-class DetectOptions(Options):
-    """What to detect with, and how (`inference.detector.Detector`)."""
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Options):
+    """What can be asked of every run of a model, by whatever command."""
 
-    model: Model
-    files: Pictures
     weights: Weights = None
     names: Names = None
-    thresh: Thresh = None
-    hier_thresh: HierThresh = None
-    hierarchy: Hierarchy = "darknet"
-    level: Level = None
-    map: Map = None
-    nms: Nms = None
     size: InputSize = None
     resize: ResizeMode = None
     dialect: DialectOption = None
-    batchnorm: BatchNorm = "cuda"
     precision: PrecisionMode = "fp32"
     backend: BackendName = "auto"
+    max_pixels: MaxPixels = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskOptions(RunOptions):
+    """What can be asked besides where pictures are put to a model (`inference.job`)."""
+
+    hier_thresh: HierThresh = None
+    hierarchy: Hierarchy = "darknet"
+    level: Level = None
+    batchnorm: BatchNorm = "cuda"
     batch: Batch = 1
     mode: RunMode = None
     threads: Threads = None
     device: Device = None
-    max_pixels: MaxPixels = None
+
+
+@dataclass(frozen=True)
+class DetectOptions(AskOptions):
+    """What to detect with, and how (`inference.detector.Detector`)."""
+
+    model: Model
+    files: Pictures
+    thresh: Thresh = None
+    nms: Nms = None
+    map: Map = None
     classes: Annotated[
         tuple[str, ...] | None,
         Option("Only these, by name or number, with commas between.", metavar="A,B,…", parse=parse_words),
@@ -158,26 +170,10 @@ class DetectOptions(Options):
 
 
 @dataclass(frozen=True)
-class ClassifyOptions(Options):
+class ClassifyOptions(AskOptions):
     """What to classify with, and how (`inference.classifier.Classifier`)."""
 
     model: Model
     files: Pictures
-    weights: Weights = None
-    names: Names = None
     top: Top = 5
-    size: InputSize = None
-    resize: ResizeMode = None
-    dialect: DialectOption = None
-    batchnorm: BatchNorm = "cuda"
-    hier_thresh: HierThresh = None
-    hierarchy: Hierarchy = "darknet"
-    level: Level = None
     leaves: Leaves = None
-    precision: PrecisionMode = "fp32"
-    backend: BackendName = "auto"
-    batch: Batch = 1
-    mode: RunMode = None
-    threads: Threads = None
-    device: Device = None
-    max_pixels: MaxPixels = None

@@ -13,6 +13,8 @@ from darknet_compat.inference.about import Model, task_of
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.model import Sources, locate
+from darknet_compat.inference.options import RunOptions
+from darknet_compat.options import options_of
 from darknet_compat.serving.lanes import BatchLanes, Lanes, SingleLanes, quicker
 from darknet_compat.serving.options import ServeOptions
 
@@ -81,18 +83,11 @@ class Served:
 
     def _open(self) -> Model:
         options = self.options
-        arguments: dict[str, Any] = {
-            "names": options.names,
-            "backend": options.backend,
-            "precision": options.precision,
-            "size": options.size,
-            "resize": options.resize,
-            "max_pixels": options.max_pixels,
-            "threads": 1 if options.max_batch == 1 else None,
-        }
+        arguments: dict[str, Any] = {name: getattr(options, name) for name in options_of(RunOptions)}
+        arguments["threads"] = 1 if options.max_batch == 1 else None
         if self.task == "classify":
-            return Classifier(self.asked, options.weights, **arguments)
-        return Detector(self.asked, options.weights, thresh=options.thresh, nms=options.nms, **arguments)
+            return Classifier(self.asked, **arguments)
+        return Detector(self.asked, thresh=options.thresh, nms=options.nms, **arguments)
 
     def _state(self) -> tuple[tuple[int, int] | None, ...]:
         """When the files changed last, and their sizes."""

@@ -6,35 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from darknet_compat.inference.options import (
-    BackendName,
-    InputSize,
-    Names,
-    Nms,
-    PrecisionMode,
-    ResizeMode,
-    Thresh,
-    Weights,
-)
-from darknet_compat.options import MaxPixels, Option, Options, parse_words
+from darknet_compat.inference.options import Nms, RunOptions, Thresh
+from darknet_compat.options import Option, parse_words
 
 
 @dataclass(frozen=True)
-class ServeOptions(Options):
+class ServeOptions(RunOptions):
     """Which models to serve, where, and what a request may cost."""
 
     models: Annotated[
         list[str],
-        Option("A .cfg, an .onnx, an .engine or names of the catalogue.", metavar="MODEL…", positional=True),
+        Option("A .cfg, an .onnx, an .engine or names of the catalogue.", metavar="MODEL", positional=True),
     ]
-    weights: Weights = None
-    names: Names = None
     thresh: Thresh = None
     nms: Nms = None
-    size: InputSize = None
-    resize: ResizeMode = None
-    precision: PrecisionMode = "fp32"
-    backend: BackendName = "auto"
     host: Annotated[
         str, Option("The address to listen at. Default: this machine alone; 0.0.0.0 is the whole network.")
     ] = "127.0.0.1"
@@ -63,7 +48,6 @@ class ServeOptions(Options):
         float, Option("Seconds that a request may take to arrive, and to be answered.", metavar="S", least=0.1)
     ] = 30.0
     max_bytes: Annotated[int, Option("The largest request.", metavar="N", least=1)] = 32 << 20
-    max_pixels: MaxPixels = None
     token_file: Annotated[
         Path | None,
         Option("Answer only requests with `Authorization: Bearer …` and the first line of this file.", metavar="FILE"),

@@ -111,7 +111,7 @@ def test_metrics_count(client: Client, toys: Path) -> None:
         ("v1/models/classes/detect", b"x", 400, "POST to /v1/models/classes/classify"),
         ("v1/models/toy/detect?thresh=2", b"x", 400, "thresh: expected a number from 0 to 1, found '2'"),
         ("v1/models/toy/detect?thrsh=1", b"x", 400, "there are classes, nms, thresh"),
-        ("v1/models/toy/detect?classes=horse", "grey", 400, "none of the 2 classes"),
+        ("v1/models/toy/detect?classes=horse", "grey", 400, "not one of the 2 classes"),
         ("v1/models/classes/classify?top=many", "grey", 400, "top: expected a whole number"),
     ],
 )
