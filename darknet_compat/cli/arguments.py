@@ -95,6 +95,8 @@ def _annotation(name: str, field: Field, default: Any) -> Any:
         kind, given["parser"] = str, parser(option.parse)
     elif field.choices:
         kind = _choices(name, field.choices)
+        if len("|".join(field.choices)) > _WIDEST and not option.metavar:
+            given |= {"metavar": "NAME", "help": f"{option.help} One of {', '.join(field.choices)}."}
     elif kind in (int, float):
         given |= {"min": option.least, "max": option.most}
     elif kind is not Path and get_origin(kind) is tuple:
@@ -119,6 +121,9 @@ def parser(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
     return parsed
 
+
+_WIDEST = 60
+"""Characters of choices that have room beside an option's name on a line of 80."""
 
 _ENUMERATIONS: dict[tuple[str, ...], type[_Choice]] = {}
 
