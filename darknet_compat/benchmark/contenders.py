@@ -12,7 +12,7 @@ from typing import Any, Protocol, get_args
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, DarknetCompatError, ImageError
 from darknet_compat.formats.words import Mode, Precision
-from darknet_compat.inference.about import Model, Size, task_of
+from darknet_compat.inference.about import OpenModel, Size, task_of
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
@@ -73,12 +73,12 @@ class Ours:
     label: str
     precision: str
     size: Size
-    make: Callable[[Mode], Model]
+    make: Callable[[Mode], OpenModel]
     batches: bool = True
 
     def __post_init__(self) -> None:
         self.model = self.make("latency")
-        self._streaming: Model | None = None
+        self._streaming: OpenModel | None = None
 
     @property
     def channels(self) -> int:
@@ -103,7 +103,7 @@ class Ours:
         if isinstance(self.model, Detector):
             self.model.thresh = thresh
 
-    def _for_streams(self) -> Model:
+    def _for_streams(self) -> OpenModel:
         if self._streaming is None:
             self._streaming = self.make("throughput")
         if isinstance(self._streaming, Detector):
@@ -188,7 +188,7 @@ def our_contender(wanted: Wanted, exports: Exports, thresh: float) -> Ours:
         arguments["precision"] = wanted.precision
     detects = task_of(sources.cfg) == "detect"
 
-    def make(mode: Mode) -> Model:
+    def make(mode: Mode) -> OpenModel:
         if detects:
             detector = Detector(model, weights, mode=mode, **arguments)
             detector.thresh = thresh  # of a graph with the suppression inside it may be less than that leaves

@@ -21,7 +21,7 @@ from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.model import locate
 from darknet_compat.runtime.registry import artefact_of
 
-Model = Detector | Classifier
+OpenModel = Detector | Classifier
 """A model that is open."""
 
 Size = tuple[int, int]
@@ -99,7 +99,7 @@ def own_size(model: Path) -> Size:
     return net.width, net.height
 
 
-def usual_threshold(model: Model, file: Path, candidates: int) -> float:
+def usual_threshold(model: OpenModel, file: Path, candidates: int) -> float:
     """The threshold that this many scores of a picture exceed: what a network with seeded weights is asked for, whose
     scores mean nothing, so that choosing and suppressing are as much work as with trained ones."""
     from darknet_compat.inference.batch import prepare

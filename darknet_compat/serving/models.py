@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from darknet_compat.errors import DarknetCompatError, OptionError
-from darknet_compat.inference.about import Model, task_of
+from darknet_compat.inference.about import OpenModel, task_of
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.model import Sources, locate
@@ -43,7 +43,7 @@ class Served:
             self.lanes = SingleLanes(self.model, count, options.queue)
         self.how = f"batches of up to {options.max_batch}" if batches else f"{count} at a time"
 
-    def model(self) -> Model:
+    def model(self) -> OpenModel:
         """The model as it is now."""
         with self._lock:
             return self._model
@@ -81,7 +81,7 @@ class Served:
             self._model = fresh
         self.say(f"{self.name}: opened again")
 
-    def _open(self) -> Model:
+    def _open(self) -> OpenModel:
         options = self.options
         arguments: dict[str, Any] = {name: getattr(options, name) for name in options_of(RunOptions)}
         arguments["threads"] = 1 if options.max_batch == 1 else None

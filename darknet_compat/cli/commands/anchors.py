@@ -10,7 +10,7 @@ from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.datasets.anchors.options import AnchorOptions
 
 if TYPE_CHECKING:
-    from darknet_compat.datasets.anchors.job import Chosen
+    from darknet_compat.datasets.anchors.job import ChosenAnchors
 
 
 def anchors(options: AnchorOptions, json: Json = False) -> None:
@@ -54,7 +54,7 @@ def _anchors_of(model: str, size: Size) -> list[tuple[float, float]]:
     return found
 
 
-def _print(chosen: Chosen) -> None:
+def _print(chosen: ChosenAnchors) -> None:
     from darknet_compat.datasets.anchors.find import cfg_line
 
     shapes, stride = chosen.shapes, chosen.options.stride

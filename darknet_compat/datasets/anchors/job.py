@@ -22,7 +22,7 @@ _CURVE = range(1, 16)
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenAnchors:
     """The `anchors`, the `shapes` that they stand for, and the average IoU, 0..1, of these and of others by name."""
 
     options: AnchorOptions
@@ -56,7 +56,7 @@ def choose_anchors(
     others: Mapping[str, Sequence[tuple[float, float]]] | None = None,
     progress: Progress | None = None,
     **given: Any,
-) -> Chosen:
+) -> ChosenAnchors:
     """Find anchors for a data set by k-means over its boxes' shapes (YOLO9000 paper, section 2).
 
     Takes an `AnchorOptions` or its fields as keyword arguments. `others` are anchors to compare with, by name: widths
@@ -81,7 +81,7 @@ def choose_anchors(
         _draw(
             options.out, shapes, found[options.by], {name: (len(s), fits[name]) for name, s in (others or {}).items()}
         )
-    return Chosen(options, shapes, found[options.by], fits)
+    return ChosenAnchors(options, shapes, found[options.by], fits)
 
 
 def _shapes(options: AnchorOptions, progress: Progress | None) -> Shapes:
