@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def cut_out(found: Detections, place: Path, image: Any = None) -> list[str]:
     """Write what is inside each box of the picture, or of `image` (as a Detector takes it), beside `place` in a folder
-    for each class."""
+    for each class; the files' paths. Raises CannotWriteError."""
     from darknet_compat.formats.atomic import results_folder
     from darknet_compat.vision.draw import ascii_name, save
 

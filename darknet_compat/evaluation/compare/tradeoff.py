@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from darknet_compat.datasets.base import Progress
-from darknet_compat.errors import DarknetCompatError, DatasetError
+from darknet_compat.errors import DarknetCompatError, DatasetError, ImageError
 from darknet_compat.evaluation.material.entries import Entries
 from darknet_compat.evaluation.report import plots
 from darknet_compat.evaluation.report.report import percent
@@ -22,6 +22,7 @@ from darknet_compat.inference.batch import Prepared, prepare
 from darknet_compat.inference.detector import Detector
 from darknet_compat.runtime.machine import machine
 from darknet_compat.runtime.timing import interleaved
+from darknet_compat.vision.image import decode
 
 TIMED = 16
 """Pictures that are timed, in turn at every size and backend."""
@@ -77,9 +78,6 @@ def measure(
 
 def _time(ready: Sequence[tuple[int, Detector]], entries: Entries) -> Iterator[tuple[int, float, float]]:
     """(number, milliseconds in the network, milliseconds from pixels to detections) of each."""
-    from darknet_compat.errors import ImageError
-    from darknet_compat.vision.image import decode
-
     pictures = []
     for row in itertools.islice(itertools.cycle(entries.rows), 4 * TIMED):
         try:
