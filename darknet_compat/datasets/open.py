@@ -15,6 +15,7 @@ from darknet_compat.datasets.base import Dataset, Layout, Wanted
 from darknet_compat.datasets.files import is_picture, subfolders, suffixes_in
 from darknet_compat.datasets.options import PACKED, Reading
 from darknet_compat.datasets.readers.digits import is_digits, open_digits
+from darknet_compat.datasets.readers.labelme import is_labelme
 from darknet_compat.errors import DatasetError, OptionError
 from darknet_compat.formats.textfile import MAX_LIST_BYTES, read_lines, shown
 from darknet_compat.formats.words import Task
@@ -78,7 +79,7 @@ def _instead(path: Path) -> str:
     if path.is_file():
         if path.suffix.lower() in PACKED:
             return f"found a {path.suffix} file; unpack it, and give the folder"
-        is_one = path.suffix.lower() == ".xml" or labelme.is_labelme(path)
+        is_one = path.suffix.lower() == ".xml" or is_labelme(path)
         hint = "; one annotation: give its folder" if is_one else ""
         return f"found a {path.suffix} file{hint}"
     if (below := _below(path)) is not None:
@@ -137,7 +138,7 @@ def open_dataset(
     _expect_used(reading, found.layout, f"{source}: is {LAYOUTS[found.layout].title}")
     wanted = Wanted(None if names is None else tuple(names), split, task, reading.labels, reading.pictures)
     dataset = LAYOUTS[found.layout].open(Path(source), wanted)
-    dataset.asks_for_pictures = found.layout in _NAME_PICTURES
+    dataset.asks_for_pictures = LAYOUTS[found.layout].pictures
     return dataset
 
 
