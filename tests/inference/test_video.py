@@ -16,7 +16,8 @@ from darknet_compat.errors import OptionError
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.results import Detections
 from darknet_compat.inference.video import Watch, Watched, annotated, label_texts
-from darknet_compat.inference.video_options import VideoOptions, parse_names, parse_seconds
+from darknet_compat.inference.video_options import VideoOptions, parse_seconds
+from darknet_compat.options import parse_words
 from darknet_compat.sources.base import Frame, Given
 from darknet_compat.sources.live import Live
 from darknet_compat.sources.open import open_source
@@ -106,9 +107,9 @@ def test_what_cannot_be_asked_is_told_at_once(detector: dc.Detector) -> None:
     for text in ("", "x", "1:2:3:4", "-1", "nan", "inf"):
         with pytest.raises(OptionError, match="expected seconds"):
             parse_seconds(text)
-    assert parse_names("a, b") == ("a", "b")
-    with pytest.raises(OptionError, match="expected classes"):
-        parse_names("a,,b")
+    assert parse_words("a, b") == ("a", "b")
+    with pytest.raises(OptionError, match="expected words with commas between"):
+        parse_words("a,,b")
 
 
 def memory() -> int:
