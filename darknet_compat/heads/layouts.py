@@ -73,7 +73,7 @@ def axis_length(axis: str, known: Mapping[str, int | None]) -> int | None:
 
 def scored(ops: Ops, found: Boxes) -> Value:
     """Each class's score, [N, D, C]: its probability times the objectness."""
-    return found.classes * ops.reshape(found.objectness, (0, 0, 1))
+    return found.classes * ops.reshape(found.objectness, (0, -1, 1))
 
 
 def corners(ops: Ops, xywh: Value) -> Value:
@@ -88,7 +88,7 @@ def _boxes(ops: Ops, found: Boxes, size: Value) -> list[Value]:
 
 
 def _yolov5(ops: Ops, found: Boxes, size: Value) -> list[Value]:
-    return [ops.concat([found.xywh * size, ops.reshape(found.objectness, (0, 0, 1)), found.classes], 2)]
+    return [ops.concat([found.xywh * size, ops.reshape(found.objectness, (0, -1, 1)), found.classes], 2)]
 
 
 def _yolov8(ops: Ops, found: Boxes, size: Value) -> list[Value]:
@@ -101,11 +101,11 @@ def _deepstream(ops: Ops, found: Boxes, size: Value) -> list[Value]:
 
 
 def _boxes_confs(ops: Ops, found: Boxes, size: Value) -> list[Value]:
-    return [ops.reshape(corners(ops, found.xywh), (0, 0, 1, 4)), scored(ops, found)]
+    return [ops.reshape(corners(ops, found.xywh), (0, -1, 1, 4)), scored(ops, found)]
 
 
 def _region(ops: Ops, found: Boxes, size: Value) -> list[Value]:
-    return [ops.concat([found.xywh, ops.reshape(found.objectness, (0, 0, 1)), scored(ops, found)], 2)]
+    return [ops.concat([found.xywh, ops.reshape(found.objectness, (0, -1, 1)), scored(ops, found)], 2)]
 
 
 # ------------------------------------------------------------------------------------------------------ … → candidates
