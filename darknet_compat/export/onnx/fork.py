@@ -45,7 +45,7 @@ def maxpool_depth(graph: Graph, layer: s.MaxpoolDepth, arrays: LayerArrays, inpu
     if missing := -channels % count:
         x = graph.add("Pad", x, graph.constant([0, 0, 0, 0, 0, missing, 0, 0]), graph.constant(_LOWEST))
     parts = (channels + missing) // count
-    slices = graph.add_many("Split", [x], parts, axis=1) if parts > 1 else [x]
+    slices = graph.add_many("Split", [x, graph.constant([count] * parts)], parts, axis=1) if parts > 1 else [x]
     return slices[0] if parts == 1 else graph.add("Max", *slices)
 
 

@@ -163,7 +163,9 @@ def route(graph: Graph, layer: s.Route, arrays: LayerArrays, inputs: Sequence[st
     if not layer.output.image:
         inputs = [graph.add("Flatten", x, axis=1) for x in inputs]
     elif layer.groups > 1:
-        inputs = [graph.add_many("Split", [x], layer.groups, axis=1)[layer.group_id] for x in inputs]
+        # Of one source the parts' sizes are known, and said: pnnx passes over a Split without them.
+        sizes = [graph.constant([layer.output.c] * layer.groups)] if len(inputs) == 1 else []
+        inputs = [graph.add_many("Split", [x, *sizes], layer.groups, axis=1)[layer.group_id] for x in inputs]
     return inputs[0] if len(inputs) == 1 else graph.add("Concat", *inputs, axis=1)
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
+from pathlib import Path
 
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.onnx.graph import Graph, layer_of
+from tests.export.support import small
 
 
 def test_no_name_has_a_space() -> None:
@@ -34,3 +40,19 @@ def test_a_name_tells_its_layer(name: str) -> None:
 @pytest.mark.parametrize("name", ["input/Cast", "boxes", "constant_int64_7", ""])
 def test_other_names_tell_none(name: str) -> None:
     assert layer_of(name) is None
+
+
+@pytest.mark.parametrize(
+    ("layers", "sizes"),
+    [
+        ("[convolutional]\nfilters=6\nsize=1\n[route]\nlayers=-1\ngroups=3\ngroup_id=1\n", [2, 2, 2]),
+        ("[convolutional]\nfilters=6\nsize=1\n[maxpool]\nmaxpool_depth=1\nout_channels=3\n", [3, 3]),
+    ],
+)
+def test_a_split_says_its_parts_sizes(layers: str, sizes: list[int], tmp_path: Path) -> None:
+    """pnnx, on the way to ncnn, passes over one that does not."""
+    export_onnx(small(layers, (3, 8, 8)), tmp_path / "m.onnx", outputs="heads")
+    model = onnx.load(tmp_path / "m.onnx")
+    constants = {tensor.name: numpy_helper.to_array(tensor).tolist() for tensor in model.graph.initializer}
+    (split,) = (node for node in model.graph.node if node.op_type == "Split")
+    assert constants[split.input[1]] == sizes
