@@ -14,7 +14,10 @@ class Known(NamedTuple):
     why: str
 
 
+_WHOLE = ("default", "fixed", "heads")
 _NMS = "has no use for suppression inside: export boxes, or `--layout region`, and suppress behind it"
+
+_GATHER = "pnnx makes a slice of the Gather that orders a WordTree's nodes: `--outputs heads`"
 
 KNOWN = (
     Known("opencv", "default", None, "asks for sizes that are known when it loads: `--sizes fixed`, `--for opencv`"),
@@ -23,6 +26,15 @@ KNOWN = (
     Known("tensorrt", "detections", None, "RTX's builder has no NonMaxSuppression: export boxes, `engine` suppresses"),
     Known("mnn", "detections", None, "fills the outputs up to all candidates: export boxes"),
     Known("ncnn", "detections", None, "has no suppression: export boxes, `--for ncnn`"),
+    Known("tflite", "detections", None, "runs no outputs of unknown length: export boxes, `--for tflite`"),
+    Known("ncnn", "default", "yolo9000-digits", _GATHER),
+    Known("ncnn", "fixed", "yolo9000-digits", _GATHER),
+    Known("tvm", "default", "yolo9000-digits", "refuses a Reshape of a constant; nothing is known to help"),
+    *(
+        Known("reference", layout, network, "mixes up the pads of max pooling (`findings/onnx-reference-maxpool.sh`)")
+        for layout in _WHOLE
+        for network in ("yolov2-tiny", "yolov3-tiny")
+    ),
 )
 
 

@@ -78,6 +78,9 @@ RUNTIMES = (
 )
 """Every reader that is tried. What other programs read our files but convert them themselves is behind these."""
 
+TRITON = Runtime("triton", "tritonclient", ("tritonclient[grpc]==2.73.0", "numpy==2.4.6"))
+"""Triton's own definition of its configurations, and its client."""
+
 
 def install(runtime: Runtime) -> None:
     """Make its environment. Raises CalledProcessError or FileNotFoundError where that fails."""
@@ -107,7 +110,7 @@ def interpreter(version: str | None) -> str:
 
 def main() -> None:
     """Install what is missing, one after another; what cannot be had is named, and its tests are skipped."""
-    for runtime in RUNTIMES:
+    for runtime in (*RUNTIMES, TRITON):
         if (runtime.packages or runtime.npm) and runtime.missing():
             print(f"installing {runtime.title}: {' '.join(runtime.packages + runtime.alone + runtime.npm)}", flush=True)
             try:

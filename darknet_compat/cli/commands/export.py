@@ -104,6 +104,7 @@ def export(options: ExportOptions, graph: OnnxOptions, json: Json = False) -> No
         if target is not None:
             graph, folder = target.asked(graph), options.out or Path(f"{sources.cfg.stem}-{target.name}")
             path = target.model_in(folder, sources.cfg.stem)
+            _expect_computed(target, sources, options)
         else:
             path = _place(bundle or options.out, f"{sources.cfg.stem}-int8" if calibrate else sources.cfg.stem)
         expect_no_input(path, (sources.cfg, sources.weights), ExportError)
@@ -138,6 +139,14 @@ def _write_bundle(folder: Path, path: Path, artefact: Artefact) -> None:
     write_bundle(folder, path, artefact)
     missing = left_out(artefact)
     terminal.say(f"{folder}/README.md says how to run it elsewhere{f'; {missing}' if missing else ''}")
+
+
+def _expect_computed(target: Target, sources: Sources, options: ExportOptions) -> None:
+    """Raise ExportError for a network that the target's tool gets wrong."""
+    from darknet_compat.definition.lower import load_spec
+
+    if not target.trees and load_spec(sources.cfg, options.size, dialect=options.dialect).tree is not None:
+        raise ExportError(f"{sources.cfg}: has a WordTree, which {target.title} computes wrongly; export its heads")
 
 
 def _write_target(target: Target, folder: Path, artefact: Artefact) -> None:

@@ -80,7 +80,7 @@ class Target:
     `options`: the export's (`OnnxOptions`), which nobody can say otherwise then. `files`: the texts beside the model.
     `place`: the model's path in the folder, {name} being the network's. `steps`: what to do next, a command or a
     sentence each. `notes`: what differs from Darknet there. `source`: where the shapes, names and
-    values are read off, with the version. `tool`: what converts the file.
+    values are read off, with the version. `tool`: what converts the file. `trees`: whether that computes a WordTree.
     """
 
     name: str
@@ -92,6 +92,7 @@ class Target:
     notes: tuple[str, ...] = ()
     place: str = "{name}.onnx"
     tool: Tool | None = None
+    trees: bool = True
     properties: Callable[[Made], Mapping[str, str]] = field(default=lambda made: {})
 
     def asked(self, options: OnnxOptions) -> OnnxOptions:

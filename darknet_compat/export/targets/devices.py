@@ -10,12 +10,19 @@ def _shape(made: Made) -> str:
     return f"1,{artefact.channels},{artefact.height},{artefact.width}"
 
 
+_ROWS = {
+    "yolov8": "4 + classes rows, boxes in columns; centre and size in pixels, then each class's score",
+    "yolov5": "boxes in rows; centre and size in pixels, objectness, then each class's probability given an object",
+}
+"""What the output holds, by the layout."""
+
+
 def _phone(made: Made) -> Texts:
     artefact = made.artefact
     facts = f"""task: detect
 imgsz: [{artefact.height}, {artefact.width}]
 input: RGB, 0..1, {artefact.resize}
-output: 4 + classes rows, boxes in columns; centre and size in pixels, then each class's score
+output: {_ROWS[artefact.layout or ""]}
 thresh: {artefact.thresh:g}
 nms: {artefact.nms:g}
 """
@@ -33,6 +40,7 @@ NCNN = Target(
     ),
     "pnnx 20261020 and ncnn 1.0.20261020, and the files that Ultralytics' export for ncnn writes",
     ("ncnn has no batch: in0 is [3, H, W], out0 [4 + classes, boxes]. `fp16=1` halves the file.",),
+    trees=False,  # pnnx 20261020 makes a slice of the Gather that puts the nodes in order
     tool=Tool(
         "pnnx",
         "pnnx",
@@ -50,14 +58,15 @@ NCNN = Target(
 TFLITE = Target(
     "tflite",
     "TFLite (LiteRT), by onnx2tf",
-    {"layout": "yolov8", "sizes": "fixed", "batch": 1},
+    {"layout": "yolov5", "sizes": "fixed", "batch": 1},
     _phone,
     lambda made: (
         "With Python 3.12: `pip install onnx2tf`, and",
         f"`onnx2tf -i {made.model} -o . -n`, unless it is done already: _float32.tflite and _float16.tflite.",
         'From Python: `ai_edge_litert.interpreter.Interpreter(model_path="…_float32.tflite")`.',
     ),
-    "onnx2tf 2.6.9, which turns images to [1, H, W, 3] and leaves the output, and LiteRT 2.1.2",
+    "onnx2tf 2.6.9, which turns images to [1, H, W, 3], and LiteRT 2.1.2",
+    ("The output is [1, boxes, 5 + classes]; of `yolov8`'s, whose last axis are the boxes, onnx2tf turns the axes.",),
     tool=Tool(
         "onnx2tf",
         "onnx2tf",

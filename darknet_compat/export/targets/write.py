@@ -75,7 +75,7 @@ def _convert(tool: Tool, folder: Path, made: Made) -> str:
     if program is None:
         return f"{tool.program} is not installed, which converts the file: pip install {tool.package}"
     with tempfile.TemporaryDirectory(prefix=".convert-", dir=folder) as work:
-        (Path(work) / made.model).symlink_to((folder / made.model).resolve())
+        shutil.copyfile(folder / made.model, Path(work) / made.model)  # onnx2tf writes over what it reads
         path = os.pathsep.join([str(Path(program).parent), os.environ.get("PATH", "")])
         given: dict[str, Any] = {"cwd": work, "env": os.environ | {"PATH": path}, "timeout": LIMIT}
         try:

@@ -146,3 +146,10 @@ def test_int8_is_measured_and_refused_where_it_loses(dc: Command, shared_data: P
         refused = dc("export", cfg, "--out", tmp_path / "n.onnx", *arguments)
         assert refused.code == code and reason in refused.err, refused.err
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+def test_a_tree_that_a_tool_gets_wrong_is_refused(dc: Command, tmp_path: Path) -> None:
+    done = dc("export", "yolo9000-digits", "--for", "ncnn", "--out", tmp_path / "made")
+    assert done.code == 1 and done.err.count("\n") == 1
+    assert "has a WordTree, which ncnn, by pnnx computes wrongly; export its heads" in done.err
+    assert not (tmp_path / "made").exists()

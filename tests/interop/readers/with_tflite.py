@@ -13,12 +13,19 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 
-def read(model, images, work):
+def convert(model, images, work):
     here = Path(sys.executable).parent
     shape = f"images:{','.join(map(str, images.shape))}"
     command = [here / "onnx2tf", "-i", model, "-o", work / "tflite", "-ois", shape, "-n"]
     subprocess.run(command, check=True, env=os.environ | {"PATH": f"{here}:{os.environ['PATH']}"})
-    interpreter = Interpreter(str(next((work / "tflite").glob("*_float32.tflite"))), num_threads=2)
+    return next((work / "tflite").glob("*_float32.tflite"))
+
+
+def read(model, images, work):
+    converted = model.with_name(f"{model.stem}_float32.tflite")  # already
+    if not converted.exists():
+        converted = convert(model, images, work)
+    interpreter = Interpreter(str(converted), num_threads=2)
     interpreter.allocate_tensors()
     taken = interpreter.get_input_details()[0]
     interpreter.set_tensor(taken["index"], np.ascontiguousarray(images.transpose(0, 2, 3, 1)))

@@ -15,5 +15,5 @@ def read(model, images, work):
     program = Path(__file__).with_name("web.mjs")
     subprocess.run(["node", program, package, model, sides, work / "images.f32", work], check=True)
     shapes = json.loads((work / "shapes.json").read_text())
-    found = {name: np.fromfile(work / f"{name}.f32", "<f4").reshape(shape) for name, shape in shapes.items()}
+    found = {name: np.fromfile(work / f"{name}.raw", kind).reshape(shape) for name, (kind, shape) in shapes.items()}
     return found, f"onnxruntime-web {json.loads((package / 'package.json').read_text())['version']}"
