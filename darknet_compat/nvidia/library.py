@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 from collections import deque
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -60,8 +61,10 @@ def capabilities(trt: Any) -> dict[tuple[int, int], Any]:
     return {divmod(number, 10): kind for number, kind in sorted(numbers.items())}
 
 
-def make_logger(trt: Any) -> Any:
-    """A logger that prints nothing and keeps what went wrong; `reason(logger)` says it."""
+@cache
+def logger_of(trt: Any) -> Any:
+    """The one logger of a module, which prints nothing and keeps what went wrong; `reason` tells it. One, since
+    TensorRT goes on with the first that it was given while anything lives that was made with it."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:

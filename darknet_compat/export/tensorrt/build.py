@@ -13,7 +13,7 @@ from darknet_compat.export.tensorrt.settings import Settings
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.exported.artefact import Artefact
 from darknet_compat.formats.exported.enginefile import Profile
-from darknet_compat.nvidia.library import capabilities, forget, make_logger, reason, strongly_typed
+from darknet_compat.nvidia.library import capabilities, forget, logger_of, reason, strongly_typed
 
 BuildProgress = Callable[[str, int, int], None]
 """Called with what is being done, the steps that are done, and how many there are."""
@@ -33,7 +33,8 @@ class Build:
         timing_cache: str | Path | None = None,
     ) -> Any:
         """The plan of an ONNX graph, as a buffer, by the module `trt`. Raises ExportError with its own reason."""
-        self.trt, self.logger = trt, make_logger(trt)
+        self.trt, self.logger = trt, logger_of(trt)
+        forget(self.logger)
         builder = trt.Builder(self.logger)
         network = builder.create_network(self._creation())
         parser = trt.OnnxParser(network, self.logger)

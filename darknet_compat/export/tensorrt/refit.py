@@ -14,7 +14,7 @@ from darknet_compat.formats.exported.artefact import from_properties
 from darknet_compat.formats.exported.enginefile import EngineRecord, read_plan, read_record, write_engine
 from darknet_compat.formats.exported.onnxfile import read_top
 from darknet_compat.nvidia.driver import on_gpu
-from darknet_compat.nvidia.library import forget, load_tensorrt, make_logger, reason, strongly_typed
+from darknet_compat.nvidia.library import forget, load_tensorrt, logger_of, reason, strongly_typed
 
 
 def refit_engine(
@@ -47,7 +47,8 @@ def refit_engine(
 
 
 def _refitted(trt: Any, plan: bytes, graph: bytes, engine_name: str, model: str) -> Any:
-    logger = make_logger(trt)
+    logger = logger_of(trt)
+    forget(logger)
     runtime = trt.Runtime(logger)
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:

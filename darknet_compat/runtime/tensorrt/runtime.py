@@ -18,7 +18,7 @@ from darknet_compat.formats.exported.enginefile import EngineRecord, read_plan, 
 from darknet_compat.nvidia.cuda import Cuda
 from darknet_compat.nvidia.devicearray import DeviceArray, device_array
 from darknet_compat.nvidia.driver import Gpu
-from darknet_compat.nvidia.library import load_tensorrt, make_logger, reason
+from darknet_compat.nvidia.library import forget, load_tensorrt, logger_of, reason
 from darknet_compat.nvidia.open_cuda import open_cuda
 from darknet_compat.runtime.base import expect_not_forked
 from darknet_compat.runtime.exported import Array, ExportedRuntime
@@ -222,7 +222,8 @@ def refuse_other_machines(path: str | Path, record: EngineRecord, version: str, 
 
 
 def _open(trt: Any, plan: bytes, record: EngineRecord, cuda: Cuda, where: str) -> Opened:
-    logger = make_logger(trt)
+    logger = logger_of(trt)
+    forget(logger)
     runtime = trt.Runtime(logger)
     if record.version_compatible:
         runtime.engine_host_code_allowed = True  # such an engine carries its own runtime

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from darknet_compat.nvidia.library import make_logger
+from darknet_compat.nvidia.library import forget, logger_of
 
 Shapes = Mapping[str, tuple[Sequence[int], Sequence[int], Sequence[int]]]
 
@@ -27,7 +27,8 @@ class Parsed:
         import tensorrt_rtx as trt
 
         self.trt: Any = trt
-        self.logger = make_logger(trt)
+        self.logger = logger_of(trt)
+        forget(self.logger)
         self.builder = trt.Builder(self.logger)
         flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         self.network = self.builder.create_network(flags)

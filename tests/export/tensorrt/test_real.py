@@ -16,6 +16,7 @@ from darknet_compat.catalogue import catalog
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.quantize.quantize import quantizable, quantize_onnx
+from darknet_compat.export.tensorrt.build import Build
 from darknet_compat.export.tensorrt.engine import build_engine, planned, prepared
 from darknet_compat.export.tensorrt.parserforms import problems
 from darknet_compat.export.tensorrt.profiles import input_shape
@@ -296,3 +297,14 @@ def test_what_we_let_pass(model: onnx.ModelProto) -> None:
     assert problems(model) == []
     parsed = Parsed(model.SerializeToString())
     assert parsed.refused is None and parsed.build() and not parsed.logger.errors
+
+
+def test_the_reason_is_told_while_something_else_of_the_library_lives(tmp_path: Path) -> None:
+    """TensorRT goes on with the logger that it was given first."""
+    (tmp_path / "m.cfg").write_text(region(4))
+    export_onnx(seeded(tmp_path / "m.cfg"), tmp_path / "m.onnx", outputs="detections")
+    other = Parsed((tmp_path / "m.onnx").read_bytes())
+    artefact = dataclasses.replace(read_artefact(tmp_path / "m.onnx"), outputs="boxes")
+    build = Build(artefact, rtx(), planned(artefact, rtx(), "m"))
+    with pytest.raises(ExportError, match="cannot build it: .*no runners"):
+        build.run(other.trt, (tmp_path / "m.onnx").read_bytes())
