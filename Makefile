@@ -9,8 +9,6 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 TORCH := $(shell sed -n 's/^torch==\([^ ;]*\).*/\1/p' constraints.txt)
 PYTEST_ARGS ?=
-TRT := $(VENV)/share/tensorrt-rtx
-TRT_WHEELS := $(foreach part,cu13 cu13-bindings cu13-libs,tensorrt-rtx-$(part)==1.7.1.116)
 
 # Two workers on two cores; more than four only fight for memory. The machine's own load is each test's business.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
@@ -22,16 +20,15 @@ demo: $(VENV)/ready-demo
 
 test: $(VENV)/ready-dev
 	@tools/install-original $(BIN)/python
+	@tools/install-tensorrt-rtx $(BIN)/python
 	@$(PYTEST) $(PYTEST_ARGS)
 
 test-slow: $(VENV)/ready-dev
 	@tools/install-original $(BIN)/python
 	@$(PYTEST) -m slow --timeout 3600 $(PYTEST_ARGS)
 
-# NVIDIA's libraries are installed beside the environment, are not ours to hand on, and stay on this machine.
 test-trt: $(VENV)/ready-dev
-	@test -d $(TRT) || $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --target $(TRT) $(TRT_WHEELS) \
-		|| { rm -rf $(TRT); echo "TENSORRT-RTX CANNOT BE INSTALLED HERE: every test that asks it is skipped"; }
+	@tools/install-tensorrt-rtx $(BIN)/python
 	@$(PYTEST) -m tensorrt --timeout 3600 $(PYTEST_ARGS)
 
 # Each runtime gets an environment of its own there (gigabytes); what cannot be installed is named, and skipped.

@@ -91,7 +91,7 @@ def engine(options: EngineOptions, settings: Settings, json: Json = False) -> No
 
 
 def _build(options: EngineOptions, settings: Settings, json: bool) -> tuple[EngineRecord, Path]:
-    from darknet_compat.export.bundle.write import expect_runnable, left_out, write_bundle
+    from darknet_compat.export.bundle.write import expect_runnable, write_bundle
     from darknet_compat.export.tensorrt.engine import build_engine, chosen_capabilities
     from darknet_compat.inference.model import locate
     from darknet_compat.nvidia.library import import_tensorrt, load_tensorrt
@@ -113,6 +113,8 @@ def _build(options: EngineOptions, settings: Settings, json: bool) -> tuple[Engi
     place = options.out or Path(f"{sources.cfg.stem}.engine")
     if bundle is not None:
         expect_runnable(artefact, str(onnx), artefact.layout or artefact.outputs)
+        if settings.batches != (1,) and artefact.batch is None:
+            raise ExportError("batches: the bundle's run.py gives one picture at a time; leave --batches out")
         bundle.mkdir(parents=True, exist_ok=True)
         place = bundle / place
     expect_no_input(place, (sources.cfg, onnx), ExportError)
@@ -120,8 +122,7 @@ def _build(options: EngineOptions, settings: Settings, json: bool) -> tuple[Engi
         record = build_engine(onnx, place, settings=settings, timing_cache=times, progress=step)
     if bundle is not None:
         write_bundle(bundle, place, record.artefact, record)
-        missing = left_out(artefact)
-        terminal.say(f"{bundle}/README.md says how to run it elsewhere{f'; {missing}' if missing else ''}")
+        terminal.say(f"{bundle}/README.md says how to run it elsewhere")
     return record, place
 
 

@@ -133,12 +133,11 @@ def _tell(path: Path, artefact: Artefact, seconds: float, json: bool) -> None:
 
 
 def _write_bundle(folder: Path, path: Path, artefact: Artefact) -> None:
-    """What belongs beside the file, and what the bundle does not do."""
-    from darknet_compat.export.bundle.write import left_out, write_bundle
+    """What belongs beside the file."""
+    from darknet_compat.export.bundle.write import write_bundle
 
     write_bundle(folder, path, artefact)
-    missing = left_out(artefact)
-    terminal.say(f"{folder}/README.md says how to run it elsewhere{f'; {missing}' if missing else ''}")
+    terminal.say(f"{folder}/README.md says how to run it elsewhere")
 
 
 def _expect_computed(target: Target, sources: Sources, options: ExportOptions) -> None:

@@ -15,6 +15,7 @@ from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.exported.artefact import Artefact
 from darknet_compat.formats.exported.enginefile import EngineRecord
 from darknet_compat.formats.wordtree import WordTree
+from darknet_compat.vision.boxes import distance_exponent
 
 RUN = Path(__file__).with_name("run.py")
 
@@ -53,20 +54,13 @@ def expect_runnable(model: Described, where: str, outputs: str = "boxes") -> Non
         raise ExportError(f"{where}: {problem}; `detect` takes the file by itself")
 
 
-def left_out(artefact: Artefact) -> str | None:
-    """What the model asks for and `run.py` does not do, in a sentence; None where it does all."""
-    if artefact.nms_kind not in ("greedynms", "diounms"):
-        return None
-    return f"the .cfg asks for nms_kind {artefact.nms_kind}, and run.py suppresses plainly: it shows fewer near boxes"
-
-
 def write_bundle(folder: Path, model: Path, artefact: Artefact, record: EngineRecord | None = None) -> list[Path]:
     """Write what belongs beside `model`, an `.onnx` or an `.engine` that lies in `folder`; all files of the bundle.
 
     Raises ExportError for a model that `run.py` cannot run, and where a file cannot be written.
     """
     expect_runnable(artefact, str(model), artefact.outputs)
-    if record is not None and record.profiles[0].least[0] != 1:
+    if record is not None and record.profiles[0].least[0] != 1:  # the profile that run.py takes
         raise ExportError(f"{model}: takes no single picture, and the bundle's run.py gives one at a time")
     names = artefact.names or tuple(f"class {number}" for number in range(artefact.classes))
     texts = {
@@ -98,6 +92,7 @@ def _sidecar(model: Path, artefact: Artefact, names: tuple[str, ...], record: En
         "thresh": artefact.thresh,
         "nms": artefact.nms,
         "nms_kind": artefact.nms_kind,
+        "exponent": distance_exponent(artefact.nms_kind, artefact.beta_nms),
         "precision": record.precision if record else artefact.precision,
         "names": names,
         "cfg_sha256": artefact.cfg_sha256,
@@ -147,9 +142,8 @@ prints a line for each object: picture, class, score, and its corners x1 y1 x2 y
 | `run.py` | 60 lines: TensorRT, numpy and OpenCV, nothing else |
 
 Scores above {artefact.thresh:g} are shown (`thresh` in model.json), boxes of a class that overlap a better one
-by more than {artefact.nms:g} are not (`nms`): plain suppression, class by class. run.py does not do WordTrees, the
-fork's other kinds of suppression, classifiers, grey networks, or several pictures at once; darknet-compat does.
-{f"Here {missing}." if (missing := left_out(artefact)) else ""}
+by more than {artefact.nms:g} are not (`nms`), class by class, as the .cfg has it (`nms_kind` {artefact.nms_kind}).
+run.py does not do WordTrees, classifiers, grey networks, or several pictures at once; darknet-compat does.
 """.rstrip()
         + "\n"
     )

@@ -35,6 +35,8 @@ class Build:
         """The plan of an ONNX graph, as a buffer, by the module `trt`. Raises ExportError with its own reason."""
         self.trt, self.logger = trt, logger_of(trt)
         forget(self.logger)
+        if self.artefact.target == "tensorrt":
+            trt.init_libnvinfer_plugins(self.logger, "")
         builder = trt.Builder(self.logger)
         network = builder.create_network(self._creation())
         parser = trt.OnnxParser(network, self.logger)

@@ -86,7 +86,12 @@ def build_engine(
 
 def planned(artefact: Artefact, settings: Settings, where: str) -> tuple[Profile, ...]:
     """The engine's profiles. Raises ExportError for an artefact or sizes of which none can be built."""
-    if artefact.outputs == "detections":
+    if artefact.target is not None and artefact.target != settings.target:
+        raise ExportError(
+            f"{where}: suppresses by a plug-in of TensorRT's, which TensorRT-RTX does not have; export it with"
+            " --outputs boxes, and Detector suppresses"
+        )
+    if artefact.outputs == "detections" and artefact.target is None:
         raise ExportError(
             f"{where}: has the suppression inside, so that its outputs' sizes depend on the picture; export it with"
             " --outputs boxes, and Detector suppresses"

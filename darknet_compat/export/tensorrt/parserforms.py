@@ -11,7 +11,7 @@ from typing import Any
 
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from darknet_compat.export.onnx.graph import OPERATORS
+from darknet_compat.export.onnx.graph import OPERATORS, PLUGINS
 from darknet_compat.export.tensorrt.precision import QUANTIZING
 
 MOST_OF_TOPK = 3840
@@ -82,6 +82,8 @@ def problems(model: ModelProto) -> list[str]:
                 if node.op_type != "Cast"
             ]
     for node in model.graph.node:
+        if (node.domain, node.op_type) == (PLUGINS, "EfficientNMS_TRT"):
+            continue  # which TensorRT-RTX lacks: `planned` refuses such files for it
         if node.domain or node.op_type not in OPERATORS | QUANTIZING | {"CumSum", "ReduceL2", "ScatterND"}:
             found.append(f"{node.name}: the operator {node.op_type}")
             continue

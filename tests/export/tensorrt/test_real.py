@@ -306,5 +306,5 @@ def test_the_reason_is_told_while_something_else_of_the_library_lives(tmp_path: 
     other = Parsed((tmp_path / "m.onnx").read_bytes())
     artefact = dataclasses.replace(read_artefact(tmp_path / "m.onnx"), outputs="boxes")
     build = Build(artefact, rtx(), planned(artefact, rtx(), "m"))
-    with pytest.raises(ExportError, match="cannot build it: .*no runners"):
+    with pytest.raises(ExportError, match=r"cannot build it: .*no runners"):
         build.run(other.trt, (tmp_path / "m.onnx").read_bytes())
