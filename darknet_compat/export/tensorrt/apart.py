@@ -3,9 +3,9 @@
 Where a profile has a range, of batches or of sizes, the library takes the order of a few equal values from their
 addresses in memory, and so from whatever moves these: the system, which shuffles them for each process; Python's
 hashes; what the process has allocated before; and the builder's own threads, which allocate at the same time. In the
-process that is made here the first three are the same each time. The threads come too late to move what belongs to the
-first profile with a range, so that this one is built first (`profiles.ranges_first`); where there are more of them all
-run on one processor, each as long as it can, which repeats unless another program is always ready to run there.
+process that is made here the first three are the same each time. The threads run on one processor, each as long as it
+can, and come mostly too late to move what belongs to the first profile with a range, so that this one is built first
+(`profiles.ranges_first`): that repeats unless other programs are always ready to run on that very processor.
 
 A library that ends its process, or one that the system ends for want of memory, costs no more than a line.
 """
@@ -124,7 +124,7 @@ def main() -> None:
             print(json.dumps(what), file=answers, flush=True)
 
         build: Build = pickle.load(sys.stdin.buffer)
-        if sum(profile.least != profile.most for profile in build.profiles) > 1:
+        if any(profile.least != profile.most for profile in build.profiles):
             _take_turns()
         graph = mmap.mmap(given, 0, access=mmap.ACCESS_READ)
         try:
