@@ -3,6 +3,7 @@
     python tools/train_digits.py                        # both; results in runs/, scores on held-out scenes as JSON
     python tools/train_digits.py yolov2-digits --seed 1
     python tools/train_digits.py --ship                 # also writes weights/*.weights and weights/manifest.json
+    python tools/train_digits.py yolov2-digits --max-batches 12000 --ship --at-least 94
 
 It runs `darknet-compat train` and `evaluate` as anyone can, and shows their command lines. The definitions in cfg/ say
 how long and at what rate; the running average of the weights is what is kept.
@@ -112,6 +113,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes that compose scenes ahead")
     parser.add_argument("--max-batches", type=int, help="not the definitions' own: to try out")
     parser.add_argument("--ship", action="store_true", help="write weights/ as well")
+    parser.add_argument(
+        "--at-least", type=float, default=0, metavar="X", help="with --ship: only from this mAP on, in %%"
+    )
     given = parser.parse_args()
     if unknown := set(given.names) - set(DATA):
         parser.error(f"expected some of {', '.join(DATA)}, found {', '.join(sorted(unknown))}")
@@ -122,7 +126,7 @@ def main() -> None:
     for name in given.names or DATA:
         weights, result = train(name, given.out, more)
         results.append(result | {"seed": given.seed})
-        if given.ship:
+        if given.ship and 100 * result["mAP"] >= given.at_least:
             ship(name, weights)
     print(json.dumps({"models": results}, indent=1))
 

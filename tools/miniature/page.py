@@ -49,7 +49,7 @@ def _claims(setting: Setting) -> str:
         found = claim.ours(setting)
         ours, same = found if found else ("not run", None)
         verdict = "" if same is None else "yes" if same[0] == same[1] else "no" if same[0] == 0 else "in part"
-        counted = f"{verdict} ({same[0]} of {same[1]})" if same and same[1] > 1 else verdict
+        counted = f"{verdict} ({same[0]} of {same[1]})" if same else ""
         rows.append([claim.says, claim.paper, ours, counted, f"`tools/paper.py {claim.table}`"])
     return markdown(("the paper", "its figure", "in miniature", "same direction", "command"), rows)
 
