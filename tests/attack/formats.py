@@ -188,9 +188,15 @@ def _lay_data(folder: Path) -> None:
         "supervisely/meta.json": '{"classes": [{"title": "cat", "shape": "rectangle", "id": 1}], "tags": []}',
         "supervisely/ds/ann/a.png.json": '{"size": {"width": 9, "height": 9}, "objects": [{"classTitle": "cat",'
         '"geometryType": "rectangle", "points": {"exterior": [[1, 2], [5, 6]], "interior": []}}]}',
+        "cvat/annotations.xml": '<?xml version="1.0"?>\n<annotations><version>1.1</version><meta><task><labels><label>'
+        '<name>cat</name></label></labels></task></meta><image id="0" name="a.png" width="9" height="9">'
+        '<box label="cat" xtl="1" ytl="2" xbr="5" ybr="6"/><polygon label="cat" points="1,1;5,1;3,4"/>'
+        "</image></annotations>\n",
+        "labelme/a.json": '{"version": "5.0", "flags": {}, "shapes": [{"label": "cat", "points": [[1, 2], [5, 6]],'
+        ' "shape_type": "rectangle"}], "imagePath": "a.png", "imageHeight": 9, "imageWidth": 9}',
     }
     pictures = ("images/a.png", "images/b.png", "voc/JPEGImages/a.jpg", "csv/a.png", "csv/b.png")
-    pictures += ("kitti/training/image_2/a.png", "supervisely/ds/img/a.png")
+    pictures += ("kitti/training/image_2/a.png", "supervisely/ds/img/a.png", "cvat/images/a.png", "labelme/a.png")
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
@@ -346,6 +352,8 @@ FORMATS: dict[str, Format] = {
     ),
     "kitti": _of_data("kitti/training/label_2/a.txt", "text", "kitti"),
     "supervisely": _of_data("supervisely/ds/ann/a.png.json", "json", "supervisely"),
+    "cvat": _of_data("cvat/annotations.xml", "text", "cvat", "datasets.readers.cvat.read_cvat"),
+    "labelme": _of_data("labelme/a.json", "json", "labelme"),
     "coco results": Format(
         "r.json", "json", _coco_results,
         lambda f: coco_files.read_results(f / "r.json", [7, 9]), ("evaluation.material.coco_files.read_results",),

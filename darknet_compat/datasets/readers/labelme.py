@@ -116,6 +116,8 @@ def _drawn(document: Mapping[str, Any], path: Path) -> Iterator[Drawn]:
         if not isinstance(shape, dict) or not isinstance(shape.get("label"), str):
             raise DatasetError(f"{where}: expected an object with a label")
         kind, points = shape.get("shape_type", "polygon"), shape.get("points")
+        if not isinstance(kind, str):
+            raise DatasetError(f"{where}: expected a word for its shape_type, found {kind!r:.60}")
         if kind == "circle":
             x1, y1, x2, y2 = around(points, where)
             radius = math.hypot(x2 - x1, y2 - y1)
