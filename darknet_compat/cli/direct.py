@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
-from darknet_compat.cli.terminal.failures import exit_code, remarks_said_once
+from darknet_compat.cli.terminal.failures import exit_code, ready_streams, remarks_said_once
 from darknet_compat.errors import DarknetCompatError, OptionError
 from darknet_compat.options import Field, Options, field_of, made, options_of
 from darknet_compat.vision.header import limited_pixels
@@ -30,6 +30,7 @@ def direct(arguments: Sequence[str]) -> int | None:
     """Run `VERB …` and give the exit code: 0, or 1 for bad input. None for what typer has to look at, of which nothing
     has been done yet."""
     verb, *words = arguments
+    ready_streams()
     function = getattr(import_module(f"darknet_compat.cli.commands.{verb}"), verb)
     hints = get_type_hints(function, include_extras=True)
     parameters = inspect.signature(function).parameters

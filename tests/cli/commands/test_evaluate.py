@@ -166,7 +166,6 @@ def test_the_report_in_a_browser(dc: Command, detector: Toy, listed: Path, tmp_p
     headings = re.findall(r"<h2>(.*?)</h2>", dom)
     assert headings == [
         "VOC, area",
-        "Precision and recall",
         "What is wrong with the best detections",
         "What is taken for what",
         "Are the scores honest?",
