@@ -17,18 +17,36 @@ from tools.miniature.claims import CLAIMS, known, values
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "paper.md"
 
 
+PICTURES = {
+    "path": {"paper-path.png": "mAP from YOLO to YOLOv2", "paper-losses.png": "Losses with both forms of location"},
+    "priors": {"paper-priors.png": "Average IoU against k"},
+    "sizes": {"paper-sizes.png": "mAP by size and by speed"},
+    "hierarchy": {"paper-hierarchy.png": "What is said of a digit never seen"},
+    "joint": {"paper-joint.png": "AP of each digit by rule"},
+    "classes": {"paper-classes.jpg": "Objects of the best and worst digits"},
+}
+"""Pictures below a table, with what they show; one that was not drawn yet is left out."""
+
+
+def _is_drawn(file: str) -> bool:
+    return (PAGE.parent / "images" / file).is_file()
+
+
 def write(setting: Setting) -> list[Path]:
     """Bring the page and its pictures up to date; the files that were written."""
+    drawn = pictures.write(setting, PAGE.parent / "images")
     text = PAGE.read_text("utf-8")
     for name in [*TABLES, "claims", "budget"]:
         place = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", re.DOTALL)
         if len(place.findall(text)) != 1:
             raise SystemExit(f"paper: {PAGE}: expected one place <!-- {name} --> … <!-- /{name} -->")
         made = table(name, setting) + "\n"
+        for file, said in PICTURES.get(name, {}).items():
+            made += f"\n![{said}](images/{file})\n" if _is_drawn(file) else ""
         text = place.sub(lambda _, made=made: made, text)
     with atomic_write(PAGE) as file:
         file.write(text.encode())
-    return [PAGE, *pictures.write(setting, PAGE.parent / "images")]
+    return [PAGE, *drawn]
 
 
 def table(name: str, setting: Setting) -> str:
