@@ -82,9 +82,6 @@ def test_pictures_outside_are_not_looked_for(tmp_path: Path) -> None:
         (annotation(shapes={"circle": [[1, 2], [3, 1e300]]}), "a.json: shape 1: expected 2 or more points"),
         ('{"shapes": [{"points": []}]}', "a.json: shape 1: expected an object with a label"),
         ('{"shapes": [{"label": "a", "shape_type": [1]}]}', r"shape 1: expected a word for its shape_type"),
-            '{"shapes": [{"label": "a", "shape_type": [1]}]}',
-            r"shape 1: expected a word for its shape_type, found \[1\]",
-        ),
     ],
 )
 def test_files_that_are_none(content: str, message: str, tmp_path: Path) -> None:
