@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,9 @@ from darknet_compat.definition.weights import fold
 from darknet_compat.definition.weights.file import read_weights
 from darknet_compat.definition.weights.slots import FLOAT, Floats, Header, Slot, layer_slots, slots
 from darknet_compat.errors import ExportError, WeightsError
+
+_PIECE = 1 << 20
+"""How many bytes are read at once where they need not be looked at."""
 
 
 class Trained(Protocol):
@@ -73,6 +77,24 @@ class StoredWeights:
             raise WeightsError(f"{self._path}: became shorter while it was read")
         return stored.from_file(values)
 
+    def pieces(self) -> Iterator[memoryview] | None:
+        """The bytes that `array`'s values lie in, a piece at a time, where they would be saved just so; else None."""
+        transposed = self.header.transposed
+        saved = [(slot.layer, slot.name) for slot in slots(self.spec, transposed=transposed, saving=True)]
+        return self._read() if saved == list(self._places) else None
+
+    def _read(self) -> Iterator[memoryview]:
+        left = 4 * sum(slot.size for slot, _ in self._places.values())
+        buffer = memoryview(bytearray(_PIECE))
+        with open(self._path, "rb", buffering=0) as file:
+            file.seek(self.header.layout.size)
+            while left:
+                count = file.readinto(buffer[: min(left, _PIECE)])
+                if not count:
+                    raise WeightsError(f"{self._path}: became shorter while it was read")
+                left -= count
+                yield buffer[:count]
+
 
 def load_weights(
     cfg: str | Path,
@@ -114,7 +136,11 @@ class LayerArrays:
         weights, layer = self["weights"], self._layer
         if isinstance(layer, s.Convolutional) and binary_weights(layer, self._trained.batchnorm):
             weights = fold.signs(weights)
-        return fold.folded_weights(weights, self.factors(), axis) if self.normalized else weights
+        if not self.normalized:
+            return weights
+        # What has just been read from a file is nobody else's.
+        out = weights if isinstance(self._trained, StoredWeights) and weights.flags.writeable else None
+        return fold.folded_weights(weights, self.factors(), axis, out)
 
     def folded_biases(self) -> Floats:
         """What the layer adds, with batch normalization in it, [filters]."""
@@ -129,6 +155,10 @@ class LayerArrays:
 def weights_sha256(trained: Trained) -> str:
     """The checksum of the `.weights` that these would be saved as."""
     digest = hashlib.sha256(trained.header.to_bytes())
+    if isinstance(trained, StoredWeights) and (pieces := trained.pieces()) is not None:
+        for piece in pieces:
+            digest.update(piece)
+        return digest.hexdigest()
     for slot in slots(trained.spec, transposed=trained.header.transposed, saving=True):
         digest.update(slot.to_file(trained.array(slot)).data)
     return digest.hexdigest()

@@ -21,9 +21,10 @@ def factors(scales: Floats, variance: Floats, build: Build) -> NDArray[np.float6
     return found
 
 
-def folded_weights(weights: Floats, factor: NDArray[np.float64], axis: int = 0) -> Floats:
-    """`weights` times the `factor` of their filter, which is their `axis`; a new array of the same shape."""
-    out = np.empty(weights.shape, np.float32)
+def folded_weights(weights: Floats, factor: NDArray[np.float64], axis: int = 0, out: Floats | None = None) -> Floats:
+    """`weights` times the `factor` of their filter, which is their `axis`; in `out`, which may be `weights`, by default
+    a new array."""
+    out = np.empty(weights.shape, np.float32) if out is None else out
     shape = [1] * weights.ndim
     shape[axis] = -1
     spread = np.broadcast_to(factor.reshape(shape), weights.shape)
