@@ -49,6 +49,14 @@ def test_in_supervision_itself() -> None:
     same(interop.from_supervision(theirs, NAMES, (100, 80)), FOUND)
 
 
+def test_in_fiftyone_itself() -> None:
+    """fiftyone, of which nothing here has need, is hundreds of megabytes: held with 1.22.1 by hand where it is not."""
+    pytest.importorskip("fiftyone", reason="fiftyone is not installed")
+    theirs = FOUND.to_fiftyone()
+    assert [one.label for one in theirs.detections] == ["dog", "cat"]
+    same(interop.from_fiftyone(theirs.detections, NAMES, (100, 80)), FOUND)
+
+
 def test_unknown_classes() -> None:
     with pytest.raises(DatasetError, match="'cow' is not one of the 2 classes"):
         interop.from_fiftyone([{"label": "cow", "bounding_box": [0, 0, 1, 1]}], NAMES, (9, 9))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from math import floor
 from pathlib import Path
 from time import perf_counter
@@ -16,7 +15,7 @@ from darknet_compat.errors import ImageError
 from darknet_compat.formats.datafile import DataFile
 
 if TYPE_CHECKING:
-    from darknet_compat.inference.results import Detections
+    from darknet_compat.inference.results import Detection, Detections
 
 ORDER = "detector test DATA CFG WEIGHTS [PICTURE]"
 
@@ -90,15 +89,15 @@ class Printer:
 
     def __init__(self, line: Line) -> None:
         out = str(line.options.get("out", ""))
-        self.extended = "ext_output" in line.options
+        self.forks, self.extended = is_forks(line), "ext_output" in line.options
         self.labels = "save_labels" in line.options
         self.json = Path(out) if out.endswith(".json") else None
         self.frames: list[str] = []
 
     def picture(self, name: str, found: Detections) -> None:
         """One picture, or frame of a video."""
-        for text in _extended(found) if self.extended else _lines(found):
-            print(text)
+        for one in _from_left(found) if self.forks else in_order(found):
+            print(f"{one.name}: {_percent(one.score)}%{_place(one.box) if self.extended else ''}")
         if self.labels:
             _save_labels(Path(name), found)
         if self.json is not None:
@@ -122,23 +121,27 @@ def in_order(found: Detections) -> Detections:
     return found if found.places is None else found[argsort(found.places)]
 
 
-def _lines(found: Detections) -> Iterator[str]:
-    """`dog: 62%`, as `draw_detections` prints."""
-    for one in in_order(found):
-        yield f"{one.name}: {_percent(one.score)}%"
-
-
 def _percent(score: float) -> str:
     return f"{100 * score:.0f}"
 
 
-def _extended(found: Detections) -> Iterator[str]:
-    """With the box, from left to right, as the fork's `draw_detections_v3` prints."""
-    for one in sorted(in_order(found), key=lambda one: one.box[0]):
-        left, top, right, bottom = one.box
-        sides = (_rounded(left), _rounded(top), _rounded(right - left), _rounded(bottom - top))
-        place = "left_x: {:4.0f}   top_y: {:4.0f}   width: {:4.0f}   height: {:4.0f}".format(*sides)
-        yield f"{one.name}: {_percent(one.score)}%\t({place})"
+def _from_left(found: Detections) -> list[Detection]:
+    """From left to right, of a box the likeliest class first, as the fork's `draw_detections_v3` prints."""
+    best: dict[tuple[float, ...], int] = {}
+    for one in found:  # best first
+        best.setdefault(one.box, one.class_id)
+    ordered = list(in_order(found))  # box after box
+    place: dict[tuple[float, ...], int] = {}
+    for number, one in enumerate(ordered):
+        place.setdefault(one.box, number)
+    return sorted(ordered, key=lambda one: (one.box[0], place[one.box], one.class_id != best[one.box]))
+
+
+def _place(box: tuple[float, float, float, float]) -> str:
+    """Where a box is, as `-ext_output` prints it."""
+    left, top, right, bottom = box
+    sides = (_rounded(left), _rounded(top), _rounded(right - left), _rounded(bottom - top))
+    return "\t(left_x: {:4.0f}   top_y: {:4.0f}   width: {:4.0f}   height: {:4.0f})".format(*sides)
 
 
 def _rounded(value: float) -> float:
