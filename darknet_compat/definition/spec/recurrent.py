@@ -19,24 +19,48 @@ class Recurrent(LayerSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rnn(Recurrent):
-    """A plain recurrent layer of three connected ones: input, self (with `logistic` its activation is that), output.
-
-    The state has `hidden` values.
-    """
+class _Connected(Recurrent):
+    """One of connected layers."""
 
     outputs: int
-    hidden: int
     steps: int
-    activation: ActivationName
     batch_normalize: bool
-    shortcut: bool
-    logistic: bool = False
 
     @property
     def fixes_size(self) -> bool:
         """See `LayerSpec`."""
         return True
+
+    @property
+    def positions(self) -> int:
+        """Each of its weights is used once."""
+        return 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Gated(_Connected):
+    """`parts`: its connected layers in a file's order, those called w from the state, those called u from the input."""
+
+    parts: tuple[str, ...]
+
+    def slots(self, transposed: bool) -> Iterator[Slot]:
+        """See `LayerSpec`."""
+        for part in self.parts:
+            shape = (self.outputs, self.outputs if part[0] == "w" else self.input.size)
+            yield from connection_slots(self.index, part + ".", shape, self.batch_normalize, transposed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rnn(_Connected):
+    """A plain recurrent layer of three connected ones: input, self (with `logistic` its activation is that), output.
+
+    The state has `hidden` values.
+    """
+
+    hidden: int
+    activation: ActivationName
+    shortcut: bool
+    logistic: bool = False
 
     def slots(self, transposed: bool) -> Iterator[Slot]:
         """See `LayerSpec`."""
@@ -45,66 +69,20 @@ class Rnn(Recurrent):
         for part, shape in parts.items():
             yield from connection_slots(self.index, part + ".", shape, self.batch_normalize, transposed)
 
-    @property
-    def positions(self) -> int:
-        """Each of its weights is used once."""
-        return 1
-
 
 @dataclass(frozen=True, kw_only=True)
-class Gru(Recurrent):
-    """A gated recurrent unit; `tanh` chooses the candidate's activation (logistic otherwise).
+class Gru(_Gated):
+    """A gated recurrent unit; `tanh` chooses the candidate's activation (logistic otherwise)."""
 
-    `parts`: its connected layers in a file's order, those called w from the state, those called u from the input.
-    """
-
-    outputs: int
-    steps: int
-    batch_normalize: bool
     tanh: bool
     parts: tuple[str, ...] = ORIGINAL.gru_parts
 
-    @property
-    def fixes_size(self) -> bool:
-        """See `LayerSpec`."""
-        return True
-
-    def slots(self, transposed: bool) -> Iterator[Slot]:
-        """See `LayerSpec`."""
-        for part in self.parts:
-            shape = (self.outputs, self.outputs if part[0] == "w" else self.input.size)
-            yield from connection_slots(self.index, part + ".", shape, self.batch_normalize, transposed)
-
-    @property
-    def positions(self) -> int:
-        """Each of its weights is used once."""
-        return 1
-
 
 @dataclass(frozen=True, kw_only=True)
-class Lstm(Recurrent):
-    """A long short-term memory; `parts` as of a Gru."""
+class Lstm(_Gated):
+    """A long short-term memory."""
 
-    outputs: int
-    steps: int
-    batch_normalize: bool
     parts: tuple[str, ...] = ORIGINAL.lstm_parts
-
-    @property
-    def fixes_size(self) -> bool:
-        """See `LayerSpec`."""
-        return True
-
-    def slots(self, transposed: bool) -> Iterator[Slot]:
-        """See `LayerSpec`."""
-        for part in self.parts:
-            shape = (self.outputs, self.outputs if part[0] == "w" else self.input.size)
-            yield from connection_slots(self.index, part + ".", shape, self.batch_normalize, transposed)
-
-    @property
-    def positions(self) -> int:
-        """Each of its weights is used once."""
-        return 1
 
 
 @dataclass(frozen=True, kw_only=True)
