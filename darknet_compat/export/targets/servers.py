@@ -15,21 +15,18 @@ BACKENDS = {
 """What runs the model → the first lines of its configuration. The first is the default."""
 
 
+_TYPES = {"float32": "TYPE_FP32", "int32": "TYPE_INT32"}
+
+
 def _config(made: Made, backend: str) -> str:
+    from darknet_compat.heads.layouts import LAYOUTS, axis_length  # which needs numpy, as `--help` does not
+
     artefact = made.artefact
-    most = artefact.max_detections
-    outputs = (
-        ("num_dets", "TYPE_INT32", [1]),
-        ("det_boxes", "TYPE_FP32", [most, 4]),
-        ("det_scores", "TYPE_FP32", [most]),
-        ("det_classes", "TYPE_INT32", [most]),
-    )
-    labelled = ', label_filename: "labels.txt"'
-    lines = [
-        f'  {{ name: "{name}", data_type: {kind}, dims: [{", ".join(map(str, dims))}]'
-        f"{labelled if name == 'det_scores' else ''} }}"
-        for name, kind, dims in outputs
-    ]
+    lines = []
+    for output in LAYOUTS[artefact.layout or "nms"].outputs:
+        dims = ", ".join(str(axis_length(axis, {"K": artefact.max_detections})) for axis in output.axes[1:])
+        labels = ', label_filename: "labels.txt"' if output.name == "det_scores" else ""
+        lines.append(f'  {{ name: "{output.name}", data_type: {_TYPES[output.type]}, dims: [{dims}]{labels} }}')
     listed = ",\n".join(lines)
     return f"""name: "{made.name}"
 {BACKENDS[backend]}
