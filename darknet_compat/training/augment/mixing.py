@@ -21,9 +21,9 @@ More = Callable[[Floats], Truths]
 
 
 def mixed(kind: Mixing, out: Floats, truths: Truths, more: More, draws: Draws) -> Truths:
-    """Change the picture `out`, float32 [3, H, W], and tell what it shows then: the labels of all that went into it,
-    each with its share."""
-    if kind == "none" or not draws.coin():
+    """One time of two, change the picture `out`, float32 [3, H, W]. Tell what it shows then: the labels of all that
+    went into it, each with its share."""
+    if not draws.coin():
         return truths
     if kind == "cutmix or mosaic":
         kind = "mosaic" if draws.coin() else "cutmix"

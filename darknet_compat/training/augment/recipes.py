@@ -192,11 +192,8 @@ def recipe(spec: NetworkSpec) -> Recipe:
 
 
 def _mixing(spec: NetworkSpec) -> Mixing:
-    """What [net] asks for; [net] of the original knows none of it. Raises TrainingError where a tree is there, whose
-    unknown groups mean nothing in parts."""
+    """What [net] asks for. Raises TrainingError where a tree is there, whose unknown groups mean nothing in parts."""
     net = spec.net
-    if not spec.dialect.opencv_pictures:
-        return "none"
     asked = [name for name in ("mixup", "cutmix", "mosaic", "label_smooth_eps") if getattr(net, name)]
     if asked and spec.tree is not None:
         raise TrainingError(f"{spec.name}: {asked[0]} of [net] does not go with a tree")

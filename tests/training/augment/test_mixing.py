@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from darknet_compat.datasets.base import Labels
+from darknet_compat.definition.dialects import DialectName
 from darknet_compat.definition.lower import lower
 from darknet_compat.errors import TrainingError
 from darknet_compat.formats.cfg import parse_cfg
@@ -19,9 +20,9 @@ from darknet_compat.training.augment.recipes import Bytes, ClassificationRecipe,
 NET = "width=20\nheight=20\nchannels=3\nmin_crop=20\nmax_crop=20\nflip=0\nhue=0"
 
 
-def made(options: str, tree: str = "") -> ClassificationRecipe:
-    text = f"[net]\n{NET}\n{options}\n[convolutional]\nfilters=4\n[avgpool]\n[softmax]\n{tree}"
-    found = recipe(lower(parse_cfg(text, "m.cfg")))
+def made(options: str, dialect: DialectName | None = None) -> ClassificationRecipe:
+    text = f"[net]\n{NET}\n{options}\n[convolutional]\nfilters=4\n[avgpool]\n[softmax]\n"
+    found = recipe(lower(parse_cfg(text, "m.cfg"), dialect=dialect))
     assert isinstance(found, ClassificationRecipe)
     return found
 
@@ -61,7 +62,7 @@ def many(options: str) -> list[tuple[np.ndarray, Truths]]:
     ],
 )
 def test_what_the_cfg_asks_for(options: str, mixing: Mixing) -> None:
-    assert made(options).mixing == mixing
+    assert made(options).mixing == made(options, "original").mixing == mixing
 
 
 def test_half_of_the_pictures_are_mixed() -> None:
