@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from darknet_compat import __version__
 from darknet_compat.catalogue import cache
-from darknet_compat.catalogue.fetch.checksum import file_checksums
+from darknet_compat.catalogue.fetch.checksum import sha256_of
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, CatalogError
 from darknet_compat.formats.words import Build, Input
@@ -115,6 +115,6 @@ def _usable(path: Path) -> bool:
 
 def _sha256(path: Path) -> str:
     try:
-        return file_checksums(path, ["sha256"])["sha256"]
+        return sha256_of(path)
     except OSError as error:
         raise CatalogError(f"{path}: cannot be read: {error.strerror or error}") from None

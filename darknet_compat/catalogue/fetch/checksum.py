@@ -101,6 +101,11 @@ def file_checksums(path: Path, kinds: list[str]) -> dict[str, str]:
     return digests.values()
 
 
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of the file at `path`, in hexadecimal."""
+    return file_checksums(path, ["sha256"])["sha256"]
+
+
 def checksum_problem(expected: Expected, found: dict[str, str]) -> str | None:
     """Where `found` contradicts what was published; None where all agree."""
     for kind, value in expected.checksums.items():

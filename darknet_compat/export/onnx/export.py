@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import onnx
 from onnx import GraphProto, TensorProto, helper
 
+from darknet_compat.catalogue.fetch.checksum import sha256_of
 from darknet_compat.definition.weights.arrays import LayerArrays, Trained, weights_sha256
 from darknet_compat.errors import ExportError, OptionError
 from darknet_compat.export.onnx import heads
@@ -91,7 +91,7 @@ def export_onnx(
         batch=options.batch,
         resize=options.resize or spec.resize,
         names=_names(options.names, classes_of(spec), cfg),
-        cfg_sha256=_sha256_of(cfg),
+        cfg_sha256=sha256_of(cfg) if cfg.is_file() else None,
     )
     graph, proto = build(network, artefact, min(candidates, grid_cells(spec, least)) if candidates else 0)
     _write(path, graph, proto, artefact)
@@ -171,11 +171,6 @@ def body(trained: Trained, graph: Graph, images: str, wanted: Sequence[int]) -> 
             with graph.layer(f"{layer.index} {layer.type}"):
                 outputs[layer.index] = EMIT[type(layer)](graph, layer, LayerArrays(trained, layer), inputs)
     return outputs
-
-
-def _sha256_of(path: Path) -> str | None:
-    """None for a network that was made from no file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def _tools() -> dict[str, str]:

@@ -8,12 +8,12 @@ it is in flags.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from darknet_compat.catalogue.fetch.checksum import sha256_of
 from darknet_compat.errors import ExportError
 from darknet_compat.export.tensorrt.apart import build_apart
 from darknet_compat.export.tensorrt.build import Build, BuildProgress
@@ -154,15 +154,6 @@ def _mark(proto: Any, names: Sequence[str], where: str) -> None:
         if name not in known:
             raise ExportError(f"{where}: there is no tensor {name!r} in the graph")
         proto.graph.output.append(known[name])
-
-
-def sha256_of(path: Path) -> str:
-    """The checksum of an ONNX file, by which an engine remembers what it was built from."""
-    with open(path, "rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _tools(trt: Any, artefact: Artefact, settings: Settings) -> dict[str, str]:

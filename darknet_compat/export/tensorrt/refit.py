@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from darknet_compat.catalogue.fetch.checksum import sha256_of
 from darknet_compat.errors import BackendError, ExportError
-from darknet_compat.export.tensorrt.engine import prepared, sha256_of
+from darknet_compat.export.tensorrt.engine import prepared
 from darknet_compat.export.tensorrt.settings import settings_from
 from darknet_compat.formats.exported.artefact import from_properties
 from darknet_compat.formats.exported.enginefile import EngineRecord, read_plan, read_record, write_engine

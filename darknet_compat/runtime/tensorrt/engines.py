@@ -8,9 +8,10 @@ from pathlib import Path
 
 from darknet_compat import __version__
 from darknet_compat.catalogue.catalog import cache_dir
+from darknet_compat.catalogue.fetch.checksum import sha256_of
 from darknet_compat.errors import BackendError, ExportError
 from darknet_compat.export.tensorrt.build import BuildProgress
-from darknet_compat.export.tensorrt.engine import build_engine, sha256_of
+from darknet_compat.export.tensorrt.engine import build_engine
 from darknet_compat.export.tensorrt.settings import EnginePrecision, Settings, settings_from
 from darknet_compat.formats.exported.artefact import Artefact
 from darknet_compat.formats.exported.enginefile import EngineRecord, read_plan, read_record
