@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from darknet_compat.datasets.base import REPAIRS, Dataset, MissingPictureError, Progress, Repair, Rows
 from darknet_compat.errors import ImageError
+from darknet_compat.formats.textfile import count
 from darknet_compat.vision.image import decode
 
 Wrong = Literal[
@@ -109,7 +110,7 @@ class Report:
             return ""
         if (missing := self.findings.get("missing")) is not None and missing.count >= self.pictures:
             return f"none of its {self.pictures:,} pictures is there{self.hint}"
-        return f"{self.wrong:,} picture{'' if self.wrong == 1 else 's'} of {self.pictures:,} cannot be used"
+        return f"{count(self.wrong, 'picture')} of {self.pictures:,} cannot be used"
 
     def to_dict(self) -> dict[str, Any]:
         """The same for JSON."""

@@ -96,3 +96,8 @@ def plain(text: str, limit: int = 60) -> str:
 def shown(text: str, limit: int = 60) -> str:
     """The same in quotation marks."""
     return f"'{plain(text, limit)}'"
+
+
+def count(number: int, thing: str, things: str | None = None) -> str:
+    """`1 picture`, `2 pictures`; `things` where an s does not make the plural."""
+    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"

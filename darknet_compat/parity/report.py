@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from darknet_compat.catalogue.fetch.checksum import file_checksums
+from darknet_compat.catalogue.fetch.checksum import sha256_of
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.page import Html, folded, headline, image, paragraph, section, table, write_page
+from darknet_compat.formats.textfile import count
 from darknet_compat.parity.compare import Difference
 from darknet_compat.parity.matching import Agreement, Matching
 from darknet_compat.parity.plot import stages_plot
@@ -21,9 +22,10 @@ def write_report(chain: Chain, path: Path) -> None:
     name = Path(chain.cfg).name
     width, height = chain.size
     verdict = "passed" if chain.passed else "FAILED"
-    count = f"{len(chain.pictures)} picture" + ("" if len(chain.pictures) == 1 else "s")
     when = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    about = f"{name} at {width} x {height} with {Path(chain.weights).name}, {count}, {when}"
+    about = (
+        f"{name} at {width} x {height} with {Path(chain.weights).name}, {count(len(chain.pictures), 'picture')}, {when}"
+    )
     same = sum(stage.passed for stage in chain.stages)
     sections = [
         headline([("verdict", verdict), ("stages that hold", f"{same} of {len(chain.stages)}")]),
@@ -124,7 +126,7 @@ def _notes() -> Html:
 
 def _files(chain: Chain) -> Html:
     paths = [path for path in map(Path, (chain.cfg, chain.weights)) if path.is_file()]
-    rows = [(path.name, file_checksums(path, ["sha256"])["sha256"]) for path in paths]
+    rows = [(path.name, sha256_of(path)) for path in paths]
     return table(("file", "SHA-256"), rows, left=("file", "SHA-256"))
 
 

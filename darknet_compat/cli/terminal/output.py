@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from darknet_compat.formats.textfile import count as count
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars
@@ -150,11 +152,6 @@ def path_text(path: Sequence[PathStep]) -> str:
         parts.append(step.name if percent == last else f"{step.name} {percent}")
         last = percent
     return " > ".join(parts)
-
-
-def count(number: int, thing: str) -> str:
-    """`1 picture`, `2 pictures`."""
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
 def in_units(number: float, units: Sequence[str] = ("", " k", " M", " G", " T")) -> str:

@@ -112,7 +112,8 @@ def print_trained(trained: job.Trained, max_batches: int) -> None:
     best = trained.best
     scores = "" if best is None else f", best mAP {100 * best.mAP:.2f} % after batch {best.batch:,}"
     took = timedelta(seconds=round(trained.seconds))
-    terminal.print_line(f"{trained.batches:,} batches in {took}, average loss {trained.loss:.4g}{scores}", bold=True)
+    batches = terminal.count(trained.batches, "batch", "batches")
+    terminal.print_line(f"{batches} in {took}, average loss {trained.loss:.4g}{scores}", bold=True)
     weights, cfg, chart = trained.weights, trained.cfg, trained.folder / CHART
     verb = "detect" if load_spec(cfg, quiet=True).heads[-1].detects else "classify"
     print(f"weights  {terminal.printable(weights)}")

@@ -14,6 +14,7 @@ from darknet_compat.datasets.options import Reading
 from darknet_compat.datasets.readers.shapes import Shapes, read_csv, shapes_of
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.atomic import results_folder
+from darknet_compat.formats.textfile import count
 from darknet_compat.options import made
 from darknet_compat.vision.header import limited_pixels
 
@@ -69,8 +70,7 @@ def choose_anchors(
     with limited_pixels(options.max_pixels):
         shapes = _shapes(options, progress)
     if not len(shapes.sizes):
-        pictures = f"{shapes.pictures:,} picture{'' if shapes.pictures == 1 else 's'}"
-        raise DatasetError(f"{options.boxes}: there are no boxes in its {pictures}")
+        raise DatasetError(f"{options.boxes}: there are no boxes in its {count(shapes.pictures, 'picture')}")
     found = {
         by: find_anchors(shapes.sizes, options.k, by=by, seed=options.seed, restarts=options.restarts)
         for by in sorted(_WORDS, key=lambda by: by != options.by)
