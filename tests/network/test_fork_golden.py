@@ -28,13 +28,13 @@ def test_every_layer_is_the_forks(name: str, tmp_path: Path) -> None:
             if isinstance(module, fork.Sum):
                 module.train()
     outputs = case.network.layer_outputs(torch.from_numpy(case.images))
-    compared = 0
-    for index, expected in case.layers().items():
-        layer = case.spec.layers[index]
-        if not isinstance(layer, s.Region):  # whose memory the fork lays out otherwise
-            assert deviation(outputs[index].numpy().ravel(), expected) <= TOLERANCE, layer.type
-            compared += 1
-    assert compared
+    apart = {
+        layer.type: deviation(outputs[index].numpy().ravel(), expected)
+        for index, expected in case.layers().items()
+        if not isinstance(layer := case.spec.layers[index], s.Region)  # whose memory the fork lays out otherwise
+    }
+    print(f"{name}: {max(apart.values(), default=0):.2g} of the layer's largest value")
+    assert apart and all(one <= TOLERANCE for one in apart.values()), apart
 
 
 FAULTS = {

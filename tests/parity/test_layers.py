@@ -51,6 +51,7 @@ def test_the_two_lists_hold_every_definition() -> None:
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in LONG)])
 def test_every_layer_is_the_originals(name: str, running: Original) -> None:
     parity = layer_parity(CFG / f"{name}.cfg", image=PHOTO, original=running)
+    print(f"{name}: {max(row.relative for row in parity.rows):.2g} of the layer's largest value")
     assert parity.passed, [row for row in parity.rows if row.verdict == "differs"][:3]
     silent = [row.name for row in parity.rows if row.verdict == "nothing to compare"]
     assert all(row.endswith("cost") for row in silent), silent

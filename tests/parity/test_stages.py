@@ -60,6 +60,9 @@ def hold(chain: Chain) -> None:
         ("original", "torch"), ("torch", "onnxruntime"), ("torch", "openvino"),
     ]  # fmt: skip
     for one in chain.stages:
+        layers = max(row.relative for row in one.rows)
+        score, box = (max(getattr(answer, what) for answer in one.answers) for what in ("score", "box"))
+        print(f"{one.reference} → {one.stage}: {layers:.2g} of the largest, score {score:.2g}, box {box:.2g} px")
         assert one.first is None, one.first
         assert all(answer.verdict != "differs" for answer in one.answers), one.answers
     assert chain.passed

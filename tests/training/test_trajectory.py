@@ -188,15 +188,18 @@ def check(it: Course, theirs: Array, end: Path) -> None:
     """Losses on the way, and weights at the end."""
     network, ours = train(it)
     np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    losses = np.abs(np.array(ours) / theirs - 1).max()
     spec = load_spec(it.cfg)
     start, saved = read_weights(it.weights, spec), read_weights(end, spec)
     assert saved.header.seen == it.steps * it.batch
-    moved = []
+    moved, apart = [], []
     for (slot, expected), (_, before) in zip(saved.arrays, start.arrays, strict=True):
         largest = np.abs(expected).max()
         difference = np.abs(network.parameter(slot).detach().numpy() - expected).max()
         assert difference <= 1e-3 * largest, (slot.layer, slot.name)
         moved.append(np.abs(expected - before).max() / largest)
+        apart.append(difference / largest)
+    print(f"weights {max(apart):.2g} of a slot's largest, losses {losses:.2g}")
     assert max(moved) > 0.02
 
 

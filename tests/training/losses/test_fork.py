@@ -45,14 +45,18 @@ def test_every_head_is_the_forks(shared_data: Path, kind: str, monkeypatch: pyte
     monkeypatch.chdir(shared_data / "fork")  # where golden.map lies
     cases = sorted(Path().glob(f"train_{kind}_*.npz"))
     assert len(cases) == {"yolo": 59, "gaussian": 17, "region": 4}[kind]
+    worst = [0.0, 0.0]
     for case in cases:
         expected = np.load(case)
         network = Network(load_spec(case.with_suffix(".cfg"), dialect="fork")).train()
         size = network.spec.net.width, network.spec.net.height
         raw = torch.from_numpy(expected["raw"])
         (found,) = Losses(network)(raw, truth_of(expected["truth"]), int(expected["seen"]), size).heads
-        assert off(found.delta, expected["delta"].reshape(len(raw), -1)) < 1e-5, case.name
-        assert float(found.cost) == pytest.approx(float(expected["cost"]), rel=1e-4), case.name
+        delta = off(found.delta, expected["delta"].reshape(len(raw), -1))
+        cost = abs(float(found.cost) / float(expected["cost"]) - 1)
+        assert delta < 1e-5 and cost <= 1e-4, (case.name, delta, cost)
+        worst = [max(worst[0], delta), max(worst[1], cost)]
+    print(f"{kind}: delta {worst[0]:.2g} of the largest, cost {worst[1]:.2g}")
 
 
 # ------------------------------------------------------------------------------------------------ measures
