@@ -87,7 +87,10 @@ $(VENV)/ready-torch: $(VENV)/ready-python constraints.txt
 		|| $(PIP) torch==$(TORCH); fi
 	@touch $@
 
-$(VENV)/ready-demo $(VENV)/ready-dev $(VENV)/ready-docs: $(VENV)/ready-%: $(VENV)/ready-torch pyproject.toml
+# The site reads the sources without importing them, so that it needs no torch.
+$(VENV)/ready-demo $(VENV)/ready-dev: $(VENV)/ready-torch
+$(VENV)/ready-docs: $(VENV)/ready-python
+$(VENV)/ready-demo $(VENV)/ready-dev $(VENV)/ready-docs: $(VENV)/ready-%: pyproject.toml constraints.txt
 	@echo "installing darknet-compat[$*]"
 	@$(PIP) -e '.[$*]'
 	@touch $@
