@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY)]
 
 from darknet_compat.formats.atomic import atomic_write
-from tests.interop.cells import LAYOUTS, NETWORKS, TOLERANCE, Cell, Files, ask, cells
+from tests.interop.cells import HALF, LAYOUTS, NETWORKS, TOLERANCE, Cell, Files, ask, cells
 from tests.interop.known import KNOWN
 from tests.interop.runtimes import RUNTIMES
 
@@ -32,6 +32,7 @@ OPTIONS = {
     "fixed": "`--sizes fixed --batch 1`",
     "heads": "`--outputs heads --sizes fixed --batch 1`",
     "detections": "`--outputs detections --sizes fixed --batch 1`",
+    "fp16": "`--precision fp16 --sizes fixed --batch 1`",
 }
 
 
@@ -69,9 +70,9 @@ def page(record: Record) -> str:
 
 Written by `tools/interop_table.py` on {time.strftime("%Y-%m-%d")}; `make test-interop` installs the runtimes and
 tries the same. Of {len(record)} files read, {agreeing} agree: no value is further from PyTorch's than {TOLERANCE:g} of
-the output's largest (detections: than ONNX Runtime's). The picture and, but for the digits', the weights are made from
-seeds. "built": TensorRT's parser and builder take it, nothing is run, for want of a GPU. CoreML is not here: its tools
-read PyTorch's networks, not ONNX files, and run them on macOS alone.
+the output's largest (detections: than ONNX Runtime's; fp16: {HALF:g}). The picture and, but for the
+digits', the weights are made from seeds. "built": TensorRT's parser and builder take it, nothing is run, for want of
+a GPU. CoreML is not here: its tools read PyTorch's networks, not ONNX files, and run them on macOS alone.
 
 What fails, and what helps:
 

@@ -94,7 +94,11 @@ def choose(
             do = " and ".join(other.name for other, _ in registry.preferred("fp32"))
             raise BackendError(f"backend: {row.name} runs a {row.suffixes[0]}, not an .onnx; {do} do")
         return Choice(backend, "as asked for")
-    able = [(row, why) for row, why in registry.preferred(precision) if row.runs_on(device)]
+    able = [
+        (row, why)
+        for row, why in registry.preferred(precision)
+        if row.runs_on(device) and (exported or precision in row.precisions)
+    ]
     if not exported and (why_not := _stays_with_torch(able, precision, device)):
         return Choice("torch", why_not)
     for row, why in able:

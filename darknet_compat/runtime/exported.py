@@ -50,20 +50,32 @@ def _read(path: str, stamp: tuple[int, ...]) -> Artefact:
 
 
 def computed_in(artefact: Artefact, where: str, precision: Precision) -> Precision:
-    """What the layers compute in where `precision` is asked for: an int8 file is int8, whether that is said or not.
+    """What the layers compute in where `precision` is asked for: a file in int8 or fp16 is that, whether it is said or
+    not.
 
     Raises BackendError where the file cannot be run so.
     """
-    if artefact.precision == "int8":
-        if precision not in ("fp32", "int8"):
-            raise BackendError(f"{where}: is an int8 file and runs as that; {precision} takes one exported in fp32")
-        return "int8"
+    held = artefact.precision
+    if held in ("int8", "fp16"):
+        if precision not in ("fp32", held):
+            raise BackendError(f"{where}: is an {held} file and runs as that; {precision} takes one exported in fp32")
+        return held  # type: ignore[return-value]
     if precision == "int8":
         raise BackendError(
             f"{where}: holds {artefact.precision}; `darknet-compat export --precision int8 --calibrate PICTURES` makes"
             " a file for int8"
         )
     return precision
+
+
+def expect_able(artefact: Artefact, where: str, precision: Precision, name: str, able: Sequence[Precision]) -> None:
+    """Raise BackendError for a precision that the file is not in, nor the runtime `name`, which has those of `able`."""
+    if precision != artefact.precision and precision not in able:
+        makes = {"fp16": "`darknet-compat export --precision fp16` makes a file in fp16", "bf16": "openvino has bf16"}
+        more = f"; {makes[precision]}" if precision in makes else ""
+        raise BackendError(
+            f"{where}: {name} runs an {artefact.precision} file in {', '.join(able)}, not in {precision}{more}"
+        )
 
 
 def describe(artefact: Artefact, where: str, precision: Precision, size: tuple[int, int] | None) -> Description:
@@ -111,6 +123,8 @@ class ExportedRuntime(ABC):
     """An exported model on some engine, which only has to `run` it."""
 
     streams = 1
+    halved = False
+    """Whether the graph's input is in float16, as others' tools make it of a file in float32."""
 
     def __init__(
         self, path: str | Path, precision: Precision, size: tuple[int, int] | None, artefact: Artefact | None = None
@@ -150,7 +164,8 @@ class ExportedRuntime(ABC):
         given: Array = images
         if self.artefact.input == "uint8":
             given = np.ascontiguousarray(np.rint(images * 255).astype(np.uint8).transpose(0, 2, 3, 1))
-        outputs = self.run(given)
+        outputs = self.run(given.astype(np.float16) if self.halved else given)
+        outputs = {name: x.astype(np.float32) if x.dtype == np.float16 else x for name, x in outputs.items()}
         problem = broken_promise(self.artefact, outputs, len(images))
         try:
             if problem is None and self.artefact.task == "detect":

@@ -12,12 +12,12 @@ import onnxruntime as ort
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.words import Mode, Precision
 from darknet_compat.runtime.base import Use, too_large
-from darknet_compat.runtime.exported import Array, ExportedRuntime, layout
+from darknet_compat.runtime.exported import Array, ExportedRuntime, expect_able, layout
 from darknet_compat.runtime.optimized import open_int8, open_session
 
 
 class OnnxRuntime(ExportedRuntime):
-    """Runs an exported `.onnx` in float32. Safe to share between threads; `threads` is how many cores it uses (all).
+    """Runs an exported `.onnx` as it is. Safe to share between threads; `threads` is how many cores it uses (all).
 
     An int8 file is computed in integers (`export.quantize.fused`).
 
@@ -33,9 +33,8 @@ class OnnxRuntime(ExportedRuntime):
         threads: int | None = None,
         mode: Mode = "latency",
     ) -> None:
-        if precision not in ("fp32", "int8"):
-            raise BackendError(f"onnxruntime runs in fp32 and int8, not in {precision}; openvino has bf16, torch fp16")
         super().__init__(path, precision, size)
+        expect_able(self.artefact, str(path), self.description.precision, "onnxruntime", ("fp32",))
         options = ort.SessionOptions()
         options.log_severity_level = 4  # what goes wrong comes back as an exception
         self.streams, options.intra_op_num_threads = layout(mode, threads)
@@ -52,7 +51,8 @@ class OnnxRuntime(ExportedRuntime):
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
             raise BackendError(f"{path}: ONNX Runtime cannot load it: {first_line(error)}") from None
         self.names = [output.name for output in self.session.get_outputs()]
-        self.input = self.session.get_inputs()[0].name
+        first = self.session.get_inputs()[0]
+        self.input, self.halved = first.name, first.type == "tensor(float16)"
 
     def _use_devices(self, options: Any) -> list[str]:
         """Where the session is to run: providers by name, or none where `options` have been given some."""

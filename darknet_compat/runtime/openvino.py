@@ -14,11 +14,7 @@ import openvino as ov
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.words import Mode, Precision
 from darknet_compat.runtime.base import Use
-from darknet_compat.runtime.exported import Array, ExportedRuntime, layout
-
-PRECISIONS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
-"""What layers that the file does not have in int8 compute in. Always told to OpenVINO: its own default is bf16 on
-processors that have it."""
+from darknet_compat.runtime.exported import Array, ExportedRuntime, expect_able, layout
 
 COMPILED = 8
 """For how many shapes of input the compiled model is kept."""
@@ -40,12 +36,12 @@ class OpenVinoRuntime(ExportedRuntime):
         threads: int | None = None,
         mode: Mode = "latency",
     ) -> None:
-        if precision not in PRECISIONS:
-            raise BackendError(f"openvino runs in {', '.join(PRECISIONS)}, not in {precision}")
         super().__init__(path, precision, size)
+        expect_able(self.artefact, str(path), self.description.precision, "openvino", ("fp32", "bf16"))
         self.streams, each = layout(mode, threads)
         self.config: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+            # Of what the file does not have in int8; its own default is bf16 on processors that have it.
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
             "PERFORMANCE_HINT": mode.upper(),
             "NUM_STREAMS": self.streams,
             "INFERENCE_NUM_THREADS": self.streams * each,
@@ -60,6 +56,7 @@ class OpenVinoRuntime(ExportedRuntime):
             raise BackendError(f"{path}: OpenVINO cannot load it: {_reason(error)}") from None
         if self.description.precision == "int8":
             _round_before_joining(self._model)
+        self.halved = self._model.inputs[0].element_type == ov.Type.f16
         # As the file has them: compiling takes nodes out, whose names the outputs then have as well.
         self._names = [min(output.names) for output in self._model.outputs]
 

@@ -38,7 +38,8 @@ class Row:
     packages: what has to be importable, the runtime itself first. extra: the extra of ours that brings them.
     suffixes: the files that it runs; of those other than `.onnx` `artefact` says what they say of themselves, and
     `claims` whether such a file is for it and not for another runtime with the same suffix.
-    precisions: what it computes in. devices: the kinds that `Use.device` may name.
+    precisions: what it computes in; an `.onnx` that is in fp16 it runs all the same. devices: the kinds that
+    `Use.device` may name.
     open: (model, weights, use) → Runtime. usable: raises BackendError where it cannot run anything
     here, whether its package is installed or not. preferred: its place in "auto", by precision.
     reduced_input: the input of an `.onnx` that is exported for it in less than float32.
@@ -73,7 +74,8 @@ _LEFT = "of what is installed it is what runs an .onnx in {}"
 
 # Preferences were measured with yolov2-voc at 416 on two cores, onnxruntime and openvino, in ms: fp32 134 and 133 (AMD,
 # Zen 4), 100 and 107 (Intel, AVX-512 without AMX); with eight smaller models as docs/guide/runtimes.md has it. In int8
-# on one thread (AMD, Zen 4) 38.9 and 38.3, yolov4-tiny 12.2 and 14.7.
+# on one thread (AMD, Zen 4) 38.9 and 38.3, yolov4-tiny 12.2 and 14.7. A file in fp16 takes ONNX Runtime 1.3
+# (yolov3-tiny) to 1.8 times (Yolo-Fastest) as long as one in fp32, OpenVINO as long.
 ROWS = (
     Row(
         name="torch",
@@ -94,6 +96,7 @@ ROWS = (
         preferred={
             "fp32": Preference(1, "in fp32 it is about as quick as openvino"),
             "int8": Preference(2, "openvino is not installed, which is as fast and rounds less"),
+            "fp16": Preference(2, "openvino is not installed, which is quicker"),
         },
     ),
     Row(
@@ -107,6 +110,7 @@ ROWS = (
             "fp32": Preference(2, _LEFT.format("fp32")),
             "bf16": Preference(1, _LEFT.format("bf16")),
             "int8": Preference(1, "it is as fast as onnxruntime in int8, and rounds only behind activations"),
+            "fp16": Preference(1, "it takes no longer for a file in fp16 than in fp32, as onnxruntime does"),
         },
     ),
     Row(

@@ -22,15 +22,15 @@ from numpy.typing import NDArray
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.network.load import load_network
 from darknet_compat.network.network import Network
-from darknet_compat.parity.compare import compare
+from darknet_compat.parity.compare import TOLERANCES, compare
 from darknet_compat.runtime.torch import TorchRuntime
 from tests.export.support import pictures, raw, run_graph, seeded
 from tests.interop.runtimes import READERS, RUNTIMES, Runtime, tensorrt
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CFG = REPOSITORY / "cfg"
-TOLERANCE = 1e-3
-"""Of an output's largest value."""
+TOLERANCE, HALF = 1e-3, TOLERANCES["torch", "onnxruntime", "fp16"]
+"""Of an output's largest value; of files in fp16."""
 LIMIT = 600
 """Seconds that a reader may take: compilers take minutes."""
 
@@ -39,8 +39,13 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "fixed": {"sizes": "fixed", "batch": 1},
     "heads": {"outputs": "heads", "sizes": "fixed", "batch": 1},
     "detections": {"outputs": "detections", "sizes": "fixed", "batch": 1},
+    "fp16": {"precision": "fp16", "sizes": "fixed", "batch": 1},
 }
-"""What is exported: by no option, of one size, the network alone, and with suppression inside."""
+"""What is exported: by no option, of one size, the network alone, with suppression inside, and in half the bytes."""
+
+
+TRAINED = ("detections", "fp16")
+"""Layouts that a trained network alone is shown in."""
 
 
 def trained(name: str) -> Callable[[], Network]:
@@ -66,10 +71,10 @@ NETWORKS: dict[str, Callable[[], Network]] = {
 
 def cells() -> list[tuple[Runtime, str, str]]:
     """The runtimes, layouts and networks that are tried. Detections whose scores lie together, as those of seeded
-    weights do, have no order, so that only a trained network's are compared. Compilers, which take minutes a file, are
-    shown the default file alone."""
-    whole = [layout for layout in LAYOUTS if layout != "detections"]
-    every = [*product(RUNTIMES, whole, NETWORKS), *((one, "detections", "yolov2-digits") for one in RUNTIMES)]
+    weights do, have no order, so that only a trained network's are compared, and so are those in fp16. Compilers,
+    which take minutes a file, are shown the default file alone."""
+    whole = [layout for layout in LAYOUTS if layout not in TRAINED]
+    every = [*product(RUNTIMES, whole, NETWORKS), *product(RUNTIMES, TRAINED, ["yolov2-digits"])]
     return [cell for cell in every if not cell[0].compiles or cell[1] == "default"]
 
 
@@ -116,7 +121,7 @@ def answers(network: Network, model: Path, layout: str, images: NDArray[np.float
     if layout == "heads":
         names = [f"raw_{head.index}" for head in network.spec.heads]
         return dict(zip(names, raw(network, images), strict=True))
-    if layout in ("default", "fixed"):
+    if layout in ("default", "fixed", "fp16"):
         found = TorchRuntime(network).infer(images)
         return {name: found[name] for name in ("boxes", "objectness", "classes")}
     return dict(run_graph("onnxruntime", model, images))
@@ -139,7 +144,8 @@ def ask(runtime: Runtime, model: Path, picture: Path, expected: Path) -> Cell:
         if done.returncode:
             return Cell(False, said=last_word(done.stderr))
         version = json.loads(done.stdout.strip().splitlines()[-1])["version"]
-        return compared(dict(np.load(found)), dict(np.load(expected)), version)
+        limit = HALF if model.stem.endswith("-fp16") else TOLERANCE
+        return compared(dict(np.load(found)), dict(np.load(expected)), version, limit)
 
 
 def last_word(text: str) -> str:
@@ -149,7 +155,7 @@ def last_word(text: str) -> str:
     return ([*lines[-1:], *named[-1:]] or ["no word"])[-1][:300]
 
 
-def compared(found: dict[str, Any], expected: dict[str, Any], version: str) -> Cell:
+def compared(found: dict[str, Any], expected: dict[str, Any], version: str, limit: float = TOLERANCE) -> Cell:
     """The answers side by side: by their names, or by their order where the runtime has names of its own."""
     if not found:
         return Cell(True, version=version, said="built, not run")
@@ -162,5 +168,5 @@ def compared(found: dict[str, Any], expected: dict[str, Any], version: str) -> C
         if ours.shape != theirs.shape:
             return Cell(False, version=version, said=f"{name} has shape {ours.shape} for {theirs.shape}")
         if theirs.any():
-            worst = max(worst, compare(name, theirs, ours, TOLERANCE).relative)
-    return Cell(worst <= TOLERANCE, worst, version, "" if named else "names are its own")
+            worst = max(worst, compare(name, theirs, ours, limit).relative)
+    return Cell(worst <= limit, worst, version, "" if named else "names are its own")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from darknet_compat.cli.options import DialectOption, InputSize, Json, Model, Weights
 from darknet_compat.cli.terminal import output as terminal
@@ -108,8 +108,8 @@ def _build(options: EngineOptions, settings: Settings, json: bool) -> tuple[Engi
         sources = locate(options.model, options.weights, progress=progress)
         onnx = sources.cfg if is_onnx(sources.cfg) else _exported(sources, options, settings)
     artefact = read_artefact(onnx)
-    if options.precision is None and artefact.precision == "int8":
-        settings = dataclasses.replace(settings, precision="int8")
+    if options.precision is None and artefact.precision in get_args(EnginePrecision):
+        settings = dataclasses.replace(settings, precision=artefact.precision)  # type: ignore[arg-type]
     place = options.out or Path(f"{sources.cfg.stem}.engine")
     if bundle is not None:
         expect_runnable(artefact, str(onnx), artefact.layout or artefact.outputs)

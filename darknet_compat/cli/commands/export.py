@@ -6,7 +6,7 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from darknet_compat.cli.arguments import flag
 from darknet_compat.cli.commands._int8 import quantize
@@ -36,10 +36,6 @@ class ExportOptions(Options):
     ] = None
     size: InputSize = None
     dialect: DialectOption = None
-    precision: Annotated[
-        Literal["fp32", "int8"],
-        Option("What convolutions compute in; int8 needs --calibrate. detect does bf16 by itself."),
-    ] = "fp32"
     calibrate: Annotated[
         Path | None,
         Option(
@@ -73,8 +69,6 @@ class ExportOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (self.precision == "int8") != (self.calibrate is not None):
-            raise OptionError("int8 and --calibrate PICTURES go together", "precision")
         if self.bundle is not None and self.out is not None:
             raise OptionError("--bundle names the folder that the file goes into; leave out --out")
         if self.for_ is not None and (self.bundle is not None or self.calibrate is not None):
@@ -86,11 +80,13 @@ class ExportOptions(Options):
 def export(options: ExportOptions, graph: OnnxOptions, json: Json = False) -> None:
     """Write a network as one ONNX file that describes itself.
 
-    Size, classes, thresholds travel inside. Opset 17, only operators that ONNX Runtime, OpenVINO and TensorRT have.
+    Size, classes, thresholds travel inside. Only operators that ONNX Runtime, OpenVINO and TensorRT have.
     `detect` and `classify` take the file as MODEL. For int8 MODEL may be a file that was exported before.
     """
     from darknet_compat.inference.model import locate
 
+    if (graph.precision == "int8") != (options.calibrate is not None):
+        raise OptionError("int8 and --calibrate PICTURES go together", "precision")
     start = time.perf_counter()
     bundle, calibrate, target = options.bundle, options.calibrate, TARGETS.get(options.for_ or "")
     with terminal.Transfers(options.model, quiet=json) as progress, explaining(options.size):
@@ -106,7 +102,8 @@ def export(options: ExportOptions, graph: OnnxOptions, json: Json = False) -> No
             path = target.model_in(folder, sources.cfg.stem)
             _expect_computed(target, sources, options)
         else:
-            path = _place(bundle or options.out, f"{sources.cfg.stem}-int8" if calibrate else sources.cfg.stem)
+            reduced = "" if graph.precision == "fp32" else f"-{graph.precision}"
+            path = _place(bundle or options.out, sources.cfg.stem + reduced)
         expect_no_input(path, (sources.cfg, sources.weights), ExportError)
         if calibrate is None:
             artefact = _export(sources, path, options, graph)
@@ -114,7 +111,7 @@ def export(options: ExportOptions, graph: OnnxOptions, json: Json = False) -> No
         with tempfile.TemporaryDirectory(prefix=".fp32-", dir=path.parent) as work, explaining(options.size):
             source = sources.cfg if exported else Path(work) / f"{sources.cfg.stem}.onnx"
             if not exported:
-                _export(sources, source, options, graph)
+                _export(sources, source, options, replace(graph, precision="fp32"))
             artefact = quantize(source, path, calibrate, options.max_drop, quiet=json)
     if bundle is not None:
         _write_bundle(bundle, path, artefact)
@@ -174,10 +171,10 @@ def _expect_bundle(sources: Sources, exported: bool, options: ExportOptions, gra
 
 def _refuse_exported(path: Path, options: ExportOptions, graph: OnnxOptions) -> None:
     """Raise ExportError for a file that is what it shall become, OptionError for what can only be said of a `.cfg`."""
-    if options.precision != "int8":
+    if graph.precision != "int8":
         raise ExportError(f"{path}: is exported already; name the .cfg")
     asked = {"weights": options.weights, "size": options.size, "dialect": options.dialect}
-    asked |= {name: getattr(graph, name) for name in options_of(OnnxOptions)}
+    asked |= {name: getattr(graph, name) for name in options_of(OnnxOptions) if name != "precision"}
     given = ", ".join(flag(name) for name, value in asked.items() if value is not None)
     if given:
         raise OptionError(f"{path.name} is exported already, where this was decided: {given}")

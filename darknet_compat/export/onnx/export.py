@@ -1,4 +1,4 @@
-"""A network as one self-describing ONNX file: opset 17, IR 8."""
+"""A network as one self-describing ONNX file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from darknet_compat.errors import ExportError, OptionError
 from darknet_compat.export.onnx import heads
 from darknet_compat.export.onnx.form import form_of
 from darknet_compat.export.onnx.graph import PLUGINS, Graph, value
+from darknet_compat.export.onnx.half import halve
 from darknet_compat.export.onnx.layers import EMIT
-from darknet_compat.export.onnx.options import OnnxOptions
+from darknet_compat.export.onnx.opset import expect_opset, raise_opset
+from darknet_compat.export.onnx.options import OLDEST, OnnxOptions
 from darknet_compat.export.onnx.outputs import outputs_of, sources
 from darknet_compat.export.onnx.refusals import answers, classes_of, refuse_build
 from darknet_compat.export.onnx.sizes import free_sizes, grid_cells
@@ -28,7 +30,7 @@ from darknet_compat.heads.answers import detects
 from darknet_compat.options import Field, Option, checked, made
 
 IR_VERSION = 8
-"""The file format that belongs to opset 17."""
+"""The file format that belongs to the opset that graphs are made in."""
 
 CANDIDATES = 90
 """Upper limit on candidates per image that get class probabilities in networks with many classes; each anchor gets an
@@ -60,6 +62,9 @@ def export_onnx(
     `layout`: the same in the form of another program (`heads.layouts.LAYOUTS`), of a WordTree with the node that
     `hier_thresh` leads to; "nms" has `max_detections` (100) a picture, for `target` "tensorrt" made by its plug-in.
     `heads_layout` "nchw" or "nhwc", `heads_cut` "before" or "after" activation: how "heads" end.
+    `precision`: "fp16" halves the weights and computes in float16 what stands that (`export.onnx.half`), between inputs
+    and outputs in float32; int8 is made of an exported file (`export.quantize.quantize_onnx`). `opset`: 17 (the
+    default) to 26, if the onnx package here knows it.
     `input`: "float" (the default), `images` [N, C, H, W], RGB, 0..1; "uint8", [N, H, W, C], 0..255.
     `sizes`: the (least, most) pixels of a side, "fixed" for the network's own only; by default 288 to 608 where the
     layers permit. `batch`: a fixed number of pictures, by default any.
@@ -75,8 +80,11 @@ def export_onnx(
         candidates = checked("candidates", candidates, Field(int, False, Option("Candidates.", least=1)))
     except OptionError as error:
         raise ExportError(str(error)) from None
+    if options.precision == "int8":
+        raise ExportError("precision: int8 is made of an exported file and pictures, by quantize_onnx")
     cfg = Path(cfg or spec.name)
     form = form_of(spec, options)
+    expect_opset(options.opset)
     refuse_build(spec, network.batchnorm)
     candidates = heads.whole_parts(spec, candidates)
     least, most, step = free_sizes(spec, options.sizes, candidates)
@@ -86,6 +94,7 @@ def export_onnx(
         **{name: value for name, value in thresholds.items() if value is not None},
         **form,
         input=options.input or "float",
+        precision="fp16" if options.precision == "fp16" else "fp32",
         sizes=(least, most) if step else None,
         step=step or 1,
         batch=options.batch,
@@ -94,7 +103,7 @@ def export_onnx(
         cfg_sha256=sha256_of(cfg) if cfg.is_file() else None,
     )
     graph, proto = build(network, artefact, min(candidates, grid_cells(spec, least)) if candidates else 0)
-    _write(path, graph, proto, artefact)
+    _write(path, graph, proto, artefact, options.opset or OLDEST)
     return artefact
 
 
@@ -118,13 +127,15 @@ def _told_by(network: Trained) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, graph: Graph, proto: GraphProto, artefact: Artefact) -> None:
-    model = model_of(proto, heads.OPSET, IR_VERSION, "darknet-compat", artefact.tools["darknet-compat"])
+def _write(path: Path, graph: Graph, proto: GraphProto, artefact: Artefact, opset: int) -> None:
+    model = model_of(proto, OLDEST, IR_VERSION, "darknet-compat", artefact.tools["darknet-compat"])
     if artefact.target is not None:
         model.opset_import.append(helper.make_opsetid(PLUGINS, 1))
-    check(model, graph.weights)
+    raise_opset(model, opset)
+    weights = halve(model, graph.weights) if artefact.precision == "fp16" else graph.weights
+    check(model, weights)
     helper.set_model_props(model, to_properties(artefact))
-    write_model(path, model, graph.weights)
+    write_model(path, model, weights)
 
 
 def _names(names: str | Path | Sequence[str] | None, classes: int, cfg: Path) -> tuple[str, ...] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,8 +33,8 @@ OPERATORS = frozenset((
 
 # fmt: off
 CONSTANT_INPUTS = {
-    "DequantizeLinear": (1, 2), "QuantizeLinear": (1, 2), "Slice": (3,), "Squeeze": (1,), "TopK": (1,),
-    "Unsqueeze": (1,),
+    "DequantizeLinear": (1, 2), "QuantizeLinear": (1, 2), "ReduceMax": (1,), "Slice": (3,), "Squeeze": (1,),
+    "TopK": (1,), "Unsqueeze": (1,),
 }
 # fmt: on
 """Which inputs TensorRT's parser wants to be constants, by the same page; of Q/DQ nodes the zero point has to be 0."""
@@ -45,11 +46,18 @@ PLUGINS = "TRT"
 
 @dataclass(frozen=True)
 class Weight:
-    """An initializer whose float32 values are made when they are written."""
+    """An initializer whose values are made, in float32, when they are written; there in `type`, which is float32 or
+    float16."""
 
     name: str
     shape: tuple[int, ...]
     values: Callable[[], NDArray[np.float32]]
+    type: int = TensorProto.FLOAT
+
+    @property
+    def bytes(self) -> int:
+        """Of its values in the file."""
+        return (4 if self.type == TensorProto.FLOAT else 2) * math.prod(self.shape)
 
 
 class Graph:

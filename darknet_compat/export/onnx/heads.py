@@ -14,10 +14,6 @@ from darknet_compat.heads.ops import Indices
 from darknet_compat.heads.region import Region
 from darknet_compat.heads.split import RowNumbers, Rows, best_of_each_anchor
 
-OPSET = 17
-"""The newest that the runtimes of 2022 on read (TensorRT 8.5, OpenVINO 2022.3, ONNX Runtime 1.12); nothing later is
-needed."""
-
 BOXES = ("boxes", "objectness", "classes")
 CANDIDATES = (*BOXES, "every_objectness")
 """The outputs' names. `every_objectness` [N, all of them] tells a reader how many candidates had no room."""

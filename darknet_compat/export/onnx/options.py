@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
 
 from darknet_compat.errors import OptionError
+from darknet_compat.formats.exported.onnxfile import OPSETS
 from darknet_compat.formats.jsonfile import is_whole
 from darknet_compat.formats.textfile import plain
 from darknet_compat.formats.words import MOST_BATCH, MOST_DETECTIONS, Input, OtherLayout, Outputs, Resize
 from darknet_compat.options import Option, Options, parse_fraction
 
 Layout = Literal[Outputs, OtherLayout]
+
+OLDEST = 17
+"""The opset that graphs are made in: the newest that the runtimes of 2022 on read (TensorRT 8.5, OpenVINO 2022.3, ONNX
+Runtime 1.12); nothing later is needed."""
 
 
 def parse_range(value: Any) -> tuple[int, int] | Literal["fixed"]:
@@ -70,6 +75,17 @@ class OnnxOptions(Options):
     heads_cut: Annotated[
         Literal["before", "after"] | None,
         Option("With --layout heads: before or after the logistic functions and softmaxes. Default: before."),
+    ] = None
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8"],
+        Option(
+            "fp16: weights half the size, what loses too much by that in float32, inputs and outputs float32. int8:"
+            " what convolutions compute in; needs --calibrate. detect does bf16 by itself."
+        ),
+    ] = "fp32"
+    opset: Annotated[
+        int | None,
+        Option("The version of ONNX's operators, 17 to 26. Default: 17, which most read.", "N", OLDEST, OPSETS[-1]),
     ] = None
     input: Annotated[
         Input | None, Option("float: planes of 0..1, NCHW; the default. uint8: pixels of 0..255, NHWC. Both RGB.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,21 +23,28 @@ _INITIALIZER, _GRAPH = 0x2A, 0x3A  # protobuf keys: field 5 of GraphProto, field
 _RAW_DATA = 0x4A  # field 9 of TensorProto
 
 
-def check(model: ModelProto, weights: list[Weight]) -> None:
-    """Have the model checked and its shapes inferred; weights, which are not made yet, are inputs meanwhile.
+def check(model: ModelProto, weights: Sequence[Weight]) -> None:
+    """Have the model checked and its shapes inferred.
 
     Raises ExportError if an operator has come in that not every runtime takes.
     """
-    inputs = len(model.graph.input)
-    model.graph.input.extend(value(weight.name, TensorProto.FLOAT, weight.shape) for weight in weights)
-    onnx.checker.check_model(model, full_check=True)
-    del model.graph.input[inputs:]
+    with declared(model, weights):
+        onnx.checker.check_model(model, full_check=True)
     standard = (node for node in model.graph.node if not node.domain)
     if foreign := operators(standard) - OPERATORS:
         raise ExportError(f"{model.graph.name}: needs {', '.join(sorted(foreign))}, which not every runtime has")
 
 
-def write_model(path: Path, model: ModelProto, weights: list[Weight]) -> None:
+@contextmanager
+def declared(model: ModelProto, weights: Sequence[Weight]) -> Iterator[None]:
+    """Meanwhile weights, which are not made yet, are inputs."""
+    inputs = len(model.graph.input)
+    model.graph.input.extend(value(weight.name, weight.type, weight.shape) for weight in weights)
+    yield
+    del model.graph.input[inputs:]
+
+
+def write_model(path: Path, model: ModelProto, weights: Sequence[Weight]) -> None:
     """Write the model with its weights; one after another, each made, written and forgotten.
 
     The weights are in `path` itself, or beside it in `path.data` where they exceed EXTERNAL_FROM bytes. Raises
@@ -44,7 +52,7 @@ def write_model(path: Path, model: ModelProto, weights: list[Weight]) -> None:
     """
     read = {name for node in model.graph.node for name in node.input}
     weights = [weight for weight in weights if weight.name in read]
-    size = sum(4 * int(np.prod(weight.shape)) for weight in weights)
+    size = sum(weight.bytes for weight in weights)
     if size < EXTERNAL_FROM:
         with atomic_write(path, ExportError) as file:
             _write_whole(file, model, weights)
@@ -63,11 +71,8 @@ def _write_whole(file: BinaryIO, model: ModelProto, weights: list[Weight]) -> No
     """Serialize by hand what `onnx.save` would have to hold twice in memory."""
     graph = model.graph.SerializeToString()
     heads = [_tensor(weight).SerializeToString() for weight in weights]
-    raws = [bytes([_RAW_DATA]) + _varint(4 * int(np.prod(weight.shape))) for weight in weights]
-    lengths = [
-        len(head) + len(raw) + 4 * int(np.prod(weight.shape))
-        for head, raw, weight in zip(heads, raws, weights, strict=True)
-    ]
+    raws = [bytes([_RAW_DATA]) + _varint(weight.bytes) for weight in weights]
+    lengths = [len(head) + len(raw) + one.bytes for head, raw, one in zip(heads, raws, weights, strict=True)]
     entries = [bytes([_INITIALIZER]) + _varint(length) for length in lengths]
     whole = len(graph) + sum(map(len, entries)) + sum(lengths)
     around = ModelProto()
@@ -83,13 +88,21 @@ def _write_values(file: BinaryIO, weight: Weight) -> None:
     values: NDArray[np.float32] = weight.values()
     if tuple(values.shape) != weight.shape:
         raise ValueError(f"{weight.name}: expected {weight.shape}, found {values.shape}")
-    file.write(np.ascontiguousarray(values, "<f4").data)
+    if weight.type == TensorProto.FLOAT16:
+        expect_in_half(weight.name, values)
+    file.write(np.ascontiguousarray(values, "<f4" if weight.type == TensorProto.FLOAT else "<f2").data)
+
+
+def expect_in_half(name: str, values: NDArray[np.float32]) -> None:
+    """Raise ExportError for a weight that float16 cannot hold."""
+    if np.abs(values).max(initial=0) > np.finfo(np.float16).max and np.isfinite(values).all():
+        raise ExportError(f"{name}: has values of {np.abs(values).max():.3g}, beyond fp16's range; use fp32")
 
 
 def _external(weights: list[Weight], location: str) -> Iterator[TensorProto]:
     offset = 0
     for weight in weights:
-        tensor, length = _tensor(weight), 4 * int(np.prod(weight.shape))
+        tensor, length = _tensor(weight), weight.bytes
         tensor.data_location = TensorProto.EXTERNAL
         for key, text in (("location", location), ("offset", str(offset)), ("length", str(length))):
             tensor.external_data.add(key=key, value=text)
@@ -98,7 +111,7 @@ def _external(weights: list[Weight], location: str) -> Iterator[TensorProto]:
 
 
 def _tensor(weight: Weight) -> TensorProto:
-    return TensorProto(name=weight.name, data_type=TensorProto.FLOAT, dims=weight.shape)
+    return TensorProto(name=weight.name, data_type=weight.type, dims=weight.shape)
 
 
 def _varint(number: int) -> bytes:

@@ -99,7 +99,8 @@ class Target:
         """The export's options with the target's. Raises OptionError where another value is asked for."""
         for name, value in self.options.items():
             if getattr(options, name) not in (None, value):
-                raise OptionError(f"--for {self.name} takes {value}, found {getattr(options, name)}", name)
+                own = "; its own tools make fp16 and int8 of that" if name == "precision" else ""
+                raise OptionError(f"--for {self.name} takes {value}, found {getattr(options, name)}{own}", name)
         return replace(options, **self.options)
 
     def model_in(self, folder: Path, name: str) -> Path:

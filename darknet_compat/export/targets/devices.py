@@ -32,7 +32,7 @@ nms: {artefact.nms:g}
 NCNN = Target(
     "ncnn",
     "ncnn, by pnnx",
-    {"layout": "yolov8", "sizes": "fixed", "batch": 1},
+    {"layout": "yolov8", "sizes": "fixed", "batch": 1, "precision": "fp32"},
     _phone,
     lambda made: (
         f"`pip install pnnx && pnnx {made.model} inputshape=[{_shape(made)}]f32 fp16=0`, unless it is done already.",
@@ -58,7 +58,7 @@ NCNN = Target(
 TFLITE = Target(
     "tflite",
     "TFLite (LiteRT), by onnx2tf",
-    {"layout": "yolov5", "sizes": "fixed", "batch": 1},
+    {"layout": "yolov5", "sizes": "fixed", "batch": 1, "precision": "fp32"},
     _phone,
     lambda made: (
         "With Python 3.12: `pip install onnx2tf`, and",
@@ -106,7 +106,7 @@ def _hailo(made: Made) -> Texts:
     }
 
 
-_HEADS = {"layout": "heads", "heads_cut": "before", "sizes": "fixed", "batch": 1}
+_HEADS = {"layout": "heads", "heads_cut": "before", "sizes": "fixed", "batch": 1, "precision": "fp32"}
 
 RKNN = Target(
     "rknn",

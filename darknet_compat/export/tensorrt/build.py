@@ -110,7 +110,7 @@ class Build:
         trt = self.trt
         if strongly_typed(trt) or self.settings.precision == "fp32":
             return
-        from darknet_compat.export.tensorrt.precision import layer_keeps_single
+        from darknet_compat.export.onnx.half import layer_keeps_single
 
         config.set_flag(trt.BuilderFlag.FP16)
         if self.settings.precision == "int8":

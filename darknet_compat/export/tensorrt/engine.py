@@ -1,7 +1,7 @@
 """An exported ONNX file is built into a TensorRT engine.
 
 For TensorRT 8.6, 10 and 11, and TensorRT-RTX, told apart by what each has rather than by its number. Where networks can
-be strongly typed (from 9 on) precision is in the graph that is handed over (`export.tensorrt.precision`); before that
+be strongly typed (from 9 on) precision is in the graph that is handed over (`export.onnx.half`); before that
 it is in flags.
 """
 
@@ -109,6 +109,7 @@ def prepared(model: Path, settings: Settings, profiles: Sequence[Profile], *, ty
     """
     import onnx
 
+    from darknet_compat.export.onnx.half import QUANTIZING, to_half
     from darknet_compat.export.tensorrt import candidates, parserforms, precision
 
     try:
@@ -119,16 +120,19 @@ def prepared(model: Path, settings: Settings, profiles: Sequence[Profile], *, ty
     if limit := candidates.MOST if settings.candidates is None else settings.candidates:
         least = tuple(min(sides) for sides in zip(*(profile.least for profile in profiles), strict=True))
         candidates.limit_candidates(proto, limit, input_shape(artefact, (least[0], least[1], least[2])))
-    quantized = any(node.op_type in precision.QUANTIZING for node in proto.graph.node)
+    quantized = any(node.op_type in QUANTIZING for node in proto.graph.node)
     if quantized != (settings.precision in ("int8", "fp8")):
         hint = "export it with --precision int8" if not quantized else "build it with precision int8 or fp8"
         raise ExportError(f"{model}: is {'' if quantized else 'not '}quantized; {hint}")
+    halved = artefact.precision == "fp16"
+    if halved and settings.precision != "fp16":
+        raise ExportError(f"{model}: is in fp16; build it with precision fp16, or of a file exported in fp32")
     if settings.precision == "fp8":
         if not typed:
             raise ExportError("precision: fp8 takes TensorRT 10 or later")
         precision.to_fp8(proto)
-    if typed and settings.precision != "fp32":
-        single, proto = proto, precision.to_half(proto)
+    if typed and settings.precision != "fp32" and not halved:
+        single, proto = proto, to_half(proto)
         if quantized and settings.target == "rtx":
             precision.keep_scales(proto, single)
     _mark(proto, settings.outputs, str(model))

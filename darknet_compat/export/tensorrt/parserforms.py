@@ -12,7 +12,7 @@ from typing import Any
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from darknet_compat.export.onnx.graph import OPERATORS, PLUGINS
-from darknet_compat.export.tensorrt.precision import QUANTIZING
+from darknet_compat.export.onnx.half import QUANTIZING
 
 MOST_OF_TOPK = 3840
 """TensorRT's ITopKLayer holds no more."""

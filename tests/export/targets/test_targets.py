@@ -81,6 +81,15 @@ def test_a_target_takes_nothing_else(target: str) -> None:
         row.asked(OnnxOptions(layout="boxes-confs"))
 
 
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_fp16_is_for_those_that_make_none_of_their_own(target: str) -> None:
+    if "precision" in TARGETS[target].options:
+        with pytest.raises(OptionError, match=f"--for {target} takes fp32, found fp16; its own tools make fp16"):
+            TARGETS[target].asked(OnnxOptions(precision="fp16"))
+    else:
+        assert TARGETS[target].asked(OnnxOptions(precision="fp16")).precision == "fp16"
+
+
 def test_frigate(tmp_path: Path) -> None:
     """frigate's docs/docs/configuration/object_detectors.md at 00d0317, yolo-generic: width, height, nchw, float, path,
     labelmap_path; util/model.py in 0.16 takes the one output [4 + classes, boxes], pixels, scores."""

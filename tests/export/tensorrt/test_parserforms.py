@@ -12,10 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.export import export_onnx
+from darknet_compat.export.onnx.half import to_half
+from darknet_compat.export.onnx.opset import raise_opset
 from darknet_compat.export.onnx.refusals import answers
 from darknet_compat.export.tensorrt.candidates import box_count, limit_candidates
 from darknet_compat.export.tensorrt.parserforms import problems, shorten_ends
-from darknet_compat.export.tensorrt.precision import raise_opset, to_half
 from darknet_compat.network.network import Network
 from tests.conftest import Original
 from tests.export.onnx.test_layers import CASES
@@ -145,7 +146,7 @@ def test_the_best_candidates_are_the_best(engine: str, tmp_path: Path) -> None:
     export_onnx(seeded(SHIPPED / "yolov3-tiny.cfg", (96, 96)), tmp_path / "m.onnx")
     model = onnx.load(tmp_path / "m.onnx")
     assert limit_candidates(model, 20, (1, 3, 96, 96))
-    raise_opset(model)
+    raise_opset(model, 19)
     onnx.save(model, tmp_path / "best.onnx")
     images = pictures(3, 96, 96)
     every = run_graph("onnxruntime", tmp_path / "m.onnx", images)
