@@ -1,4 +1,5 @@
 # make demo | make test | make test-slow | make attack MINUTES=60 | make test-trt | make test-interop
+# make test-ray
 # make lint | make format | make docs
 # make wheel | make paper | make clean
 # Each works on a fresh machine: they make .venv and install what they need, once.
@@ -13,7 +14,7 @@ PYTEST_ARGS ?=
 # Two workers on two cores; more than four only fight for memory. The machine's own load is each test's business.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-slow attack test-trt test-interop lint format docs wheel paper clean
+.PHONY: demo test test-slow attack test-ray test-trt test-interop lint format docs wheel paper clean
 
 demo: $(VENV)/ready-demo
 	@$(BIN)/python tools/demo.py
@@ -26,6 +27,11 @@ test: $(VENV)/ready-dev
 test-slow: $(VENV)/ready-dev
 	@tools/install-original $(BIN)/python
 	@$(PYTEST) -m slow --timeout 3600 $(PYTEST_ARGS)
+
+# Ray starts a process for each core by itself: no workers beside them.
+test-ray: $(VENV)/ready-dev
+	@$(PIP) -e '.[ray]'
+	@$(BIN)/python -m pytest -m ray --timeout 1200 $(PYTEST_ARGS)
 
 test-trt: $(VENV)/ready-dev
 	@tools/install-tensorrt-rtx $(BIN)/python

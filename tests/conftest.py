@@ -27,6 +27,7 @@ SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 PHOTOS = ("dog", "eagle", "giraffe", "horses", "kite", "person", "scream")
 NO_ORIGINAL = "the original Darknet is not installed (apt-get install darknet)"
 NO_TENSORRT = "TensorRT-RTX is not installed (make test-trt installs it, 95 MB, and runs these)"
+NO_RAY = "Ray is not installed (make test-ray installs it, and runs these)"
 TENSORRT = Path(sys.prefix) / "share" / "tensorrt-rtx"
 """Where `make test-trt` puts NVIDIA's libraries, which are not ours to hand on."""
 IN_CI = os.environ.get("CI") == "true"
@@ -72,6 +73,7 @@ def pytest_report_header() -> list[str]:
     original = find_original()
     return [
         f"original Darknet: {original.library if original else 'NOT INSTALLED, reference tests are skipped'}",
+        f"Ray: {'installed' if find_spec('ray') else 'NOT INSTALLED, its tests are skipped: make test-ray'}",
         f"TensorRT-RTX: {'installed' if has_tensorrt() else 'NOT INSTALLED, its tests are skipped: make test-trt'}",
         f"shared data: {SHARED_DATA if SHARED_DATA.is_dir() else 'absent, the tests that need it are skipped'}",
     ]
@@ -82,6 +84,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("tensorrt"):
                 item.add_marker(pytest.mark.skip(reason=NO_TENSORRT))
+    if find_spec("ray") is None:
+        for item in items:
+            if item.get_closest_marker("ray"):
+                item.add_marker(pytest.mark.skip(reason=NO_RAY))
     if find_original() is None:
         for item in items:
             if item.get_closest_marker("reference"):

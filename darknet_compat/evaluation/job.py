@@ -11,9 +11,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from darknet_compat.cluster.answers import answers_of_cluster
 from darknet_compat.datasets.options import Reading
 from darknet_compat.errors import DatasetError, OptionError
 from darknet_compat.evaluation.compare import against, tradeoff
@@ -125,6 +127,8 @@ def _evaluated(options: EvaluateOptions, work: _Work) -> Evaluated:
     if task_of(locate(model, options.weights, progress=fetching(work.tell, model)).cfg) == "classify":
         if options.against or options.sizes or options.results_from or options.metric != "auto":
             raise OptionError(f"{model} classifies; --metric and comparisons are for detectors")
+        if options.engine == "ray":
+            raise OptionError(f"{model} classifies; ray is for detectors", "engine")
         return work.classify()
     if options.sizes:
         return work.trade(options.sizes, options.backends or (options.backend,))
@@ -288,7 +292,9 @@ class _Work:
         return entries
 
     def _results(self, subject: Subject, detector: Detector, entries: Entries) -> Results:
-        return results_of(subject, detector, entries, self.options.batch, counting(self.tell, subject.label))
+        options, count = self.options, counting(self.tell, subject.label)
+        stream = partial(answers_of_cluster, workers=options.workers) if options.engine == "ray" else None
+        return results_of(subject, detector, entries, options.batch, count, stream)
 
     def _metric(self, entries: Entries, asked_by: str | None = None) -> str:
         """The metric's name. Raises OptionError for one that what was asked for does not know."""

@@ -6,10 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from darknet_compat.cluster.options import Engine, Workers, expect_engine
 from darknet_compat.datasets.options import LabelsRule, LayoutName, PicturesFolder
 from darknet_compat.errors import OptionError
 from darknet_compat.formats.words import Precision
-from darknet_compat.inference.options import BACKENDS, Batch, Hierarchy, HierThresh, Level, Map, Model, RunOptions
+from darknet_compat.inference.options import (
+    BACKENDS,
+    Batch,
+    Hierarchy,
+    HierThresh,
+    Level,
+    Map,
+    Model,
+    RunOptions,
+    Threads,
+)
 from darknet_compat.options import Option, Size, parse_choices, parse_fraction, parse_sizes
 
 MetricName = Literal["auto", "voc", "voc07", "coco", "det", "map", "recall"]
@@ -65,6 +76,9 @@ class EvaluateOptions(RunOptions):
     level: Level = None
     map: Map = None
     batch: Batch = 4
+    threads: Threads = None
+    engine: Engine = "local"
+    workers: Workers = None
     results_from: Annotated[
         Path | None,
         Option(
@@ -105,3 +119,7 @@ class EvaluateOptions(RunOptions):
             raise OptionError(f"{' and '.join(named)} do not go together")
         if self.backends and not self.sizes:
             raise OptionError("needs --sizes; --backend names the one that runs MODEL", "backends")
+        expect_engine(self.engine, self.workers)
+        alone = {"--sizes": self.sizes, "--flip": self.flip, "--metric recall": self.metric == "recall"}
+        if self.engine == "ray" and (given := next((name for name, value in alone.items() if value), None)):
+            raise OptionError(f"ray detects for a score, and does not go with {given}", "engine")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from darknet_compat.cluster.options import Engine, Workers, expect_engine
 from darknet_compat.inference.options import Nms, RunOptions, Thresh
 from darknet_compat.options import Option, parse_words
 
@@ -61,3 +62,9 @@ class ServeOptions(RunOptions):
         ),
     ] = None
     reload: Annotated[bool, Option("Open a model again when its file changes.")] = True
+    engine: Engine = "local"
+    workers: Workers = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        expect_engine(self.engine, self.workers)

@@ -24,8 +24,7 @@ def serve(
     `say` takes a line for whoever runs the server, `ready` the address once requests are taken. Raises OptionError,
     BackendError where the port is taken, and DarknetCompatError for a model that cannot be opened.
     """
-    listener = _listener(options)
-    with listener:
+    with listener_of(options) as listener:
         models = open_models(options, say)
         app = make_app(models, options)
         grace = int(options.timeout) + 1
@@ -55,7 +54,7 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def _listener(options: ServeOptions) -> socket.socket:
+def listener_of(options: ServeOptions) -> socket.socket:
     """The socket, before anything is loaded. Raises BackendError."""
     try:
         family = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)[0]

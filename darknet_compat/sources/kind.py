@@ -21,14 +21,14 @@ VIDEO_SUFFIXES = frozenset(
 )
 """What is taken for a video that begins like nothing known; pictures are recognized first."""
 
-_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
 def kind_of(name: str) -> Kind:
     """What `name` is. Files are told apart by how they begin, so that a video may be called anything."""
     if name == "-":
         return "input"
-    if _ADDRESS.match(name) and not os.path.exists(name):
+    if ADDRESS.match(name) and not os.path.exists(name):
         return "url"
     try:
         mode = os.stat(name).st_mode
@@ -46,7 +46,7 @@ def expanded(names: Iterable[str]) -> list[str]:
     one are found elsewhere (`sources.pictures`)."""
     found: dict[str, None] = {}
     for name in names:
-        glob_of = glob.has_magic(name) and not os.path.exists(name) and not _ADDRESS.match(name)
+        glob_of = glob.has_magic(name) and not os.path.exists(name) and not ADDRESS.match(name)
         matches = sorted(glob.glob(name, recursive=True)) if glob_of else []
         videos = matches and all(kind_of(match) == "video" for match in matches)
         found |= dict.fromkeys(matches if videos else [name])

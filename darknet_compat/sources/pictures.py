@@ -15,7 +15,7 @@ SUFFIXES = frozenset(
 )
 """What is taken for a picture inside a folder; a file that is named itself may be called anything."""
 
-_MAX_LIST_BYTES = 1 << 30
+MAX_LIST_BYTES = 1 << 30
 """A list of ImageNet's 14 million pictures has about 0.8 GB."""
 
 
@@ -57,7 +57,7 @@ def pictures_of(file: str) -> list[Path]:
     if path.is_dir():
         return _in_folder(path)
     if path.suffix.lower() == ".txt" and path.is_file():
-        return listed(read_lines(path, ImageError, "a list of pictures", _MAX_LIST_BYTES), path)
+        return listed(read_lines(path, ImageError, "a list of pictures", MAX_LIST_BYTES), path)
     if path.exists() or not glob.has_magic(file):
         return [path]
     matches = [Path(match) for match in sorted(glob.glob(file, recursive=True))]

@@ -23,6 +23,7 @@ from darknet_compat.cli.terminal.answers import (
     output_paths,
 )
 from darknet_compat.cli.terminal.crops import cut_out
+from darknet_compat.cluster.options import ClusterOptions, parse_place
 from darknet_compat.errors import OptionError
 from darknet_compat.formats.words import AnswersFormat
 from darknet_compat.inference.options import DetectOptions
@@ -35,11 +36,12 @@ if TYPE_CHECKING:
     from darknet_compat.inference.writers import Writer
 
 Out = Annotated[
-    Path | None,
+    Path | str | None,
     Option(
         "Write copies of the pictures with the boxes drawn in here; or what --format says. A name that ends in .csv,"
         " .json or .jsonl is such a file. Of a video: one with the boxes drawn in (.mp4, .mkv, ...).",
         metavar="DIR|FILE",
+        parse=parse_place,
     ),
 ]
 Form = Annotated[
@@ -52,6 +54,7 @@ Crop = Annotated[Path | None, Option("Write what is inside each box here, in a f
 def detect(
     options: DetectOptions,
     video: VideoOptions,
+    cluster: ClusterOptions,
     out: Out = None,
     format: Form = None,
     crop: Crop = None,
@@ -62,8 +65,18 @@ def detect(
 
     Draws them where --out or --show asks for it. FILES may be pictures, folders, lists, videos, a camera's number,
     addresses (rtsp://, http://), or - for standard input. Boxes are left, top, right and bottom in pixels of the
-    picture. One that cannot be read is named, the others go on, and the exit code is 1.
+    picture. One that cannot be read is named, the others go on, and the exit code is 1. With --engine ray, pictures,
+    also at addresses such as s3://, become Parquet in the folder or address --out.
     """
+    if cluster.engine == "ray":
+        from darknet_compat.cli.commands._cluster import detect_on_cluster
+
+        if format or crop or video != VideoOptions():
+            raise OptionError("ray writes what is found in pictures as Parquet, and nothing else", "engine")
+        detect_on_cluster(options, cluster, out, json)
+        return
+    if isinstance(out, str):
+        raise OptionError(f"an address is for --engine ray, found {out}", "out")
     options = replace(options, files=named(options.files))
     if is_video_run(options.files, out, video):
         detect_video(options, video, Output(out, format, crop, json, verbose))

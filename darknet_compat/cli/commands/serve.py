@@ -18,9 +18,13 @@ def serve(options: ServeOptions, json: Json = False) -> None:
 
     POST a picture to /v1/models/NAME/detect, or open the page in a browser. Requests beyond --queue are answered 429;
     SIGTERM and Ctrl-C end after what has been taken is answered. By default only this machine is listened to. /docs
-    describes all addresses, /metrics is for Prometheus, /v2 speaks the Open Inference Protocol.
+    describes all addresses, /metrics is for Prometheus, /v2 speaks the Open Inference Protocol. With --engine ray
+    several processes answer, on as many machines as its cluster has.
     """
     from darknet_compat.serving.run import serve as run
+
+    if options.engine == "ray":
+        from darknet_compat.serving.replicas import serve_replicas as run
 
     run(options, terminal.say, _ready_for_programs if json else _ready)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.catalogue.catalog import cache_dir
-from darknet_compat.catalogue.fetch.checksum import file_checksums
 from darknet_compat.datasets.base import Dataset, Progress
 from darknet_compat.datasets.open import open_dataset, recognise
 from darknet_compat.datasets.options import Reading
 from darknet_compat.datasets.readers.digits import is_digits
 from darknet_compat.errors import DatasetError, ImageError
-from darknet_compat.evaluation.material.entries import Entries, Problem
+from darknet_compat.evaluation.material.entries import Composed, Entries, Problem
 from darknet_compat.evaluation.material.tables import Found, Ints, Truths
 from darknet_compat.evaluation.run.journal import Answer, Journal, key
 from darknet_compat.formats.textfile import shown
@@ -24,13 +23,15 @@ from darknet_compat.formats.words import Task
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.detector import Detector
-from darknet_compat.inference.model import locate
 from darknet_compat.inference.results import Detections
-from darknet_compat.vision.header import max_pixels
 from darknet_compat.vision.image import decode
 
 THRESH = 0.005
 """With what the original's `detector valid` keeps a score."""
+
+
+Stream = Callable[[Detector, Sequence[Path | Composed], int], Iterable[Answer]]
+"""What has pictures answered, so many at once, in order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,25 +140,6 @@ def at_level(entries: Entries, tree: WordTree, level: int) -> Entries:
     return entries.with_classes(entries.names, np.array(ancestors, np.int64))
 
 
-def model_key(model: str | Path, weights: str | Path | None, detector: Detector, batch: int) -> dict[str, Any]:
-    """All that a detector's answers depend on, the pictures apart."""
-    sources = locate(model, weights, download=False)
-    files = [path for path in (sources.cfg, sources.weights) if path is not None]
-    description = detector.runtime.description
-    return {
-        "files": [file_checksums(path, ["sha256"])["sha256"] for path in files],
-        "backend": detector.choice.backend,
-        "precision": description.precision,
-        "input": [description.width, description.height, description.resize],
-        "names": list(detector.names),
-        "thresh": detector.thresh,
-        "nms": [detector.nms, detector.nms_kind, detector.beta_nms],
-        "tree": [detector.hier_thresh, detector.hierarchy, detector.level, detector.map],
-        "batch": batch,
-        "max_pixels": detector.max_pixels or max_pixels(),
-    }
-
-
 def detect_all(
     detector: Detector,
     entries: Entries,
@@ -166,11 +148,13 @@ def detect_all(
     batch: int = 1,
     progress: Progress | None = None,
     folder: Path | None = None,
+    stream: Stream | None = None,
 ) -> Results:
     """What the detector finds in every picture, from the journal in the cache as far as that goes.
 
-    `settings` are `model_key`'s. An interrupted run is taken up at the beginning of a batch, so that every picture
-    meets the network in the same company as in one that was not.
+    `settings` are `inference.identity.model_key`'s. An interrupted run is taken up at the beginning of a batch, so that
+    every picture meets the network in the same company as in one that was not. `stream` does the work elsewhere than in
+    the detector's own threads.
     """
     path = (folder or cache_dir() / "evaluations") / f"{key(settings, entries)[:32]}.found"
     with Journal(path, detector.names, len(entries)) as journal:
@@ -179,7 +163,13 @@ def detect_all(
         done = len(journal.answers)
         if progress:
             progress(done, len(entries))
-        for _, answer in detector.stream(entries.images(done), batch) if done < len(entries) else ():
+        if done == len(entries):
+            answers: Iterable[Answer] = ()
+        elif stream is not None:
+            answers = stream(detector, [row.source for row in entries.rows[done:]], batch)
+        else:
+            answers = (answer for _, answer in detector.stream(entries.images(done), batch))
+        for answer in answers:
             journal.append(answer)
             if progress:
                 progress(len(journal.answers), len(entries))

@@ -14,10 +14,10 @@ from darknet_compat.evaluation.material.entries import Entries, read_entries
 from darknet_compat.evaluation.run.detections import (
     THRESH,
     Results,
+    Stream,
     at_level,
     detect_all,
     matched_classes,
-    model_key,
     open_for,
 )
 from darknet_compat.evaluation.run.flip import flip_averaged
@@ -26,6 +26,7 @@ from darknet_compat.formats.words import Precision, Resize
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.hierarchy import HierarchyRule
+from darknet_compat.inference.identity import model_key
 
 if TYPE_CHECKING:
     from darknet_compat.catalogue.fetch.transfer import Progress as Transfer
@@ -50,6 +51,7 @@ class Subject:
     level: int | None = None
     map: str | None = None
     flip: bool = False
+    threads: int | None = None
 
     @property
     def label(self) -> str:
@@ -100,8 +102,13 @@ def entries_for(
 
 
 def results_of(
-    subject: Subject, detector: Detector, entries: Entries, batch: int = 1, progress: Progress | None = None
+    subject: Subject,
+    detector: Detector,
+    entries: Entries,
+    batch: int = 1,
+    progress: Progress | None = None,
+    stream: Stream | None = None,
 ) -> Results:
-    """What the subject, of which `detector` was made, finds in the entries."""
+    """What the subject, of which `detector` was made, finds in the entries (`detect_all`)."""
     settings = model_key(subject.model, subject.weights, detector, batch) | {"flip": subject.flip}
-    return detect_all(detector, entries, settings, batch=batch, progress=progress)
+    return detect_all(detector, entries, settings, batch=batch, progress=progress, stream=stream)

@@ -21,6 +21,7 @@ from darknet_compat.evaluation.scores.metrics import METRICS, usual_metric
 from darknet_compat.formats.wordtree import from_parents
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.detector import Detector
+from darknet_compat.inference.identity import model_key
 from darknet_compat.inference.results import Detections
 from tests.cli.support import DETECTOR, paint, write_toy
 
@@ -89,11 +90,11 @@ def test_a_second_look_runs_no_network(detector: Detector, listed: Path, tmp_pat
 
 def test_all_that_decides_is_in_the_key(detector: Detector, tmp_path: Path) -> None:
     toy = tmp_path / "toy.cfg"
-    keys = {json.dumps(run.model_key(toy, toy.with_suffix(".weights"), detector, 1), default=str)}
+    keys = {json.dumps(model_key(toy, toy.with_suffix(".weights"), detector, 1), default=str)}
     detector.nms = 0.5
-    keys.add(json.dumps(run.model_key(toy, toy.with_suffix(".weights"), detector, 1), default=str))
+    keys.add(json.dumps(model_key(toy, toy.with_suffix(".weights"), detector, 1), default=str))
     write_toy(tmp_path, "toy", DETECTOR, [1.0] * 14)
-    keys.add(json.dumps(run.model_key(toy, toy.with_suffix(".weights"), detector, 1), default=str))
+    keys.add(json.dumps(model_key(toy, toy.with_suffix(".weights"), detector, 1), default=str))
     assert len(keys) == 3
 
 
