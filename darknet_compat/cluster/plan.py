@@ -14,7 +14,9 @@ read and write, which would never be begun where nothing is."""
 WRITING = 0.1
 """Of a core for each that writes."""
 _PIECES = 16
-_MOST = 1024
+"""For each process, so that none has to wait long for the last one."""
+_LEAST, _MOST = 16, 1024
+"""Pictures in a piece."""
 
 
 def actors(ray: ModuleType, workers: int | None) -> tuple[int, dict[str, Any]]:
@@ -26,7 +28,7 @@ def actors(ray: ModuleType, workers: int | None) -> tuple[int, dict[str, Any]]:
 def part_of(pictures: int, workers: int, batch: int) -> int:
     """Pictures in one piece: what is lost with a process, and a Parquet file. Whole batches, so that each picture meets
     the network in the same company wherever it is."""
-    wanted = min(_MOST, max(1, pictures // (workers * _PIECES)))
+    wanted = min(_MOST, max(pictures // (workers * _PIECES), min(_LEAST, -(-pictures // workers)), 1))
     return -(-wanted // batch) * batch
 
 

@@ -188,6 +188,8 @@ class Dataset(Sequence[Sample], ABC):
     """Whether pictures and labels are made on the fly, right by construction and slower than labels are read."""
     is_numbered = False
     """Whether labels are numbers of classes, which a list of names stands for, and not the names themselves."""
+    made_of: Path | None = None
+    """The file that pictures are composed from, where there is one."""
     split = ""
     splits: tuple[str, ...] = ()
     """Which part of several it is, and what parts there are."""

@@ -66,7 +66,7 @@ def test_an_evaluation_that_is_not_for_a_cluster(given: dict[str, object]) -> No
 
 @pytest.mark.parametrize(
     ("pictures", "workers", "batch", "size"),
-    [(10_000, 2, 1, 312), (10_000, 2, 5, 315), (10, 2, 1, 1), (10, 2, 4, 4), (10_000_000, 8, 1, 1024)],
+    [(10_000, 2, 1, 312), (10_000, 2, 5, 315), (100, 2, 1, 16), (10, 2, 1, 5), (10, 2, 4, 8), (10_000_000, 8, 1, 1024)],
 )
 def test_pieces_are_whole_batches(pictures: int, workers: int, batch: int, size: int) -> None:
     assert part_of(pictures, workers, batch) == size

@@ -39,7 +39,7 @@ def held_against_the_truth(dataset: Dataset, part: str, most: float = 1e-6) -> N
 
 def test_the_layouts_are_what_the_readers_state() -> None:
     assert [one.rank for one in LAYOUTS.values()] == sorted(one.rank for one in LAYOUTS.values())
-    assert {one.layout for one in MADE.values()} | {"folders", "list"} == set(LAYOUTS)
+    assert {one.layout for one in MADE.values()} | {"folders", "list", "cvat-video"} == set(LAYOUTS)
 
 
 @pytest.mark.parametrize("kind", KINDS)

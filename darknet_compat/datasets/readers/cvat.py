@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from darknet_compat.datasets.base import Dataset, Layout, Wanted
 from darknet_compat.datasets.readers.drawn import Corners, around
@@ -19,21 +21,34 @@ _OTHERS = ("polyline", "points", "cuboid", "skeleton", "tag")
 """What has no box, or none that is meant."""
 
 
-class _Reader:
-    """Takes the parser's events: the classes in the order of the task, and a row for each object and for each picture
-    without one."""
+class Events:
+    """Takes the parser's events: elements above, text so far, and the classes in the order of the task."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
-        self.rows: list[Row] = []
         self._above: list[str] = []
         self._text = ""
-        self._image: Row | None = None
-        self._is_empty = True
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
         """Called before definitions, with which entities could be made that expand without end."""
         raise DatasetError("CVAT's XML has no document type")
+
+    def data(self, text: str) -> None:
+        """Text between elements."""
+        self._text += text
+
+    def close(self) -> None:
+        """The end of the file."""
+
+
+class _Reader(Events):
+    """A row for each object and for each picture without one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[Row] = []
+        self._image: Row | None = None
+        self._is_empty = True
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """An element begins."""
@@ -46,12 +61,8 @@ class _Reader:
             raise DatasetError("has tracks of a video; export the task once more as CVAT for images")
         if tag == "image":
             self._image, self._is_empty = _picture(attributes), True
-        elif inside and self._image is not None and (tag in _BOXES or tag in _OTHERS):
+        elif inside and self._image is not None and (tag in BOXES or tag in _OTHERS):
             self._take(tag, attributes, self._image)
-
-    def data(self, text: str) -> None:
-        """Text between elements."""
-        self._text += text
 
     def end(self, tag: str) -> None:
         """An element ends."""
@@ -63,9 +74,6 @@ class _Reader:
                 self.rows.append(self._image)
             self._image = None
 
-    def close(self) -> None:
-        """The end of the file."""
-
     def _take(self, tag: str, attributes: Mapping[str, str], image: Row) -> None:
         name = attributes.get("label", "").strip()
         where = f"image {shown(image.image)}: {tag}"
@@ -75,7 +83,7 @@ class _Reader:
             return
         if not name:
             raise DatasetError(f"{where}: it has no label")
-        corners = _BOXES[tag](attributes, where)
+        corners = BOXES[tag](attributes, where)
         is_box = tag == "box" and not attributes.get("rotation", "").strip("0.")
         self.rows.append(image._replace(name=name, corners=corners, repair="" if is_box else "polygons"))
 
@@ -134,14 +142,21 @@ def _mask(attributes: Mapping[str, str], where: str) -> Corners:
     return left, top, left + width, top + height
 
 
-_BOXES = {"box": _box, "polygon": _polygon, "ellipse": _ellipse, "mask": _mask}
+BOXES = {"box": _box, "polygon": _polygon, "ellipse": _ellipse, "mask": _mask}
+"""What is drawn → the corners of the box around it, from an element's attributes. Each raises DatasetError."""
 
 
 def read_cvat(path: Path) -> tuple[list[Row], tuple[str, ...]]:
     """The objects of a file, polygons, ellipses, masks and turned boxes as the box around them, and the names of its
     classes in the task's order. Raises DatasetError, naming file and picture."""
     reader = _Reader()
-    parser = ET.XMLParser(target=reader)
+    parse(path, reader)
+    return reader.rows, tuple(dict.fromkeys(reader.names))
+
+
+def parse(path: Path, target: Any) -> None:
+    """Tell `target` the elements of a file. Raises DatasetError, naming the file."""
+    parser = ET.XMLParser(target=target)
     try:
         with open(path, "rb") as file:
             if path.stat().st_size > MAX_CSV_BYTES:
@@ -155,13 +170,12 @@ def read_cvat(path: Path) -> tuple[list[Row], tuple[str, ...]]:
         raise DatasetError(f"{path}: cannot be read: {cause.strerror or cause}") from None
     except (ET.ParseError, ValueError, LookupError) as cause:  # the last two: an encoding that nobody knows
         raise DatasetError(f"{path}: expected CVAT's XML, found damaged XML: {plain(str(cause))}") from None
-    return reader.rows, tuple(dict.fromkeys(reader.names))
 
 
 def claims(path: Path) -> str | None:
     """Why a file or folder is of this kind; None where it is not."""
     if path.is_file():
-        return "a file of CVAT's" if _is_cvat(path) else None
+        return "a file of CVAT's" if is_cvat(path) and not has_tracks(path) else None
     files = _files(path)
     return f"there is {', '.join(file.name for file in files[:3])}" if files else None
 
@@ -172,10 +186,22 @@ def open_layout(path: Path, wanted: Wanted) -> Dataset:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [file for file in sorted(folder.glob("*.xml")) if _is_cvat(file)]
+    return [file for file in sorted(folder.glob("*.xml")) if is_cvat(file) and not has_tracks(file)]
 
 
-def _is_cvat(path: Path) -> bool:
+def has_tracks(path: Path) -> bool:
+    """Whether what comes first behind the words about the task is a track, and not a picture."""
+    with open(path, "rb") as file:
+        before = b""
+        while chunk := file.read(_CHUNK):
+            if found := re.search(rb"<(track|image)[\s>/]", before + chunk):
+                return found[1] == b"track"
+            before = chunk[-8:]
+    return False
+
+
+def is_cvat(path: Path) -> bool:
+    """Whether a file begins as CVAT's do."""
     try:
         with open(path, "rb") as file:
             return path.suffix.lower() == ".xml" and b"<annotations>" in file.read(_SNIFFED)

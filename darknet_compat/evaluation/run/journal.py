@@ -40,13 +40,19 @@ def pictures_key(sources: Iterable[Path | Composed]) -> str:
     for source in sources:
         text = f"{source}\0missing\n"
         if isinstance(source, Composed):
-            text = f"{type(source.dataset).__qualname__}\0{len(source.dataset)}\0{source}\n"
+            made_of = source.dataset.made_of
+            what = "" if made_of is None else _state(made_of)
+            text = f"{type(source.dataset).__qualname__}\0{len(source.dataset)}\0{source}{what}\n"
         else:
             with contextlib.suppress(OSError, ValueError):
-                state = os.stat(source)
-                text = f"{os.path.realpath(source)}\0{state.st_size}\0{state.st_mtime_ns}\n"
+                text = f"{_state(source)}\n"
         digest.update(text.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def _state(path: Path) -> str:
+    state = os.stat(path)
+    return f"{os.path.realpath(path)}\0{state.st_size}\0{state.st_mtime_ns}"
 
 
 def key(model: Mapping[str, Any], entries: Entries) -> str:

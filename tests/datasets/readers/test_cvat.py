@@ -51,7 +51,7 @@ def test_annotations_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (cvat_task('<track id="0" label="disc"><box frame="0"/></track>'), "has tracks of a video; export"),
+        (cvat_task(image() + '<track id="0" label="disc"/>'), "has tracks of a video; export"),
         (cvat_task(image('<box label="disc" xtl="1" ytl="2" xbr="3"/>')), r"image 'a.png': box: ybr: expected pixels"),
         (cvat_task(image('<box xtl="1" ytl="2" xbr="3" ybr="4"/>')), r"image 'a.png': box: it has no label"),
         (
