@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from darknet_compat import __version__
 from darknet_compat.errors import BackendError, DarknetCompatError, ImageError, OptionError
@@ -37,6 +38,7 @@ _RELOAD_EVERY = 2.0
 _OPEN_TO_ALL = ("/healthz", "/readyz")
 """What is answered without a token."""
 
+_FULL = "as many requests as may wait are waiting; try again"
 _DETECTS = {"thresh": fraction, "nms": fraction, "classes": words}
 _CLASSIFIES = {"top": whole}
 _PICTURE = {
@@ -81,12 +83,17 @@ class Server:
             raise Refused(400, f"{name} does not {task}: POST to /v1/models/{name}/{served.task}")
         return served
 
+    def expect_room(self, served: Served) -> None:
+        """Raise Refused where no more may wait: before the body is read, which costs more than all the rest of it."""
+        if served.lanes.full:
+            raise Refused(429, _FULL)
+
     async def answer(self, served: Served, picture: Picture, asked: dict[str, Any]) -> Any:
         """What the model says. Raises Refused."""
         try:
             future = served.lanes.submit(picture.data, asked)
         except Busy:
-            raise Refused(429, "as many requests as may wait are waiting; try again") from None
+            raise Refused(429, _FULL) from None
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self.options.timeout)
         except asyncio.TimeoutError:
@@ -102,6 +109,7 @@ class Server:
         """All pictures of a request: one as a document of its own, several as a list, in which one that cannot be read
         has an `error`."""
         served = self.expect_task(name, task)
+        self.expect_room(served)
         asked = asked_of(request, _DETECTS if task == "detect" else _CLASSIFIES)
         asked.pop("top", None)
         found = await pictures_of(request, self.options)
@@ -144,29 +152,41 @@ def make_app(models: dict[str, Served], options: ServeOptions) -> FastAPI:
 
     app = FastAPI(title="darknet-compat", version=__version__, lifespan=lifespan, redoc_url=None)
     app.state.server = server
-    app.middleware("http")(_around(server))
+    app.add_middleware(_Around, server=server)
     _add_state(app, server)
     _add_models(app, server)
     kserve.add(app, server)
     return app
 
 
-def _around(server: Server) -> Callable[[Request, Any], Awaitable[Response]]:
-    """Around every request: the token, one line for what is refused, and the count."""
+class _Around:
+    """Around every request: the token, one line for what is refused, and the count.
 
-    async def around(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        began = time.perf_counter()
-        try:
-            if server.token is not None and request.url.path not in _OPEN_TO_ALL and not _knows(request, server.token):
-                raise Refused(401, "expected the token: Authorization: Bearer …")
-            response = await call(request)
-        except Refused as refused:
-            response = _refusal(refused)
-        server.metrics.request(request, response.status_code, time.perf_counter() - began)
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
+    Plain ASGI: FastAPI's own decorator for this runs each request in a task of its own and copies what it reads.
+    """
 
-    return around
+    def __init__(self, app: ASGIApp, server: Server) -> None:
+        self.app, self.server = app, server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        server, began, status = self.server, time.perf_counter(), 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-content-type-options", b"nosniff")]
+            await send(message)
+
+        if server.token is None or scope["path"] in _OPEN_TO_ALL or _knows(Request(scope), server.token):
+            await self.app(scope, receive, answer)
+        else:
+            await _refusal(Refused(401, "expected the token: Authorization: Bearer …"))(scope, receive, answer)
+        server.metrics.request(scope, status, time.perf_counter() - began)
 
 
 def _refusal(refused: Refused) -> JSONResponse:
@@ -221,15 +241,15 @@ def _add_models(app: FastAPI, server: Server) -> None:
         openapi_extra=_PICTURE,
         responses={200: {"content": {"application/json": {"example": _FOUND}}}},
     )
-    async def detect(name: str, request: Request) -> dict[str, Any]:
+    async def detect(name: str, request: Request) -> JSONResponse:
         """What is where in a picture. `?thresh=`, `?nms=` (0 to 1) and `?classes=dog,cat` are for this request."""
-        return await server.answer_all(name, "detect", request, lambda found: found.to_dict())
+        return JSONResponse(await server.answer_all(name, "detect", request, lambda found: found.to_dict()))
 
     @app.post("/v1/models/{name}/classify", tags=["models"], openapi_extra=_PICTURE)
-    async def classify(name: str, request: Request) -> dict[str, Any]:
+    async def classify(name: str, request: Request) -> JSONResponse:
         """What is in a picture: the `?top=5` most probable classes."""
         top = asked_of(request, _CLASSIFIES).get("top", 5)
-        return await server.answer_all(name, "classify", request, lambda found: found.to_dict(top))
+        return JSONResponse(await server.answer_all(name, "classify", request, lambda found: found.to_dict(top)))
 
 
 async def _reload(server: Server) -> None:

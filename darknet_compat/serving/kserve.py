@@ -61,6 +61,7 @@ def add(app: FastAPI, server: Server) -> None:
     async def infer(name: str, request: Request) -> dict[str, Any]:
         """Run a model."""
         served = server.find(name)
+        server.expect_room(served)
         document = _document(await read_body(request, server.options))
         tensor = _input(document)
         if tensor["name"] == "pictures":

@@ -39,6 +39,10 @@ class Lanes(Protocol):
     def waiting(self) -> int:
         """Pictures that are in hand or wait."""
 
+    @property
+    def full(self) -> bool:
+        """Whether `submit` would raise Busy now."""
+
     def close(self) -> None:
         """Finish what has been taken, and take no more."""
 
@@ -54,6 +58,11 @@ class _Room:
             if self.taken >= self.limit:
                 raise Busy
             self.taken += 1
+
+    @property
+    def full(self) -> bool:
+        """Whether there is room for none."""
+        return self.taken >= self.limit
 
     def leave(self, _: object = None) -> None:
         with self._lock:
@@ -82,6 +91,11 @@ class SingleLanes:
     def waiting(self) -> int:
         """See `Lanes`."""
         return self.room.taken
+
+    @property
+    def full(self) -> bool:
+        """See `Lanes`."""
+        return self.room.full
 
     def close(self) -> None:
         """See `Lanes`."""
@@ -113,6 +127,11 @@ class BatchLanes:
     def waiting(self) -> int:
         """See `Lanes`."""
         return self.room.taken
+
+    @property
+    def full(self) -> bool:
+        """See `Lanes`."""
+        return self.room.full
 
     def close(self) -> None:
         """See `Lanes`."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from fastapi import Request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from darknet_compat.serving.models import Served
@@ -23,9 +23,9 @@ class Metrics:
         for name, served in models.items():
             waiting.labels(name).set_function(lambda served=served: served.lanes.waiting)  # type: ignore[misc]
 
-    def request(self, request: Request, status: int, seconds: float) -> None:
+    def request(self, scope: Mapping[str, Any], status: int, seconds: float) -> None:
         """A request is answered. Its address is the route's, so that strangers' addresses make no new rows."""
-        route = request.scope.get("route")
+        route = scope.get("route")
         path = getattr(route, "path", "other")
         self.requests.labels(path, status).inc()
         self.seconds.labels(path).observe(seconds)

@@ -16,6 +16,7 @@ from fastapi import Request
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
+from starlette.requests import ClientDisconnect
 
 from darknet_compat import __version__
 from darknet_compat.formats.textfile import shown
@@ -68,6 +69,8 @@ async def read_body(request: Request, options: ServeOptions) -> bytes:
         await asyncio.wait_for(take(), options.timeout)
     except asyncio.TimeoutError:
         raise Refused(408, f"the request did not arrive within {options.timeout:g} s") from None
+    except ClientDisconnect:
+        raise Refused(400, "the request was cut off") from None  # nobody reads this; it is counted
     return b"".join(parts)
 
 

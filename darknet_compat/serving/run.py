@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,12 +30,30 @@ def serve(
         app = make_app(models, options)
         grace = int(options.timeout) + 1
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, timeout_graceful_shutdown=grace, server_header=False
+            app,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=grace,
+            server_header=False,
+            limit_concurrency=MOST_CONNECTIONS,
         )
         server = _Server(config)
         host, port = listener.getsockname()[:2]
         ready(f"http://{f'[{host}]' if ':' in host else host}:{port}/", models)
-        server.run(sockets=[listener])
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH)
+        try:
+            server.run(sockets=[listener])
+        finally:
+            sys.setswitchinterval(before)
+
+
+MOST_CONNECTIONS = 1000
+"""More are answered 503. A process may have 1024 files on most machines."""
+
+SWITCH = 0.0005
+"""Seconds after which a lane hands Python's lock on. What reads and writes sockets asks for it after every call, and
+waits for Python's own 5 ms each time while a lane computes: refusing then takes longer than requests take to come."""
 
 
 class _Server(uvicorn.Server):

@@ -166,6 +166,19 @@ def test_a_request_that_comes_slowly_is_ended(toys: Path, monkeypatch: pytest.Mo
         assert client.ask("healthz").status == 200
 
 
+def test_a_request_that_is_cut_off_is_counted_and_no_fault(
+    client: Client, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    host, port = client.address.removeprefix("http://").rstrip("/").split(":")
+    with socket.create_connection((host, int(port))) as cut:
+        cut.sendall(b"POST /v1/models/toy/detect HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nab")
+    counted = 'darknet_requests_total{path="/v1/models/{name}/detect",status="400"} 1.0'
+    until = time.monotonic() + 30
+    while counted not in client.ask("metrics").text:
+        assert time.monotonic() < until
+    assert "Traceback" not in capfd.readouterr().err and not caplog.records
+
+
 def test_a_token_is_asked_for(toys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (toys / "token").write_text("secret\n")
     options = ServeOptions(models=[str(toys / "toy.cfg")], port=0, token_file=toys / "token")
@@ -227,6 +240,11 @@ def test_a_full_queue_is_429_with_the_time_to_wait(client: Client, toys: Path) -
     held = served.lanes.submit(b"x", {})
     answer = client.ask("v1/models/toy/detect", b"y")
     assert answer.status == 429 and answer.headers["retry-after"] == "1"
+    host, port = client.address.removeprefix("http://").rstrip("/").split(":")
+    with socket.create_connection((host, int(port))) as early:
+        early.settimeout(4)  # the server would wait for the body for 5 s
+        early.sendall(b"POST /v1/models/toy/detect HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nab")
+        assert early.recv(200).startswith(b"HTTP/1.1 429")
     slow.go.set()
     held.result(30)
     served.lanes.close()
