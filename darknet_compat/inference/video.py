@@ -178,8 +178,8 @@ def label_texts(found: Detections) -> list[str]:
 
 def open_frames(what: Any, options: FrameOptions, failed: Failed) -> Frames:
     """The frames of `what` (`sources.open`) that the options mean. Raises SourceError where there are none."""
-    timeout, retries = options.timeout, options.reconnect
-    return open_source(what, span_of(options), timeout=timeout, retries=retries, failed=failed)
+    timeout, retries, hardware = options.timeout, options.reconnect, options.hardware
+    return open_source(what, span_of(options), timeout=timeout, retries=retries, failed=failed, hardware=hardware)
 
 
 def span_of(options: FrameOptions) -> Span:

@@ -39,6 +39,14 @@ class FrameOptions(Options):
             most=1000,
         ),
     ] = None
+    hardware: Annotated[
+        str | None,
+        Option(
+            "Decode videos and streams by hardware: auto, or FFmpeg's name for it (cuda, qsv, vaapi, videotoolbox); in"
+            " software where that cannot be, which one line says.",
+            metavar="NAME",
+        ),
+    ] = None
     timeout: Annotated[
         float, Option("Seconds in which an address has to answer.", metavar="S", least=0.1, most=3600)
     ] = 10.0

@@ -55,6 +55,8 @@ class Frames(ABC):
     live: bool = False
     rate: float | None = None
     count: int | None = None
+    remark: str | None = None
+    """What a person should know of how it was opened, in one line."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]: ...

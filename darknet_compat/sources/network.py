@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from darknet_compat.sources.base import Failed, Frame, Frames
+from darknet_compat.sources.hardware import usable
 from darknet_compat.sources.kind import hidden
 from darknet_compat.sources.live import Live
 from darknet_compat.sources.video import Video, decoded, open_container, video_stream
@@ -15,7 +16,13 @@ _FILES = frozenset({"http", "https", "ftp", "sftp", "file"})
 
 
 def open_address(
-    address: str, *, timeout: float = 10.0, retries: int = 5, start: float = 0.0, failed: Failed | None = None
+    address: str,
+    *,
+    timeout: float = 10.0,
+    retries: int = 5,
+    start: float = 0.0,
+    failed: Failed | None = None,
+    hardware: str | None = None,
 ) -> Frames:
     """The frames behind `address`: a file's, which are all waited for, or the newest of a camera or stream.
 
@@ -27,17 +34,22 @@ def open_address(
         options["protocol_whitelist"] = "http,https,tcp,tls,crypto,data,httpproxy"  # a playlist opens no file here
     if scheme == "file":  # nor one here the network
         options["protocol_whitelist"] = "file,crypto,data"
-    container = open_container(address, hidden(address), options, timeout)
+    device, remark = usable(hardware, hidden(address))
+    container = open_container(address, hidden(address), options, timeout, device)
     if scheme in _FILES and (container.duration or container.format.name.endswith("_pipe")):
-        return Video(container, address, start=start, failed=failed)
+        frames: Frames = Video(container, address, start=start, failed=failed)
+        frames.remark = remark
+        return frames
     first = [container]
 
     def connect() -> Iterator[Frame]:
-        opened = first.pop() if first else open_container(address, hidden(address), options, timeout)
+        opened = first.pop() if first else open_container(address, hidden(address), options, timeout, device)
         try:
             stream = video_stream(opened, hidden(address), threads="SLICE")
             yield from decoded(opened, stream, hidden(address), lambda _: None)
         finally:
             opened.close()
 
-    return Live(connect, address, retries=retries, failed=failed)
+    frames = Live(connect, address, retries=retries, failed=failed)
+    frames.remark = remark
+    return frames

@@ -28,6 +28,7 @@ def open_source(
     timeout: float = TIMEOUT,
     retries: int = RETRIES,
     failed: Failed | None = None,
+    hardware: str | None = None,
 ) -> Frames:
     """The frames of `what`, those in `span`.
 
@@ -35,32 +36,33 @@ def open_source(
     device; an address (rtsp://, http:// …) of a video, an mjpeg stream or another live one; "-" for standard input,
     which may hold a video, a picture, or paths of pictures, one a line; a list of paths; or any iterable of pictures
     (as `vision.image.decode` reads them) or Frames. Addresses have `timeout` seconds to answer. `failed` is told, in
-    one line, what went wrong where frames go on nevertheless. Raises ImageError, also one line, for anything else and
-    for what cannot be opened."""
+    one line, what went wrong where frames go on nevertheless. `hardware` is what decodes (`sources.hardware`),
+    where it can; the Frames' `remark` says where it cannot. Raises ImageError, also one line, for anything else and for
+    what cannot be opened."""
     span = span or Span()
-    frames = _open(what, span, timeout, retries, failed)
+    frames = _open(what, span, timeout, retries, failed, hardware)
     return frames if span == Span() else Spanned(frames, span)
 
 
-def _open(what: Any, span: Span, timeout: float, retries: int, failed: Failed | None) -> Frames:
+def _open(what: Any, span: Span, timeout: float, retries: int, failed: Failed | None, hardware: str | None) -> Frames:
     if isinstance(what, Frames):
         return what
     if isinstance(what, int) and not isinstance(what, bool):
         what = str(what)
     if isinstance(what, str | os.PathLike):
-        return _named(os.fspath(what), span, timeout, retries, failed)
+        return _named(os.fspath(what), span, timeout, retries, failed, hardware)
     if isinstance(what, list | tuple) and all(isinstance(one, str | Path) for one in what):
         return Pictures([path for one in what for path in pictures_of(os.fspath(one))], rate=span.fps)
     one = isinstance(what, bytes | bytearray | memoryview) or hasattr(what, "shape") or not isinstance(what, Iterable)
     return Given([what] if one else what)
 
 
-def _named(name: str, span: Span, timeout: float, retries: int, failed: Failed | None) -> Frames:
+def _named(name: str, span: Span, timeout: float, retries: int, failed: Failed | None, hardware: str | None) -> Frames:
     kind = kind_of(name)
     if kind == "video":
         from darknet_compat.sources.video import open_video
 
-        return open_video(name, start=span.start, failed=failed)
+        return open_video(name, start=span.start, failed=failed, hardware=hardware)
     if kind == "camera":
         from darknet_compat.sources.camera import open_camera
 
@@ -68,7 +70,7 @@ def _named(name: str, span: Span, timeout: float, retries: int, failed: Failed |
     if kind == "url":
         from darknet_compat.sources.network import open_address
 
-        return open_address(name, timeout=timeout, retries=retries, start=span.start, failed=failed)
+        return open_address(name, timeout=timeout, retries=retries, start=span.start, failed=failed, hardware=hardware)
     if kind == "input":
         return _standard_input(sys.stdin.buffer, failed)
     return Pictures(pictures_of(name), name, rate=span.fps)

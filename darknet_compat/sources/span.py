@@ -38,7 +38,7 @@ class Spanned(Frames):
 
     def __init__(self, frames: Frames, span: Span) -> None:
         self.frames, self.span = frames, span
-        self.name, self.live = frames.name, frames.live
+        self.name, self.live, self.remark = frames.name, frames.live, frames.remark
         self.rate = _rate(frames.rate, span)
         self.count = self._expected()
 

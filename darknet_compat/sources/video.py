@@ -12,6 +12,7 @@ import numpy as np
 
 from darknet_compat.errors import ImageError, SourceError
 from darknet_compat.sources.base import Failed, Frame, Frames
+from darknet_compat.sources.hardware import usable
 from darknet_compat.sources.kind import hidden
 from darknet_compat.vision.header import expect_few_pixels, max_pixels
 from darknet_compat.vision.pyav import pyav, reason
@@ -44,6 +45,11 @@ class Video(Frames):
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.rate = float(rate) if rate else None
         self.count = self._expected()
+
+    @property
+    def by_hardware(self) -> bool:
+        """Whether it is decoded so."""
+        return self._stream.codec_context.is_hwaccel
 
     def _expected(self) -> int | None:
         seconds = self._container.duration / 1e6 if self._container.duration else None
@@ -81,24 +87,34 @@ class Video(Frames):
         self._container.close()
 
 
-def open_video(what: str | BinaryIO, *, start: float = 0.0, failed: Failed | None = None) -> Video:
-    """The video in a file, or in one that is open for reading. Raises SourceError for what is not a video."""
+def open_video(
+    what: str | BinaryIO, *, start: float = 0.0, failed: Failed | None = None, hardware: str | None = None
+) -> Video:
+    """The video in a file, or in one that is open for reading, decoded by `hardware` where that can
+    (`sources.hardware`). Raises SourceError for what is not a video."""
     name = what if isinstance(what, str) else "standard input"
     if isinstance(what, str) and os.path.isfile(what) and not os.path.getsize(what):
         raise SourceError(f"{name}: empty, not a video")
     # A file that is really a playlist opens nothing on the network.
-    container = open_container(what, name, {"protocol_whitelist": "file,crypto,data"})
-    return Video(container, name, start=start, failed=failed)
+    device, remark = usable(hardware, name)
+    container = open_container(what, name, {"protocol_whitelist": "file,crypto,data"}, device=device)
+    video = Video(container, name, start=start, failed=failed)
+    if device is not None and not video.by_hardware:
+        remark = f"{name}: decoded in software, which the hardware does not do for its format"
+    video.remark = remark
+    return video
 
 
 def open_container(
-    what: str | BinaryIO, name: str, options: dict[str, str], timeout: float | None = None
+    what: str | BinaryIO, name: str, options: dict[str, str], timeout: float | None = None, device: Any = None
 ) -> InputContainer:
-    """What FFmpeg opens. Raises SourceError, one line, where it does not, or took longer than `timeout` seconds."""
+    """What FFmpeg opens, to be decoded by a `device` (`hardware.usable`) if that knows the format. Raises SourceError,
+    one line, where it does not open, or took longer than `timeout` seconds."""
     av = pyav()
     began = perf_counter()
     try:
-        container: InputContainer = av.open(what, options={"max_pixels": str(max_pixels()), **options}, timeout=timeout)
+        limits = {"max_pixels": str(max_pixels()), **options}
+        container: InputContainer = av.open(what, options=limits, timeout=timeout, hwaccel=device)
     except av.error.FileNotFoundError:
         raise SourceError(f"{name}: no such file") from None
     except (av.error.FFmpegError, OSError, ValueError) as error:

@@ -244,3 +244,19 @@ def test_a_frame_of_another_source_can_be_given_on(clip: Path) -> None:
     frames = [frame for frame in open_source(clip) if frame.index % 2]
     assert [number_of(frame.pixels()) for frame in Given(frames)] == list(range(1, 20, 2))
     assert isinstance(frames[0], Frame)
+
+
+def test_hardware_that_is_not_there_is_said_and_done_without(tmp_path: Path) -> None:
+    """The machines of the tests have none; what one line says is FFmpeg's own reason."""
+    from av.codec.hwaccel import hwdevices_available
+
+    clip = write_clip(tmp_path / "clip.mp4", numbered(5))
+    frames = open_source(str(clip), Span(most=4), hardware="auto")
+    if frames.remark is None:
+        pytest.skip("there is hardware that decodes")
+    assert [number_of(frame.pixels()) for frame in frames] == [0, 1, 2, 3]
+    assert frames.remark.startswith(f"{clip}: decoded in software (") and "\n" not in frames.remark
+    assert all(device in frames.remark for device in hwdevices_available())
+    assert open_source(str(clip)).remark is None
+    with pytest.raises(SourceError, match=r"hardware: expected auto, or what FFmpeg has here, .*; found abacus"):
+        open_source(str(clip), hardware="abacus")

@@ -195,6 +195,8 @@ def _one(file: str, place: Path | None, watch: Watch, batch: int, output: Output
             output.say(message)
 
     frames = open_frames(file, options, failed)
+    if frames.remark:
+        terminal.say(frames.remark)
     with ExitStack() as stack:
         stack.enter_context(frames)
         ending = stack.enter_context(Interruption(frames.close if frames.live else lambda: None))

@@ -59,6 +59,8 @@ def _classify_frames(options: ClassifyOptions, frames: FrameOptions, answers: An
     for file in options.files:
         try:
             source = open_frames(file, frames, lambda _, message: terminal.say(message))
+            if source.remark:
+                terminal.say(source.remark)
             for frame, answer, seconds in answered(model, source, 1 if source.live else options.batch):
                 if isinstance(answer, Failure):
                     answers.fail(frame.name, str(answer.error))
