@@ -81,6 +81,9 @@ RUNTIMES = (
 TRITON = Runtime("triton", "tritonclient", ("tritonclient[grpc]==2.73.0", "numpy==2.4.6"))
 """Triton's own definition of its configurations, and its client."""
 
+COREML = Runtime("coreml", "coremltools", ("coremltools==9.0", "numpy==2.3.5", "torch==2.13.0"))
+"""Converts here and runs on Apple's systems alone."""
+
 
 def install(runtime: Runtime) -> None:
     """Make its environment. Raises CalledProcessError or FileNotFoundError where that fails."""
@@ -110,7 +113,7 @@ def interpreter(version: str | None) -> str:
 
 def main() -> None:
     """Install what is missing, one after another; what cannot be had is named, and its tests are skipped."""
-    for runtime in (*RUNTIMES, TRITON):
+    for runtime in (*RUNTIMES, TRITON, COREML):
         if (runtime.packages or runtime.npm) and runtime.missing():
             print(f"installing {runtime.title}: {' '.join(runtime.packages + runtime.alone + runtime.npm)}", flush=True)
             try:

@@ -20,8 +20,8 @@ from darknet_compat.network.load import save_weights
 from darknet_compat.runtime.exported import read_artefact
 from tests.export.layouts import rules
 from tests.export.support import SHIPPED, seeded
-from tests.export.targets.support import THRESH, detector, make, planes, scene
-from tests.interop.runtimes import READERS, RUNTIMES, TRITON
+from tests.export.targets.support import REPOSITORY, THRESH, detector, make, planes, scene
+from tests.interop.runtimes import COREML, READERS, RUNTIMES, TRITON
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 RUNTIME = {runtime.name: runtime for runtime in RUNTIMES}
@@ -133,6 +133,46 @@ def test_triton_reads_the_configurations(tmp_path: Path) -> None:
             "det_scores": [fp32, most],
             "det_classes": [int32, most],
         }
+
+
+CONVERTED = """
+import sys
+from pathlib import Path
+import coremltools as ct
+from darknet_compat.network.coreml import write_coreml
+from darknet_compat.runtime.exported import read_artefact
+
+cfg, weights, folder = map(Path, sys.argv[1:])
+artefact = read_artefact(next(folder.glob("*.onnx")))
+print(write_coreml(cfg, weights, folder, artefact))
+found = ct.models.MLModel(str(folder / f"{artefact.name}.mlpackage"), skip_model_load=True)
+described = found.get_spec().description
+for value in (*described.input, *described.output):
+    print(value.name, *value.type.multiArrayType.shape)
+print(found.user_defined_metadata["names"].splitlines())
+"""
+
+
+@pytest.mark.parametrize("name", ["yolov2-digits", "yolo9000-digits"])
+def test_coremltools_converts_the_network(name: str, tmp_path: Path) -> None:
+    """What the package computes only Apple's systems can say; that its network gives what the file beside it gives,
+    tests/network/test_coreml.py."""
+    if why := COREML.missing():
+        pytest.skip(why)
+    _, artefact, _ = make("coreml", tmp_path, name)
+    given = [str(one) for one in (*detector(name), tmp_path)]
+    env = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([COREML.program, "-c", CONVERTED, *given], capture_output=True, text=True, env=env)
+    assert not done.returncode, done.stderr
+    assert done.stdout.splitlines() == [
+        f"converted by coremltools: {name}.mlpackage, which only Apple's systems run",
+        "images 1 3 192 192",
+        f"output0 1 {4 + artefact.classes} 1152",
+        str(list(artefact.names or ())),
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [f"{name}.mlpackage", f"{name}.onnx", "README.md", "labels.txt", "metadata.yaml"]
+    )
 
 
 def test_tritons_client_finds_what_detect_finds(tmp_path: Path) -> None:

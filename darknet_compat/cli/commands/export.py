@@ -6,6 +6,7 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any
 
 from darknet_compat.cli.arguments import flag
@@ -60,7 +61,7 @@ class ExportOptions(Options):
         str | None,
         Option(
             "Write a folder (--out, or one named after both) for another program: the file as that wants it, its"
-            " configuration, labels, README; for ncnn and tflite converted, where their tools are installed."
+            " configuration, labels, README; for ncnn, tflite and coreml converted, where their tools are installed."
             f" PROGRAM is {', '.join(TARGETS)}.",
             metavar="PROGRAM",
             choices=tuple(TARGETS),
@@ -116,7 +117,7 @@ def export(options: ExportOptions, graph: OnnxOptions, json: Json = False) -> No
     if bundle is not None:
         _write_bundle(bundle, path, artefact)
     if target is not None:
-        _write_target(target, folder, artefact)
+        _write_target(target, folder, artefact, sources)
     _tell(path, artefact, time.perf_counter() - start, json)
 
 
@@ -145,11 +146,18 @@ def _expect_computed(target: Target, sources: Sources, options: ExportOptions) -
         raise ExportError(f"{sources.cfg}: has a WordTree, which {target.title} computes wrongly; export its heads")
 
 
-def _write_target(target: Target, folder: Path, artefact: Artefact) -> None:
+def _write_target(target: Target, folder: Path, artefact: Artefact, sources: Sources) -> None:
     """What belongs beside the file, and the file in the program's own form where its tool is there."""
     from darknet_compat.export.targets.write import write_target
+    from darknet_compat.runtime.registry import installed
 
     for said in write_target(target, folder, artefact):
+        terminal.say(said)
+    if target.network is not None:
+        if installed("torch"):
+            said = resolve_name(target.network)(sources.cfg, sources.weights, folder, artefact)
+        else:
+            said = f"torch is not installed, by which {target.title} reads networks: README.md says what is to be done"
         terminal.say(said)
     terminal.say(f"{folder}/README.md says what to do next")
 

@@ -80,7 +80,9 @@ class Target:
     `options`: the export's (`OnnxOptions`), which nobody can say otherwise then. `files`: the texts beside the model.
     `place`: the model's path in the folder, {name} being the network's. `steps`: what to do next, a command or a
     sentence each. `notes`: what differs from Darknet there. `source`: where the shapes, names and
-    values are read off, with the version. `tool`: what converts the file. `trees`: whether that computes a WordTree.
+    values are read off, with the version. `tool`: what converts the file. `trees`: whether that computes a
+    WordTree. `network`: what writes the torch network beside it, where torch is installed, as "module:function" of
+    (cfg, weights, folder, artefact).
     """
 
     name: str
@@ -92,6 +94,7 @@ class Target:
     notes: tuple[str, ...] = ()
     place: str = "{name}.onnx"
     tool: Tool | None = None
+    network: str | None = None
     trees: bool = True
     properties: Callable[[Made], Mapping[str, str]] = field(default=lambda made: {})
 

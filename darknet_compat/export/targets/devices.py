@@ -1,4 +1,4 @@
-"""Phones and accelerators: ncnn, TFLite, CoreML, Rockchip's and Hailo's."""
+"""Phones and accelerators: ncnn, TFLite, Core ML, Rockchip's and Hailo's."""
 
 from __future__ import annotations
 
@@ -75,6 +75,26 @@ TFLITE = Target(
             f"converted/{made.name}_{kind}.tflite": f"{made.name}_{kind}.tflite" for kind in ("float32", "float16")
         },
     ),
+)
+
+
+COREML = Target(
+    "coreml",
+    "Core ML, by coremltools",
+    {"layout": "yolov8", "sizes": "fixed", "batch": 1},
+    _phone,
+    lambda made: (
+        "`pip install torch coremltools 'numpy<2.4'` and this export again, unless it is done already:"
+        f" {made.name}.mlpackage.",
+        f'On a Mac: `coremltools.models.MLModel("{made.name}.mlpackage").predict({{"images": …}})["output0"]`;'
+        " in Xcode add it to the target.",
+    ),
+    "coremltools 9.0, which converts torch's traces alone (its converter for ONNX is gone since 6), also on Linux",
+    (
+        "The package is made of the network, not of the file beside it, and gives the same.",
+        "With `--precision fp16` it computes in fp16 (iOS 15, macOS 12 on).",
+    ),
+    network="darknet_compat.network.coreml:write_coreml",
 )
 
 
