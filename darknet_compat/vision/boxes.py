@@ -89,6 +89,8 @@ def nms(
     IoU that depends on the unit: the fork counts in fractions of the picture.
     """
     kept = np.array(scores, np.float32)
+    if iou_threshold >= 1:  # no IoU is above 1, and finding that out takes the square of the boxes' number
+        return kept
     candidate = kept > 0
     if objectness is not None:
         candidate &= (objectness != 0)[:, None]

@@ -229,7 +229,8 @@ def _hint(detector: Detector, picture: Path | None) -> str:
         return text
     if picture is None:
         return f"{text}; --thresh {thresh / 2:g} shows weaker ones"
-    weaker = next(iter(detector(picture, thresh=least)), None)
+    # The best one is suppressed by none; among all boxes of an untrained network that would take minutes to find out.
+    weaker = next(iter(detector(picture, thresh=least, nms=1)), None)
     if weaker is None:
         return f"{text}, nor above {least:g}: are these the weights and the names that belong to the model?"
     shows = floor(20 * weaker.score) / 20
