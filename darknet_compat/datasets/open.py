@@ -17,7 +17,7 @@ from darknet_compat.datasets.options import PACKED, Reading
 from darknet_compat.datasets.readers.digits import is_digits, open_digits
 from darknet_compat.datasets.readers.labelme import is_labelme
 from darknet_compat.errors import DatasetError, OptionError
-from darknet_compat.formats.textfile import MAX_LIST_BYTES, read_lines, shown
+from darknet_compat.formats.textfile import MAX_LIST_BYTES, count, read_lines, shown
 from darknet_compat.formats.words import Task
 
 
@@ -87,7 +87,8 @@ def _instead(path: Path) -> str:
     pictures = sum(is_picture(entry.name) for place in (path, *subfolders(path)) for entry in os.scandir(place))
     if pictures:
         text = _texts_beside(path)
-        return f"there are {pictures:,} pictures in this folder, and {text or 'nothing that labels them'}"
+        there = "there is" if pictures == 1 else "there are"
+        return f"{there} {count(pictures, 'picture')} in this folder, and {text or 'nothing that labels them'}"
     return "none of them is in this folder"
 
 

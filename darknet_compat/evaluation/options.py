@@ -20,6 +20,7 @@ from darknet_compat.inference.options import (
     Model,
     RunOptions,
     Threads,
+    parse_backend,
 )
 from darknet_compat.options import Option, Size, parse_choices, parse_fraction, parse_sizes
 
@@ -90,7 +91,7 @@ class EvaluateOptions(RunOptions):
     against_weights: Annotated[Path | None, Option("Default: --weights, if it is the same MODEL.", metavar="FILE")] = (
         None
     )
-    against_backend: Annotated[str, Option("What runs the other.", metavar="NAME", choices=BACKENDS)] = "auto"
+    against_backend: Annotated[str, Option("What runs the other.", metavar="NAME", parse=parse_backend)] = "auto"
     against_precision: Annotated[Precision, Option("What the other computes in.")] = "fp32"
     sizes: Annotated[
         tuple[Size, ...] | None,

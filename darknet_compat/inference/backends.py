@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darknet_compat.catalogue.catalog import cache_dir
+from darknet_compat.definition.lower import load_spec
 from darknet_compat.errors import BackendError, CatalogError, ExportError
+from darknet_compat.export.onnx.sizes import side_step
 from darknet_compat.formats.words import Input, Mode, Precision
 from darknet_compat.inference.cache import cached_export
 from darknet_compat.nvidia.driver import find_gpu
@@ -52,6 +54,8 @@ def _opened(model: Path, weights: Path | None, use: Use) -> tuple[Runtime, Choic
             f"{model}: int8 takes a file made for it: `darknet-compat export {model.name} --precision int8 --calibrate"
             " PICTURES`"
         )
+    elif use.size is not None:
+        _expect_whole_cells(model, use)
     choice = choose(exported, use.backend, use.precision, use.mode, use.device)
     if exported:
         return registry.open_model(choice.backend, model, None, use), choice
@@ -65,6 +69,16 @@ def _opened(model: Path, weights: Path | None, use: Use) -> tuple[Runtime, Choic
             raise BackendError(f"{error}; backend torch runs it as it is") from None
         choice = Choice("torch", str(error))
     return registry.open_model("torch", model, weights, use), choice
+
+
+def _expect_whole_cells(cfg: Path, use: Use) -> None:
+    """Raise BackendError for a size that was asked for and that the exported file would refuse: one whose cells at the
+    end would not cover the picture evenly. (Of a size that stands in the `.cfg` that is its author's business.)"""
+    assert use.size is not None
+    step, _ = side_step(load_spec(cfg, dialect=use.dialect, quiet=True))
+    if step and any(side % step for side in use.size):
+        width, height = use.size
+        raise BackendError(f"{cfg}: takes sides in steps of {step}, found {width} x {height}")
 
 
 def _open_cfg(model: Path, weights: Path, backend: str, use: Use) -> Runtime:

@@ -103,13 +103,20 @@ def load_model(
     if weights is not None and is_exported(Path(model)):
         raise BackendError(f"{model}: holds its own weights; leave out {weights}")
     expect_usable(use.backend)  # before anything is fetched for it
+    known = locate(model, weights, download=False).known
+    if known is not None and known.task != task:
+        raise _other_task(model, task)  # before anything is fetched for it
     sources = locate(model, weights, progress=progress)
     runtime, choice = open_runtime(sources.cfg, sources.weights, replace(use, size=_pair(use.size)))
     if runtime.description.task != task:
-        other = {"detect": "classify it with Classifier or `classify`", "classify": "use Detector or `detect`"}[task]
-        raise BackendError(f"{sources.cfg}: this network does not {task}; {other}")
-    known = runtime.description.names or sources.names
-    return Model(runtime, class_names(known if names is None else names, runtime.description.classes), choice)
+        raise _other_task(sources.cfg, task)
+    usual = runtime.description.names or sources.names
+    return Model(runtime, class_names(usual if names is None else names, runtime.description.classes), choice)
+
+
+def _other_task(model: str | Path, task: Task) -> BackendError:
+    other = {"detect": "classify it with Classifier or `classify`", "classify": "use Detector or `detect`"}[task]
+    return BackendError(f"{model}: this network does not {task}; {other}")
 
 
 _MAPS = {"coco": ("coco9k.map", "coco.names"), "imagenet-det": ("inet9k.map", None), "digits": ("digits.map", None)}

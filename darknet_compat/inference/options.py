@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from darknet_compat.definition.dialects import DialectName
+from darknet_compat.errors import OptionError
+from darknet_compat.formats.textfile import shown
 from darknet_compat.formats.words import Build, Mode, Precision, Resize
 from darknet_compat.options import MaxPixels, Option, Options, Size, parse_fraction, parse_size, parse_words
 from darknet_compat.runtime.registry import NAMES
 
 BACKENDS = ("auto", *NAMES)
 """What runs a network; auto is the best that is installed."""
+
+_DEVICE = re.compile(r"(cpu|cuda|gpu)(:\d+)?")
+
+
+def parse_backend(value: Any) -> str:
+    """A backend's name. Raises OptionError; where a device is named instead, it says how that is asked for."""
+    name = str(value)
+    if name in BACKENDS:
+        return name
+    device = _DEVICE.fullmatch(name.lower())
+    named = name.lower().replace("gpu", "cuda")
+    hint = f"; {name} is a device: --backend torch --device {named}" if device else ""
+    raise OptionError(f"expected one of {', '.join(BACKENDS)}, found {shown(name)}{hint}")
+
 
 HierarchyRule = Literal["darknet", "paper"]
 """What has to exceed `hier_thresh` on the way down. `paper`: the node's absolute probability, the product of the
@@ -61,7 +78,9 @@ ResizeMode = Annotated[
     Resize | None, Option("How pictures are fitted to that size. Default: as the model was made for.")
 ]
 PrecisionMode = Annotated[Precision, Option("What the layers compute in.")]
-BackendName = Annotated[str, Option(f"What runs the network: {', '.join(BACKENDS)}.", metavar="NAME", choices=BACKENDS)]
+BackendName = Annotated[
+    str, Option(f"What runs the network: {', '.join(BACKENDS)}.", metavar="NAME", parse=parse_backend)
+]
 HierThresh = Annotated[
     float | None,
     Option(

@@ -26,6 +26,7 @@ from darknet_compat.catalogue.fetch.web import (
     TELLING,
     Interrupted,
     Refused,
+    Unreachable,
     interrupted,
     plain,
     refuse_page,
@@ -33,6 +34,7 @@ from darknet_compat.catalogue.fetch.web import (
 )
 from darknet_compat.errors import DownloadError
 from darknet_compat.formats.jsonfile import parse_json
+from darknet_compat.formats.textfile import count
 
 Progress = Callable[[int, "int | None"], None]
 """Called with the bytes there are and the bytes there will be (None where the server does not say)."""
@@ -117,8 +119,10 @@ class Transfer:
                 reached = self._length()
                 failures = 1 if reached - furthest >= self.patience.least else failures + 1
                 furthest = max(furthest, reached)
+                if isinstance(interruption, Unreachable) and not reached:  # no need to have someone off line wait
+                    raise Refused(str(interruption)) from None
                 if failures >= self.patience.attempts:
-                    raise Refused(f"{interruption}, after {failures} attempts") from None
+                    raise Refused(f"{interruption}, after {count(failures, 'attempt')}") from None
                 time.sleep(self.patience.pause * 2 ** (failures - 1))
 
     def discard(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
+import socket
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -25,6 +27,10 @@ class Refused(Exception):
 
 class Interrupted(Exception):
     """This attempt failed; another may go better."""
+
+
+class Unreachable(Interrupted):
+    """There is no way to this address now: its name has none, or this machine has no network."""
 
 
 def request(url: str, headers: dict[str, str], timeout: float) -> Any:
@@ -135,8 +141,14 @@ def interrupted(reason: object) -> Interrupted:
         return Interrupted("no data arrived in time")
     if isinstance(reason, http.client.IncompleteRead | http.client.RemoteDisconnected):
         return Interrupted("the connection ended early")
+    kind = Unreachable if _is_unreachable(reason) else Interrupted
     words = (reason.strerror if isinstance(reason, OSError) else None) or str(reason) or type(reason).__name__
-    return Interrupted(plain(words))
+    return kind(plain(words))
+
+
+def _is_unreachable(reason: object) -> bool:
+    no_way = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
+    return isinstance(reason, socket.gaierror) or (isinstance(reason, OSError) and reason.errno in no_way)
 
 
 def plain(text: object) -> str:

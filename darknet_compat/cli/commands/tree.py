@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from darknet_compat.formats.tree.named import NamedTree
     from darknet_compat.formats.tree.wordnet import WordNet
 
-Tree = Annotated[str, Option("A .tree, its .names beside it; 9k is the packaged one.", metavar="TREE", positional=True)]
+Tree = Annotated[
+    str,
+    Option(
+        "A .tree, its .names beside it; a model that has one, as yolo9000; 9k is the packaged one.",
+        metavar="TREE",
+        positional=True,
+    ),
+]
 Folder = Annotated[
     Path | None,
     Option("WordNet's files. Default: $WNSEARCHDIR, or where Debian has them.", metavar="DIR"),
@@ -76,7 +83,8 @@ def build(
 def show(
     tree: Tree = "9k",
     node: Annotated[
-        str | None, Option("A word, a wnid or a number. Without: all roots.", metavar="NODE", positional=True)
+        str | None,
+        Option("A word or part of one, a wnid, a number. Without: all roots.", metavar="NODE", positional=True),
     ] = None,
     depth: Annotated[int, Option("Levels below NODE to show.", least=0, metavar="N")] = 1,
     probabilities: Annotated[
@@ -90,11 +98,11 @@ def show(
 
     With probabilities each step and each node shows its own, the most probable first.
     """
-    from darknet_compat.formats.tree.named import open_tree, read_probabilities
+    from darknet_compat.formats.tree.named import read_probabilities
 
-    named = open_tree(tree, names)
+    named = _open(tree, names)
     values = read_probabilities(probabilities, named.tree) if probabilities else None
-    start = None if node is None else named.node(node)
+    start = None if node is None else _node(named, node)
     starts = _below(named, None, values) if start is None else [start]
     if json:
         found = [_subtree(named, at, depth, values) for at in starts]
@@ -111,9 +119,7 @@ def show(
 
 def stats(tree: Tree = "9k", names: Names = None, json: Json = False) -> None:
     """Count a tree's nodes, leaves, groups and levels."""
-    from darknet_compat.formats.tree.named import open_tree
-
-    named = open_tree(tree, names)
+    named = _open(tree, names)
     facts = _facts(named)
     if json:
         terminal.print_json(facts)
@@ -140,10 +146,9 @@ def render(
 
     One file that needs no other and no network, and opens at once for thousands of nodes.
     """
-    from darknet_compat.formats.tree.named import open_tree
     from darknet_compat.formats.tree.page import render as paint
 
-    named = open_tree(tree, names)
+    named = _open(tree, names)
     paint(named, out, title=Path(named.tree.source).name)
     terminal.print_line(f"{out}: {terminal.count(len(named), 'node')}, {terminal.in_bytes(out.stat().st_size)}")
 
@@ -171,12 +176,12 @@ def map_labels(
     from darknet_compat.errors import MetadataError
     from darknet_compat.formats.metadata import read_names
     from darknet_compat.formats.tree import mapping
-    from darknet_compat.formats.tree.named import open_tree, write_lines
+    from darknet_compat.formats.tree.named import write_lines
     from darknet_compat.formats.tree.wordnet import read_wordnet
 
     file = _list_file(labels, ".labels", ".names")
     wanted = read_names(file)
-    named = open_tree(tree, names)
+    named = _open(tree, names)
     settled = mapping.read_given(given, wanted, named) if given else {}
     nouns = None if set(wanted) <= set(settled) else read_wordnet(wordnet)
     matches = mapping.map_labels(wanted, named, nouns, settled, first=first)
@@ -203,6 +208,41 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "map": map_labels,
 }
 """The verbs of `darknet-compat tree`."""
+
+
+def _open(tree: str, names: Path | None) -> NamedTree:
+    """A `.tree`, or that of a model: a `.cfg`, or a name of the catalogue."""
+    from darknet_compat.catalogue.catalog import MODELS
+    from darknet_compat.errors import TreeError
+    from darknet_compat.formats.packaged import cfg_dir
+    from darknet_compat.formats.tree.named import open_tree
+
+    known = MODELS.get(tree.lower())
+    if known is None and not tree.lower().endswith(".cfg"):
+        return open_tree(tree, names)
+    from darknet_compat.definition.lower import load_spec
+
+    own = load_spec(cfg_dir() / known.cfg if known else tree, quiet=True).tree
+    if own is None:
+        raise TreeError(f"{tree}: this network has no tree")
+    return open_tree(own.source, names)
+
+
+def _node(named: NamedTree, text: str) -> int:
+    """The node called `text`, else the only one whose name has it in it. Raises TreeError, with what there is."""
+    from darknet_compat.errors import TreeError
+    from darknet_compat.formats.textfile import shown
+
+    found = named.search(text)
+    if named.find(text) or text.isdigit() or not found:
+        return named.node(text)
+    if len(found) == 1:
+        return found[0]
+    which = "; ".join(f"{named.tree.names[node]} ({named.words[node]})" for node in found[:6])
+    more = f"; and {len(found) - 6:,} more" if found[6:] else ""
+    raise TreeError(
+        f"{named.tree.source}: {len(found):,} nodes have {shown(text)} in their names, choose by wnid: {which}{more}"
+    )
 
 
 def _list_file(name: str, *endings: str) -> Path:

@@ -11,6 +11,7 @@ from darknet_compat.datasets.anchors.find import Anchors
 from darknet_compat.datasets.readers.shapes import Shapes
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.atomic import atomic_write
+from darknet_compat.formats.textfile import count
 
 _COLOURS = ("#1f5fa8", "#b03030", "#3a8a5f", "#c98a1b", "#7a4fa3")
 _MOST_DOTS = 20_000
@@ -35,7 +36,8 @@ def save_anchors_plot(
     for axes in panels:
         axes.set_box_aspect(1)
     figure.suptitle(
-        f"{len(chosen.sizes)} anchors for {len(shapes.sizes):,} boxes of {shapes.pictures:,} pictures: average IoU"
+        f"{count(len(chosen.sizes), 'anchor')} for {count(len(shapes.sizes), 'box', 'boxes')} of"
+        f" {count(shapes.pictures, 'picture')}: average IoU"
         f" {100 * chosen.average_iou:.1f} %"
     )
     picture = io.BytesIO()

@@ -18,6 +18,7 @@ from darknet_compat.evaluation.scores.bootstrap import DRAWS, Interval, interval
 from darknet_compat.evaluation.scores.matching import match_free, overlapping, rank
 from darknet_compat.evaluation.scores.metrics import METRICS, Score
 from darknet_compat.formats.page import Html, joined, paragraph, section, table, write_page
+from darknet_compat.formats.textfile import count
 
 MOST_PARTED = 8
 
@@ -136,7 +137,7 @@ def write_comparison(path: Path, found: Comparison) -> Path:
         section("Where they part most", *_pictures(found)),
     ]
     pictures = len(found.results[0].entries)
-    about = f"{pictures:,} pictures of {found.results[0].entries.title}"
+    about = f"{count(pictures, 'picture')} of {found.results[0].entries.title}"
     write_page(path, f"{found.labels[0]} against {found.labels[1]}", about, sections, DatasetError)
     return path
 

@@ -18,6 +18,7 @@ from darknet_compat.evaluation.run.subject import Subject, results_of
 from darknet_compat.evaluation.scores.metrics import METRICS
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.page import image, section, table, write_page
+from darknet_compat.formats.textfile import count
 from darknet_compat.inference.batch import Prepared, prepare
 from darknet_compat.inference.detector import Detector
 from darknet_compat.runtime.machine import machine
@@ -151,6 +152,6 @@ def write(folder: Path, subject: Subject, entries: Entries, metric: str, points:
     rows = table(HEADERS, [cells(point) for point in points], left=("backend",))
     caption = "One picture at a time; medians of runs in turn."
     parts = [section("Speed against accuracy", image(figure, caption, width=640), rows)]
-    about = f"{METRICS[metric].title}, {len(entries):,} pictures of {entries.title}; {plain['machine']}"
+    about = f"{METRICS[metric].title}, {count(len(entries), 'picture')} of {entries.title}; {plain['machine']}"
     write_page(paths[2], f"{plain['model']} at several sizes", about, parts, DatasetError)
     return paths

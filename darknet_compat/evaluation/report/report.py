@@ -16,6 +16,7 @@ from darknet_compat.evaluation.run.detections import Results
 from darknet_compat.evaluation.scores import voc
 from darknet_compat.evaluation.scores.metrics import METRICS, Score
 from darknet_compat.formats.page import Html, beside, headline, image, joined, paragraph, section, table, write_page
+from darknet_compat.formats.textfile import count
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.inference.detector import Detector
 
@@ -30,9 +31,10 @@ def write_report(path: Path, label: str, results: Results, score: Score, detecto
     tree = detector.runtime.description.tree if detector.map is None else None
     description = detector.runtime.description
     about = (
-        f"{len(results.entries):,} pictures, {len(truths):,} objects, {len(found):,} detections above"
-        f" {detector.thresh:g}, suppressed at {detector.nms:g}; {description.width} x {description.height},"
-        f" {description.resize}, {detector.choice.backend}, {description.precision}"
+        f"{count(len(results.entries), 'picture')}, {count(len(truths), 'object')},"
+        f" {count(len(found), 'detection')} above {detector.thresh:g}, suppressed at {detector.nms:g};"
+        f" {description.width} x {description.height}, {description.resize}, {detector.choice.backend},"
+        f" {description.precision}"
     )
     sections = [
         headline([(name, percent(value)) for name, value in score.figures.items()]),
@@ -106,8 +108,8 @@ def _examples(results: Results, found: Found) -> list[Html]:
     rows = [place for place, answer in enumerate(results.answers) if answer is not None]
     chosen = [rows[place] for place in np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).astype(int)]
     said = (
-        f"Detections above {SHOWN:g} in {len(chosen)} pictures, evenly from all of them. Green: right at IoU 0.5; red:"
-        " wrong, or an object that was found already; orange: objects that were missed."
+        f"Detections above {SHOWN:g} in {count(len(chosen), 'picture')}, evenly from all of them. Green: right at IoU"
+        " 0.5; red: wrong, or an object that was found already; orange: objects that were missed."
     )
     verdicts = Verdicts.of(found.rows(found.scores > SHOWN), results.truths)
     pictures = [judged(results.entries.rows[place], place, verdicts, results.entries.names) for place in chosen]

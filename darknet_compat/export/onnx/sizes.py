@@ -27,7 +27,7 @@ def free_sizes(spec: NetworkSpec, wanted: Sizes | str | None, candidates: int = 
     own = min(net.width, net.height), max(net.width, net.height), 0
     if wanted == "fixed":
         return own
-    step, why = _step(spec)
+    step, why = side_step(spec)
     if wanted is None:
         if not step:
             return own
@@ -58,7 +58,7 @@ def grid_cells(spec: NetworkSpec, side: int) -> int:
     return region.num * across * down
 
 
-def _step(spec: NetworkSpec) -> tuple[int, str]:
+def side_step(spec: NetworkSpec) -> tuple[int, str]:
     """What a side must be a multiple of; 0 and the reason where it is not free."""
     net = spec.net
     ratios, settled = {1}, set[int]()  # after the mean of a whole channel a layer has its size whatever the picture's

@@ -67,6 +67,19 @@ class NamedTree:
             f" from 0 to {len(self) - 1}{hint}"
         )
 
+    def search(self, text: str) -> tuple[int, ...]:
+        """The nodes whose word or wnid has `text` in it, as the search of the tree's page finds them: those that are
+        called so first, then those that begin so; in each the upper ones first."""
+        wanted = _plain(text)
+        keys = [(_plain(word), name.casefold()) for word, name in zip(self.words, self.tree.names, strict=True)]
+        found = [node for node, both in enumerate(keys) if any(wanted in key for key in both)]
+
+        def rank(node: int) -> tuple[int, int, int]:
+            likeness = 0 if wanted in keys[node] else 1 if keys[node][0].startswith(wanted) else 2
+            return likeness, int(self.tree.depths[node]), node
+
+        return tuple(sorted(found, key=rank))
+
     def describe(self, node: int, probabilities: NDArray[np.floating] | None = None) -> str:
         """The path to `node` from its root, `object > whole > ... > terrier`.
 
