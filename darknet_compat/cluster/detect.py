@@ -47,6 +47,8 @@ def detect_into(
     `open_detector`'s. Raises DarknetCompatError: a model that cannot be opened, a folder of other detections, no Ray.
     """
     files = find(options.files, failed)
+    if not files:
+        return Written(str(out), 0, 0, 0, ())
     options = replace(options, threads=options.threads or 1, mode=options.mode or "throughput")
     detector = open_detector(options, MANY, progress)
     settings = model_key(options.model, options.weights, detector, options.batch)

@@ -57,6 +57,7 @@ def serve_replicas(
             with _Ended() as ended:
                 ready(f"http://{f'[{host}]' if ':' in host else host}:{port}/", models)
                 ended.wait()
+                serve.delete(_NAME)  # which waits until its processes have answered what they took; `shutdown` does not
         finally:
             serve.shutdown()
 

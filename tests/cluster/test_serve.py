@@ -7,6 +7,7 @@ import signal
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,12 @@ def test_the_addresses_are_those_of_one_process(pictures: Path, tmp_path: Path, 
     assert answered(f"{address}v1/models/nothing")[0] == 404
     assert answered(f"{address}v2/models/{MODEL}")[1]["name"] == MODEL
     assert answered(f"{address}readyz") == (200, {"ready": True})
-    run.process.send_signal(signal.SIGTERM)
+    body = picture.read_bytes()
+    with ThreadPoolExecutor(24) as pool:
+        waiting = [pool.submit(answered, f"{address}v1/models/{MODEL}/detect?thresh=0.2", body) for _ in range(24)]
+        wait(waiting, return_when=FIRST_COMPLETED)  # so all are on their way
+        run.process.send_signal(signal.SIGTERM)
+        assert [one.result()[0] for one in waiting] == [200] * 24
     code, _, err = run.finish(120)
     assert code == 0 and err == ""
     run.until_gone()
