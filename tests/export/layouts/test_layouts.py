@@ -18,6 +18,7 @@ from darknet_compat.definition import spec as s
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.weights.arrays import StoredWeights, Trained
 from darknet_compat.export.onnx.export import export_onnx
+from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.heads.layouts import LAYOUTS
 from darknet_compat.inference.detector import Detector
 from darknet_compat.network.load import save_weights
@@ -38,6 +39,8 @@ RULES: dict[str, list[Rule]] = {
 }
 ONE_CLASS = (rules.frigate, rules.deepstream, rules.boxes_confs, rules.region)
 NETWORKS = ("yolov2-voc", "yolov3-tiny", "yolov4-tiny", "yolo-fastest-1.1", "yolo9000-digits")
+REAL = "yolo-fastest-1.1 as published"
+"""At its own size, on a photograph."""
 SIZE = 96
 
 
@@ -139,9 +142,25 @@ def threshold(path: Path, picture: NDArray[np.uint8]) -> float:
     return float((ordered[gap] + ordered[gap + 1]) / 2)
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+def published(shared_data: Path, photo: Path, folder: Path) -> Case:
+    import cv2
+
+    cfg = shared_data / "models" / "yolo-fastest-1.1" / "yolo-fastest-1.1.cfg"
+    network = StoredWeights(load_spec(cfg), cfg.with_suffix(".weights"))
+    default = folder / "default.onnx"
+    export_onnx(network, default)
+    net = network.spec.net
+    picture = np.asarray(cv2.resize(cv2.imread(str(photo)), (net.width, net.height)), np.uint8)
+    return Case(network, picture, threshold(default, picture), default)
+
+
+@pytest.fixture(scope="module", params=[*NETWORKS, REAL])
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    return made(request.param, tmp_path_factory.mktemp("layouts"))
+    folder = tmp_path_factory.mktemp("layouts")
+    if request.param == REAL:
+        photo = request.getfixturevalue("photos")[0]
+        return published(request.getfixturevalue("shared_data"), photo, folder)
+    return made(request.param, folder)
 
 
 def detected(path: Path, case: Case, **options: Any) -> Array:
@@ -209,3 +228,60 @@ def test_our_runtimes_read_them_back(layout: str, backend: str, case: Case, tmp_
         same(found, rules.greedy(candidates(case), 0.45))
     else:
         same(found, detected(case.default, case))
+
+
+def decoded(case: Case, outputs: Mapping[str, Array], order: str, after: bool) -> Array:
+    """Rows of box, score, class above the threshold, as an NPU's program makes them of the heads; of a WordTree with
+    the node that is reached with a probability above one half."""
+    spec, rows = case.network.spec, []
+    for layer, cells in zip(spec.heads, outputs.values(), strict=True):
+        assert isinstance(layer, s.Region | s.YoloHead)
+        tree, softmax = (layer.tree, layer.softmax) if isinstance(layer, s.Region) else (None, False)
+        kept = layer.mask if isinstance(layer, s.YoloHead) else range(layer.num)
+        groups = [(0, layer.classes)] if softmax else None
+        if tree is not None:
+            ends = zip(tree.group_offsets.tolist(), (tree.group_offsets + tree.group_sizes).tolist(), strict=True)
+            groups = list(ends)
+        boxes, objectness, classes = rules.head(
+            cells if order == "nhwc" else cells.transpose(1, 2, 0),
+            [layer.anchors[number] for number in kept],
+            case.size if isinstance(layer, s.YoloHead) else None,
+            after=after,
+            scale=getattr(layer, "scale_x_y", 1.0),
+            groups=groups,
+        )
+        for box, score, each in zip(boxes * [*case.size, *case.size], objectness, classes, strict=True):
+            corner = rules.corners(box[None])[0]
+            if tree is not None:
+                rows += [[*corner, score, reached(tree, each)]] if score > case.thresh else []
+            else:
+                rows += [
+                    [*corner, score * part, number] for number, part in enumerate(each) if score * part > case.thresh
+                ]
+    return np.array(rows)
+
+
+def reached(tree: WordTree, conditional: Array) -> int:
+    """get_hierarchy_top_prediction of pjreddie/darknet's tree.c: the likeliest child, as long as the product of what
+    leads there stays above one half."""
+    group, product, node = 0, 1.0, -1
+    while group >= 0:
+        first = int(tree.group_offsets[group])
+        part = conditional[first : first + int(tree.group_sizes[group])]
+        best = first + int(part.argmax())
+        if product * conditional[best] <= 0.5:
+            break
+        product, node, group = product * float(conditional[best]), best, int(tree.child_groups[best])
+    return node if node >= 0 else int(conditional[: tree.group_sizes[0]].argmax())
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("order", ["nchw", "nhwc"])
+def test_heads_are_decoded_to_what_detect_finds(order: str, after: bool, case: Case, tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    cut = {"heads_layout": order, "heads_cut": "after" if after else "before"}
+    export_onnx(case.network, path, layout="heads", batch=1, **cut)  # type: ignore[arg-type]
+    found = decoded(case, {name: array[0] for name, array in run(path, case).items()}, order, after)
+    expected = detected(case.default, case)
+    same(rules.greedy(found, 0.45), expected)
+    same(detected(path, case), expected)
