@@ -16,8 +16,8 @@ from darknet_compat.evaluation.run import detections as run
 from darknet_compat.evaluation.scores.metrics import METRICS
 from darknet_compat.inference.detector import Detector
 from darknet_compat.network.load import load_network
-from darknet_compat.parity.program import run_program
 from darknet_compat.runtime.torch import TorchRuntime
+from tests.parity.program import run_program
 
 pytestmark = pytest.mark.reference
 

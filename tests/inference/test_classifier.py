@@ -19,11 +19,11 @@ from darknet_compat.formats.wordtree import format_tree
 from darknet_compat.inference.batch import Failure, prepare
 from darknet_compat.inference.classification import Classification
 from darknet_compat.inference.hierarchy import top_nodes
-from darknet_compat.parity.program import parse_classes, run_program
 from darknet_compat.parity.reference import Original
 from tests.conftest import Original as Installed
 from tests.heads.test_tree import random_tree
 from tests.inference.support import Files, classifier, noise, write_model
+from tests.parity.program import parse_classes, run_program
 
 
 @pytest.fixture(scope="module")

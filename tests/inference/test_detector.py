@@ -18,7 +18,6 @@ from darknet_compat.errors import BackendError, ImageError
 from darknet_compat.formats.words import Mode
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.results import Detections
-from darknet_compat.parity.program import parse_detections, run_program
 from darknet_compat.parity.reference import Original
 from darknet_compat.sources.base import Given
 from tests.inference.conftest import Load
@@ -34,6 +33,7 @@ from tests.inference.support import (
     write_model,
     yolov1,
 )
+from tests.parity.program import parse_detections, run_program
 
 MODELS = ("yolo-lite-coco", "yolo-lite-voc3", "yolo-fastest-1.1")
 TREE = "thing -1\nplace -1\nanimal 0\ncar 0\ncat 2\ndog 2\nbird 2\n"

@@ -16,8 +16,8 @@ from darknet_compat.errors import OriginalError
 from darknet_compat.parity import reference
 from darknet_compat.parity._original import build
 from darknet_compat.parity._original.networks import Setup
-from darknet_compat.parity.program import parse_classes, parse_detections, run_program
 from darknet_compat.parity.reference import Original, find_original, require_original
+from tests.parity.program import parse_classes, parse_detections, run_program
 
 pytestmark = [pytest.mark.reference, pytest.mark.usefixtures("original")]
 

@@ -15,8 +15,8 @@ from darknet_compat.formats.wordtree import from_parents
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.network.load import load_network
-from darknet_compat.parity.program import run_program
 from darknet_compat.runtime.torch import TorchRuntime
+from tests.parity.program import run_program
 
 LABELS = cfg_dir() / "data" / "imagenet1k.labels"
 

@@ -12,8 +12,8 @@ from darknet_compat.evaluation.run import detections as run
 from darknet_compat.evaluation.scores.recall import Recall, recalls
 from darknet_compat.inference.detector import Detector
 from darknet_compat.network.load import load_network
-from darknet_compat.parity.program import run_program
 from darknet_compat.runtime.torch import TorchRuntime
+from tests.parity.program import run_program
 
 BOXES = {
     "dog": "16 0.29 0.66 0.25 0.56\n1 0.45 0.48 0.55 0.52\n2 0.75 0.22 0.28 0.16\n",
