@@ -13,9 +13,9 @@ from darknet_compat.definition.lower import lower
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.formats.cfg import parse_cfg
 from darknet_compat.network.network import Network
-from darknet_compat.parity.bisect import first_departing, first_true
 from darknet_compat.parity.picture import seeded_image
 from darknet_compat.parity.seeded import seed_weights
+from tests.parity.bisect import first_departing, first_true
 
 LAYER = "[convolutional]\nfilters=8\nsize=3\npad=1\nactivation=leaky\n"
 

@@ -254,7 +254,7 @@ def test_the_chain_reaches_tensorrt_in_int8(shared_data: Path, photos: list[Path
 def test_the_first_layer_that_departs_is_found_in_an_engine(cfg: Path, tmp_path: Path) -> None:
     import onnx
 
-    from darknet_compat.parity.bisect import first_departing
+    from tests.parity.bisect import first_departing
 
     network = load_network(cfg, cfg.with_suffix(".weights")).eval()
     export_onnx(network, tmp_path / "m.onnx")
