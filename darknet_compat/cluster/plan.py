@@ -13,9 +13,6 @@ SHARE = 0.8
 read and write, which would never be begun where nothing is."""
 WRITING = 0.1
 """Of a core for each that writes."""
-TRIES = 5
-"""How often Ray tries a piece again whose process has died; without a limit, and Ray Data sets none, a
-picture that kills each process that reads it would be read for ever."""
 _PIECES = 16
 """For each process, so that none has to wait long for the last one."""
 _LEAST, _MOST = 16, 1024
@@ -25,7 +22,7 @@ _LEAST, _MOST = 16, 1024
 def actors(ray: ModuleType, workers: int | None) -> tuple[int, dict[str, Any]]:
     """How many processes hold the model, and what Ray is told of them."""
     count = workers or cores(ray)
-    return count, {"compute": ray.data.ActorPoolStrategy(size=count), "num_cpus": SHARE, "max_task_retries": TRIES}
+    return count, {"compute": ray.data.ActorPoolStrategy(size=count), "num_cpus": SHARE}
 
 
 def part_of(pictures: int, workers: int, batch: int) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -239,3 +241,23 @@ def test_stopping_closes_what_was_read() -> None:
     next(items)
     items.close()  # type: ignore[attr-defined]
     assert len(closed) == 1 and threading.active_count() == before
+
+
+def test_a_loopback_camera() -> None:
+    """A device of the kernel's v4l2loopback, which GStreamer plays a ball into."""
+    devices = [path.parent for path in Path("/sys/devices/virtual/video4linux").glob("video*/name")]
+    if not devices:
+        pytest.skip("this kernel has no v4l2loopback device (modprobe v4l2loopback)")
+    if shutil.which("gst-launch-1.0") is None:
+        pytest.skip("GStreamer is not installed (apt-get install gstreamer1.0-tools), which plays into the device")
+    device = f"/dev/{devices[0].name}"
+    ball = ["videotestsrc", "pattern=ball", "!", "video/x-raw,format=YUY2,width=160,height=120,framerate=30/1", "!"]
+    playing = subprocess.Popen(["gst-launch-1.0", "-q", *ball, "v4l2sink", f"device={device}"])
+    try:
+        time.sleep(2)
+        with open_camera(device) as frames:
+            shapes = [frame.pixels().shape for frame, _ in zip(frames, range(5), strict=False)]
+        assert shapes == [(120, 160, 3)] * 5
+    finally:
+        playing.terminate()
+        playing.wait(10)
