@@ -2,10 +2,11 @@
 
 Where a profile has a range, of batches or of sizes, the library takes the order of a few equal values from their
 addresses in memory, and so from whatever moves these: the system, which shuffles them for each process; Python's
-hashes; what the process has allocated before; and the builder's own threads, which allocate at the same time. In the
-process that is made here the first three are the same each time. The threads run on one processor, each as long as it
-can, and come mostly too late to move what belongs to the first profile with a range, so that this one is built first
-(`profiles.ranges_first`): that repeats unless other programs are always ready to run on that very processor.
+hashes; what the process has allocated before, among it lists of the folders in which Python looks for modules, and in
+which any program may put a file; and the builder's own threads, which allocate at the same time. In the process that is
+made here the first three are the same each time. The threads run on one processor, each as long as it can, and come
+mostly too late to move what belongs to the first profile with a range, so that this one is built first
+(`profiles.ranges_first`).
 
 A library that ends its process, or one that the system ends for want of memory, costs no more than a line.
 """
@@ -33,6 +34,22 @@ _ADDR_NO_RANDOMIZE = 0x0040000  # of <sys/personality.h>
 _PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 _KEPT = ("PATH", "LD_LIBRARY_PATH")
 """Of the environment; whatever else is there would move what Python allocates."""
+_FLAGS = ("-S", "-s", "-c")
+_BEGINNING = """
+import sys
+del sys.path[0]  # the current folder
+import json
+from importlib.machinery import PathFinder
+from importlib.util import spec_from_file_location
+packages = json.loads(sys.argv[1])
+class Finder:
+    def find_spec(name, path=None, target=None):
+        return spec_from_file_location(name, packages[name]) if name in packages else None
+sys.meta_path.insert(sys.meta_path.index(PathFinder), Finder)
+from darknet_compat.export.tensorrt.apart import main
+main()
+"""
+"""What the process runs: it finds our packages without a look into the folders that they are in."""
 
 
 def build_apart(build: Build, graph: bytes, progress: BuildProgress | None = None) -> Any:
@@ -43,10 +60,11 @@ def build_apart(build: Build, graph: bytes, progress: BuildProgress | None = Non
     if sys.platform != "linux":
         return build.run(import_tensorrt("rtx"), graph, progress)
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    environment |= {"PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(_places())}
+    environment |= {"PYTHONHASHSEED": "0"}
+    packages = _packages()
     with _memory() as given, _memory() as made, _memory() as complaints:
         _fill(given, graph)
-        command = [sys.executable, "-S", "-s", "-m", __name__, str(given), str(made)]
+        command = [sys.executable, *_FLAGS, _BEGINNING, json.dumps(packages), str(given), str(made)]
         with subprocess.Popen(
             command, cwd="/", env=environment, pass_fds=(given, made), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=complaints,
@@ -61,11 +79,11 @@ def build_apart(build: Build, graph: bytes, progress: BuildProgress | None = Non
         return mmap.mmap(made, 0, access=mmap.ACCESS_READ)
 
 
-def _places() -> list[str]:
-    """Where the packages are that the process imports: no more of `sys.path`, which is another in each program."""
-    specs = (find_spec(name) for name in ("darknet_compat", "tensorrt_rtx", "numpy"))
-    origins = (os.path.abspath(spec.origin) for spec in specs if spec is not None and spec.origin is not None)
-    return list(dict.fromkeys(os.path.dirname(os.path.dirname(origin)) for origin in origins))
+def _packages() -> dict[str, str]:
+    """The packages that the process imports, and the file that each begins with."""
+    names = ("darknet_compat", "tensorrt_rtx", "tensorrt_rtx_bindings", "tensorrt_rtx_libs", "numpy")
+    specs = {name: find_spec(name) for name in names}
+    return {name: os.path.abspath(spec.origin) for name, spec in specs.items() if spec is not None and spec.origin}
 
 
 def _converse(child: subprocess.Popen[bytes], build: Build, progress: BuildProgress | None) -> None:
@@ -114,9 +132,9 @@ def _fill(number: int, content: Any) -> None:
 
 
 def main() -> None:
-    """What the process does: `given` is the graph, `made` becomes the plan; standard input has the Build."""
+    """What the process does: the file `given` is the graph, `made` becomes the plan; standard input has the Build."""
     _fix_addresses()
-    given, made = int(sys.argv[1]), int(sys.argv[2])
+    given, made = int(sys.argv[2]), int(sys.argv[3])
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)  # whatever the library prints
 
@@ -143,7 +161,7 @@ def _fix_addresses() -> None:
     if now & _ADDR_NO_RANDOMIZE:
         return
     if libc.personality(now | _ADDR_NO_RANDOMIZE) >= 0 and libc.personality(0xFFFFFFFF) & _ADDR_NO_RANDOMIZE:
-        os.execv(sys.executable, [sys.executable, "-S", "-s", "-m", __spec__.name, *sys.argv[1:]])
+        os.execv(sys.executable, [sys.executable, *_FLAGS, _BEGINNING, *sys.argv[1:]])
 
 
 def _take_turns() -> None:
@@ -151,7 +169,3 @@ def _take_turns() -> None:
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-
-
-if __name__ == "__main__":
-    main()

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.export import export_onnx
+from darknet_compat.export.tensorrt import apart
 from darknet_compat.export.tensorrt.apart import build_apart
 from darknet_compat.export.tensorrt.build import Build
 from darknet_compat.export.tensorrt.engine import build_engine, planned, prepared
@@ -40,6 +42,18 @@ def built(model: Path, **settings: Any) -> str:
     return build_engine(model, settings=dataclasses.replace(SETTINGS, **settings)).engine_sha256
 
 
+def assert_agree(one: Callable[[], str], other: Callable[[], str]) -> None:
+    """Both give the same: at most one build in a few is another on a busy machine, so that each may build again."""
+    ones: set[str] = set()
+    others: set[str] = set()
+    for _ in range(6):
+        ones.add(one())
+        others.add(other())
+        if ones & others:
+            return
+    pytest.fail(f"no plan of {sorted(ones)} is among {sorted(others)}")
+
+
 def children() -> list[int]:
     """The processes that this one has begun."""
     return [
@@ -57,17 +71,35 @@ import sys; sys.path[:0] = {sys.path!r}
 from pathlib import Path; from tests.export.tensorrt.test_apart import built
 print(built(Path({str(model)!r})))"""
     environment = os.environ | {"PYTHONHASHSEED": "7", "MALLOC_ARENA_MAX": "1", "ELSE": "x" * 4000}
-    here: set[str] = set()
-    there: set[str] = set()
-    for _ in range(6):
-        other = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, cwd="/"
-        )
-        here.add(built(model))
-        there.add(other.stdout.strip())
-        if here & there:
-            return
-    pytest.fail(f"no plan of {sorted(here)} is among {sorted(there)}")
+
+    def there() -> str:
+        run = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True, cwd="/")
+        return run.stdout.strip()
+
+    assert_agree(there, lambda: built(model))
+
+
+def test_files_beside_the_packages_do_not_matter(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python lists the folders in which it looks for modules, and so allocates by what is there."""
+    packages, place = apart._packages(), tmp_path / "place"
+    place.mkdir()
+    for name, file in packages.items():
+        if name != "numpy":  # which has libraries beside it
+            (place / name).symlink_to(Path(file).parent)
+            packages[name] = str(place / name / Path(file).name)
+    monkeypatch.setattr(apart, "_packages", lambda: packages)
+
+    def among(count: int) -> str:
+        files = [place / f"a file of another program {number}" for number in range(count)]
+        for file in files:
+            file.touch()
+        found = built(model)
+        for file in files:
+            file.unlink()
+        return found
+
+    assert_agree(lambda: among(0), lambda: among(150))
+    assert_agree(lambda: among(0), lambda: among(600))
 
 
 def test_a_profile_with_a_range_comes_first_and_one_of_any_size_last(model: Path) -> None:
