@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from darknet_compat import __version__
 from darknet_compat.errors import BackendError, DarknetCompatError, ImageError, OptionError
+from darknet_compat.export.web.page import server_page
 from darknet_compat.inference.results import Detections
 from darknet_compat.serving import kserve
 from darknet_compat.serving.lanes import Busy
@@ -33,7 +34,6 @@ from darknet_compat.serving.requests import (
     words,
 )
 
-PAGE = Path(__file__).with_name("page.html")
 _RELOAD_EVERY = 2.0
 _OPEN_TO_ALL = ("/healthz", "/readyz")
 """What is answered without a token."""
@@ -219,7 +219,7 @@ def _add_state(app: FastAPI, server: Server) -> None:
     @app.get("/", include_in_schema=False)
     async def page() -> HTMLResponse:
         policy = "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src 'self' blob: data:"
-        return HTMLResponse(PAGE.read_text("utf-8"), headers={"Content-Security-Policy": policy})
+        return HTMLResponse(server_page(), headers={"Content-Security-Policy": policy})
 
 
 def _add_models(app: FastAPI, server: Server) -> None:

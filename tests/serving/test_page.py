@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,8 @@ import pytest
 from darknet_compat.datasets.readers.digits import DigitScenes
 from darknet_compat.serving.options import ServeOptions
 from darknet_compat.vision.draw import save
+from tests.browser import DROP, all_of, chromium, narrow, one_of, rows, slide, until
 from tests.serving.conftest import Client, serving
-
-DROP = """
-const [text, name] = arguments, bytes = Uint8Array.from(atob(text), one => one.charCodeAt(0));
-const carried = new DataTransfer(); carried.items.add(new File([bytes], name, { type: "image/png" }));
-document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer: carried, bubbles: true }));
-"""
 
 
 @pytest.fixture(scope="module")
@@ -41,42 +35,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
-    """Headless Chromium, 1280 pixels wide; nothing may go wrong in the page but what a test asks for."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    if not (chromium and driver):
-        pytest.skip("no Chromium with its driver (apt-get install chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-        "--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path / 'profile'}",
-    ):  # fmt: skip
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with webdriver.Chrome(options=options, service=webdriver.ChromeService(driver)) as browser:
-        browser.set_window_size(1280, 900)
+    with chromium(tmp_path / "profile") as browser:
         yield browser
-        said = [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
-        assert not [line for line in said if "favicon" not in line]
-
-
-def until(browser: Any, holds: Callable[[], Any]) -> Any:
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    return WebDriverWait(browser, 60).until(lambda _: holds())
-
-
-def all_of(browser: Any, selector: str) -> list[Any]:
-    return list(browser.find_elements("css selector", selector))
-
-
-def one_of(browser: Any, selector: str) -> Any:
-    return browser.find_element("css selector", selector)
-
-
-def rows(browser: Any) -> list[str]:
-    return [row.text for row in all_of(browser, "#list > li .head")]
 
 
 def opened(browser: Any, client: Client) -> None:
@@ -113,11 +73,6 @@ def test_choose_slide_search_and_unfold(browser: Any, client: Client, scene: Pat
     assert "v1/models/yolo9000-digits/detect" in one_of(browser, "#curl").get_attribute("textContent")
 
 
-def slide(browser: Any, to: float) -> None:
-    script = "const s = document.getElementById('thresh'); s.value = arguments[0]; s.dispatchEvent(new Event('input'));"
-    browser.execute_script(script, to)
-
-
 def test_drop_a_picture_and_something_else(browser: Any, client: Client, scene: Path) -> None:
     opened(browser, client)
     browser.execute_script(DROP, base64.b64encode(scene.read_bytes()).decode(), "scene.png")
@@ -128,9 +83,7 @@ def test_drop_a_picture_and_something_else(browser: Any, client: Client, scene: 
 
 
 def test_everything_fits_390_pixels_and_has_a_name(browser: Any, client: Client, scene: Path) -> None:
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
-    )
+    narrow(browser)
     opened(browser, client)
     one_of(browser, "#file").send_keys(str(scene))
     until(browser, lambda: rows(browser))

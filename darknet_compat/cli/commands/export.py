@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from pkgutil import resolve_name
@@ -67,9 +68,32 @@ class ExportOptions(Options):
             choices=tuple(TARGETS),
         ),
     ] = None
+    web: Annotated[
+        Path | None, Option("Write a page that runs the model in a browser: --for web --out DIR.", metavar="DIR")
+    ] = None
+    triton: Annotated[
+        Path | None, Option("Write a model repository of Triton's: --for triton --out REPO.", metavar="REPO")
+    ] = None
+    ort_web: Annotated[
+        Path | None,
+        Option(
+            "With --for web: where the npm package onnxruntime-web is, as .tgz, unpacked or in a node_modules folder."
+            " Default: what lies here.",
+            metavar="PATH",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for short in ("web", "triton"):
+            if (folder := getattr(self, short)) is not None:
+                if self.for_ is not None or self.out is not None:
+                    raise OptionError(f"is --for {short} --out {folder}; leave those out", short)
+                object.__setattr__(self, "for_", short)
+                object.__setattr__(self, "out", folder)
+                object.__setattr__(self, short, None)
+        if self.ort_web is not None and self.for_ != "web":
+            raise OptionError("goes with --for web", "ort_web")
         if self.bundle is not None and self.out is not None:
             raise OptionError("--bundle names the folder that the file goes into; leave out --out")
         if self.for_ is not None and (self.bundle is not None or self.calibrate is not None):
@@ -102,6 +126,7 @@ def export(options: ExportOptions, graph: OnnxOptions, json: Json = False) -> No
             graph, folder = target.asked(graph), options.out or Path(f"{sources.cfg.stem}-{target.name}")
             path = target.model_in(folder, sources.cfg.stem)
             _expect_computed(target, sources, options)
+            brought = target.brings(options.ort_web) if target.brings else {}
         else:
             reduced = "" if graph.precision == "fp32" else f"-{graph.precision}"
             path = _place(bundle or options.out, sources.cfg.stem + reduced)
@@ -117,7 +142,7 @@ def export(options: ExportOptions, graph: OnnxOptions, json: Json = False) -> No
     if bundle is not None:
         _write_bundle(bundle, path, artefact)
     if target is not None:
-        _write_target(target, folder, artefact, sources)
+        _write_target(target, folder, artefact, sources, brought)
     _tell(path, artefact, time.perf_counter() - start, json)
 
 
@@ -142,16 +167,23 @@ def _expect_computed(target: Target, sources: Sources, options: ExportOptions) -
     """Raise ExportError for a network that the target's tool gets wrong."""
     from darknet_compat.definition.lower import load_spec
 
-    if not target.trees and load_spec(sources.cfg, options.size, dialect=options.dialect).tree is not None:
+    if target.trees and target.fork_trees:
+        return
+    spec = load_spec(sources.cfg, options.size, dialect=options.dialect)
+    if spec.tree is not None and not target.trees:
         raise ExportError(f"{sources.cfg}: has a WordTree, which {target.title} computes wrongly; export its heads")
+    if spec.tree is not None and spec.dialect.leaves_first:
+        raise ExportError(f"{sources.cfg}: has a WordTree in the fork's dialect, which --for {target.name} cannot read")
 
 
-def _write_target(target: Target, folder: Path, artefact: Artefact, sources: Sources) -> None:
+def _write_target(
+    target: Target, folder: Path, artefact: Artefact, sources: Sources, brought: Mapping[str, bytes]
+) -> None:
     """What belongs beside the file, and the file in the program's own form where its tool is there."""
     from darknet_compat.export.targets.write import write_target
     from darknet_compat.runtime.registry import installed
 
-    for said in write_target(target, folder, artefact):
+    for said in write_target(target, folder, artefact, brought):
         terminal.say(said)
     if target.network is not None:
         if installed("torch"):

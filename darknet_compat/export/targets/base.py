@@ -82,7 +82,8 @@ class Target:
     sentence each. `notes`: what differs from Darknet there. `source`: where the shapes, names and
     values are read off, with the version. `tool`: what converts the file. `trees`: whether that computes a
     WordTree. `network`: what writes the torch network beside it, where torch is installed, as "module:function" of
-    (cfg, weights, folder, artefact).
+    (cfg, weights, folder, artefact). `fork_trees`: whether WordTrees also as the fork does. `brings`: other
+    files of the folder, from a package that lies at a path.
     """
 
     name: str
@@ -96,6 +97,8 @@ class Target:
     tool: Tool | None = None
     network: str | None = None
     trees: bool = True
+    fork_trees: bool = True
+    brings: Callable[[Path | None], Mapping[str, bytes]] | None = None
     properties: Callable[[Made], Mapping[str, str]] = field(default=lambda made: {})
 
     def asked(self, options: OnnxOptions) -> OnnxOptions:

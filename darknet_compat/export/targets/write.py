@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from onnx import ModelProto
@@ -23,18 +24,21 @@ LIMIT = 1800
 """Seconds that a converter may take."""
 
 
-def write_target(target: Target, folder: Path, artefact: Artefact) -> list[str]:
-    """Write what belongs beside the exported file, have the target's tool convert it where that is installed, and say
-    in sentences what was converted, or what is missing.
+def write_target(
+    target: Target, folder: Path, artefact: Artefact, brought: Mapping[str, bytes] = MappingProxyType({})
+) -> list[str]:
+    """Write what belongs beside the exported file, with what was `brought` of a package of others; have the target's
+    tool convert it where that is installed, and say in sentences what was converted, or what is missing.
 
     Raises ExportError where a file cannot be written, or where the tool fails.
     """
     made = Made(target.place.format(name=artefact.name), artefact)
     _tell_more(folder / made.model, target.properties(made))
-    for name, text in {**target.files(made), "README.md": page(target, made)}.items():
+    texts = {**target.files(made), "README.md": page(target, made)}
+    for name, data in {**{name: text.encode() for name, text in texts.items()}, **brought}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(folder / name, ExportError) as file:
-            file.write(text.encode())
+            file.write(data)
     return [_convert(target.tool, folder, made)] if target.tool else []
 
 

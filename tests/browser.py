@@ -1,0 +1,70 @@
+"""A real Chromium, where there is one, and what the tests of pages do with it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DROP = """
+const [text, name] = arguments, bytes = Uint8Array.from(atob(text), one => one.charCodeAt(0));
+const carried = new DataTransfer(); carried.items.add(new File([bytes], name, { type: "image/png" }));
+document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer: carried, bubbles: true }));
+"""
+
+
+@contextmanager
+def chromium(profile: Path) -> Iterator[Any]:
+    """Headless Chromium, 1280 pixels wide; nothing may go wrong in the page but what a test asks for."""
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    if not (program and driver):
+        pytest.skip("no Chromium with its driver (apt-get install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for flag in (
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+        "--disable-background-networking", "--disable-component-update", f"--user-data-dir={profile}",
+    ):  # fmt: skip
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with webdriver.Chrome(options=options, service=webdriver.ChromeService(driver)) as browser:
+        browser.set_window_size(1280, 900)
+        yield browser
+        assert not [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+
+
+def narrow(browser: Any) -> None:
+    """As a telephone."""
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    )
+
+
+def until(browser: Any, holds: Callable[[], Any]) -> Any:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, 60).until(lambda _: holds())
+
+
+def all_of(browser: Any, selector: str) -> list[Any]:
+    return list(browser.find_elements("css selector", selector))
+
+
+def one_of(browser: Any, selector: str) -> Any:
+    return browser.find_element("css selector", selector)
+
+
+def rows(browser: Any) -> list[str]:
+    """What the page has found."""
+    return [row.text for row in all_of(browser, "#list > li .head")]
+
+
+def slide(browser: Any, to: float) -> None:
+    """Move the threshold."""
+    script = "const s = document.getElementById('thresh'); s.value = arguments[0]; s.dispatchEvent(new Event('input'));"
+    browser.execute_script(script, to)
