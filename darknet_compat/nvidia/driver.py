@@ -62,6 +62,11 @@ def find_gpu(number: int = 0, what: str = "tensorrt") -> Gpu:
     return Gpu(number, name.value.decode(errors="replace"), (major.value, minor.value), memory.value, cuda)
 
 
+def expect_gpu(what: str) -> None:
+    """Raise BackendError where there is no GPU for `what`."""
+    find_gpu(what=what)
+
+
 @contextmanager
 def on_gpu(number: int) -> Iterator[None]:
     """Make the GPU's primary context this thread's inside the block: TensorRT builds for the one that is current."""

@@ -21,14 +21,14 @@ from darknet_compat.formats.words import Target
 from darknet_compat.nvidia.driver import Gpu, find_gpu
 
 _MODULES: dict[Target, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
-_NAMES: dict[Target, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt-rtx"}
+NAMES: dict[Target, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt-rtx"}
 """As the registry and our extras call them."""
 
 
 def load_tensorrt(number: int = 0, target: Target = "tensorrt") -> tuple[Any, Gpu]:
     """The target's module, and the GPU of this number. Raises BackendError where either is missing, and where it is no
     GPU for TensorRT-RTX."""
-    gpu = find_gpu(number, _NAMES[target])
+    gpu = find_gpu(number, NAMES[target])
     trt = import_tensorrt(target)
     if target == "rtx" and gpu.capability not in (known := capabilities(trt)):
         listed = ", ".join(f"{major}.{minor}" for major, minor in known)
@@ -36,14 +36,14 @@ def load_tensorrt(number: int = 0, target: Target = "tensorrt") -> tuple[Any, Gp
     return trt, gpu
 
 
-def load_rtx() -> tuple[Any, Gpu]:
-    """`load_tensorrt` of TensorRT-RTX, for the registry."""
-    return load_tensorrt(0, "rtx")
+def expect_tensorrt(name: str) -> None:
+    """Raise BackendError where the library that the registry calls so can run nothing here."""
+    load_tensorrt(0, next(target for target, known in NAMES.items() if known == name))
 
 
 def import_tensorrt(target: Target = "tensorrt") -> ModuleType:
     """The target's module. Of `tensorrt` nothing may be made before `find_gpu` has found one."""
-    module, name = _MODULES[target], _NAMES[target]
+    module, name = _MODULES[target], NAMES[target]
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -8,10 +8,11 @@ from darknet_compat.errors import BackendError
 from darknet_compat.nvidia.cuda import Cuda
 
 
-def open_cuda(number: int = 0) -> Cuda:
+def open_cuda(number: int = 0, extra: str = "tensorrt") -> Cuda:
     """The device's primary context, by PyCUDA if that is installed, else by cuda-bindings.
 
-    To be called once `find_gpu` has found the device. Raises BackendError where neither is installed and can be loaded.
+    To be called once `find_gpu` has found the device. Raises BackendError where neither is installed and can be loaded;
+    of our extras `extra` brings them then.
     """
     failed = []
     for package, make in (("pycuda", _pycuda), ("cuda.bindings", _cuda_bindings)):
@@ -22,7 +23,7 @@ def open_cuda(number: int = 0) -> Cuda:
                 failed.append(f"{package} cannot be loaded: {str(error).splitlines()[0]}")
     if failed:
         raise BackendError("; ".join(failed))
-    raise BackendError("neither pycuda nor cuda-bindings is installed: pip install 'darknet-compat[tensorrt]'")
+    raise BackendError(f"neither pycuda nor cuda-bindings is installed: pip install 'darknet-compat[{extra}]'")
 
 
 def _pycuda(number: int) -> Cuda:

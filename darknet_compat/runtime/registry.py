@@ -40,8 +40,8 @@ class Row:
     `claims` whether such a file is for it and not for another runtime with the same suffix.
     precisions: what it computes in; an `.onnx` that is in fp16 it runs all the same. devices: the kinds that
     `Use.device` may name.
-    open: (model, weights, use) → Runtime. usable: raises BackendError where it cannot run anything
-    here, whether its package is installed or not. preferred: its place in "auto", by precision.
+    open: (model, weights, use) → Runtime. usable: (name), raises BackendError where it cannot run
+    anything here, whether its package is installed or not. preferred: its place in "auto", by precision.
     reduced_input: the input of an `.onnx` that is exported for it in less than float32.
     tolerances: whose rows of `parity.compare` hold for it.
     """
@@ -120,7 +120,7 @@ ROWS = (
         suffixes=(".engine", ONNX),
         precisions=("fp32", "fp16", "int8"),
         open="darknet_compat.runtime.tensorrt.engines:open_model",
-        usable="darknet_compat.nvidia.library:load_tensorrt",
+        usable="darknet_compat.nvidia.library:expect_tensorrt",
         artefact="darknet_compat.runtime.tensorrt.engines:artefact_of",
         claims="darknet_compat.runtime.tensorrt.engines:is_for_tensorrt",
         devices=("cuda",),
@@ -134,7 +134,7 @@ ROWS = (
         suffixes=(".engine", ONNX),
         precisions=("fp32", "fp16", "int8"),
         open="darknet_compat.runtime.tensorrt.engines:open_rtx",
-        usable="darknet_compat.nvidia.library:load_rtx",
+        usable="darknet_compat.nvidia.library:expect_tensorrt",
         artefact="darknet_compat.runtime.tensorrt.engines:artefact_of",
         claims="darknet_compat.runtime.tensorrt.engines:is_for_rtx",
         devices=("cuda",),
@@ -148,7 +148,7 @@ ROWS = (
         suffixes=(ONNX,),
         precisions=("fp32", "int8"),
         open="darknet_compat.runtime.onnxruntime_rtx:open_model",
-        usable="darknet_compat.nvidia.driver:find_gpu",
+        usable="darknet_compat.nvidia.driver:expect_gpu",
         devices=("cuda",),
         tolerances="gpu",
     ),
@@ -228,7 +228,7 @@ def expect_usable(name: str) -> None:
     """Raise BackendError for a runtime that cannot run anything here: not installed, no GPU."""
     row = named(name)
     if row.usable is not None:
-        resolve_name(row.usable)()
+        resolve_name(row.usable)(name)
     if not row.installed:
         raise BackendError(f"{name} is not installed: pip install 'darknet-compat[{row.extra}]'")
 

@@ -17,6 +17,7 @@ import pytest
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.words import Precision
 from darknet_compat.inference.backends import choose, open_runtime
+from darknet_compat.nvidia import driver
 from darknet_compat.parity.compare import ANSWERS, TOLERANCES
 from darknet_compat.runtime import registry
 from darknet_compat.runtime.base import Use
@@ -43,6 +44,13 @@ def test_every_row_is_complete(row: registry.Row) -> None:
     assert bool(own) == (row.artefact is not None)
     if row.name != "torch":
         assert ("torch", row.name, "fp32") in TOLERANCES.keys() & ANSWERS.keys()
+
+
+@pytest.mark.parametrize("row", [row for row in registry.ROWS if row.usable], ids=lambda row: row.name)
+def test_what_cannot_run_here_names_itself(row: registry.Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "LIBRARY", "libnone.so.1")
+    with pytest.raises(BackendError, match=rf"^{row.name} needs an NVIDIA GPU: there is no driver here"):
+        registry.expect_usable(row.name)
 
 
 def test_ranks_are_distinct() -> None:

@@ -18,7 +18,7 @@ from darknet_compat.formats.exported.enginefile import EngineRecord, read_plan, 
 from darknet_compat.nvidia.cuda import Cuda
 from darknet_compat.nvidia.devicearray import DeviceArray, device_array
 from darknet_compat.nvidia.driver import Gpu
-from darknet_compat.nvidia.library import forget, load_tensorrt, logger_of, reason
+from darknet_compat.nvidia.library import NAMES, forget, load_tensorrt, logger_of, reason
 from darknet_compat.nvidia.open_cuda import open_cuda
 from darknet_compat.runtime.base import expect_not_forked
 from darknet_compat.runtime.exported import Array, ExportedRuntime
@@ -52,7 +52,7 @@ class TensorRtRuntime(ExportedRuntime):
         trt, self.gpu = load_tensorrt(gpu, self.record.target)  # type: ignore[arg-type]
         refuse_other_machines(path, self.record, str(trt.__version__), self.gpu)
         plan = read_plan(path, self.record)
-        self.cuda: Cuda = open_cuda(gpu)
+        self.cuda: Cuda = open_cuda(gpu, NAMES[self.record.target])  # type: ignore[index]
         self._held = _Held(self.cuda, str(path))
         # At the program's end too, while the modules that this needs are still whole.
         self.close = weakref.finalize(self, self._held.close)

@@ -700,8 +700,10 @@ def test_packages_that_cannot_be_loaded_are_named(gpu: Driver, monkeypatch: pyte
     with pytest.raises(BackendError, match=r"cuda\.bindings cannot be loaded: import of .* halted"):
         open_cuda()
     monkeypatch.setattr(module, "_installed", lambda package: False)
-    with pytest.raises(BackendError, match="neither pycuda nor cuda-bindings is installed: pip install"):
-        open_cuda()
+    for extra in ("tensorrt", "tensorrt-rtx"):
+        said = rf"neither pycuda nor cuda-bindings is installed: pip install 'darknet-compat\[{extra}\]'$"
+        with pytest.raises(BackendError, match=said):
+            open_cuda(0, extra)
 
 
 def test_the_primary_context_is_entered_and_left(gpu: Driver) -> None:
