@@ -23,10 +23,10 @@ from darknet_compat.serving.lanes import Busy
 from darknet_compat.serving.metrics import Metrics
 from darknet_compat.serving.models import Served
 from darknet_compat.serving.options import ServeOptions
+from darknet_compat.serving.refused import Refused
 from darknet_compat.serving.requests import (
     Picture,
     Pictures,
-    Refused,
     asked_of,
     fraction,
     pictures_of,

@@ -21,7 +21,8 @@ from fastapi import FastAPI, Request
 from darknet_compat import __version__
 from darknet_compat.runtime.base import Floats
 from darknet_compat.serving.models import Served
-from darknet_compat.serving.requests import MOST_PICTURES, Picture, Refused, read_body
+from darknet_compat.serving.refused import Refused
+from darknet_compat.serving.requests import MOST_PICTURES, Picture, read_body
 
 if TYPE_CHECKING:
     from darknet_compat.serving.app import Server

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 from darknet_compat.cluster.options import Engine, Workers, expect_engine
+from darknet_compat.errors import OptionError
+from darknet_compat.formats.textfile import shown
 from darknet_compat.inference.options import Nms, RunOptions, Thresh
 from darknet_compat.options import Option, parse_words
+from darknet_compat.serving.addresses import allowed_place
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class ServeOptions(RunOptions):
     allow_url: Annotated[
         tuple[str, ...] | None,
         Option(
-            "Fetch pictures whose address begins so, with commas between; others are refused.",
+            "Fetch pictures at these addresses and below, with commas between; others are refused.",
             metavar="URL,…",
             parse=parse_words,
         ),
@@ -68,3 +71,6 @@ class ServeOptions(RunOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         expect_engine(self.engine, self.workers)
+        for url in self.allow_url or ():
+            if allowed_place(url) is None:
+                raise OptionError(f"expected an address such as https://host/folder, found {shown(url)}", "allow_url")

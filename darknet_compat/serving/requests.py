@@ -6,9 +6,6 @@ import asyncio
 import base64
 import binascii
 import json
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -18,20 +15,13 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect
 
-from darknet_compat import __version__
 from darknet_compat.formats.textfile import shown
+from darknet_compat.serving.fetch import fetch
 from darknet_compat.serving.options import ServeOptions
+from darknet_compat.serving.refused import Refused
 
 MOST_PICTURES = 256
 """In one request."""
-
-
-class Refused(Exception):
-    """A request that is answered with this status and one line."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status, self.reason = status, reason
 
 
 class Picture(NamedTuple):
@@ -178,7 +168,10 @@ async def _document(body: bytes, options: ServeOptions) -> Pictures:
     if not isinstance(document, dict):
         raise Refused(400, 'expected {"images": [base64, …]} or {"url": "…"}')
     if isinstance(url := document.get("url"), str):
-        data = await asyncio.to_thread(fetch, url, options)
+        try:
+            data = await asyncio.wait_for(asyncio.to_thread(fetch, url, options), options.timeout + 1)
+        except asyncio.TimeoutError:  # the host's name is looked up without an end
+            raise Refused(504, f"the address's picture did not come within {options.timeout:g} s") from None
         return Pictures([Picture(url, data)], many=False)
     images = document.get("images")
     if not isinstance(images, list) or not all(isinstance(one, str) for one in images):
@@ -187,36 +180,3 @@ async def _document(body: bytes, options: ServeOptions) -> Pictures:
         return Pictures([Picture(None, base64.b64decode(one, validate=True)) for one in images], many=True)
     except (binascii.Error, ValueError):
         raise Refused(400, "images: expected base64") from None
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """An allowed address does not vouch for another one."""
-
-
-def fetch(url: str, options: ServeOptions) -> bytes:
-    """The bytes at an address that `allow_url` names the beginning of. Raises Refused."""
-    if not any(_begins(url, allowed) for allowed in options.allow_url or ()):
-        allowed = "; --allow-url names those that are" if not options.allow_url else ""
-        raise Refused(403, f"addresses such as this are not fetched{allowed}")
-    opener = urllib.request.build_opener(_NoRedirect)
-    wanted = urllib.request.Request(url, headers={"User-Agent": f"darknet-compat/{__version__}"})
-    try:
-        with opener.open(wanted, timeout=options.timeout) as answer:
-            data: bytes = answer.read(options.max_bytes + 1)
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise Refused(502, f"the address cannot be fetched: {getattr(error, 'reason', error)}") from None
-    if len(data) > options.max_bytes:
-        raise Refused(413, f"the picture there has more than {options.max_bytes:,} bytes")
-    return data
-
-
-def _begins(url: str, allowed: str) -> bool:
-    """Whether the address is below the allowed one: the same scheme and host, a path that begins so."""
-    try:
-        ours, theirs = urllib.parse.urlsplit(url), urllib.parse.urlsplit(allowed)
-        same = (ours.scheme, ours.hostname, ours.port) == (theirs.scheme, theirs.hostname, theirs.port)
-    except ValueError:
-        return False
-    plain = ours.scheme in ("http", "https") and not ours.username and ".." not in ours.path.split("/")
-    return plain and same and ours.path.startswith(theirs.path)

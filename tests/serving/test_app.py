@@ -193,7 +193,9 @@ def test_addresses_are_fetched_only_where_allowed(toys: Path, monkeypatch: pytes
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as files:
         threading.Thread(target=files.serve_forever, daemon=True).start()
         host = f"http://127.0.0.1:{files.server_port}"
-        options = ServeOptions(models=[str(toys / "toy.cfg")], port=0, allow_url=(f"{host}/grey",))
+        options = ServeOptions(
+            models=[str(toys / "toy.cfg")], port=0, allow_url=(f"{host}/grey.png", f"{host}/greyer.png")
+        )
         with serving(options, monkeypatch) as client:
 
             def status(url: str) -> int:
