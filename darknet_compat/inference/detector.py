@@ -19,7 +19,7 @@ from darknet_compat.inference.answering import Answering, Source, picture_of
 from darknet_compat.inference.batch import Failure, Prepared
 from darknet_compat.inference.follow import follow
 from darknet_compat.inference.hierarchy import HierarchyRule, PathStep, path_steps
-from darknet_compat.inference.model import class_map, expect_fraction, expect_way_down, load_model
+from darknet_compat.inference.model import class_map, expect_fraction, expect_level, expect_way_down, load_model
 from darknet_compat.inference.results import Detections
 from darknet_compat.inference.select import Criteria, darknet_places, select, surest
 from darknet_compat.runtime.base import Description, Floats, Use
@@ -43,6 +43,7 @@ class _Asked:
     thresh: float
     nms: float
     classes: tuple[int, ...] | None
+    level: int | None
 
 
 class Detector(Answering[Detections]):
@@ -67,8 +68,8 @@ class Detector(Answering[Detections]):
     network runs, as torch names it ("cpu", "cuda:1"), by default where the backend runs it by itself. Pictures of more
     than `max_pixels` (by default 100 million) are refused by their headers.
 
-    A call, and `stream`, take `thresh`, `nms` and `classes` (names or numbers, of which alone detections are wanted)
-    for their own pictures: `detector("dog.jpg", thresh=0.25, classes=["dog"])`.
+    A call, and `stream`, take `thresh`, `nms`, `level` and `classes` (names or numbers, of which alone detections are
+    wanted) for their own pictures: `detector("dog.jpg", thresh=0.25, classes=["dog"])`.
 
     Can be shared between threads. Raises DarknetCompatError, one line, for whatever is missing or wrong.
     """
@@ -150,17 +151,20 @@ class Detector(Answering[Detections]):
             yield from super().stream(sources, batch, **asked)
 
     def _asked(self, asked: Mapping[str, Any]) -> _Asked:
-        left = set(asked) - {"thresh", "nms", "classes"}
+        left = set(asked) - {"thresh", "nms", "classes", "level"}
         if left:
-            raise BackendError(f"{min(left)}: a call takes thresh, nms and classes")
+            raise BackendError(f"{min(left)}: a call takes thresh, nms, classes and level")
         values = {"thresh": self.thresh, "nms": self.nms}
         for name in values:
             if asked.get(name) is not None:
                 expect_fraction(name, asked[name])
                 values[name] = asked[name]
         _expect_not_suppressed(self.runtime.description.name, self.runtime.description, **values)
-        classes = asked.get("classes")
-        return _Asked(**values, classes=None if classes is None else class_numbers(classes, self.names))
+        level, classes = asked.get("level"), asked.get("classes")
+        expect_level(level)
+        self._expect_tree_for(level)
+        numbers = None if classes is None else class_numbers(classes, self.names)
+        return _Asked(**values, classes=numbers, level=self.level if level is None else level)
 
     def _least(self, asked: _Asked) -> float:
         return asked.thresh
@@ -168,7 +172,7 @@ class Detector(Answering[Detections]):
     def _answer(self, item: Prepared, outputs: Mapping[str, Floats], asked: _Asked) -> Detections:
         tree = self.runtime.description.tree
         leaves_first = self.runtime.description.leaves_first and self.hierarchy == "darknet"
-        criteria = Criteria(asked.thresh, self.hier_thresh, self.hierarchy, self.level, self.map, leaves_first)
+        criteria = Criteria(asked.thresh, self.hier_thresh, self.hierarchy, asked.level, self.map, leaves_first)
         if self.nms_kind == OBJECTNESS:
             outputs = surest(outputs, asked.thresh, asked.nms)
         kept, scores, columns = select(outputs, criteria, tree)

@@ -178,5 +178,10 @@ def expect_way_down(hier_thresh: object, hierarchy: str, level: int | None) -> N
     if hier_thresh is not None:
         expect_fraction("hier_thresh", hier_thresh)
     expect_one_of("hierarchy", hierarchy, get_args(HierarchyRule))
-    if level is not None and level < 0:
-        raise BackendError(f"level: expected 0 (the roots) or more, found {level}")
+    expect_level(level)
+
+
+def expect_level(level: object) -> None:
+    """Raise BackendError unless it is a level of a WordTree, or None for all."""
+    if level is not None and not (isinstance(level, int) and level >= 0):
+        raise BackendError(f"level: expected 0 (the roots) or more, found {level!r}")

@@ -39,7 +39,7 @@ _OPEN_TO_ALL = ("/healthz", "/readyz")
 """What is answered without a token."""
 
 _FULL = "as many requests as may wait are waiting; try again"
-_DETECTS = {"thresh": fraction, "nms": fraction, "classes": words}
+_DETECTS = {"thresh": fraction, "nms": fraction, "classes": words, "level": whole}
 _CLASSIFIES = {"top": whole}
 _PICTURE = {
     "requestBody": {
@@ -112,6 +112,8 @@ class Server:
         self.expect_room(served)
         asked = asked_of(request, _DETECTS if task == "detect" else _CLASSIFIES)
         asked.pop("top", None)
+        if "level" in asked and served.model().runtime.description.tree is None:
+            raise Refused(400, f"level: {name} has no WordTree")
         found = await pictures_of(request, self.options)
 
         async def one(picture: Picture) -> dict[str, Any]:
@@ -242,7 +244,8 @@ def _add_models(app: FastAPI, server: Server) -> None:
         responses={200: {"content": {"application/json": {"example": _FOUND}}}},
     )
     async def detect(name: str, request: Request) -> JSONResponse:
-        """What is where in a picture. `?thresh=`, `?nms=` (0 to 1) and `?classes=dog,cat` are for this request."""
+        """What is where in a picture. `?thresh=`, `?nms=` (0 to 1), `?classes=dog,cat` and `?level=` (how deep in a
+        WordTree, 0 being the roots) are for this request."""
         return JSONResponse(await server.answer_all(name, "detect", request, lambda found: found.to_dict()))
 
     @app.post("/v1/models/{name}/classify", tags=["models"], openapi_extra=_PICTURE)

@@ -21,12 +21,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from darknet_compat.datasets.readers.digits import DigitScenes
 from darknet_compat.errors import BackendError, OptionError
 from darknet_compat.inference.detector import Detector
 from darknet_compat.serving.lanes import BatchLanes, Busy, SingleLanes
 from darknet_compat.serving.models import Served, open_models
 from darknet_compat.serving.options import ServeOptions
 from darknet_compat.serving.run import serve
+from darknet_compat.vision.draw import save
 from tests.cli.support import DETECTOR, in_process, write_toy
 from tests.serving.conftest import Client, serving
 
@@ -61,6 +63,22 @@ def test_what_a_request_asks_for_is_its_own(client: Client, toys: Path) -> None:
     assert classes("?thresh=0.1&classes=dog") == ["dog"]
     assert classes("?thresh=0.99") == []
     assert classes("") == ["cat"]
+
+
+def test_a_level_of_the_tree_is_for_the_request(toys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(np.asarray(DigitScenes("test")[0].image)[..., ::-1].repeat(3, 0).repeat(3, 1), toys / "scene.png")
+    with serving(ServeOptions(models=["yolo9000-digits"], port=0), monkeypatch) as client:
+
+        def depths(query: str) -> set[int]:
+            body = (toys / "scene.png").read_bytes()
+            answer = client.ask(f"v1/models/yolo9000-digits/detect{query}", body).document
+            return {len(one["path"]) for one in answer["detections"]}
+
+        assert depths("?level=0") == {1} and depths("?level=1") == {2} and max(depths("")) > 2
+        printed = in_process("detect", "yolo9000-digits", toys / "scene.png", "--level", "1", "--json").out
+        ours = json.loads(printed)["images"][0]["detections"]
+        asked = client.ask("v1/models/yolo9000-digits/detect?level=1", (toys / "scene.png").read_bytes())
+        assert asked.document["detections"] == ours
 
 
 def test_forms_and_documents(client: Client, toys: Path) -> None:
@@ -110,8 +128,10 @@ def test_metrics_count(client: Client, toys: Path) -> None:
         ("v1/models/nobody/detect", b"x", 404, "there are toy, classes"),
         ("v1/models/classes/detect", b"x", 400, "POST to /v1/models/classes/classify"),
         ("v1/models/toy/detect?thresh=2", b"x", 400, "thresh: expected a number from 0 to 1, found '2'"),
-        ("v1/models/toy/detect?thrsh=1", b"x", 400, "there are classes, nms, thresh"),
+        ("v1/models/toy/detect?thrsh=1", b"x", 400, "there are classes, level, nms, thresh"),
         ("v1/models/toy/detect?classes=horse", "grey", 400, "not one of the 2 classes"),
+        ("v1/models/toy/detect?level=0", "grey", 400, "level: toy has no WordTree"),
+        ("v1/models/toy/detect?level=-1", "grey", 400, "level: expected a whole number from 0 to 1000, found '-1'"),
         ("v1/models/classes/classify?top=many", "grey", 400, "top: expected a whole number"),
     ],
 )
@@ -315,8 +335,6 @@ def test_wrong_options(toys: Path) -> None:
 
 def test_many_clients_at_once(client: Client, toys: Path) -> None:
     """Each answer belongs to its own picture, whose size it names."""
-    from darknet_compat.vision.draw import save
-
     pictures = []
     for number in range(24):
         save(np.full((20 + number, 30, 3), 90, np.uint8), toys / f"{number}.png")
