@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darknet_compat.catalogue.catalog import cache_dir
-from darknet_compat.definition.lower import load_spec
 from darknet_compat.errors import BackendError, CatalogError, ExportError
-from darknet_compat.export.onnx.sizes import side_step
 from darknet_compat.formats.words import Input, Mode, Precision
 from darknet_compat.inference.cache import cached_export
 from darknet_compat.nvidia.driver import find_gpu
@@ -74,6 +72,9 @@ def _opened(model: Path, weights: Path | None, use: Use) -> tuple[Runtime, Choic
 def _expect_whole_cells(cfg: Path, use: Use) -> None:
     """Raise BackendError for a size that was asked for and that the exported file would refuse: one whose cells at the
     end would not cover the picture evenly. (Of a size that stands in the `.cfg` that is its author's business.)"""
+    from darknet_compat.definition.lower import load_spec  # whoever asks for no size need not import these
+    from darknet_compat.export.onnx.sizes import side_step
+
     assert use.size is not None
     step, _ = side_step(load_spec(cfg, dialect=use.dialect, quiet=True))
     if step and any(side % step for side in use.size):

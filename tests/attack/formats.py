@@ -379,7 +379,5 @@ ELSEWHERE = {
     "datasets.readers.shapes.read_csv": "by tables.read_table",
     "cli.darknet.files.read_spec": "by lower.load_spec, which reads cfg",
     "evaluation.material.entries.read_entries": "what a data set of the table gives",
-    "parity.program.parse_detections": "what the original printed, by one regular expression",
-    "parity.program.parse_classes": "the same",
 }
 """Readers that no row has, and why."""

@@ -22,16 +22,13 @@ _GATHER = "pnnx makes a slice of the Gather that orders a WordTree's nodes: `--o
 KNOWN = (
     Known("opencv", "default", None, "asks for sizes that are known when it loads: `--sizes fixed`, `--for opencv`"),
     Known("opencv", "detections", None, _NMS),
-    Known("opencv5", "detections", None, _NMS),
     Known("tensorrt", "detections", None, "RTX's builder has no NonMaxSuppression: export boxes, `engine` suppresses"),
     Known("mnn", "detections", None, "fills the outputs up to all candidates: export boxes"),
     Known("ncnn", "detections", None, "has no suppression: export boxes, `--for ncnn`"),
-    Known("tflite", "detections", None, "runs no outputs of unknown length: export boxes, `--for tflite`"),
     Known("ncnn", "fp16", None, "pnnx writes layers that ncnn does not have: export fp32, and say fp16=1 to pnnx"),
     Known("tract", "fp16", None, "adds up in fp16 (2.3e-2): export fp32"),
     Known("ncnn", "default", "yolo9000-digits", _GATHER),
     Known("ncnn", "fixed", "yolo9000-digits", _GATHER),
-    Known("tvm", "default", "yolo9000-digits", "refuses a Reshape of a constant; nothing is known to help"),
     *(
         Known("reference", layout, network, "mixes up the pads of max pooling (`findings/onnx-reference-maxpool.sh`)")
         for layout in _WHOLE
