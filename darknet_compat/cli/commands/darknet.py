@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from darknet_compat.options import Option
+
 Words = Annotated[
-    list[str] | None, typer.Argument(metavar="FUNCTION...", help="Darknet's words; `darknet` alone lists them.")
+    list[str] | None, Option("Darknet's words; `darknet` alone lists them.", metavar="FUNCTION...", positional=True)
 ]
 
 
