@@ -1,8 +1,8 @@
-"""The Open Inference Protocol, version 2, over HTTP with JSON (KServe, Triton): the network's own input and outputs,
-or encoded pictures and detections.
+"""The Open Inference Protocol, version 2, over HTTP (KServe, Triton): the network's own input and outputs, or encoded
+pictures and detections.
 
 `images` FP32 [N, C, H, W], RGB, 0..1 → what the runtime gives (`boxes`, `objectness`, `classes`); or `pictures` BYTES
-[N], base64 of encoded files → `answers` BYTES [N], each the JSON of one picture.
+[N], encoded files (in JSON: base64 of them) → `answers` BYTES [N], each the JSON of one picture.
 Source: the protocol's specification, https://github.com/kserve/open-inference-protocol.
 """
 
@@ -13,16 +13,19 @@ import base64
 import binascii
 import json
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from fastapi import FastAPI, Request
+from fastapi.responses import Response
 
 from darknet_compat import __version__
 from darknet_compat.runtime.base import Floats
 from darknet_compat.serving.models import Served
 from darknet_compat.serving.refused import Refused
 from darknet_compat.serving.requests import MOST_PICTURES, Picture, read_body
+from darknet_compat.serving.tensors import HEADER, Given, read_inference, texts_of, write_answer
 
 if TYPE_CHECKING:
     from darknet_compat.serving.app import Server
@@ -34,7 +37,7 @@ def add(app: FastAPI, server: Server) -> None:
     @app.get("/v2", tags=["inference protocol"])
     async def about() -> dict[str, Any]:
         """The server."""
-        return {"name": "darknet-compat", "version": __version__, "extensions": []}
+        return {"name": "darknet-compat", "version": __version__, "extensions": ["binary_tensor_data"]}
 
     @app.get("/v2/health/live", tags=["inference protocol"])
     async def live() -> dict[str, bool]:
@@ -48,30 +51,41 @@ def add(app: FastAPI, server: Server) -> None:
             raise Refused(503, "the server ends")
         return {"ready": True}
 
-    @app.get("/v2/models/{name}", tags=["inference protocol"])
-    async def model(name: str) -> dict[str, Any]:
+    for of in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
+        _add_model(app, server, of)
+
+
+def _add_model(app: FastAPI, server: Server, of: str) -> None:
+    """The addresses of a model, whose only version is 1."""
+
+    def find(name: str, version: str) -> Served:
+        if version != "1":
+            raise Refused(404, f"{name}: there is version 1 alone")
+        return server.find(name)
+
+    @app.get(of, tags=["inference protocol"])
+    async def model(name: str, version: str = "1") -> dict[str, Any]:
         """What a model takes and gives."""
-        return _metadata(server.find(name))
+        return _metadata(find(name, version))
 
-    @app.get("/v2/models/{name}/ready", tags=["inference protocol"])
-    async def model_ready(name: str) -> dict[str, Any]:
+    @app.get(f"{of}/ready", tags=["inference protocol"])
+    async def model_ready(name: str, version: str = "1") -> dict[str, Any]:
         """A model is open."""
-        return {"name": server.find(name).name, "ready": True}
+        return {"name": find(name, version).name, "ready": True}
 
-    @app.post("/v2/models/{name}/infer", tags=["inference protocol"])
-    async def infer(name: str, request: Request) -> dict[str, Any]:
-        """Run a model."""
-        served = server.find(name)
+    @app.post(f"{of}/infer", tags=["inference protocol"])
+    async def infer(name: str, request: Request, version: str = "1") -> Response:
+        """Run a model: JSON, or JSON with the tensors' bytes behind it."""
+        served = find(name, version)
         server.expect_room(served)
-        document = _document(await read_body(request, server.options))
-        tensor = _input(document)
-        if tensor["name"] == "pictures":
-            outputs = [await _pictures(server, served, tensor)]
+        asked = read_inference(await read_body(request, server.options), request.headers.get(HEADER))
+        outputs: Mapping[str, Floats | list[str]]
+        if asked.given.name == "pictures":
+            outputs = {"answers": await _pictures(server, served, asked.given)}
         else:
-            images = _images(served, tensor)
-            outputs = await asyncio.to_thread(_run, served, images)
-        answer = {"model_name": name, "model_version": "1", "outputs": outputs}
-        return answer | ({"id": document["id"]} if isinstance(document.get("id"), str) else {})
+            outputs = await asyncio.to_thread(_run, served, _images(served, asked.given))
+        body, headers = write_answer(asked, name, outputs)
+        return Response(body, headers=headers)
 
 
 def _metadata(served: Served) -> dict[str, Any]:
@@ -98,76 +112,45 @@ def _metadata(served: Served) -> dict[str, Any]:
     }
 
 
-def _document(body: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Refused(400, "the body is no JSON") from None
-    if not isinstance(document, dict):
-        raise Refused(400, "expected an object with inputs")
-    return document
-
-
-def _input(document: dict[str, Any]) -> dict[str, Any]:
-    inputs = document.get("inputs")
-    if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
-        raise Refused(400, "inputs: expected one, images or pictures")
-    tensor: dict[str, Any] = inputs[0]
-    kinds = {"images": "FP32", "pictures": "BYTES"}
-    if tensor.get("name") not in kinds:
-        raise Refused(400, "inputs: expected one called images or pictures")
-    if tensor.get("datatype") != kinds[tensor["name"]]:
-        raise Refused(400, f"{tensor['name']}: expected datatype {kinds[tensor['name']]}")
-    shape, data = tensor.get("shape"), tensor.get("data")
-    if not isinstance(shape, list) or not all(type(side) is int and side > 0 for side in shape):
-        raise Refused(400, f"{tensor['name']}: expected a shape of whole numbers above 0")
-    if not isinstance(data, list):
-        raise Refused(400, f"{tensor['name']}: expected data, a list")
-    return tensor
-
-
-def _images(served: Served, tensor: dict[str, Any]) -> Floats:
+def _images(served: Served, given: Given) -> Floats:
     own = served.model().runtime.description
-    wanted, shape = [own.channels, own.height, own.width], tensor["shape"]
+    wanted, shape = [own.channels, own.height, own.width], given.shape
     if len(shape) != 4 or shape[1:] != wanted or shape[0] > MOST_PICTURES:
         raise Refused(
             400, f"images: expected shape [1 to {MOST_PICTURES}, {', '.join(map(str, wanted))}], found {shape}"
         )
-    try:
-        values: Floats = np.array(tensor["data"], np.float32).reshape(-1)
-    except (ValueError, TypeError, OverflowError):
-        raise Refused(400, "images: expected numbers") from None
-    if values.size != math.prod(shape):
-        raise Refused(400, f"images: expected {math.prod(shape):,} values, found {values.size:,}")
+    count = math.prod(shape)
+    if isinstance(given.data, bytes):
+        if len(given.data) != 4 * count:
+            raise Refused(400, f"images: expected {4 * count:,} bytes, found {len(given.data):,}")
+        values: Floats = np.frombuffer(given.data, "<f4").astype(np.float32, copy=False)
+    else:
+        try:
+            values = np.array(given.data, np.float32).reshape(-1)
+        except (ValueError, TypeError, OverflowError):
+            raise Refused(400, "images: expected numbers") from None
+        if values.size != count:
+            raise Refused(400, f"images: expected {count:,} values, found {values.size:,}")
     if not np.isfinite(values).all():
         raise Refused(400, "images: expected finite numbers")
     images: Floats = values.reshape(shape)
     return images
 
 
-def _run(served: Served, images: Floats) -> list[dict[str, Any]]:
+def _run(served: Served, images: Floats) -> dict[str, Floats]:
     outputs = served.model().runtime.infer(images, 0.0)
-    names = ("boxes", "objectness", "classes")
-    return [
-        {
-            "name": name,
-            "datatype": "FP32",
-            "shape": list(outputs[name].shape),
-            "data": outputs[name].astype(np.float64).ravel().tolist(),
-        }
-        for name in names
-        if name in outputs
-    ]
+    return {name: outputs[name] for name in ("boxes", "objectness", "classes") if name in outputs}
 
 
-async def _pictures(server: Server, served: Served, tensor: dict[str, Any]) -> dict[str, Any]:
-    data = tensor["data"]
-    if tensor["shape"] != [len(data)] or len(data) > MOST_PICTURES or not all(isinstance(one, str) for one in data):
-        raise Refused(400, f"pictures: expected 1 to {MOST_PICTURES} texts in base64, and their number as shape")
-    try:
-        files = [base64.b64decode(one, validate=True) for one in data]
-    except (binascii.Error, ValueError):
-        raise Refused(400, "pictures: expected base64") from None
+async def _pictures(server: Server, served: Served, given: Given) -> list[str]:
+    if isinstance(given.data, bytes):
+        files = texts_of(given.data, MOST_PICTURES)
+    else:
+        try:
+            files = [base64.b64decode(one, validate=True) for one in given.data]
+        except (binascii.Error, ValueError, TypeError):
+            raise Refused(400, "pictures: expected base64") from None
+    if given.shape != [len(files)] or len(files) > MOST_PICTURES:
+        raise Refused(400, f"pictures: expected 1 to {MOST_PICTURES}, and their number as shape")
     answers = [await server.answer(served, Picture(None, file), {}) for file in files]
-    found = [json.dumps(answer.to_dict()) for answer in answers]
-    return {"name": "answers", "datatype": "BYTES", "shape": [len(found)], "data": found}
+    return [json.dumps(answer.to_dict()) for answer in answers]

@@ -44,6 +44,8 @@ async def read_body(request: Request, options: ServeOptions) -> bytes:
     too_large = Refused(413, f"expected {options.max_bytes:,} bytes at most; --max-bytes allows more")
     if stated.isdecimal() and int(stated) > options.max_bytes:
         raise too_large
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise Refused(415, "expected a body without Content-Encoding")
     parts: list[bytes] = []
     size = 0
 

@@ -78,7 +78,7 @@ RUNTIMES = (
 )
 """Every reader that is tried. What other programs read our files but convert them themselves is behind these."""
 
-TRITON = Runtime("triton", "tritonclient", ("tritonclient[grpc]==2.73.0", "numpy==2.4.6"))
+TRITON = Runtime("triton", "tritonclient", ("tritonclient[grpc,http]==2.73.0", "numpy==2.4.6"))
 """Triton's own definition of its configurations, and its client."""
 
 COREML = Runtime("coreml", "coremltools", ("coremltools==9.0", "numpy==2.3.5", "torch==2.13.0"))

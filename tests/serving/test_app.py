@@ -344,51 +344,6 @@ def test_many_clients_at_once(client: Client, toys: Path) -> None:
     assert [answer.document["height"] for answer in answers] == [20 + number for number in range(24)]
 
 
-# ---------------------------------------------------------------------------------- the inference protocol
-
-
-def test_the_protocol_says_what_a_model_takes(client: Client) -> None:
-    assert client.ask("v2/health/live").document == {"live": True}
-    assert client.ask("v2/health/ready").document == {"ready": True}
-    assert client.ask("v2/models/toy/ready").document["ready"] is True
-    about = client.ask("v2/models/toy").document
-    assert about["inputs"][0] == {"name": "images", "datatype": "FP32", "shape": [-1, 3, 32, 32]}
-    assert client.ask("v2/models/nobody").status == 404
-
-
-def test_the_protocol_runs_the_network(client: Client, toys: Path) -> None:
-    images = np.full((2, 3, 32, 32), 0.5, np.float32)
-    tensor = {"name": "images", "datatype": "FP32", "shape": [2, 3, 32, 32], "data": images.ravel().tolist()}
-    answer = client.json("v2/models/toy/infer", {"id": "7", "inputs": [tensor]}).document
-    assert answer["id"] == "7"
-    expected = Detector(toys / "toy.cfg").runtime.infer(images, 0.0)
-    for output in answer["outputs"]:
-        found = np.array(output["data"], np.float32).reshape(output["shape"])
-        np.testing.assert_allclose(found, expected[output["name"]], atol=1e-6)
-    assert [output["name"] for output in answer["outputs"]] == ["boxes", "objectness", "classes"]
-    encoded = base64.b64encode((toys / "grey.png").read_bytes()).decode()
-    pictures = {"name": "pictures", "datatype": "BYTES", "shape": [1], "data": [encoded]}
-    (output,) = client.json("v2/models/toy/infer", {"inputs": [pictures]}).document["outputs"]
-    assert json.loads(output["data"][0])["detections"][0]["class"] == "cat"
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"shape": [1, 3, 16, 16]}, "images: expected shape"),
-        ({"shape": [1, 3, 32, -1]}, "whole numbers above 0"),
-        ({"data": [1, 2]}, "expected 3,072 values, found 2"),
-        ({"data": ["x"]}, "expected numbers"),
-        ({"datatype": "INT8"}, "expected datatype FP32"),
-        ({"name": "other"}, "expected one called images or pictures"),
-    ],
-)
-def test_the_protocol_refuses(client: Client, change: dict[str, Any], reason: str) -> None:
-    tensor = {"name": "images", "datatype": "FP32", "shape": [1, 3, 32, 32], "data": [0.5] * 3072} | change
-    answer = client.json("v2/models/toy/infer", {"inputs": [tensor]})
-    assert answer.status == 400 and reason in answer.document["error"]
-
-
 # ------------------------------------------------------------------------------------------ the whole process
 
 
