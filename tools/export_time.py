@@ -4,8 +4,9 @@
 
 Whole processes, one after the other in each round, so that what else the machine does falls on all of them alike. The
 peer is lightnet 4.0 (`pip install --no-deps --target FOLDER lightnet==4.0.0`), whose YOLOv2 is exported by torch's own
-exporter, with TorchScript, the quicker of the two; "numpy" reads the weights and writes them. Times are of the
-processor (user and system) and of the clock. The last line is JSON.
+exporter, with TorchScript, the quicker of the two; "numpy" reads the weights and writes them; `--rtx` builds an engine
+of the exported file too, in fp16 by TensorRT-RTX (`make test-trt` installs it). Times are of the processor (user and
+system, of all that a program starts) and of the clock. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -43,6 +44,13 @@ from darknet_compat.cli.main import main
 sys.argv = ["darknet-compat", "export", sys.argv[3], "--weights", sys.argv[1], "--out", sys.argv[2]]
 main()
 """
+ENGINE = """
+import os, sys
+from darknet_compat.cli.main import main
+sys.path.append(os.path.join(sys.prefix, "share", "tensorrt-rtx"))
+sys.argv = ["darknet-compat", "engine", sys.argv[5], "--target", "rtx", "--precision", "fp16", "--out", sys.argv[2]]
+main()
+"""
 
 
 def run(code: str, arguments: list[str]) -> tuple[float, float]:
@@ -60,14 +68,19 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--peer-path", default="", help="the folder that lightnet was installed into")
+    parser.add_argument("--rtx", action="store_true", help="build an engine too")
     options = parser.parse_args()
     programs = {"ours": OURS, "numpy": NUMPY} | ({"lightnet": PEER} if options.peer_path else {})
+    programs |= {"engine": ENGINE} if options.rtx else {}
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
     with tempfile.TemporaryDirectory() as folder:
-        out = os.path.join(folder, "m.onnx")
+        out, exported = os.path.join(folder, "m.onnx"), os.path.join(folder, "exported.onnx")
+        arguments = [str(options.weights), out, str(options.cfg), options.peer_path, exported]
+        if options.rtx:
+            run(OURS, [str(options.weights), exported, str(options.cfg)])
         for _ in range(options.rounds):
             for name, code in programs.items():
-                taken[name].append(run(code, [str(options.weights), out, str(options.cfg), options.peer_path]))
+                taken[name].append(run(code, arguments))
                 os.unlink(out)
     figures: dict[str, float] = {}
     for number, kind in enumerate(("clock", "processor")):
