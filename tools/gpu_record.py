@@ -146,10 +146,11 @@ def write(document: dict[str, Any], folder: Path, readme: Path | None) -> list[P
     name = re.sub(r"\W+", "-", document["gpu"].partition(" (")[0]).strip("-")[:40]
     paths = {folder / f"{document['date']}-{name}.json": json.dumps(document, indent=1) + "\n",
              folder / "README.md": f"# The newest record of tools/gpu_check.py\n\n{markdown(document)}"}  # fmt: skip
-    if readme is not None:
-        before, _, rest = readme.read_text().partition(MARKS[0])
-        _, _, after = rest.partition(MARKS[1])
-        paths[readme] = f"{before}{MARKS[0]}\n{markdown(document)}{MARKS[1]}{after}"
+    for page in (folder / "README.md", readme):
+        if page is not None and page.exists() and MARKS[0] in (text := page.read_text()):  # what else it says stays
+            before, _, rest = text.partition(MARKS[0])
+            _, _, after = rest.partition(MARKS[1])
+            paths[page] = f"{before}{MARKS[0]}\n{markdown(document)}{MARKS[1]}{after}"
     for path, text in paths.items():
         with atomic_write(path) as file:
             file.write(text.encode())
