@@ -103,18 +103,18 @@ class Server:
         except DarknetCompatError as error:
             raise Refused(500, str(error)) from None
 
-    async def answer_all(
-        self, name: str, task: str, request: Request, shown: Callable[[Any], dict[str, Any]]
-    ) -> dict[str, Any]:
+    async def answer_all(self, name: str, task: str, request: Request) -> dict[str, Any]:
         """All pictures of a request: one as a document of its own, several as a list, in which one that cannot be read
         has an `error`."""
         served = self.expect_task(name, task)
         self.expect_room(served)
-        asked = asked_of(request, _DETECTS if task == "detect" else _CLASSIFIES)
-        asked.pop("top", None)
+        names = _DETECTS if task == "detect" else _CLASSIFIES
+        asked = asked_of(request.query_params.multi_items(), names)
+        found = await pictures_of(request, self.options)
+        asked |= asked_of(found.fields, names)
+        shown = (asked.pop("top", 5),) if task == "classify" else ()
         if "level" in asked and served.model().runtime.description.tree is None:
             raise Refused(400, f"level: {name} has no WordTree")
-        found = await pictures_of(request, self.options)
 
         async def one(picture: Picture) -> dict[str, Any]:
             began = time.perf_counter()
@@ -122,7 +122,7 @@ class Server:
             seconds = time.perf_counter() - began
             self.metrics.answered(name, len(answer) if isinstance(answer, Detections) else 1)
             named = {"file": picture.name} if picture.name else {}
-            return {**named, **shown(answer), "seconds": round(seconds, 4)}
+            return {**named, **answer.to_dict(*shown), "seconds": round(seconds, 4)}
 
         if not found.many:
             return await one(found.pictures[0])
@@ -246,13 +246,12 @@ def _add_models(app: FastAPI, server: Server) -> None:
     async def detect(name: str, request: Request) -> JSONResponse:
         """What is where in a picture. `?thresh=`, `?nms=` (0 to 1), `?classes=dog,cat` and `?level=` (how deep in a
         WordTree, 0 being the roots) are for this request."""
-        return JSONResponse(await server.answer_all(name, "detect", request, lambda found: found.to_dict()))
+        return JSONResponse(await server.answer_all(name, "detect", request))
 
     @app.post("/v1/models/{name}/classify", tags=["models"], openapi_extra=_PICTURE)
     async def classify(name: str, request: Request) -> JSONResponse:
         """What is in a picture: the `?top=5` most probable classes."""
-        top = asked_of(request, _CLASSIFIES).get("top", 5)
-        return JSONResponse(await server.answer_all(name, "classify", request, lambda found: found.to_dict(top)))
+        return JSONResponse(await server.answer_all(name, "classify", request))
 
 
 async def _reload(server: Server) -> None:

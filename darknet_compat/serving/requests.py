@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastapi import Request
@@ -32,10 +32,11 @@ class Picture(NamedTuple):
 
 
 class Pictures(NamedTuple):
-    """What a request holds, and whether it is answered by a list."""
+    """What a request holds, whether it is answered by a list, and a form's texts by the names of their fields."""
 
     pictures: list[Picture]
     many: bool
+    fields: Sequence[tuple[str, str]] = ()
 
 
 async def read_body(request: Request, options: ServeOptions) -> bytes:
@@ -84,10 +85,11 @@ async def pictures_of(request: Request, options: ServeOptions) -> Pictures:
     return found
 
 
-def asked_of(request: Request, names: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
-    """The query as a call's keywords. Raises Refused for what is not among `names`, or has no such value."""
+def asked_of(given: Iterable[tuple[str, str]], names: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+    """A query, or a form's fields, as a call's keywords. Raises Refused for what is not among `names`, or has no such
+    value."""
     asked: dict[str, Any] = {}
-    for name, text in request.query_params.multi_items():
+    for name, text in given:
         if name not in names:
             raise Refused(400, f"{shown(name)}: no such parameter; there are {', '.join(sorted(names))}")
         try:
@@ -121,8 +123,9 @@ def words(text: str) -> list[str]:
 
 
 def _form(body: bytes, boundary: bytes) -> Pictures:
-    """The files of a form."""
+    """The files of a form, and its texts."""
     pictures: list[Picture] = []
+    fields: list[tuple[str, str]] = []
     header: dict[str, bytes] = {}
     state: dict[str, Any] = {"field": b"", "value": b"", "data": bytearray()}
 
@@ -132,8 +135,11 @@ def _form(body: bytes, boundary: bytes) -> Pictures:
 
     def on_part_end() -> None:
         _, options = parse_options_header(header.get("content-disposition", b""))
-        name = options.get(b"filename")
-        pictures.append(Picture(None if name is None else name.decode("utf-8", "replace"), bytes(state["data"])))
+        name, data = options.get(b"filename"), bytes(state["data"])
+        if name is None:
+            fields.append((options.get(b"name", b"").decode("utf-8", "replace"), data.decode("utf-8", "replace")))
+        else:
+            pictures.append(Picture(name.decode("utf-8", "replace"), data))
         state["data"] = bytearray()
         header.clear()
 
@@ -158,7 +164,7 @@ def _form(body: bytes, boundary: bytes) -> Pictures:
         parser.finalize()
     except FormParserError as error:
         raise Refused(400, f"a malformed form: {str(error).splitlines()[0]}") from None
-    return Pictures(pictures, many=len(pictures) != 1)
+    return Pictures(pictures, len(pictures) != 1, fields)
 
 
 async def _document(body: bytes, options: ServeOptions) -> Pictures:

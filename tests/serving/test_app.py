@@ -93,6 +93,23 @@ def test_forms_and_documents(client: Client, toys: Path) -> None:
     assert [len(one["detections"]) for one in answer.document["images"]] == [1, 1]
 
 
+def test_texts_of_a_form_are_options(client: Client, toys: Path) -> None:
+    body, kind = form(("a.png", (toys / "grey.png").read_bytes()))
+
+    def ask(task: str, field: str, text: str) -> Any:
+        part = f'--x\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{text}\r\n'.encode()
+        return client.ask(f"v1/models/{task}", part + body, Content_Type=kind)
+
+    assert [one["class"] for one in ask("toy/detect", "thresh", "0.1").document["detections"]] == ["cat", "dog"]
+    assert len(ask("classes/classify", "top", "2").document["classes"]) == 2
+    for field, text, reason in (
+        ("thresh", "2", "thresh: expected a number from 0 to 1, found '2'"),
+        ("comment", "hello", "'comment': no such parameter; there are classes, level, nms, thresh"),
+    ):
+        answer = ask("toy/detect", field, text)
+        assert answer.status == 400 and reason in answer.document["error"]
+
+
 def test_classes(client: Client, toys: Path) -> None:
     answer = client.ask("v1/models/classes/classify?top=2", (toys / "grey.png").read_bytes())
     assert [one["name"] for one in answer.document["classes"]] == ["c", "b"]
