@@ -9,9 +9,11 @@ from pathlib import Path
 
 from darknet_compat.catalogue.catalog import cache_dir
 from darknet_compat.errors import BackendError, CatalogError, ExportError
+from darknet_compat.formats.exported.artefact import sides_problem
 from darknet_compat.formats.words import Input, Mode, Precision
 from darknet_compat.inference.cache import cached_export
 from darknet_compat.nvidia.driver import find_gpu
+from darknet_compat.options import MOST_PIXELS
 from darknet_compat.runtime import registry
 from darknet_compat.runtime.base import Runtime, Use
 from darknet_compat.runtime.exported import ExportedRuntime, computed_in, read_artefact
@@ -77,9 +79,8 @@ def _expect_whole_cells(cfg: Path, use: Use) -> None:
 
     assert use.size is not None
     step, _ = side_step(load_spec(cfg, dialect=use.dialect, quiet=True))
-    if step and any(side % step for side in use.size):
-        width, height = use.size
-        raise BackendError(f"{cfg}: takes sides in steps of {step}, found {width} x {height}")
+    if step and (problem := sides_problem((step, MOST_PIXELS), step, *use.size)):
+        raise BackendError(f"{cfg}: {problem}")
 
 
 def _open_cfg(model: Path, weights: Path, backend: str, use: Use) -> Runtime:

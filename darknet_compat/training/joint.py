@@ -98,7 +98,7 @@ class Mixed(Dataset):
 
 @dataclass(frozen=True, eq=False)
 class Coverage:
-    """What a tree's nodes are learnt from: `boxes` and `images` int64 [nodes] count objects with a box and pictures
+    """What a tree's nodes are trained on: `boxes` and `images` int64 [nodes] count objects with a box and pictures
     with a label as a whole, `below` those of both kinds at the nodes underneath."""
 
     boxes: NDArray[np.int64]

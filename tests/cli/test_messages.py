@@ -24,10 +24,10 @@ def test_a_device_is_told_from_a_backend(dc: Command, picture: Path) -> None:
 def test_a_size_between_cells_is_refused_of_a_cfg_as_of_its_file(dc: Command, picture: Path, tmp_path: Path) -> None:
     onnx = tmp_path / "model.onnx"
     assert dc("export", "yolov2-digits", "--out", onnx).code == 0
-    for model in ("yolov2-digits", onnx):
+    for model, sides in (("yolov2-digits", "16 to 8192"), (onnx, "192 to 608")):
         done = dc("detect", model, picture, "--size", "200")
         assert done.code == 1
-        assert done.err.strip().endswith("in steps of 16, found 200 x 200")
+        assert done.err.strip().endswith(f": takes sides from {sides} in steps of 16, found 200 x 200")
 
 
 def test_a_classifier_is_refused_before_its_weights_are_fetched(dc: Command, picture: Path) -> None:

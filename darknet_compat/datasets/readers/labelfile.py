@@ -83,7 +83,7 @@ def read_with_rule(
     path: str | Path, classes: int | None, rule: LabelRule, *, keypoints: bool = False
 ) -> tuple[Labels, Repairs]:
     """The same by a rule, and what was done to the labels. Outlines, more than two points x y after the class as
-    segmentation has them, become the boxes around them; with `keypoints` what follows a box is none. Raises
+    segmentation has them, become the boxes around them; with `keypoints` what follows a box is not a polygon. Raises
     DatasetError unless the rule is `skip`."""
     boxes: list[list[float]] = []
     numbers: list[int] = []

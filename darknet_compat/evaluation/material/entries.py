@@ -119,7 +119,7 @@ class Entries:
             )
 
     def expect_objects(self) -> None:
-        """Raise DatasetError where there is nothing to find: a score of nothing is none."""
+        """Raise DatasetError where there is nothing to find, so that no score is defined."""
         if not any(row.labels.is_drawn.any() for row in self.rows):
             raise DatasetError(f"{self.title}: there is no box in its {len(self.rows):,} pictures, so nothing to score")
 

@@ -86,10 +86,16 @@ class Artefact:
         if self.sizes is None:
             fits = (width, height) == (self.width, self.height)
             return None if fits else f"takes {self.width} x {self.height} only, found {width} x {height}"
-        least, most = self.sizes
-        if all(least <= side <= most and side % self.step == 0 for side in (width, height)):
-            return None
-        return f"takes sides from {least} to {most} in steps of {self.step}, found {width} x {height}"
+        return sides_problem(self.sizes, self.step, width, height)
+
+
+def sides_problem(sizes: tuple[int, int], step: int, width: int, height: int) -> str | None:
+    """Why pictures of `width` x `height` are not taken by what takes sides of `sizes` (least, most), multiples of
+    `step`; None where they are."""
+    least, most = sizes
+    if all(least <= side <= most and side % step == 0 for side in (width, height)):
+        return None
+    return f"takes sides from {least} to {most} in steps of {step}, found {width} x {height}"
 
 
 _Check = tuple[str, Callable[[Any], bool]]
@@ -120,7 +126,7 @@ def _is_text(value: object) -> bool:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether it is a finite number; True is none."""
+    """Whether it is a finite number, which True is not."""
     return isinstance(value, int | float | np.floating) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 

@@ -94,7 +94,7 @@ class Examples:
                 return self._made(image, found, draws, failures), failures
 
     def _read(self, index: int, failures: list[Failure]) -> tuple[Bytes, Labels] | None:
-        """A picture, uint8 [H, W, 3], with what is learnt of it; None, and one of `failures`, where it cannot be
+        """A picture, uint8 [H, W, 3], with its training targets; None, and one of `failures`, where it cannot be
         read."""
         sample = self.dataset[index]
         labels = self._labels(sample)
@@ -119,7 +119,7 @@ class Examples:
         return truths
 
     def _labels(self, sample: Sample) -> Labels:
-        """What is learnt of it. Raises DatasetError for what the network cannot learn."""
+        """Its training targets. Raises DatasetError for what the network cannot learn."""
         labels = trainable_labels(sample.labels)
         if len(labels) and not 0 <= labels.classes.min() <= labels.classes.max() < self.classes:
             raise DatasetError(
