@@ -16,6 +16,12 @@ const carried = new DataTransfer(); carried.items.add(new File([bytes], name, { 
 document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer: carried, bubbles: true }));
 """
 
+PASTE = """
+const [text, name] = arguments, bytes = Uint8Array.from(atob(text), one => one.charCodeAt(0));
+const carried = new DataTransfer(); carried.items.add(new File([bytes], name, { type: "image/png" }));
+document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: carried, bubbles: true }));
+"""
+
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,26 @@ def test_a_pickled_one_opens_its_files_again_from_any_folder(tmp_path: Path, mon
     picture = png(tmp_path / "noise.png", 64, 64)
     again.thresh = detector.thresh = 0.001
     assert (again(picture).boxes == detector(picture).boxes).all()
+
+
+def test_the_guides_programs(tmp_path: Path) -> None:
+    """Those of docs/guide/python.md under "Threads, processes and asyncio", as they stand there."""
+    text = (REPOSITORY / "docs" / "guide" / "python.md").read_text()
+    section = text.split("## Threads, processes and asyncio")[1].split("\n## ")[0]
+    programs = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert len(programs) == 2
+    for name, width in (("a.png", 40), ("b.png", 60)):
+        png(tmp_path / name, width, 50)
+    for program in programs:
+        (tmp_path / "program.py").write_text(
+            f"{program}\nif __name__ == '__main__':\n    print([one.width for one in found])\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=100,
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "[40, 60]\n"
 
 
 def test_a_classifier_too(tmp_path: Path) -> None:

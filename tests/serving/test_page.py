@@ -1,8 +1,10 @@
-"""The page in a real browser: pictures chosen and dropped, the threshold moved, a way unfolded, errors, 390 pixels."""
+"""The page in a real browser: choose, drop, paste, slide, search, unfold, save; errors, a dark and a narrow screen."""
 
 from __future__ import annotations
 
 import base64
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ import numpy as np
 import pytest
 
 from darknet_compat.datasets.readers.digits import DigitScenes
+from darknet_compat.inference.detector import Detector
 from darknet_compat.serving.options import ServeOptions
 from darknet_compat.vision.draw import save
-from tests.browser import DROP, all_of, chromium, narrow, one_of, rows, slide, until
+from darknet_compat.vision.image import decode
+from tests.browser import DROP, PASTE, all_of, chromium, narrow, one_of, rows, slide, until
 from tests.serving.conftest import Client, serving
 
 
@@ -80,6 +84,44 @@ def test_drop_a_picture_and_something_else(browser: Any, client: Client, scene: 
     browser.execute_script(DROP, base64.b64encode(b"no picture").decode(), "letter.png")
     error = until(browser, lambda: one_of(browser, "#error").text)
     assert error == "letter.png is no picture that the browser can show."
+
+
+def download(browser: Any, button: str, path: Path) -> bytes:
+    """What a button saves, once the browser has written it."""
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(path.parent)})
+    one_of(browser, button).click()
+    until(browser, path.exists)
+    return path.read_bytes()
+
+
+def test_paste_and_save(browser: Any, client: Client, scene: Path, tmp_path: Path) -> None:
+    opened(browser, client)
+    browser.execute_script(PASTE, base64.b64encode(scene.read_bytes()).decode(), "pasted.png")
+    until(browser, lambda: rows(browser))
+    slide(browser, 0.5)
+    found = json.loads(download(browser, "#json", tmp_path / "pasted.json"))["detections"]
+    expected = Detector("yolov2-digits", thresh=0.5)(scene).to_dict()["detections"]
+    assert expected and found == expected
+    drawn = decode(download(browser, "#picture", tmp_path / "pasted-found.png"))
+    plain = decode(scene)
+    assert drawn.shape == plain.shape
+    x1, y1, _, y2 = (round(side) for side in expected[0]["box"])
+    edge = drawn[y1 + 30 : y2 - 10, max(x1, 0)].astype(int) - plain[y1 + 30 : y2 - 10, max(x1, 0)]
+    assert (abs(edge).max(1) > 20).all(), "the left side of the first box is drawn"
+
+
+def test_a_dark_screen(browser: Any, client: Client, scene: Path) -> None:
+    def light_of(what: str) -> float:
+        style = browser.execute_script("return getComputedStyle(document.body)[arguments[0]]", what)
+        return sum(float(one) for one in re.findall(r"[\d.]+", style)[:3]) / 3
+
+    opened(browser, client)
+    assert light_of("backgroundColor") > 200 and light_of("color") < 60
+    feature = {"name": "prefers-color-scheme", "value": "dark"}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    one_of(browser, "#file").send_keys(str(scene))
+    until(browser, lambda: rows(browser))
+    assert light_of("backgroundColor") < 60 and light_of("color") > 200
 
 
 def test_everything_fits_390_pixels_and_has_a_name(browser: Any, client: Client, scene: Path) -> None:
