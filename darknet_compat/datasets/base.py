@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from darknet_compat.datasets.options import LabelRule
 from darknet_compat.errors import DatasetError, ImageError
+from darknet_compat.formats.textfile import count
 from darknet_compat.formats.words import Task
 
 Repair = Literal["no labels", "beside", "clipped", "left out", "polygons", "turned"]
@@ -238,7 +239,7 @@ class Dataset(Sequence[Sample], ABC):
         if isinstance(index, slice):
             return [self.sample(number) for number in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
-            raise IndexError(f"{self.title} has {len(self)} pictures, number {index} is not one of them")
+            raise IndexError(f"{self.title} has {count(len(self), 'picture')}, number {index} is not one of them")
         return self.sample(index % len(self))
 
 

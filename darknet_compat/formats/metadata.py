@@ -9,7 +9,7 @@ from pathlib import Path
 from darknet_compat.errors import DarknetCompatError, MetadataError
 from darknet_compat.formats.cfg import MAX_CFG_BYTES, Section, lines_that_count, option_on
 from darknet_compat.formats.packaged import cfg_dir
-from darknet_compat.formats.textfile import MAX_LIST_BYTES, plain, read_lines, read_text, read_words, shown
+from darknet_compat.formats.textfile import MAX_LIST_BYTES, count, plain, read_lines, read_text, read_words, shown
 
 _MAX_PATH = 4096  # Linux's PATH_MAX: a longer name belongs to no file
 
@@ -53,7 +53,9 @@ def class_names(names: str | Path | Sequence[str] | None, classes: int) -> tuple
     source = names if isinstance(names, str | Path) else "names"
     found = read_names(names) if isinstance(names, str | Path) else _texts(names)
     if len(found) != classes:
-        raise MetadataError(f"{source}: has {len(found)} names, but the network has {classes} classes")
+        raise MetadataError(
+            f"{source}: has {count(len(found), 'name')}, but the network has {count(classes, 'class', 'classes')}"
+        )
     return found
 
 

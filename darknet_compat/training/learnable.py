@@ -8,6 +8,7 @@ from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.definition.spec.net import Net
 from darknet_compat.errors import CfgError, DatasetError
+from darknet_compat.formats.textfile import count
 
 _AT_ONCE = 256
 _COMPOSED = 16
@@ -29,10 +30,10 @@ def expect_boxes(spec: NetworkSpec, dataset: Dataset) -> None:
         if labels.is_drawn.any():
             return
         whole += len(labels)
-    found = f"{whole:,} labels of whole pictures" if whole else "no label"
+    found = f"{count(whole, 'label')} of whole pictures" if whole else "no label"
     raise DatasetError(
-        f"{dataset.title}: {spec.name} detects, and not one box to learn it from is in {len(dataset):,} pictures,"
-        f" {found}; `info` says what it finds there"
+        f"{dataset.title}: {spec.name} detects, and not one box to learn it from is in"
+        f" {count(len(dataset), 'picture')}, {found}; `info` says what it finds there"
     )
 
 
@@ -45,7 +46,8 @@ def expect_classes(classes: int, dataset: Dataset, report: Report) -> None:
         return
     if not named and used > classes:
         raise DatasetError(
-            f"{dataset.title}: its labels go up to class {used - 1}, the cfg has {classes} classes; --names names them"
+            f"{dataset.title}: its labels go up to class {used - 1}, the cfg has"
+            f" {count(classes, 'class', 'classes')}; --names names them"
         )
     if named and named != classes and named > used:
         raise DatasetError(
@@ -69,7 +71,7 @@ def schedule_notes(net: Net) -> list[str]:
     """What a person should know of the schedule."""
     if 0 < net.max_batches < net.burn_in:
         return [
-            f"burn_in={net.burn_in} is longer than the whole run of {net.max_batches} batches: the rate never comes to"
-            f" learning_rate={net.learning_rate:g}"
+            f"burn_in={net.burn_in} is longer than the whole run of {count(net.max_batches, 'batch', 'batches')}:"
+            f" the rate never comes to learning_rate={net.learning_rate:g}"
         ]
     return []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from darknet_compat.errors import TrainingError
 from darknet_compat.formats.atomic import atomic_write
+from darknet_compat.formats.textfile import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,12 +106,13 @@ class Log:
     def _title(self) -> str:
         """What is trained, how far it is, and how long the rest takes at the pace of the last batches."""
         last = self.rows[-1]
-        done = f"{last['batch']:,.0f}"
+        done = int(last["batch"])
         if self.batches is None or last["batch"] >= self.batches:
-            return f"{self.name}: {done} batches"
+            return f"{self.name}: {count(done, 'batch', 'batches')}"
         pace = [row["seconds"] for row in self.rows[-_PACED:] if "seconds" in row]
         left = timedelta(seconds=round(median(pace) * (self.batches - last["batch"]))) if pace else None
-        return f"{self.name}: {done} of {self.batches:,} batches" + ("" if left is None else f", about {left} left")
+        rest = "" if left is None else f", about {left} left"
+        return f"{self.name}: {done:,} of {count(self.batches, 'batch', 'batches')}{rest}"
 
 
 def _read(path: Path) -> list[dict[str, float]]:

@@ -19,6 +19,7 @@ from darknet_compat.definition.weights.slots import Header, slots
 from darknet_compat.errors import TrainingError, WeightsError
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.cfg import format_cfg, read_cfg
+from darknet_compat.formats.textfile import count
 from darknet_compat.network.network import Network
 
 
@@ -57,7 +58,8 @@ def start_training(
     adapted = classes is not None and classes != head_classes(old)
     if classes is not None and adapted:
         sections = with_classes(sections, classes)
-        notes.append(f"the cfg has {head_classes(old)} classes, the data {classes}: its heads are made anew for these")
+        own = count(head_classes(old), "class", "classes")
+        notes.append(f"the cfg has {own}, the data {classes}: its heads are made anew for these")
     sections = with_net_options(sections, dict(options or {}) | _said(old))
     place = _lay_out(out, cfg, format_cfg(sections), {} if adapted else old.files)
     if seed is not None:
@@ -116,7 +118,9 @@ def _load(network: Network, path: Path, old: NetworkSpec) -> list[str]:
     network.load(Weights(values.header, tuple(kept)))
     notes = []
     if covered < len(old.layers):
-        notes.append(f"{path.name} holds the first {covered} of {len(old.layers)} layers; the others start at random")
+        notes.append(
+            f"{path.name} holds the first {covered} of {count(len(old.layers), 'layer')}; the others start at random"
+        )
     if left_out:
         layers = ", ".join(f"{layer} [{network.spec.layers[layer].type}]" for layer in left_out)
         notes.append(f"layer {layers} of {path.name} is for other classes and starts at random")

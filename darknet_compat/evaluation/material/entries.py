@@ -27,7 +27,7 @@ from darknet_compat.datasets.readers.coco import CocoInstances
 from darknet_compat.errors import DatasetError, ImageError
 from darknet_compat.evaluation.material.coco_files import image_id
 from darknet_compat.evaluation.material.tables import Floats, Ints, Truths
-from darknet_compat.formats.textfile import shown
+from darknet_compat.formats.textfile import count, shown
 
 Kind = Literal["missing", "unreadable", "case", "duplicate", "labels"]
 
@@ -121,7 +121,9 @@ class Entries:
     def expect_objects(self) -> None:
         """Raise DatasetError where there is nothing to find, so that no score is defined."""
         if not any(row.labels.is_drawn.any() for row in self.rows):
-            raise DatasetError(f"{self.title}: there is no box in its {len(self.rows):,} pictures, so nothing to score")
+            raise DatasetError(
+                f"{self.title}: there is no box in its {count(len(self.rows), 'picture')}, so nothing to score"
+            )
 
     @property
     def ids(self) -> list[str]:

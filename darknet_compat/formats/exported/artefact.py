@@ -15,7 +15,7 @@ import numpy as np
 
 from darknet_compat.errors import BackendError, DarknetCompatError
 from darknet_compat.formats.jsonfile import is_whole, parse_json
-from darknet_compat.formats.textfile import plain
+from darknet_compat.formats.textfile import count, plain
 from darknet_compat.formats.words import MOST_BATCH, MOST_DETECTIONS, Input, NmsKind, OtherLayout, Outputs, Resize, Task
 from darknet_compat.formats.wordtree import WordTree, format_tree, parse_tree
 
@@ -260,9 +260,9 @@ def _contradiction(artefact: Artefact) -> str | None:
     """What one field says against another; None where they agree."""
     classes = artefact.classes
     if artefact.tree is not None and len(artefact.tree) != classes:
-        return f"its tree has {len(artefact.tree)} nodes, but it has {classes} classes"
+        return f"its tree has {count(len(artefact.tree), 'node')}, but it has {count(classes, 'class', 'classes')}"
     if artefact.map is not None and (largest := max(artefact.map, default=0)) >= classes:
-        return f"its map names class {largest}, but it has {classes} classes"
+        return f"its map names class {largest}, but it has {count(classes, 'class', 'classes')}"
     if artefact.layout is not None:
         gives = "detections" if artefact.layout == "nms" else "boxes"
         if (
