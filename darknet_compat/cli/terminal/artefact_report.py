@@ -31,6 +31,7 @@ def _kind(artefact: Artefact) -> str:
 
 def _fields(artefact: Artefact) -> Iterator[tuple[str, str]]:
     yield "model", artefact.name
+    yield "dialect", artefact.dialect
     form = "pixels as bytes" if artefact.input == "uint8" else "planes of 0..1"
     batch = "any batch" if artefact.batch is None else f"batch {artefact.batch}"
     yield "input", f"{artefact.width} x {artefact.height} x {artefact.channels}, {form}, {batch}, {artefact.resize}"

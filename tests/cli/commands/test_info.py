@@ -123,6 +123,17 @@ def test_an_exported_file_says_what_it_is(dc: Command, detector: Toy, tmp_path: 
     assert (told["thresh"], told["classes"], told["outputs"], told["tree_nodes"]) == (0.3, 2, "detections", None)
 
 
+@pytest.mark.parametrize("dialect", ["original", "fork"])
+def test_an_exported_file_names_the_dialect_it_was_read_in(
+    dc: Command, detector: Toy, tmp_path: Path, dialect: str
+) -> None:
+    pytest.importorskip("onnx")
+    path = tmp_path / "toy.onnx"
+    assert dc("export", detector.cfg, "--out", path, "--dialect", dialect).code == 0
+    assert ["dialect", dialect] in [line.split() for line in dc("info", path).out.splitlines()]
+    assert json.loads(dc("info", path, "--json").out)["dialect"] == dialect
+
+
 def test_the_catalogue(dc: Command) -> None:
     done = dc("info")
     assert [line.split()[0] for line in done.out.splitlines() if line[0] != " "] == ["name", *MODELS]
