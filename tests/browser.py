@@ -74,3 +74,11 @@ def slide(browser: Any, to: float) -> None:
     """Move the threshold."""
     script = "const s = document.getElementById('thresh'); s.value = arguments[0]; s.dispatchEvent(new Event('input'));"
     browser.execute_script(script, to)
+
+
+def download(browser: Any, button: str, path: Path) -> bytes:
+    """What a button saves, once the browser has written it."""
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(path.parent)})
+    one_of(browser, button).click()
+    until(browser, path.exists)
+    return path.read_bytes()

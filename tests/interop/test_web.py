@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +25,7 @@ from darknet_compat.export.targets.write import write_target
 from darknet_compat.export.web.package import files_of
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
-from tests.browser import all_of, chromium, narrow, one_of, rows, slide, until
+from tests.browser import PASTE, all_of, chromium, download, narrow, one_of, rows, slide, until
 from tests.cli.support import CLASSIFIER, write_toy
 from tests.export.targets.support import detector, scene
 from tests.interop.runtimes import RUNTIMES
@@ -126,6 +128,12 @@ def test_the_browser_finds_what_detect_finds(name: str, browser: Any, pictures: 
         for thresh in (0.3, 0.6):  # moved, and not asked again
             slide(browser, thresh)
             assert len(rows(browser)) == len(ours(pictures[0], thresh=thresh)) <= len(answer["detections"])
+        browser.execute_script("state.answer = null")
+        browser.execute_script(PASTE, base64.b64encode(pictures[0].read_bytes()).decode(), "pasted.png")
+        until(browser, lambda: browser.execute_script("return state.answer !== null"))
+        slide(browser, 0.6)
+        saved = json.loads(download(browser, "#json", tmp_path / "pasted.json"))["detections"]
+        assert_same(saved, ours(pictures[0], thresh=0.6).to_dict()["detections"])
         assert len(all_of(browser, "#list details")) == (len(rows(browser)) if name == "yolo9000-digits" else 0)
 
 

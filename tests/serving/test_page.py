@@ -17,7 +17,7 @@ from darknet_compat.inference.detector import Detector
 from darknet_compat.serving.options import ServeOptions
 from darknet_compat.vision.draw import save
 from darknet_compat.vision.image import decode
-from tests.browser import DROP, PASTE, all_of, chromium, narrow, one_of, rows, slide, until
+from tests.browser import DROP, PASTE, all_of, chromium, download, narrow, one_of, rows, slide, until
 from tests.serving.conftest import Client, serving
 
 
@@ -84,14 +84,6 @@ def test_drop_a_picture_and_something_else(browser: Any, client: Client, scene: 
     browser.execute_script(DROP, base64.b64encode(b"no picture").decode(), "letter.png")
     error = until(browser, lambda: one_of(browser, "#error").text)
     assert error == "letter.png is no picture that the browser can show."
-
-
-def download(browser: Any, button: str, path: Path) -> bytes:
-    """What a button saves, once the browser has written it."""
-    browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(path.parent)})
-    one_of(browser, button).click()
-    until(browser, path.exists)
-    return path.read_bytes()
 
 
 def test_paste_and_save(browser: Any, client: Client, scene: Path, tmp_path: Path) -> None:
