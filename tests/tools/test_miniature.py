@@ -212,6 +212,7 @@ def test_the_path_shows_each_step_beside_the_papers(tmp_path: Path) -> None:
 def test_a_claim_counts_seeds(tmp_path: Path) -> None:
     found = claims.step("yolo", "batchnorm")(known_path(tmp_path))
     assert found == ("mAP 35.0 ± 5.0 → 36.5 ± 1.5", (1, 2))
+    assert claims.step("yolo", "batchnorm", falls=True)(known_path(tmp_path)) == (found[0], (1, 2))
     assert claims.step("yolo", "location")(known_path(tmp_path)) is None
 
 

@@ -39,15 +39,17 @@ def same(before: Values, after: Values, least: float = 0.0) -> tuple[int, int]:
     return sum(b - a > least for a, b in pairs), len(pairs)
 
 
-def step(before: str, after: str, name: str = "mAP") -> Callable[[Setting], tuple[str, tuple[int, int]] | None]:
-    """From one step of Table 2 to another one."""
+def step(
+    before: str, after: str, name: str = "mAP", *, falls: bool = False
+) -> Callable[[Setting], tuple[str, tuple[int, int]] | None]:
+    """From one step of Table 2 to another one, which is better there; with `falls` it costs something."""
 
     def ours(setting: Setting) -> tuple[str, tuple[int, int]] | None:
         found = known(setting, path)
         a, b = values(found, before, name), values(found, after, name)
         if not a or not b:
             return None
-        return f"{name} {shown(a)} → {shown(b)}", same(a, b)
+        return f"{name} {shown(a)} → {shown(b)}", same(b, a) if falls else same(a, b)
 
     return ours
 
@@ -132,7 +134,7 @@ def fast(setting: Setting) -> tuple[str, tuple[int, int]] | None:
 CLAIMS = (
     Claim("2: batch normalization, over 2 %", "mAP 63.4 → 65.8", "path", step("yolo", "batchnorm")),
     Claim("2: high-resolution classifier, almost 4 %", "mAP 65.8 → 69.5", "path", step("batchnorm", "hires")),
-    Claim("2: anchor boxes cost a little mAP …", "mAP 69.5 → 69.2", "path", step("hand", "convolutional")),
+    Claim("2: anchor boxes cost a little mAP …", "mAP 69.5 → 69.2", "path", step("convolutional", "hand", falls=True)),
     Claim("2: … and gain recall", "recall 81 → 88", "path", step("convolutional", "hand", "recall")),
     Claim("2: k-means by IoU, 5 priors, as good as 9 by hand", "average IoU 60.9 → 61.0", "priors",
           clusters("by IoU", 5, "by hand", 9)),
