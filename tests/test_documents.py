@@ -68,7 +68,8 @@ def test_every_command_line_is_understood(line: str) -> None:
 def test_every_example_in_python_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_toy(tmp_path, "yolov2-voc", DETECTOR, [0, 0, 0, 0, 4, 3, 0] * 2)
-    paint(tmp_path / "dog.jpg")
+    for picture in ("dog.jpg", "a.png", "b.png"):
+        paint(tmp_path / picture)
     blocks = [
         code for _, language, code in FENCED.findall((REPOSITORY / name).read_text("utf-8")) if language == "python"
     ]
