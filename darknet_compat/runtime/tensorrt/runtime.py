@@ -184,13 +184,15 @@ class _Held:
         with self._change:
             if self.pool is None:
                 raise BackendError(f"{self.where}: is closed")
+            pool = self.pool  # `close` may take it from here on, and waits for who has it
             self._users += 1
         try:
             with self.cuda:
-                yield self.pool
+                yield pool
         except self.cuda.errors as error:
             raise BackendError(f"{self.where}: CUDA: {error}".splitlines()[0]) from None
         finally:
+            del pool
             with self._change:
                 self._users -= 1
                 self._change.notify_all()

@@ -97,7 +97,7 @@ def test_names_in_another_encoding_travel_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["a"], "names: has 1 names, but the network has 20 classes"),
+        (["a"], "names: has 1 name, but the network has 20 classes"),
         ([7] * 20, "names: expected a list of text, found [7, 7, "),
         (7, "names: expected a list of text, found 7"),
         ("none.names", "none.names: cannot be read as a list of names: No such file or directory"),

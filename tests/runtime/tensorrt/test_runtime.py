@@ -528,6 +528,21 @@ def test_closing_while_a_thread_computes(engine: Path, gpu: Driver) -> None:
     assert "closed" in results[0]
 
 
+def test_closing_between_coming_in_and_computing(engine: Path, gpu: Driver) -> None:
+    """Who is inside when it is closed has the pool still, which says that it is closed."""
+    runtime = TensorRtRuntime(engine)
+    held = runtime._held
+    held.cuda = type(
+        "Late", (), {"errors": runtime.cuda.errors, "__exit__": lambda *_: None,
+                     "__enter__": lambda _: setattr(held, "pool", None)}
+    )()  # fmt: skip
+    pool = held.pool
+    with held.used() as given:
+        assert given is pool
+    held.cuda, held.pool = runtime.cuda, pool
+    runtime.close()
+
+
 # ------------------------------------------------------------------------------------------ files and machines
 
 
