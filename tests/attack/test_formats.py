@@ -6,7 +6,8 @@ import ast
 import base64
 import json
 import re
-import time
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,15 +94,16 @@ def test_a_message_of_two_lines_is_a_fault(tmp_path: Path) -> None:
     assert "no line" in str(attempt(reading(raising("\x1b[2J")), tmp_path, b"", Tally()))
 
 
-def test_a_reader_without_end_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(folder: Path) -> object:
-        while True:
-            pass
-
-    monkeypatch.setattr(fuzz, "SECONDS", 0.05)
-    began = time.process_time()
-    assert attempt(reading(read), tmp_path, b"", Tally()) == "took more than 0.05 s"
-    assert time.process_time() - began < 5
+def test_a_reader_without_end_is_a_fault(tmp_path: Path) -> None:
+    """In a process of its own, as the bench is: the timer's signal ends one in which TensorRT's library has threads."""
+    code = f"""
+import itertools, pathlib
+from tests.attack import fuzz, test_formats
+fuzz.SECONDS = 0.05
+endless = test_formats.reading(lambda folder: [None for _ in itertools.count() if False])
+print(fuzz.attempt(endless, pathlib.Path({str(tmp_path)!r}), b"", fuzz.Tally()))"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, timeout=300)
+    assert done.stdout == "took more than 0.05 s\n", done.stderr
 
 
 def test_a_reader_that_takes_much_memory_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
