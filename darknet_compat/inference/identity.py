@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from darknet_compat.catalogue.fetch.checksum import file_checksums
+from darknet_compat.catalogue.fetch.checksum import sha256_of
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.model import locate
 from darknet_compat.vision.header import max_pixels
@@ -17,7 +17,7 @@ def model_key(model: str | Path, weights: str | Path | None, detector: Detector,
     files = [path for path in (sources.cfg, sources.weights) if path is not None]
     description = detector.runtime.description
     return {
-        "files": [file_checksums(path, ["sha256"])["sha256"] for path in files],
+        "files": [sha256_of(path) for path in files],
         "backend": detector.choice.backend,
         "precision": description.precision,
         "input": [description.width, description.height, description.resize],

@@ -20,6 +20,7 @@ from darknet_compat.formats.words import Build, Mode, Precision, Resize, Task
 from darknet_compat.inference.backends import Choice, expect_usable, open_runtime
 from darknet_compat.inference.hierarchy import HierarchyRule
 from darknet_compat.inference.options import BACKENDS
+from darknet_compat.options import MOST_PIXELS
 from darknet_compat.runtime.base import Runtime, Use
 from darknet_compat.runtime.registry import is_exported
 
@@ -150,8 +151,8 @@ def _pair(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     except (TypeError, ValueError):
         found = shown(str(size))
         raise BackendError(f"size: expected a number of pixels or (width, height), found {found}") from None
-    if not (0 < width <= 8192 and 0 < height <= 8192):
-        raise BackendError(f"size: expected 1 to 8192 pixels a side, found {width} x {height}")
+    if not (0 < width <= MOST_PIXELS and 0 < height <= MOST_PIXELS):
+        raise BackendError(f"size: expected 1 to {MOST_PIXELS} pixels a side, found {width} x {height}")
     return width, height
 
 

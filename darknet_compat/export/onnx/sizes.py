@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec
 from darknet_compat.errors import ExportError
+from darknet_compat.options import MOST_PIXELS
 
 Sizes = tuple[int, int]
 """The least and the most pixels of a side."""
 
 DEFAULT: Sizes = (288, 608)
 """YOLOv2's own range in the paper (section 2, multi-scale training) begins at 320; 288 is its fastest in table 3."""
-
-_MOST = 8192
 
 
 def free_sizes(spec: NetworkSpec, wanted: Sizes | str | None, candidates: int = 0) -> tuple[int, int, int]:
@@ -40,9 +39,9 @@ def free_sizes(spec: NetworkSpec, wanted: Sizes | str | None, candidates: int = 
         raise ExportError(f"{spec.name}: takes {net.width} x {net.height} only: {why}")
     assert not isinstance(wanted, str)
     least, most = wanted
-    if not 0 < least <= most <= _MOST or least % step or most % step:
+    if not 0 < least <= most <= MOST_PIXELS or least % step or most % step:
         raise ExportError(
-            f"{spec.name}: expected sizes from least to most, multiples of {step} up to {_MOST},"
+            f"{spec.name}: expected sizes from least to most, multiples of {step} up to {MOST_PIXELS},"
             f" found {least} to {most}"
         )
     if why := _misfit(spec, least, most, step):
