@@ -61,6 +61,9 @@ FITTED = '''def fitted(picture):
 Texts = Mapping[str, str]
 """Files by their path within the folder."""
 
+ONE_PICTURE: Mapping[str, Any] = {"sizes": "fixed", "batch": 1}
+"""Of a target's options: pictures of the network's own size, one at a time."""
+
 
 @dataclass(frozen=True)
 class Tool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from darknet_compat.export.targets.base import Made, Target, Texts
+from darknet_compat.export.targets.base import ONE_PICTURE, Made, Target, Texts
 
 SCALE = 1 / 255
 """Pixels of 0..255 to the 0..1 that the network reads."""
@@ -60,7 +60,7 @@ topk=300
 FRIGATE = Target(
     "frigate",
     "Frigate 0.16 and later, model type `yolo-generic`",
-    {"layout": "yolov8", "sizes": "fixed", "batch": 1},
+    {"layout": "yolov8", **ONE_PICTURE},
     _frigate,
     lambda made: (
         f"Copy this folder to Frigate's `config/model_cache/{made.name}`.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from darknet_compat.export.targets.base import Made, Target, Texts, Tool
+from darknet_compat.export.targets.base import ONE_PICTURE, Made, Target, Texts, Tool
 
 
 def _shape(made: Made) -> str:
@@ -32,7 +32,7 @@ nms: {artefact.nms:g}
 NCNN = Target(
     "ncnn",
     "ncnn, by pnnx",
-    {"layout": "yolov8", "sizes": "fixed", "batch": 1, "precision": "fp32"},
+    {"layout": "yolov8", **ONE_PICTURE, "precision": "fp32"},
     _phone,
     lambda made: (
         f"`pip install pnnx && pnnx {made.model} inputshape=[{_shape(made)}]f32 fp16=0`, unless it is done already.",
@@ -58,7 +58,7 @@ NCNN = Target(
 TFLITE = Target(
     "tflite",
     "TFLite (LiteRT), by onnx2tf",
-    {"layout": "yolov5", "sizes": "fixed", "batch": 1, "precision": "fp32"},
+    {"layout": "yolov5", **ONE_PICTURE, "precision": "fp32"},
     _phone,
     lambda made: (
         "With Python 3.12: `pip install onnx2tf`, and",
@@ -81,7 +81,7 @@ TFLITE = Target(
 COREML = Target(
     "coreml",
     "Core ML, by coremltools",
-    {"layout": "yolov8", "sizes": "fixed", "batch": 1},
+    {"layout": "yolov8", **ONE_PICTURE},
     _phone,
     lambda made: (
         "`pip install torch coremltools 'numpy<2.4'` and this export again, unless it is done already:"
@@ -126,7 +126,7 @@ def _hailo(made: Made) -> Texts:
     }
 
 
-_HEADS = {"layout": "heads", "heads_cut": "before", "sizes": "fixed", "batch": 1, "precision": "fp32"}
+_HEADS = {"layout": "heads", "heads_cut": "before", **ONE_PICTURE, "precision": "fp32"}
 
 RKNN = Target(
     "rknn",

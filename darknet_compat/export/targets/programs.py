@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from darknet_compat.export.targets.base import FITTED, Made, Target, Texts
+from darknet_compat.export.targets.base import FITTED, ONE_PICTURE, Made, Target, Texts
 
 _OPENCV = '''"""Finds objects with OpenCV alone: python detect.py PICTURE."""
 
@@ -71,7 +71,7 @@ def _metadata(made: Made) -> dict[str, str]:
 OPENCV = Target(
     "opencv",
     "OpenCV 4 and 5, `cv2.dnn.readNetFromONNX`",
-    {"layout": "region", "sizes": "fixed", "batch": 1},
+    {"layout": "region", **ONE_PICTURE},
     _opencv,
     lambda made: ("`pip install opencv-python-headless`", "`python detect.py dog.jpg`"),
     "the rows that OpenCV's own reader of Darknet's files gives ([region] and [yolo] in OpenCV 4.14)",
@@ -81,7 +81,7 @@ OPENCV = Target(
 OPENVINO = Target(
     "openvino",
     "OpenVINO, and its benchmark_app and ovc",
-    {"layout": "yolov8", "sizes": "fixed", "batch": 1},
+    {"layout": "yolov8", **ONE_PICTURE},
     lambda made: {
         "labels.txt": made.labels,
         "model.json": json.dumps({"input": "RGB, 0..1, NCHW", "resize": made.artefact.resize, "names": made.names}),
@@ -93,7 +93,7 @@ OPENVINO = Target(
 ULTRALYTICS = Target(
     "ultralytics",
     "Ultralytics, `YOLO(…)` on an ONNX file",
-    {"layout": "yolov8", "sizes": "fixed", "batch": 1},
+    {"layout": "yolov8", **ONE_PICTURE},
     _labels,
     lambda made: (
         "`pip install ultralytics`",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from darknet_compat.export.targets.base import Made, Target, Texts
+from darknet_compat.export.targets.base import ONE_PICTURE, Made, Target, Texts
 from darknet_compat.export.web.package import NAME, TRIED, files_of
 from darknet_compat.export.web.page import browser_page, text_of
 
@@ -36,7 +36,7 @@ def _files(made: Made) -> Texts:
 WEB = Target(
     "web",
     "browsers, a page that any web server can give",
-    {"layout": "boxes", "sizes": "fixed", "batch": 1, "input": "float"},
+    {"layout": "boxes", **ONE_PICTURE, "input": "float"},
     _files,
     lambda made: (
         "`python3 -m http.server` in this folder, then http://localhost:8000/ tries it.",
