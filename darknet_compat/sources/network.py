@@ -37,9 +37,7 @@ def open_address(
     device, remark = usable(hardware, hidden(address))
     container = open_container(address, hidden(address), options, timeout, device)
     if scheme in _FILES and (container.duration or container.format.name.endswith("_pipe")):
-        frames: Frames = Video(container, address, start=start, failed=failed)
-        frames.remark = remark
-        return frames
+        return Video(container, address, start=start, failed=failed, device=device, remark=remark)
     first = [container]
 
     def connect() -> Iterator[Frame]:
@@ -50,6 +48,6 @@ def open_address(
         finally:
             opened.close()
 
-    frames = Live(connect, address, retries=retries, failed=failed)
+    frames: Frames = Live(connect, address, retries=retries, failed=failed)
     frames.remark = remark
     return frames

@@ -28,12 +28,20 @@ class Video(Frames):
     """The frames of an open video, decoded in order, each turned as the file says that it is to be shown.
 
     `start` is in seconds: the first frame at or after it is the first one, found without decoding what is before.
-    Parts that cannot be decoded are left out, and `failed` is told once at the end. Raises SourceError where the
-    container has no video.
+    Parts that cannot be decoded are left out, and `failed` is told once at the end. `device` is what the container was
+    opened to be decoded by, `remark` why there is none though one was asked for. Raises SourceError where the container
+    has no video.
     """
 
     def __init__(
-        self, container: InputContainer, name: str, *, start: float = 0.0, failed: Failed | None = None
+        self,
+        container: InputContainer,
+        name: str,
+        *,
+        start: float = 0.0,
+        failed: Failed | None = None,
+        device: Any = None,
+        remark: str | None = None,
     ) -> None:
         self.name, self.start, self.failed = hidden(name), start, failed or _ignore
         self._container = container
@@ -45,11 +53,9 @@ class Video(Frames):
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.rate = float(rate) if rate else None
         self.count = self._expected()
-
-    @property
-    def by_hardware(self) -> bool:
-        """Whether it is decoded so."""
-        return self._stream.codec_context.is_hwaccel
+        self.remark = remark
+        if device is not None and not self._stream.codec_context.is_hwaccel:
+            self.remark = f"{self.name}: decoded in software, which the hardware does not do for its format"
 
     def _expected(self) -> int | None:
         seconds = self._container.duration / 1e6 if self._container.duration else None
@@ -98,11 +104,7 @@ def open_video(
     # A file that is really a playlist opens nothing on the network.
     device, remark = usable(hardware, name)
     container = open_container(what, name, {"protocol_whitelist": "file,crypto,data"}, device=device)
-    video = Video(container, name, start=start, failed=failed)
-    if device is not None and not video.by_hardware:
-        remark = f"{name}: decoded in software, which the hardware does not do for its format"
-    video.remark = remark
-    return video
+    return Video(container, name, start=start, failed=failed, device=device, remark=remark)
 
 
 def open_container(

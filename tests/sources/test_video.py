@@ -17,6 +17,7 @@ from darknet_compat.sources.base import Frame, Given
 from darknet_compat.sources.kind import expanded, hidden, kind_of
 from darknet_compat.sources.open import _standard_input, open_source
 from darknet_compat.sources.span import Span
+from darknet_compat.sources.video import Video, open_container
 from darknet_compat.vision.header import limited_pixels
 from darknet_compat.vision.image import decode
 from darknet_compat.vision.signature import begins_like_picture, begins_like_video
@@ -260,3 +261,10 @@ def test_hardware_that_is_not_there_is_said_and_done_without(tmp_path: Path) -> 
     assert open_source(str(clip)).remark is None
     with pytest.raises(SourceError, match=r"hardware: expected auto, or what FFmpeg has here, .*; found abacus"):
         open_source(str(clip), hardware="abacus")
+
+
+def test_what_hardware_leaves_to_software_is_said_of_files_and_of_addresses_alike(clip: Path) -> None:
+    """Both are this Video, opened here as where the device does not know the format: by none."""
+    container = open_container(str(clip), clip.name, {})
+    with Video(container, clip.name, device=object(), remark=None) as video:
+        assert video.remark == f"{clip.name}: decoded in software, which the hardware does not do for its format"
