@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from darknet_compat.errors import BackendError
 from darknet_compat.serving.app import make_app
 from darknet_compat.serving.models import Say, Served, open_models
 from darknet_compat.serving.options import ServeOptions
-from darknet_compat.serving.run import listener_of
+from darknet_compat.serving.run import address_of, listener_of, wish_to_end
 
 _NAME = "darknet-compat"
 
@@ -54,9 +53,11 @@ def serve_replicas(
         except RuntimeError as error:
             raise BackendError(f"Ray Serve: {str(error).splitlines()[0]}") from None
         try:
-            with _Ended() as ended:
-                ready(f"http://{f'[{host}]' if ':' in host else host}:{port}/", models)
-                ended.wait()
+            ended = threading.Event()
+            with wish_to_end(lambda *_: ended.set()):
+                ready(address_of(host, port), models)
+                while not ended.wait(0.5):  # a wait without an end hears no signal on some systems
+                    pass
                 serve.delete(_NAME)  # which waits until its processes have answered what they took; `shutdown` does not
         finally:
             serve.shutdown()
@@ -65,26 +66,3 @@ def serve_replicas(
 def _tell(line: str) -> None:
     """What a replica says is in its log."""
     print(line, file=sys.stderr, flush=True)
-
-
-class _Ended:
-    """A context for Ctrl-C and SIGTERM as a wish to end, which `wait` waits for."""
-
-    def __init__(self) -> None:
-        self.event = threading.Event()
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> _Ended:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self.before[number] = signal.signal(number, lambda *_: self.event.set())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def wait(self) -> None:
-        """Until then."""
-        while not self.event.wait(0.5):  # a wait without an end hears no signal on some systems
-            pass

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import uvicorn
 
@@ -39,7 +40,7 @@ def serve(
         )
         server = _Server(config)
         host, port = listener.getsockname()[:2]
-        ready(f"http://{f'[{host}]' if ':' in host else host}:{port}/", models)
+        ready(address_of(host, port), models)
         before = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH)
         try:
@@ -62,15 +63,28 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """See uvicorn."""
-        if threading.current_thread() is not threading.main_thread():
+        with wish_to_end(self.handle_exit):
             yield
-            return
-        old = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)
+
+
+@contextmanager
+def wish_to_end(heard: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """A context in which SIGTERM and Ctrl-C call `heard`. Signals come to the main thread alone: in others nothing
+    changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, heard) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def address_of(host: str, port: int) -> str:
+    """Of a server, for browsers."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def listener_of(options: ServeOptions) -> socket.socket:
