@@ -73,7 +73,8 @@ print(built(Path({str(model)!r})))"""
     environment = os.environ | {"PYTHONHASHSEED": "7", "MALLOC_ARENA_MAX": "1", "ELSE": "x" * 4000}
 
     def there() -> str:
-        run = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True, cwd="/")
+        run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd="/")
+        assert run.returncode == 0, run.stderr
         return run.stdout.strip()
 
     assert_agree(there, lambda: built(model))
