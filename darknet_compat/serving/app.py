@@ -6,9 +6,10 @@ import asyncio
 import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
@@ -33,6 +34,8 @@ from darknet_compat.serving.requests import (
     whole,
     words,
 )
+
+T = TypeVar("T")
 
 _RELOAD_EVERY = 2.0
 _OPEN_TO_ALL = ("/healthz", "/readyz")
@@ -90,18 +93,24 @@ class Server:
 
     async def answer(self, served: Served, picture: Picture, asked: dict[str, Any]) -> Any:
         """What the model says. Raises Refused."""
+        return await self.awaited(served, lambda: served.lanes.submit(picture.data, asked))
+
+    async def awaited(self, served: Served, begin: Callable[[], Future[T]]) -> T:
+        """What comes of what `begin` gives to the model's lanes. Raises Refused."""
         try:
-            future = served.lanes.submit(picture.data, asked)
+            future = begin()
         except Busy:
             raise Refused(429, _FULL) from None
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self.options.timeout)
         except asyncio.TimeoutError:
             raise Refused(503, f"not answered within {self.options.timeout:g} s") from None
-        except (ImageError, BackendError) as error:
+        except ImageError as error:
             raise Refused(400, str(error)) from None
+        except BackendError as error:
+            raise Refused(400, served.without_paths(str(error))) from None
         except DarknetCompatError as error:
-            raise Refused(500, str(error)) from None
+            raise Refused(500, served.without_paths(str(error))) from None
 
     async def answer_all(self, name: str, task: str, request: Request) -> dict[str, Any]:
         """All pictures of a request: one as a document of its own, several as a list, in which one that cannot be read

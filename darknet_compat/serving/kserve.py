@@ -8,7 +8,6 @@ Source: the protocol's specification, https://github.com/kserve/open-inference-p
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import json
@@ -83,7 +82,8 @@ def _add_model(app: FastAPI, server: Server, of: str) -> None:
         if asked.given.name == "pictures":
             outputs = {"answers": await _pictures(server, served, asked.given)}
         else:
-            outputs = await asyncio.to_thread(_run, served, _images(served, asked.given))
+            images = _images(served, asked.given)
+            outputs = await server.awaited(served, lambda: served.lanes.run(lambda: _run(served, images)))
         body, headers = write_answer(asked, name, outputs)
         return Response(body, headers=headers)
 

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from darknet_compat.inference.answering import Answering
 from darknet_compat.inference.batch import Failure
+
+T = TypeVar("T")
 
 
 class Busy(Exception):
@@ -22,10 +24,11 @@ class Busy(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """A picture, encoded, and what its request asks for."""
+    """A picture, encoded, and what its request asks for; or work of another kind, which shares its pass with none."""
 
     picture: bytes
     asked: Mapping[str, Any]
+    work: Callable[[], Any] | None = None
     done: Future[Any] = field(default_factory=Future)
 
 
@@ -35,9 +38,12 @@ class Lanes(Protocol):
     def submit(self, picture: bytes, asked: Mapping[str, Any]) -> Future[Any]:
         """The answer to come, or the DarknetCompatError that it failed with. Raises Busy."""
 
+    def run(self, work: Callable[[], T]) -> Future[T]:
+        """What `work` gives, called when a lane is free. Raises Busy."""
+
     @property
     def waiting(self) -> int:
-        """Pictures that are in hand or wait."""
+        """Requests that are in hand or wait."""
 
     @property
     def full(self) -> bool:
@@ -78,9 +84,13 @@ class SingleLanes:
 
     def submit(self, picture: bytes, asked: Mapping[str, Any]) -> Future[Any]:
         """See `Lanes`."""
+        return self.run(lambda: self.model()(picture, **asked))
+
+    def run(self, work: Callable[[], T]) -> Future[T]:
+        """See `Lanes`."""
         self.room.enter()
         try:
-            future = self.pool.submit(lambda: self.model()(picture, **asked))
+            future = self.pool.submit(work)
         except RuntimeError:  # shut down
             self.room.leave()
             raise Busy from None
@@ -117,8 +127,14 @@ class BatchLanes:
 
     def submit(self, picture: bytes, asked: Mapping[str, Any]) -> Future[Any]:
         """See `Lanes`."""
+        return self._put(Job(picture, asked))
+
+    def run(self, work: Callable[[], T]) -> Future[T]:
+        """See `Lanes`."""
+        return self._put(Job(b"", {}, work))
+
+    def _put(self, job: Job) -> Future[Any]:
         self.room.enter()
-        job = Job(picture, asked)
         job.done.add_done_callback(self.room.leave)
         self.jobs.put(job)
         return job.done
@@ -159,7 +175,10 @@ class BatchLanes:
         """Requests that ask for the same share a pass of the network."""
         groups: dict[str, list[Job]] = {}
         for job in batch:
-            groups.setdefault(repr(sorted(job.asked.items())), []).append(job)
+            if job.work is not None:
+                _work_off(job.work, job.done)
+            else:
+                groups.setdefault(repr(sorted(job.asked.items())), []).append(job)
         for jobs in groups.values():
             running = [job for job in jobs if job.done.set_running_or_notify_cancel()]
             try:
@@ -173,6 +192,15 @@ class BatchLanes:
                 for job in running:
                     if not job.done.done():
                         job.done.set_exception(error)
+
+
+def _work_off(work: Callable[[], Any], done: Future[Any]) -> None:
+    if not done.set_running_or_notify_cancel():
+        return
+    try:
+        done.set_result(work())
+    except Exception as error:
+        done.set_exception(error)
 
 
 def quicker(model: Answering[Any], lanes: int, most: int, seconds: float = 0.5) -> bool:

@@ -65,6 +65,13 @@ class Served:
             about |= {"thresh": model.thresh, "nms": model.nms}
         return about
 
+    def without_paths(self, text: str) -> str:
+        """A message as clients may see it: the model's name for the files it is in, and no folder of this machine."""
+        for path in (self.files.cfg, self.files.weights):
+            if path is not None:
+                text = text.replace(str(path.resolve()), path.name).replace(str(path), path.name)
+        return text
+
     def refresh(self) -> None:
         """Open the model again if its files have changed since, and rest now. What is wrong with them is said, and the
         old model stays."""

@@ -290,6 +290,19 @@ def test_a_full_queue_is_429_with_the_time_to_wait(client: Client, toys: Path) -
     served.lanes = real
 
 
+def test_an_error_names_no_folder_of_the_machine(client: Client, toys: Path) -> None:
+    served = client.server.models["toy"]
+
+    def fails(*_: object, **__: object) -> None:
+        raise BackendError(f"{toys / 'toy.cfg'}: layer 1 with {toys / 'toy.weights'} went wrong")
+
+    real, served.lanes = served.lanes, SingleLanes(lambda: fails, 1, 1)  # type: ignore[arg-type, return-value]
+    answer = client.ask("v1/models/toy/detect", b"y")
+    assert answer.status == 400 and answer.document["error"] == "toy.cfg: layer 1 with toy.weights went wrong"
+    served.lanes.close()
+    served.lanes = real
+
+
 def test_batches_share_a_pass_and_keep_their_own_answers(toys: Path) -> None:
     detector = Detector(toys / "toy.cfg")
     passes: list[int] = []
@@ -309,6 +322,8 @@ def test_batches_share_a_pass_and_keep_their_own_answers(toys: Path) -> None:
     assert passes == [3]
     futures = [lanes.submit(picture, {"thresh": thresh}) for thresh in (0.1, 0.9, 0.1, 0.9)]
     assert [len(future.result(60)) for future in futures] == [2, 1, 2, 1]
+    alone, wrong = lanes.run(lambda: 7), lanes.run(lambda: 1 // 0)
+    assert alone.result(60) == 7 and isinstance(wrong.exception(60), ZeroDivisionError)
     lanes.close()
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import struct
+import threading
+import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import numpy as np
 import pytest
 
 from darknet_compat.inference.detector import Detector
+from darknet_compat.serving.lanes import SingleLanes
 from tests.serving.conftest import Client
 
 
@@ -39,6 +43,26 @@ def test_the_protocol_runs_the_network(client: Client, toys: Path) -> None:
     pictures = {"name": "pictures", "datatype": "BYTES", "shape": [1], "data": [encoded]}
     (output,) = client.json("v2/models/toy/infer", {"inputs": [pictures]}).document["outputs"]
     assert json.loads(output["data"][0])["detections"][0]["class"] == "cat"
+
+
+def test_the_network_s_own_input_waits_for_a_lane_as_pictures_do(client: Client) -> None:
+    served = client.server.models["toy"]
+    real, served.lanes = served.lanes, SingleLanes(served.model, 1, 1)
+    try:
+        go = threading.Event()
+        held = served.lanes.run(lambda: go.wait(60))
+        tensor = {"name": "images", "datatype": "FP32", "shape": [1, 3, 32, 32], "data": [0.5] * 3072}
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(client.json, "v2/models/toy/infer", {"inputs": [tensor]})
+            while served.lanes.waiting < 2:
+                time.sleep(0.01)
+            assert not answer.done()
+            assert client.json("v2/models/toy/infer", {"inputs": [tensor]}).status == 429
+            go.set()
+            assert held.result(60) and answer.result(60).status == 200
+        served.lanes.close()
+    finally:
+        served.lanes = real
 
 
 @pytest.mark.parametrize(
