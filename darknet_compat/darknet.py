@@ -25,8 +25,8 @@ from darknet_compat.inference.legacy import (
     DETECTION,
     IMAGE,
     METADATA,
-    Network,
-    Point,
+    CentreBox,
+    LegacyNetwork,
     as_text,
     centred,
     do_nms_obj,
@@ -93,7 +93,7 @@ __all__ = [
 
 def load_network(
     config_file: str, data_file: str, weights: str, batch_size: int = 1
-) -> tuple[Network, list[str], dict[str, tuple[int, int, int]]]:
+) -> tuple[LegacyNetwork, list[str], dict[str, tuple[int, int, int]]]:
     """A network, its classes' names, and a random colour (blue, green, red) for each. Raises DarknetCompatError for
     files that are missing or do not belong together, where the fork exits."""
     metadata = load_meta(data_file)
@@ -103,14 +103,14 @@ def load_network(
     return network, metadata.names, class_colors(metadata.names)
 
 
-def load_net(config_file: Any, weights: Any, clear: int = 0) -> Network:
+def load_net(config_file: Any, weights: Any, clear: int = 0) -> LegacyNetwork:
     """A network by its files (bytes or str); `clear` matters in training only. Nothing is opened before it is used."""
     return load_net_custom(config_file, weights, clear, 1)
 
 
-def load_net_custom(config_file: Any, weights: Any, clear: int = 0, batch: int = 1) -> Network:
+def load_net_custom(config_file: Any, weights: Any, clear: int = 0, batch: int = 1) -> LegacyNetwork:
     """The same for batches of `batch` pictures."""
-    return Network(Path(as_text(config_file)), Path(as_text(weights)) if weights else None, batch)
+    return LegacyNetwork(Path(as_text(config_file)), Path(as_text(weights)) if weights else None, batch)
 
 
 def load_meta(data_file: Any) -> METADATA:
@@ -124,22 +124,22 @@ def load_meta(data_file: Any) -> METADATA:
     return METADATA(count, names[:count])
 
 
-def network_width(net: Network) -> int:
+def network_width(net: LegacyNetwork) -> int:
     """Pixels of the input."""
     return net.size()[0]
 
 
-def network_height(net: Network) -> int:
+def network_height(net: LegacyNetwork) -> int:
     """Pixels of the input."""
     return net.size()[1]
 
 
-def network_dimensions(net: Network) -> tuple[int, int, int]:
+def network_dimensions(net: LegacyNetwork) -> tuple[int, int, int]:
     """Width, height and channels of the input, as hank-ai's."""
     return net.size()
 
 
-def free_network(net: Network) -> None:
+def free_network(net: LegacyNetwork) -> None:
     """Let go of what was opened."""
     net._detectors.clear()
     net._classifier = net.last = None
@@ -193,13 +193,13 @@ def free_image(image: IMAGE) -> None:
 
 
 def detect_image(
-    network: Network,
+    network: LegacyNetwork,
     class_names: Sequence[str],
     image: IMAGE,
     thresh: float = 0.5,
     hier_thresh: float = 0.5,
     nms: float = 0.45,
-) -> list[tuple[str, str, Point]]:
+) -> list[tuple[str, str, CentreBox]]:
     """(name, confidence in percent as text, (centre x, centre y, width, height) in pixels of `image`), the least sure
     first; one for each class of a box above `thresh`.
 
@@ -215,23 +215,23 @@ def detect_image(
 
 
 def batch_detect_image(
-    network: Network,
+    network: LegacyNetwork,
     class_names: Sequence[str],
     images: Sequence[IMAGE],
     thresh: float = 0.5,
     hier_thresh: float = 0.5,
     nms: float = 0.45,
-) -> list[list[tuple[str, str, Point]]]:
+) -> list[list[tuple[str, str, CentreBox]]]:
     """`detect_image` of several pictures."""
     return [detect_image(network, class_names, image, thresh, hier_thresh, nms) for image in images]
 
 
-def decode_detection(detections: Sequence[tuple[str, float, Point]]) -> list[tuple[str, str, Point]]:
+def decode_detection(detections: Sequence[tuple[str, float, CentreBox]]) -> list[tuple[str, str, CentreBox]]:
     """Confidences from 0 to 1 as percent with two decimals, in text."""
     return [(label, str(round(confidence * 100, 2)), bbox) for label, confidence, bbox in detections]
 
 
-def bbox2points(bbox: Point) -> tuple[int, int, int, int]:
+def bbox2points(bbox: CentreBox) -> tuple[int, int, int, int]:
     """Left, top, right and bottom in whole pixels."""
     x, y, w, h = bbox
     return round(x - w / 2), round(y - h / 2), round(x + w / 2), round(y + h / 2)
@@ -242,7 +242,7 @@ def class_colors(names: Sequence[str]) -> dict[str, tuple[int, int, int]]:
     return {name: (random.randint(0, 255), random.randint(0, 255), random.randint(0, 255)) for name in names}
 
 
-def print_detections(detections: Sequence[tuple[str, str, Point]], coordinates: bool = False) -> None:
+def print_detections(detections: Sequence[tuple[str, str, CentreBox]], coordinates: bool = False) -> None:
     """A line for each, with its box (of which x and y are the centre, though they are called left and top)."""
     print("\nObjects:")
     for label, confidence, (x, y, w, h) in detections:
@@ -251,7 +251,7 @@ def print_detections(detections: Sequence[tuple[str, str, Point]], coordinates: 
 
 
 def draw_boxes(
-    detections: Sequence[tuple[str, str, Point]], image: Any, colors: Mapping[str, tuple[int, int, int]]
+    detections: Sequence[tuple[str, str, CentreBox]], image: Any, colors: Mapping[str, tuple[int, int, int]]
 ) -> Any:
     """Boxes and labels drawn into a picture as OpenCV has it, which is given back."""
     from darknet_compat.vision.opencv import opencv
@@ -266,18 +266,18 @@ def draw_boxes(
 
 
 def non_max_suppression_fast(
-    detections: Sequence[tuple[str, Any, Point]], overlap_thresh: float
-) -> list[tuple[str, Any, Point]]:
+    detections: Sequence[tuple[str, Any, CentreBox]], overlap_thresh: float
+) -> list[tuple[str, Any, CentreBox]]:
     """Those that no later one covers by more than `overlap_thresh` of its own area, whatever their classes; the last
     (surest) first."""
-    kept: list[tuple[str, Any, Point]] = []
+    kept: list[tuple[str, Any, CentreBox]] = []
     for one in reversed(list(detections)):
         if all(_covered(one[2], other[2]) <= overlap_thresh for other in kept):
             kept.append(one)
     return kept
 
 
-def _covered(box: Point, other: Point) -> float:
+def _covered(box: CentreBox, other: CentreBox) -> float:
     """The share of `box` that lies in another."""
     x, y, w, h = box
     ox, oy, ow, oh = other
@@ -290,8 +290,8 @@ def _covered(box: Point, other: Point) -> float:
 
 
 def detect(
-    net: Network, meta: METADATA, image: Any, thresh: float = 0.5, hier_thresh: float = 0.5, nms: float = 0.45
-) -> list[tuple[str, float, Point]]:
+    net: LegacyNetwork, meta: METADATA, image: Any, thresh: float = 0.5, hier_thresh: float = 0.5, nms: float = 0.45
+) -> list[tuple[str, float, CentreBox]]:
     """(name, score from 0 to 1, (centre x, centre y, width, height) in pixels) in the picture's file, the surest first;
     with a border, as the original fits pictures. Names are str."""
     net.names = net.names or tuple(meta.names)
@@ -299,7 +299,7 @@ def detect(
     return [(meta.names[one.class_id], one.score, centred(one.box)) for one in found]
 
 
-def classify(net: Network, meta: METADATA, im: Any) -> list[tuple[str, float]]:
+def classify(net: LegacyNetwork, meta: METADATA, im: Any) -> list[tuple[str, float]]:
     """(name, probability) of every class, the most probable first."""
     net.names = net.names or tuple(meta.names)
     answer = net.classifier()(picture(im))
@@ -338,7 +338,7 @@ def performDetect(
     return {"detections": found, "image": drawn, "caption": caption}
 
 
-_PERFORMING: dict[tuple[str, str, str], tuple[Network, METADATA]] = {}
+_PERFORMING: dict[tuple[str, str, str], tuple[LegacyNetwork, METADATA]] = {}
 """What `performDetect` has open."""
 
 

@@ -51,12 +51,14 @@ def print_parity(exported: dict[str, Path], scene: Path) -> None:
     """What torch and ONNX Runtime find, held against each other. SystemExit where it is not the same."""
     from darknet_compat.inference.detector import Detector
     from darknet_compat.parity.compare import ANSWERS
-    from darknet_compat.parity.matching import Answers, match
+    from darknet_compat.parity.matching import PictureAnswers, match
 
     results = {}
     for name, onnx in exported.items():
         detectors = Detector(name, backend="torch"), Detector(onnx, backend="onnxruntime")
-        answers = [Answers(one.class_ids, one.scores, one.boxes) for one in (detector(scene) for detector in detectors)]
+        answers = [
+            PictureAnswers(one.class_ids, one.scores, one.boxes) for one in (detector(scene) for detector in detectors)
+        ]
         results[name] = match(scene.name, *answers, ANSWERS["torch", "onnxruntime", "fp32"])
     print("torch → onnxruntime")
     terminal.print_table(

@@ -24,7 +24,7 @@ from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.results import Detections
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
-from darknet_compat.nvidia.cuda import Graph
+from darknet_compat.nvidia.cuda import CudaGraph
 from darknet_compat.nvidia.library import load_tensorrt
 from darknet_compat.parity.compare import TOLERANCES, compare
 from darknet_compat.parity.picture import seeded_image
@@ -162,7 +162,7 @@ def on_device(runtime: TensorRtRuntime, lane: Lane) -> Iterator[Callable[[], flo
     cuda = runtime.cuda
     lane.launch_only()  # the first run sets up what may not be recorded
     lane.stream.synchronize()
-    graph = Graph(lane.stream, lane.launch_only)
+    graph = CudaGraph(lane.stream, lane.launch_only)
     events = [cuda.event(), cuda.event()]
 
     def run() -> float:

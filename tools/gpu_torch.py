@@ -39,7 +39,7 @@ def check_training(check: Check) -> None:
     """Whole training steps of yolov2-voc at 416 in bf16 on synthetic pictures that lie on the GPU already."""
     from darknet_compat.training.batches.loader import Batch
     from darknet_compat.training.batches.truth import Truth
-    from darknet_compat.training.trainer import Settings, Trainer
+    from darknet_compat.training.trainer import Trainer, TrainerSettings
 
     name, count, side = ("yolov2-tiny-voc", 2, 96) if check.rehearse else ("yolov2-voc", 64, 416)
     text = (cfg_dir() / f"{name}.cfg").read_text()
@@ -60,7 +60,7 @@ def check_training(check: Check) -> None:
         what = "training step, compiled" if compiled else "training step"
         with check.attempt("training", what):
             network = load_network(check.folder / "train.cfg")
-            settings = Settings(precision="bf16", compile=compiled, checkpoint_every=10**9)
+            settings = TrainerSettings(precision="bf16", compile=compiled, checkpoint_every=10**9)
             trainer = Trainer(network, batches, check.folder / "training", name="check", settings=settings)
             seconds = [step.seconds for step in trainer.run()][steps // 3 :]
             rate = count / statistics.median(seconds)

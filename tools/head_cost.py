@@ -26,7 +26,7 @@ import torch
 from darknet_compat.benchmark.measure import PAUSE
 from darknet_compat.definition.lower import lower
 from darknet_compat.export.onnx.export import export_onnx
-from darknet_compat.formats.cfg import Cfg, Option, Section, read_cfg
+from darknet_compat.formats.cfg import Cfg, CfgOption, Section, read_cfg
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.heads import answers
 from darknet_compat.inference.select import Criteria, select
@@ -127,7 +127,7 @@ def _with_20_classes(cfg: Cfg) -> Cfg:
 
 def _replaced(section: Section, values: dict[str, str], drop: tuple[str, ...] = ()) -> Section:
     options = [
-        Option(option.key, values.get(option.key, option.value), option.line)
+        CfgOption(option.key, values.get(option.key, option.value), option.line)
         for option in section.options
         if option.key not in drop
     ]

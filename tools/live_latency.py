@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 
 import darknet_compat as dc
-from darknet_compat.runtime.base import Floats, Runtime
+from darknet_compat.formats.arrays import Floats
+from darknet_compat.runtime.base import Runtime
 
 RATE, LEVELS = 30, 29
 

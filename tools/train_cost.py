@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from darknet_compat.definition.lower import lower
-from darknet_compat.formats.cfg import Cfg, Option, Section, read_cfg
+from darknet_compat.formats.cfg import Cfg, CfgOption, Section, read_cfg
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.network.network import Network
 from darknet_compat.parity.seeded import seed_weights
@@ -105,7 +105,7 @@ def _with_20_classes(cfg: Cfg) -> Cfg:
 
 def _replaced(section: Section, values: dict[str, str]) -> Section:
     options = [
-        Option(option.key, values.get(option.key, option.value), option.line)
+        CfgOption(option.key, values.get(option.key, option.value), option.line)
         for option in section.options
         if option.key not in ("tree", "map")
     ]

@@ -11,13 +11,13 @@ from typing import Any, Protocol, get_args
 
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, DarknetCompatError, ImageError
-from darknet_compat.formats.words import Mode, Precision
-from darknet_compat.inference.about import OpenModel, Size, task_of
+from darknet_compat.formats.arrays import Floats
+from darknet_compat.formats.words import Mode, Precision, WidthHeight
+from darknet_compat.inference.about import OpenModel, task_of
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.model import Sources
-from darknet_compat.runtime.base import Floats
 from darknet_compat.runtime.registry import ONNX, is_built, is_exported, is_onnx, named, running
 
 
@@ -37,7 +37,7 @@ class Contender(Protocol):
         """What its layers compute in."""
 
     @property
-    def size(self) -> Size:
+    def size(self) -> WidthHeight:
         """(width, height) of the input."""
 
     @property
@@ -72,7 +72,7 @@ class Ours:
 
     label: str
     precision: str
-    size: Size
+    size: WidthHeight
     make: Callable[[Mode], OpenModel]
     batches: bool = True
 
@@ -116,12 +116,12 @@ class Ours:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedRuntime:
     """One of our runtimes to be measured. `artefact`: a file that was exported before, in place of the model's own."""
 
     backend: str
     precision: str
-    size: Size
+    size: WidthHeight
     artefact: Path | None = None
 
     @property
@@ -151,7 +151,7 @@ class Exports:
         self.sources, self.folder, self.dialect = sources, folder, dialect
         self.seconds: dict[Path, float] = {}
 
-    def boxes(self, size: Size, *, fixed: bool = False) -> Path:
+    def boxes(self, size: WidthHeight, *, fixed: bool = False) -> Path:
         """The file for `size`, with any batch; `fixed` for that size and one picture only, which simpler readers need.
 
         An `.onnx` is itself. Raises ExportError or CfgError where that is not possible.
@@ -172,7 +172,7 @@ class Exports:
         return path
 
 
-def our_contender(wanted: Wanted, exports: Exports, thresh: float) -> Ours:
+def our_contender(wanted: WantedRuntime, exports: Exports, thresh: float) -> Ours:
     """Make one of our runtimes ready. Raises DarknetCompatError where it cannot run the model so."""
     sources = exports.sources
     if wanted.artefact is not None:
@@ -198,7 +198,7 @@ def our_contender(wanted: Wanted, exports: Exports, thresh: float) -> Ours:
     return Ours(wanted.label, wanted.precision, wanted.size, make)
 
 
-def our_contenders(wanted: Sequence[Wanted], exports: Exports, thresh: float) -> Iterator[Ours | NotRun]:
+def our_contenders(wanted: Sequence[WantedRuntime], exports: Exports, thresh: float) -> Iterator[Ours | NotRun]:
     """Each of `wanted` made ready, or why it cannot be."""
     for one in wanted:
         name = f"{one.label}, {one.size[0]}x{one.size[1]}"

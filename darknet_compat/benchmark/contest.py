@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from darknet_compat.benchmark.contenders import Contender, Exports, NotRun, Ours, Wanted, our_contenders
+from darknet_compat.benchmark.contenders import Contender, Exports, NotRun, Ours, WantedRuntime, our_contenders
 from darknet_compat.benchmark.options import BenchOptions
 from darknet_compat.benchmark.peers.opencv_dnn import READERS
 from darknet_compat.benchmark.peers.original import original_peer
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, DarknetCompatError
-from darknet_compat.inference.about import Size, own_size, task_of, usual_threshold
+from darknet_compat.formats.words import WidthHeight
+from darknet_compat.inference.about import own_size, task_of, usual_threshold
 from darknet_compat.inference.model import Sources
 from darknet_compat.runtime import registry
 from darknet_compat.runtime.registry import artefact_of, is_built
@@ -77,7 +78,7 @@ def seeded_weights(cfg: Path, folder: Path, dialect: DialectName | None = None) 
     return folder / "seeded.weights"
 
 
-def _wanted(sources: Sources, asked: BenchOptions) -> list[Wanted]:
+def _wanted(sources: Sources, asked: BenchOptions) -> list[WantedRuntime]:
     backends = asked.backends or [row.name for row in registry.ROWS if row.installed]
     sizes = _sizes(sources, asked)
     exported = [backend for backend in backends if registry.ONNX in registry.named(backend).suffixes]
@@ -86,14 +87,17 @@ def _wanted(sources: Sources, asked: BenchOptions) -> list[Wanted]:
     else:
         own = exported if artefact_of(sources.cfg) is not None and not asked.backends else backends
         wanted = [
-            Wanted(backend, precision, size) for size in sizes for backend in own for precision in asked.precisions
+            WantedRuntime(backend, precision, size)
+            for size in sizes
+            for backend in own
+            for precision in asked.precisions
         ]
     for artefact in asked.artefact:
         wanted += _of_file(artefact, sizes, exported)
     return wanted
 
 
-def _of_file(path: Path, sizes: Sequence[Size], backends: Sequence[str]) -> Iterator[Wanted]:
+def _of_file(path: Path, sizes: Sequence[WidthHeight], backends: Sequence[str]) -> Iterator[WantedRuntime]:
     """An exported file in its own precision: an `.onnx` on each of the backends, an `.engine` on the one that runs it.
 
     Raises BackendError for what is neither.
@@ -103,14 +107,16 @@ def _of_file(path: Path, sizes: Sequence[Size], backends: Sequence[str]) -> Iter
         raise BackendError(f"{path}: expected an .onnx or an .engine")
     for size in sizes:
         for backend in [row.name for row in registry.running(path)] if is_built(path) else backends:
-            yield Wanted(backend, artefact.precision, size, path)
+            yield WantedRuntime(backend, artefact.precision, size, path)
 
 
-def _sizes(sources: Sources, asked: BenchOptions) -> Sequence[Size]:
+def _sizes(sources: Sources, asked: BenchOptions) -> Sequence[WidthHeight]:
     return asked.sizes or [own_size(sources.cfg)]
 
 
-def _peers(exports: Exports, size: Size, detects: bool, letterbox: bool, thresh: float) -> Iterator[Contender | NotRun]:
+def _peers(
+    exports: Exports, size: WidthHeight, detects: bool, letterbox: bool, thresh: float
+) -> Iterator[Contender | NotRun]:
     makers: dict[str, Callable[[], Contender]] = {
         label: lambda reader=reader: reader(exports, size, detects, thresh)  # type: ignore[misc]
         for label, reader in READERS.items()

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from darknet_compat.benchmark.contest import Contest, contest, seeded_weights
-from darknet_compat.benchmark.measure import PAUSE, Plan, Row, measure
+from darknet_compat.benchmark.measure import PAUSE, Plan, SpeedRow, measure
 from darknet_compat.benchmark.options import BenchOptions
 from darknet_compat.errors import OptionError
 from darknet_compat.formats.atomic import atomic_write, results_folder
 from darknet_compat.inference.model import Sources, locate
-from darknet_compat.inference.progress import Counted, Loading, counting
+from darknet_compat.inference.progress import Counted, Loading, Progress, counting
 from darknet_compat.options import made
 from darknet_compat.runtime.machine import describe_machine, is_busy
 from darknet_compat.runtime.registry import is_exported
 from darknet_compat.runtime.timing import PATIENCE, SELDOM
 from darknet_compat.vision.header import limited_pixels
 
-Progress = Callable[[Loading | Counted], None]
+BenchEvent = Loading | Counted
 
 RUNS, LOADING_RUNS = 20, 9
 
@@ -33,11 +33,13 @@ class Measured:
     """The whole as a `document` of plain values, its `rows` (none of `load`), the `files` written."""
 
     document: dict[str, Any]
-    rows: tuple[Row, ...] = ()
+    rows: tuple[SpeedRow, ...] = ()
     files: tuple[Path, ...] = ()
 
 
-def bench(options: BenchOptions | None = None, *, progress: Progress | None = None, **given: Any) -> Measured:
+def bench(
+    options: BenchOptions | None = None, *, progress: Progress[BenchEvent] | None = None, **given: Any
+) -> Measured:
     """Measure a model on everything that is asked for, all in turn in one run.
 
     Takes a `BenchOptions` or its fields as keyword arguments. Without weights they are seeded. `progress` is called
@@ -99,7 +101,9 @@ def _pictures(images: Sequence[Path], folder: Path) -> list[Path]:
     return [folder / "picture.jpg"]
 
 
-def _measure(ready: Contest, plan: Plan, baseline: str | None, tell: Progress) -> tuple[list[Row], dict[str, Any]]:
+def _measure(
+    ready: Contest, plan: Plan, baseline: str | None, tell: Progress[BenchEvent]
+) -> tuple[list[SpeedRow], dict[str, Any]]:
     """The rows, and the document without its model."""
     count = counting(tell, "rounds")
 
@@ -130,7 +134,7 @@ def _measure(ready: Contest, plan: Plan, baseline: str | None, tell: Progress) -
     }
 
 
-def _write(document: dict[str, Any], rows: list[Row], stem: str, out: Path) -> tuple[Path, ...]:
+def _write(document: dict[str, Any], rows: list[SpeedRow], stem: str, out: Path) -> tuple[Path, ...]:
     from darknet_compat.benchmark.plot import save_speed_plot
 
     table, picture = out / f"{stem}-speed.json", out / f"{stem}-speed.png"

@@ -28,7 +28,7 @@ PAUSE = 0.02
 
 
 @dataclass(frozen=True)
-class Row:
+class SpeedRow:
     """One contender's speed. Times are of one pass over `batch` pictures; of a stream, of so many of its pictures.
 
     `ratio`: how many times as many pictures a second as the baseline of the same measure and size.
@@ -81,7 +81,7 @@ def measure(
     plan: Plan,
     baseline: str | None = None,
     track: Callable[[Iterable[int]], Iterable[int]] = iter,
-) -> tuple[list[Row], list[NotRun]]:
+) -> tuple[list[SpeedRow], list[NotRun]]:
     """Time all contenders in turn; the rows, and what could not be run.
 
     `baseline` is a contender's label, by default the first's. Raises BackendError where there is no such.
@@ -96,7 +96,7 @@ def measure(
     return with_ratios(rows, baseline or labels[0]), not_run
 
 
-def with_ratios(rows: Sequence[Row], baseline: str) -> list[Row]:
+def with_ratios(rows: Sequence[SpeedRow], baseline: str) -> list[SpeedRow]:
     """Each row with its ratio to the baseline's of the same measure, size and batch, else of its smallest batch."""
     base: dict[tuple[Any, ...], float] = {}
     for row in sorted(rows, key=lambda row: -row.batch):
@@ -104,12 +104,12 @@ def with_ratios(rows: Sequence[Row], baseline: str) -> list[Row]:
             base[row.measure, row.width, row.height] = row.images_per_second
             base[row.measure, row.width, row.height, row.batch] = row.images_per_second
 
-    def ratio(row: Row) -> float | None:
+    def ratio(row: SpeedRow) -> float | None:
         any_batch = base.get((row.measure, row.width, row.height))
         against = base.get((row.measure, row.width, row.height, row.batch), any_batch)
         return None if against is None else row.images_per_second / against
 
-    return [Row(**{**row.to_dict(), "ratio": ratio(row)}) for row in rows]
+    return [SpeedRow(**{**row.to_dict(), "ratio": ratio(row)}) for row in rows]
 
 
 def _passes(contenders: Sequence[Contender], plan: Plan) -> tuple[list[_Pass], list[NotRun]]:
@@ -145,9 +145,9 @@ def _task(one: _Pass, plan: Plan) -> Callable[[], float | None]:
     return stream
 
 
-def _row(one: _Pass, timing: Timing) -> Row:
+def _row(one: _Pass, timing: Timing) -> SpeedRow:
     ms = {f"p{percent}_ms": 1000 * timing.percentile(percent) for percent in (50, 90, 99)}
-    return Row(
+    return SpeedRow(
         measure=one.measure,
         label=one.contender.label,
         precision=one.contender.precision,

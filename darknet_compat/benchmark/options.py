@@ -8,7 +8,7 @@ from typing import Annotated, get_args
 
 from darknet_compat.errors import OptionError
 from darknet_compat.formats.words import Precision
-from darknet_compat.inference.options import DialectOption, Model, Weights
+from darknet_compat.inference.options import DialectOption, ModelOption, WeightsOption
 from darknet_compat.options import MaxPixels, Option, Options, Size, parse_choices, parse_counts, parse_sizes
 from darknet_compat.runtime.registry import NAMES
 
@@ -17,8 +17,8 @@ from darknet_compat.runtime.registry import NAMES
 class BenchOptions(Options):
     """What to measure, against what, and how often. Raises OptionError for options that do not go together."""
 
-    model: Model
-    weights: Weights = None
+    model: ModelOption
+    weights: WeightsOption = None
     backends: Annotated[
         tuple[str, ...] | None,
         Option("What runs the network. Default: all that are installed.", metavar="A,B", parse=parse_choices(*NAMES)),

@@ -7,14 +7,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from darknet_compat.benchmark.measure import MEASURES, Row
+from darknet_compat.benchmark.measure import MEASURES, SpeedRow
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.atomic import atomic_write
 
 _TITLES = {"network": "network alone", "picture": "from file to answer", "stream": "many files"}
 
 
-def speed_plot(rows: Sequence[Row], title: str) -> bytes:
+def speed_plot(rows: Sequence[SpeedRow], title: str) -> bytes:
     """A PNG with a panel for each measure: the input's size across, pictures a second upwards, a line a contender.
 
     Raises BackendError without matplotlib.
@@ -52,14 +52,14 @@ def speed_plot(rows: Sequence[Row], title: str) -> bytes:
     return picture.getvalue()
 
 
-def save_speed_plot(rows: Sequence[Row], title: str, path: Path) -> None:
+def save_speed_plot(rows: Sequence[SpeedRow], title: str, path: Path) -> None:
     """Write `speed_plot`. Raises BackendError without matplotlib, or if the file cannot be written."""
     data = speed_plot(rows, title)
     with atomic_write(path, BackendError) as file:
         file.write(data)
 
 
-def _lines(rows: Sequence[Row]) -> dict[str, list[Row]]:
+def _lines(rows: Sequence[SpeedRow]) -> dict[str, list[SpeedRow]]:
     """The rows of each line, by size; named after its contender, and its batch where there are several."""
     several = len({row.batch for row in rows}) > 1
     lines = defaultdict(list)
@@ -68,7 +68,7 @@ def _lines(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return lines
 
 
-def _side(row: Row) -> float:
+def _side(row: SpeedRow) -> float:
     """The side of a square of as many pixels."""
     return float((row.width * row.height) ** 0.5)
 

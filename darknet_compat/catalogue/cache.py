@@ -34,7 +34,7 @@ _YOUNG = 600.0  # seconds for which a file counts as in use by whoever made or f
 
 
 @dataclass(frozen=True)
-class Entry:
+class CachedFile:
     """One file: its kind, its size in bytes, and when it was last used, in seconds since 1970."""
 
     path: Path
@@ -63,18 +63,18 @@ def limit() -> int:
     return int(text)
 
 
-def entries(kinds: Collection[str] = tuple(KINDS)) -> list[Entry]:
+def entries(kinds: Collection[str] = tuple(KINDS)) -> list[CachedFile]:
     """All files that are kept, the longest unused first."""
     return sorted((entry for kind in kinds for entry in _files(kind)), key=lambda entry: entry.used)
 
 
-def _files(kind: str) -> Iterator[Entry]:
+def _files(kind: str) -> Iterator[CachedFile]:
     with contextlib.suppress(OSError), os.scandir(cache_dir() / kind) as found:
         for file in found:
             with contextlib.suppress(OSError):  # gone meanwhile
                 if file.is_file(follow_symlinks=False):
                     status = file.stat()
-                    yield Entry(Path(file.path), kind, status.st_size, status.st_mtime)
+                    yield CachedFile(Path(file.path), kind, status.st_size, status.st_mtime)
 
 
 def mark_used(path: Path) -> None:
@@ -97,7 +97,7 @@ def make_room() -> None:
             total -= entry.bytes
 
 
-def clear(kinds: Collection[str] = tuple(KINDS)) -> list[Entry]:
+def clear(kinds: Collection[str] = tuple(KINDS)) -> list[CachedFile]:
     """Remove all files of some kinds; those that were. Raises CatalogError for one that cannot be removed."""
     removed = entries(kinds)
     for kind in kinds:

@@ -19,7 +19,7 @@ from darknet_compat.formats.packaged import cfg_dir, weights_dir
 from darknet_compat.formats.textfile import shown
 
 if TYPE_CHECKING:
-    from darknet_compat.catalogue.fetch.transfer import Progress
+    from darknet_compat.catalogue.fetch.transfer import TransferProgress
 
 __all__ = ["CACHE_VARIABLE", "MODELS", "Files", "Model", "cache_dir", "fetch", "files", "find", "local_weights"]
 
@@ -50,7 +50,7 @@ def find(name: str) -> Model:
     raise CatalogError(f"no model is called {shown(name)}; {hint}known are {', '.join(MODELS)}")
 
 
-def files(model: Model | str, weights: str | Path | None = None, *, progress: Progress | None = None) -> Files:
+def files(model: Model | str, weights: str | Path | None = None, *, progress: TransferProgress | None = None) -> Files:
     """All files of a model; its weights are fetched if they are on this machine nowhere yet.
 
     `weights` names a file to use instead, which nothing is expected of. Raises CatalogError or DownloadError.
@@ -72,7 +72,7 @@ def local_weights(model: Model | str) -> Path | None:
     return next((path for path in places if path.is_file()), None)
 
 
-def fetch(model: Model | str, *, progress: Progress | None = None) -> Path:
+def fetch(model: Model | str, *, progress: TransferProgress | None = None) -> Path:
     """The model's weights, checked: from `weights/`, else from the cache folder, else downloaded into that.
 
     Raises CatalogError for a file that is not the published one or has changed, or where no address is known, and

@@ -12,11 +12,11 @@ from darknet_compat.inference.options import (
     DialectOption,
     HierThresh,
     InputSize,
-    Model,
-    Names,
+    ModelOption,
+    NamesOption,
     PrecisionMode,
     ResizeMode,
-    Weights,
+    WeightsOption,
 )
 from darknet_compat.options import MaxPixels, Option, Size
 
@@ -26,15 +26,15 @@ __all__ = [
     "InputSize",
     "Json",
     "MaxPixels",
-    "Model",
-    "Names",
+    "ModelOption",
+    "NamesOption",
     "Precision",
     "PrecisionMode",
     "Resize",
     "ResizeMode",
     "Size",
     "Verbose",
-    "Weights",
+    "WeightsOption",
     "explaining",
 ]
 

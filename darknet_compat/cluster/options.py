@@ -17,7 +17,7 @@ Engine = Annotated[
         " names, else of one on this machine."
     ),
 ]
-Workers = Annotated[
+WorkersOption = Annotated[
     int | None,
     Option(
         "With --engine ray: processes that hold the model. Default: one for each core of the cluster.",
@@ -44,7 +44,7 @@ class ClusterOptions(Options):
     """Who does the work."""
 
     engine: Engine = "local"
-    workers: Workers = None
+    workers: WorkersOption = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.datasets.options import LabelRule
 from darknet_compat.errors import DatasetError, ImageError
+from darknet_compat.formats.arrays import Bools, Bytes, Doubles, Ints
 from darknet_compat.formats.textfile import count
 from darknet_compat.formats.words import Task
 
@@ -58,7 +58,7 @@ class Layout(NamedTuple):
     rule: bool = False
 
 
-Progress = Callable[[int, int], None]
+CountProgress = Callable[[int, int], None]
 """Called with (pictures done, all) while many are looked at."""
 
 
@@ -72,10 +72,10 @@ class Labels:
     `crowd` bool [N]: COCO's mark for a group of objects.
     """
 
-    boxes: NDArray[np.float64]
-    classes: NDArray[np.int64]
-    difficult: NDArray[np.bool_]
-    crowd: NDArray[np.bool_]
+    boxes: Doubles
+    classes: Ints
+    difficult: Bools
+    crowd: Bools
 
     @classmethod
     def drawn(cls, boxes: Any, classes: Any, difficult: Any = None, crowd: Any = None) -> Labels:
@@ -121,16 +121,16 @@ class Labels:
         return len(self.classes)
 
     @property
-    def is_drawn(self) -> NDArray[np.bool_]:
+    def is_drawn(self) -> Bools:
         """[N]: the rows that have a box."""
-        drawn: NDArray[np.bool_] = np.logical_or.reduce(self.boxes != 0, axis=1)
+        drawn: Bools = np.logical_or.reduce(self.boxes != 0, axis=1)
         return drawn
 
-    def chosen(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Labels:
+    def chosen(self, rows: Bools | Ints) -> Labels:
         """The rows for which `rows` [N] is true, or of these numbers."""
         return Labels(self.boxes[rows], self.classes[rows], self.difficult[rows], self.crowd[rows])
 
-    def corners(self, width: int, height: int) -> NDArray[np.float64]:
+    def corners(self, width: int, height: int) -> Doubles:
         """[N, 4] x1 y1 x2 y2 in pixels of a picture of `width` x `height`, x2 and y2 exclusive.
 
         Rounded to a millionth of a pixel: what was an integer in an annotation file is the same integer again.
@@ -145,7 +145,7 @@ class Sample(NamedTuple):
     or a composed picture, uint8 [H, W, 3] in BGR), what is in it, and how often the reader did what to its labels."""
 
     id: str
-    image: Path | NDArray[np.uint8]
+    image: Path | Bytes
     labels: Labels
     repairs: Repairs = ()
 
@@ -171,7 +171,7 @@ class Rows(NamedTuple):
 
     start: int
     paths: list[str]
-    pictures: NDArray[np.int64]
+    pictures: Ints
     labels: Labels
     repairs: list[tuple[int, Repair, int]]
     refusals: list[Refusal]

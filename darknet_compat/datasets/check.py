@@ -11,18 +11,18 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from darknet_compat.datasets.base import REPAIRS, Dataset, MissingPictureError, Progress, Repair, Rows
+from darknet_compat.datasets.base import REPAIRS, CountProgress, Dataset, MissingPictureError, Repair, Rows
 from darknet_compat.errors import ImageError
+from darknet_compat.formats.arrays import Ints
 from darknet_compat.formats.textfile import count
 from darknet_compat.vision.image import decode
 
 Wrong = Literal[
     "bad labels", "missing", "unreadable", "empty", "no area", "too small", "outside", "twice", "repeated", "other size"
 ]
-Kind = Wrong | Repair
-KINDS: dict[Kind, str] = {
+FindingKind = Wrong | Repair
+KINDS: dict[FindingKind, str] = {
     "bad labels": "pictures whose labels cannot be used",
     "missing": "pictures that are not there",
     "unreadable": "pictures that cannot be read",
@@ -42,7 +42,7 @@ KINDS: dict[Kind, str] = {
 }
 """What is looked for, the worst first, and what readers do to labels."""
 
-WRONG: tuple[Kind, ...] = ("bad labels", "missing", "unreadable")
+WRONG: tuple[FindingKind, ...] = ("bad labels", "missing", "unreadable")
 """What makes training refuse to start: malformed labels, pictures that are missing or cannot be read."""
 
 SMALLEST = 0.001
@@ -78,7 +78,7 @@ class Report:
     whole_pictures: int
     difficult: int
     crowd: int
-    findings: dict[Kind, Finding]
+    findings: dict[FindingKind, Finding]
     decoded: bool
     hint: str = ""
     """What to do where no picture is there."""
@@ -140,10 +140,10 @@ class _Tally:
         self.dataset = dataset
         self.objects, self.pictures_with = Counter[int](), Counter[int]()
         self.difficult = self.crowd = self.whole = 0
-        self.counts, self.examples = Counter[Kind](), dict[Kind, list[str]]()
-        self.hashes: list[NDArray[np.int64]] = []
+        self.counts, self.examples = Counter[FindingKind](), dict[FindingKind, list[str]]()
+        self.hashes: list[Ints] = []
 
-    def find(self, kind: Kind, place: str | Callable[[], str], times: int = 1) -> None:
+    def find(self, kind: FindingKind, place: str | Callable[[], str], times: int = 1) -> None:
         """Note that something was found somewhere; where exactly is only asked for the first few."""
         self.counts[kind] += times
         examples = self.examples.setdefault(kind, [])
@@ -161,7 +161,9 @@ class _Tally:
         refused = {index for index, _ in rows.refusals}
         for _, error in rows.refusals:
             missing = isinstance(error, MissingPictureError)
-            kind: Kind = "missing" if missing else "unreadable" if isinstance(error, ImageError) else "bad labels"
+            kind: FindingKind = (
+                "missing" if missing else "unreadable" if isinstance(error, ImageError) else "bad labels"
+            )
             self.find(kind, str(error))
         empty = np.bincount(rows.pictures, minlength=len(rows.paths)) == 0
         for index in np.flatnonzero(empty).tolist():
@@ -213,7 +215,7 @@ class _Tally:
         return str(self.dataset[index].image)
 
 
-def check_dataset(dataset: Dataset, *, decode_pictures: bool = False, progress: Progress | None = None) -> Report:
+def check_dataset(dataset: Dataset, *, decode_pictures: bool = False, progress: CountProgress | None = None) -> Report:
     """Look at every picture's labels, and with `decode_pictures` at the pictures too, several at a time.
 
     Nothing that is wrong with a picture or its labels is raised, it stands in the report. `progress` is called with
@@ -233,7 +235,7 @@ def check_dataset(dataset: Dataset, *, decode_pictures: bool = False, progress: 
     return tally.report(decode_pictures)
 
 
-def _box_findings(rows: Rows) -> Iterator[tuple[Kind, NDArray[np.int64]]]:
+def _box_findings(rows: Rows) -> Iterator[tuple[FindingKind, Ints]]:
     """What is wrong with boxes, and for each such box its picture."""
     drawn = rows.labels.is_drawn
     pictures, boxes, classes = rows.pictures[drawn], rows.labels.boxes[drawn], rows.labels.classes[drawn]
@@ -257,7 +259,7 @@ def _look_at_pictures(tally: _Tally, rows: Rows) -> None:
             tally.find(kind, place)
 
 
-def _look_at(dataset: Dataset, index: int, path: str) -> tuple[Kind, str] | None:
+def _look_at(dataset: Dataset, index: int, path: str) -> tuple[FindingKind, str] | None:
     try:
         height, width, _ = decode(path).shape
     except ImageError as error:

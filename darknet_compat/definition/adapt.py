@@ -9,34 +9,34 @@ from typing import Any
 
 from darknet_compat.definition.spec import Net
 from darknet_compat.errors import CfgError
-from darknet_compat.formats.cfg import Cfg, Option, Options, Section
+from darknet_compat.formats.cfg import Cfg, CfgOption, Section, SectionOptions
 
 _OUTPUTS = {"convolutional": "filters", "conv": "filters", "connected": "output", "conn": "output"}
 """The layers that can give a head its values, and the option that says how many."""
 
 
-def _region_values(head: Options, classes: int) -> int:
+def _region_values(head: SectionOptions, classes: int) -> int:
     return head.integer("num", 1) * (classes + head.integer("coords", 4) + 1)
 
 
-def _yolo_values(head: Options, classes: int) -> int:
+def _yolo_values(head: SectionOptions, classes: int) -> int:
     return (len(head.integers("mask")) or head.integer("num", 1)) * (classes + 5)
 
 
-def _gaussian_values(head: Options, classes: int) -> int:
+def _gaussian_values(head: SectionOptions, classes: int) -> int:
     return (len(head.integers("mask")) or head.integer("num", 1)) * (classes + 9)
 
 
-def _detection_values(head: Options, classes: int) -> int:
+def _detection_values(head: SectionOptions, classes: int) -> int:
     boxes = head.integer("num", 1) * (1 + head.integer("coords", 1))
     return head.integer("side", 7) ** 2 * (classes + boxes)
 
 
-def _softmax_values(head: Options, classes: int) -> int:
+def _softmax_values(head: SectionOptions, classes: int) -> int:
     return head.integer("groups", 1) * classes
 
 
-_VALUES: dict[str, Callable[[Options, int], int]] = {
+_VALUES: dict[str, Callable[[SectionOptions, int], int]] = {
     "region": _region_values,
     "yolo": _yolo_values,
     "Gaussian_yolo": _gaussian_values,
@@ -61,7 +61,7 @@ def with_classes(cfg: Cfg, classes: int) -> Cfg:
         raise CfgError(f"{cfg.name}: has no head whose classes could be changed ({', '.join(_VALUES)})")
     for head in heads:
         section = sections[head]
-        values = _VALUES[section.type](Options(section, cfg.name), classes)
+        values = _VALUES[section.type](SectionOptions(section, cfg.name), classes)
         feeder = next((at for at in range(head - 1, 0, -1) if sections[at].type in _OUTPUTS), None)
         if feeder is None:
             raise CfgError(
@@ -97,6 +97,6 @@ def for_epochs(net: Net, epochs: float, pictures: int, options: Mapping[str, Any
 def _with(section: Section, key: str, value: float | str) -> Section:
     """The section with an option set, where it stood or at the end."""
     old = section.find(key)
-    new = Option(key, str(value), old.line if old else section.line)
+    new = CfgOption(key, str(value), old.line if old else section.line)
     options = tuple(new if option is old else option for option in section.options)
     return dataclasses.replace(section, options=options if old else (*options, new))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from darknet_compat.definition import spec as s
-from darknet_compat.definition.spec.base import Build as Build
+from darknet_compat.formats.words import Build
 
 _LEAST_NORMAL = 2.0**-126
 """Of float32."""

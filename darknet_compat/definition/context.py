@@ -12,7 +12,7 @@ from darknet_compat.definition.dialects import ORIGINAL, Dialect
 from darknet_compat.definition.foreign import whose_activation
 from darknet_compat.definition.spec import ActivationName, LayerSpec, Net, Shape
 from darknet_compat.errors import CfgError
-from darknet_compat.formats.cfg import Options
+from darknet_compat.formats.cfg import SectionOptions
 from darknet_compat.formats.metadata import resolve_inside
 from darknet_compat.formats.textfile import shown
 
@@ -49,7 +49,7 @@ class Context:
         """The shape of layer `index`'s output; of the network's input for -1."""
         return self.net.input if index < 0 else self.layers[index].output
 
-    def common(self, options: Options, output: Shape, sources: tuple[int, ...] | None = None) -> dict[str, Any]:
+    def common(self, options: SectionOptions, output: Shape, sources: tuple[int, ...] | None = None) -> dict[str, Any]:
         """The fields every LayerSpec has, `output` checked against what the original could count."""
         if min(output.c, output.h, output.w) < 1:
             raise options.error(f"input {self.input} leaves an empty output ({output})")
@@ -77,7 +77,7 @@ class Context:
             "train_only_bn": options.flag("train_only_bn"),
         }
 
-    def image(self, options: Options) -> Shape:
+    def image(self, options: SectionOptions) -> Shape:
         """The input, which has to be an image."""
         if not self.input.image:
             raise options.error(
@@ -102,7 +102,7 @@ class Context:
             hint = f"; a width and height that {step} divides would not, such as {width} x {height}"
         return f": layer {before.index} [route] joins layers of {' and '.join(sides)}{hint}"
 
-    def earlier(self, options: Options, key: str, number: int) -> int:
+    def earlier(self, options: SectionOptions, key: str, number: int) -> int:
         """The absolute index of a layer: below 0 counts back from this one. It has to be an earlier layer."""
         index = self.index + number if number < 0 else number
         if not 0 <= index < self.index:
@@ -110,14 +110,14 @@ class Context:
             raise options.error(f"{key}={number} means layer {index}; before layer {self.index} there are {there}", key)
         return index
 
-    def source(self, options: Options, key: str, number: int) -> int:
+    def source(self, options: SectionOptions, key: str, number: int) -> int:
         """The same for a layer whose output is read: what the fork filters afterwards has none of a known shape."""
         index = self.earlier(options, key, number)
         if getattr(self.layers[index], "antialiasing", 0):
             raise options.error(f"layer {index} has antialiasing; the fork reads such a one's memory unfiltered", key)
         return index
 
-    def weigh(self, options: Options, *counts: int) -> None:
+    def weigh(self, options: SectionOptions, *counts: int) -> None:
         """Refuse a layer whose weights, the product of `counts`, nobody could hold; and the network they add up to."""
         number = 1
         for count in counts:
@@ -128,7 +128,7 @@ class Context:
         if self.parameters > LIMIT:
             raise options.error(f"brings the network to {_gigabytes(self.parameters)} of weights; {_REFUSED}")
 
-    def file(self, options: Options, key: str) -> Path | None:
+    def file(self, options: SectionOptions, key: str) -> Path | None:
         """The file that option `key` names, inside the model's folder or the packaged one; None without the option."""
         if not (name := options.text(key)):
             return None
@@ -141,7 +141,9 @@ _SAME_AS = {"silu": "swish", "revleaky": "leaky"}
 """Activations by another name: PyTorch's, and one of the fork's."""
 
 
-def activation(options: Options, context: Context, default: ActivationName, key: str = "activation") -> ActivationName:
+def activation(
+    options: SectionOptions, context: Context, default: ActivationName, key: str = "activation"
+) -> ActivationName:
     """The layer's activation. Both take one they do not know for relu, in which case all results are wrong: that is
     refused, or noted where the dialect says so."""
     name = options.text(key, default)
@@ -163,5 +165,5 @@ def _gigabytes(floats: int) -> str:
 
 _REFUSED = f"more than {_gigabytes(LIMIT)} are refused"
 
-Lowering = Callable[[Options, Context], LayerSpec]
+Lowering = Callable[[SectionOptions, Context], LayerSpec]
 """Options of a section and what came before → its layer."""

@@ -16,7 +16,7 @@ from darknet_compat.definition.weights.slots import layer_slots
 
 
 @dataclass(frozen=True)
-class Cost:
+class LayerCost:
     """One layer's cost, for one image (of a recurrent layer, for one step).
 
     `parameters` are all its numbers in a `.weights` file, batch normalization's statistics included. `operations` are
@@ -28,7 +28,7 @@ class Cost:
     offset: int | None
 
 
-def costs(spec: NetworkSpec, header: Header | None = None) -> tuple[Cost, ...]:
+def costs(spec: NetworkSpec, header: Header | None = None) -> tuple[LayerCost, ...]:
     """The cost of every layer; offsets for a file with `header`, by default today's of 20 bytes."""
     header = header or Header()
     offsets = _offsets(spec, header)
@@ -36,7 +36,9 @@ def costs(spec: NetworkSpec, header: Header | None = None) -> tuple[Cost, ...]:
     whole = replace(spec, layers=tuple(replace(layer, dontsave=False) for layer in spec.layers))
     for slot in slots(whole, saving=True):
         parameters[slot.layer] += slot.size
-    return tuple(Cost(parameters[layer.index], _operations(layer), offsets.get(layer.index)) for layer in spec.layers)
+    return tuple(
+        LayerCost(parameters[layer.index], _operations(layer), offsets.get(layer.index)) for layer in spec.layers
+    )
 
 
 def _offsets(spec: NetworkSpec, header: Header) -> dict[int, int]:

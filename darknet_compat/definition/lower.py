@@ -21,7 +21,7 @@ from darknet_compat.definition.layers.table import LOWERINGS
 from darknet_compat.definition.options import known, not_followed
 from darknet_compat.definition.spec import Convolutional, LayerSpec, NetworkSpec, Route
 from darknet_compat.errors import CfgError, CfgWarning
-from darknet_compat.formats.cfg import Cfg, Option, Options, read_cfg
+from darknet_compat.formats.cfg import Cfg, CfgOption, SectionOptions, read_cfg
 from darknet_compat.formats.metadata import data_roots
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.textfile import plain
@@ -63,7 +63,7 @@ def _in_one_line(spec: NetworkSpec) -> str:
 def at_size(cfg: Cfg, width: int, height: int) -> Cfg:
     """The same definition for images of `width` x `height` (original: `resize_network`)."""
     net, *rest = cfg.sections
-    changed = (Option("width", str(width), net.line), Option("height", str(height), net.line))
+    changed = (CfgOption("width", str(width), net.line), CfgOption("height", str(height), net.line))
     kept = tuple(option for option in net.options if option.key not in ("width", "height", "inputs"))
     return replace(cfg, sections=(replace(net, options=(*changed, *kept)), *rest))
 
@@ -82,13 +82,13 @@ def lower(cfg: Cfg, roots: Sequence[Path] | None = None, *, dialect: DialectName
         raise CfgError(f"{cfg.name}: only [net], no layers")
     if len(rest) > MAX_LAYERS:
         raise CfgError(f"{cfg.name}: expected at most {MAX_LAYERS} layers, found {len(rest)}")
-    options = Options(first, cfg.name)
+    options = SectionOptions(first, cfg.name)
     spoken = dialect_of(cfg, dialect)
     net = lower_net(options, spoken)
     notes = options.finish(known(first.type))
     context = Context(net, cfg.name, [cfg_dir()] if roots is None else roots, spoken)
     for section in rest:
-        options = Options(section, cfg.name)
+        options = SectionOptions(section, cfg.name)
         if section.type in _NET:
             raise options.error("stands a second time; are these two definitions in one file?")
         if section.type not in LOWERINGS:

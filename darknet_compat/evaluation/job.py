@@ -9,7 +9,7 @@ scored.figures["mAP"]
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -32,12 +32,11 @@ from darknet_compat.inference.about import task_of
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.model import locate
-from darknet_compat.inference.progress import Counted, Loading, Noted, Opened, counting, fetching
+from darknet_compat.inference.progress import Counted, Loading, Noted, Opened, Progress, counting, fetching
 from darknet_compat.options import made
 from darknet_compat.vision.header import limited_pixels
 
-Event = Loading | Opened | Counted | Noted
-Progress = Callable[[Event], None]
+EvaluationEvent = Loading | Opened | Counted | Noted
 
 _LOSING = ("missing", "unreadable", "labels")
 """Kinds of problems for which something could not be scored as it should."""
@@ -101,11 +100,13 @@ class Reached(Evaluated):
 class Classified(Evaluated):
     """Top-1 and top-5, and what a WordTree gets right at each level."""
 
-    scores: classification.Scores
+    scores: classification.ClassificationScores
     view: str
 
 
-def evaluate(options: EvaluateOptions | None = None, *, progress: Progress | None = None, **given: Any) -> Evaluated:
+def evaluate(
+    options: EvaluateOptions | None = None, *, progress: Progress[EvaluationEvent] | None = None, **given: Any
+) -> Evaluated:
     """Score a model on labelled pictures (original: `detector valid` and `recall`, `classifier valid`).
 
     Takes an `EvaluateOptions` or its fields as keyword arguments: `evaluate(model="yolov2-voc", data="VOC2007")`. Gives
@@ -139,14 +140,14 @@ def _evaluated(options: EvaluateOptions, work: _Work) -> Evaluated:
     return work.score_files(options.results_from) if options.results_from else work.score()
 
 
-def _silent(event: Event) -> None:
+def _silent(event: EvaluationEvent) -> None:
     """Nobody listens."""
 
 
 class _Work:
     """The kinds of evaluation."""
 
-    def __init__(self, options: EvaluateOptions, tell: Progress) -> None:
+    def __init__(self, options: EvaluateOptions, tell: Progress[EvaluationEvent]) -> None:
         self.options, self.tell = options, tell
         names = Subject.__dataclass_fields__.keys()
         self.subject = Subject(**{name: getattr(options, name) for name in names})
@@ -251,7 +252,7 @@ class _Work:
         rows = [row for row in entries.rows if len(row.labels) == 1 and not row.labels.is_drawn[0]]
         if not rows:
             raise DatasetError(f"{options.data}: no picture has one class; a classifier is scored on such")
-        given: list[classification.Answer | None] = []
+        given: list[classification.RankedClasses | None] = []
         failed = []
         count = counting(self.tell, "pictures")
         looked = classification.answers(classifier, (row.image for row in rows), options.view, options.batch)

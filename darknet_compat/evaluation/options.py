@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from darknet_compat.cluster.options import Engine, Workers, expect_engine
+from darknet_compat.cluster.options import Engine, WorkersOption, expect_engine
 from darknet_compat.datasets.options import LabelsRule, LayoutName, PicturesFolder
 from darknet_compat.errors import OptionError
 from darknet_compat.formats.words import Precision
 from darknet_compat.inference.options import (
     BACKENDS,
-    Batch,
+    BatchOption,
     Hierarchy,
     HierThresh,
-    Level,
+    LevelOption,
     Map,
-    Model,
+    ModelOption,
     RunOptions,
     Threads,
     parse_backend,
@@ -36,7 +36,7 @@ View = Literal["crop", "letterbox", "stretch", "ten"]
 class EvaluateOptions(RunOptions):
     """What to score on what, and how; raises OptionError for values that cannot be, or that do not go together."""
 
-    model: Model
+    model: ModelOption
     data: Annotated[
         str,
         Option(
@@ -74,12 +74,12 @@ class EvaluateOptions(RunOptions):
     flip: Annotated[bool, Option("Average over each picture and its mirror image (the original's valid2).")] = False
     hier_thresh: HierThresh = 0.5
     hierarchy: Hierarchy = "darknet"
-    level: Level = None
+    level: LevelOption = None
     map: Map = None
-    batch: Batch = 4
+    batch: BatchOption = 4
     threads: Threads = None
     engine: Engine = "local"
-    workers: Workers = None
+    workers: WorkersOption = None
     results_from: Annotated[
         Path | None,
         Option(

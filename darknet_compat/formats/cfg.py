@@ -30,7 +30,7 @@ _Number = TypeVar("_Number", int, float)
 
 
 @dataclass(frozen=True)
-class Option:
+class CfgOption:
     """One `key=value` line.
 
     `value` is None where the line has no `=`: the option then stands at its default, and hides those of its name that
@@ -47,15 +47,15 @@ class Section:
     """One `[type]` with its options in file order."""
 
     type: str
-    options: tuple[Option, ...]
+    options: tuple[CfgOption, ...]
     line: int
 
     @cached_property
-    def counting(self) -> dict[str, Option]:
+    def counting(self) -> dict[str, CfgOption]:
         """The option that counts for each key: the first one that is not empty (original: `option_find`)."""
         return {option.key: option for option in reversed(self.options) if option.value != ""}
 
-    def find(self, key: str) -> Option | None:
+    def find(self, key: str) -> CfgOption | None:
         """The option that counts for `key`."""
         return self.counting.get(key)
 
@@ -81,7 +81,7 @@ def parse_cfg(text: str, name: str = "<cfg>") -> Cfg:
     """Sections of a definition's text (original: `read_cfg`). Raises CfgError with the line that cannot be one."""
     sections: list[Section] = []
     type_, opened = "", 0
-    options: list[Option] = []
+    options: list[CfgOption] = []
     for number, line in lines_that_count(text):
         if line[0] == "[":
             if not line.endswith("]"):
@@ -108,10 +108,10 @@ def lines_that_count(text: str) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def option_on(line: str, number: int) -> Option:
+def option_on(line: str, number: int) -> CfgOption:
     """The option on such a line (original: `read_option`)."""
     key, equals, value = line.partition("=")
-    return Option(key, value if equals else None, number)
+    return CfgOption(key, value if equals else None, number)
 
 
 def format_cfg(cfg: Cfg | Iterable[Section]) -> str:
@@ -136,7 +136,7 @@ def one_slip(written: str, meant: str) -> bool:
     return a[1:] == b[1:] or a[1:] == b or a == b[1:] or (a[:2] == b[1::-1] and a[2:] == b[2:])
 
 
-class Options:
+class SectionOptions:
     """Typed reading of one section, remembering what was asked for, so that the rest can be reported.
 
     `notes` collects what a person should know though the original would accept it in silence: values that are
@@ -221,7 +221,7 @@ class Options:
     def _at(self, line: int) -> str:
         return f"{self.cfg_name}:{line}: [{plain(self.section.type)}]"
 
-    def _remark(self, option: Option, known: Collection[str]) -> str:
+    def _remark(self, option: CfgOption, known: Collection[str]) -> str:
         """What a person should know about an option, if anything."""
         key = plain(option.key)
         if option.value == "":
@@ -232,7 +232,7 @@ class Options:
             return "" if option.key in known else f"unused option {key}{self._given(option, known)}"
         return f"{key} has no value; its default is taken" if option.value is None else ""
 
-    def _given(self, option: Option, known: Collection[str]) -> str:
+    def _given(self, option: CfgOption, known: Collection[str]) -> str:
         """An unread option's value, and which other one may be meant; the shortest of several, then the first."""
         meant = sorted(
             (key for key in {*self._read, *known} if one_slip(option.key, key)), key=lambda key: (len(key), key)
@@ -240,7 +240,7 @@ class Options:
         hint = f"; did you mean {meant[0]}?" if meant else ""
         return ("" if option.value is None else f"={plain(option.value)}") + hint
 
-    def _find(self, key: str) -> Option | None:
+    def _find(self, key: str) -> CfgOption | None:
         self._read.add(key)
         return self.section.find(key)
 

@@ -26,7 +26,7 @@ OtherLayout = Literal["yolov5", "yolov8", "deepstream", "boxes-confs", "region",
 MOST_DETECTIONS = 3840
 """Of a picture, where their number is fixed: TensorRT's TopK holds no more."""
 
-Target = Literal["tensorrt", "rtx"]
+EngineTarget = Literal["tensorrt", "rtx"]
 """What an engine is built for: TensorRT on the GPU that is here, or TensorRT-RTX, built without one."""
 
 Input = Literal["float", "uint8"]
@@ -42,6 +42,9 @@ Build = Literal["cuda", "cpu"]
 """Which build of the original to equal (`load_network(batchnorm=)`). They differ in batch normalization, which divides
 by sqrt(variance + 1e-5) in the CUDA build, with which the official weights were trained, and by sqrt(variance) + 1e-6
 in the CPU build."""
+
+WidthHeight = tuple[int, int]
+"""The pixels of a picture or of a network's input."""
 
 AnswersFormat = Literal["csv", "coco", "yolo", "labelme", "jsonl", "json"]
 """What detections can be written as (`inference.writers`)."""

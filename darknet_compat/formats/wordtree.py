@@ -14,12 +14,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.errors import TreeError
+from darknet_compat.formats.arrays import Bools, Floats, Int32s
 from darknet_compat.formats.textfile import MAX_LIST_BYTES, read_lines, shown
-
-Ints = NDArray[np.int32]
 
 _FIELDS = re.compile(r"[^ \t\n\v\f\r]+")  # what C's scanf takes for blanks
 _INDEX = re.compile(r"-?[0-9]{1,9}")
@@ -34,9 +32,9 @@ class WordTree:
     """
 
     names: tuple[str, ...]
-    parents: Ints
-    group_offsets: Ints
-    group_sizes: Ints
+    parents: Int32s
+    group_offsets: Int32s
+    group_sizes: Int32s
     source: str = field(default="<tree>", repr=False)
 
     def __len__(self) -> int:
@@ -49,12 +47,12 @@ class WordTree:
         return hash((self.names, self.parents.tobytes()))
 
     @cached_property
-    def groups(self) -> Ints:
+    def groups(self) -> Int32s:
         """The group each node belongs to, [nodes]."""
         return np.repeat(np.arange(len(self.group_sizes), dtype=np.int32), self.group_sizes)
 
     @cached_property
-    def child_groups(self) -> Ints:
+    def child_groups(self) -> Int32s:
         """The group of each node's children, -1 for leaves, [nodes] (original: `tree.child`)."""
         children = np.full(len(self), -1, np.int32)
         parent_of_group = self.parents[self.group_offsets]
@@ -63,12 +61,12 @@ class WordTree:
         return children
 
     @cached_property
-    def leaves(self) -> NDArray[np.bool_]:
+    def leaves(self) -> Bools:
         """Whether a node has no children, [nodes]."""
         return self.child_groups < 0
 
     @cached_property
-    def depths(self) -> Ints:
+    def depths(self) -> Int32s:
         """Steps from a root, 0 for roots, [nodes]."""
         depths = np.zeros(len(self), np.int32)
         for offset, size in zip(self.group_offsets.tolist(), self.group_sizes.tolist(), strict=True):
@@ -76,12 +74,12 @@ class WordTree:
             depths[offset : offset + size] = depths[parent] + 1 if parent >= 0 else 0
         return depths
 
-    def absolute(self, conditional: NDArray[np.float32]) -> NDArray[np.float32]:
+    def absolute(self, conditional: Floats) -> Floats:
         """Every node's absolute probability, the product down its path, [..., nodes], from those given the parent.
 
         Original: `hierarchy_predictions`.
         """
-        absolute: NDArray[np.float32] = conditional.copy()
+        absolute: Floats = conditional.copy()
         for depth in range(1, int(self.depths.max()) + 1):
             nodes = np.flatnonzero(self.depths == depth)
             absolute[..., nodes] *= absolute[..., self.parents[nodes]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from darknet_compat.definition import spec as s
-from darknet_compat.definition.builds import Build
+from darknet_compat.formats.words import Build
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.heads.ops import Ops, Value
 

@@ -8,20 +8,20 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.definition import spec as s
-from darknet_compat.definition.builds import Build
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.arrays import Array, Floats
 from darknet_compat.formats.exported.artefact import is_number
 from darknet_compat.formats.jsonfile import is_whole
+from darknet_compat.formats.words import Build
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.heads.answers import HEADS, Head, activated, boxes, detects, from_activated
 from darknet_compat.heads.numpy_ops import NumpyOps
 from darknet_compat.heads.ops import Ops, Value
 
-Order = Literal["nchw", "nhwc"]
+AxisOrder = Literal["nchw", "nhwc"]
 """How a map's axes lie."""
 
 _KINDS: dict[str, type[LayerSpec]] = {
@@ -71,7 +71,7 @@ class Cut:
     softmaxes of the heads (`layer.output` of the original), but without anchors, cells and exponentials. `heads`: each
     output's name and what its formulas ask; None for a network that gives no boxes."""
 
-    order: Order = "nchw"
+    order: AxisOrder = "nchw"
     activated: bool = False
     heads: tuple[Mapping[str, Any], ...] | None = None
 
@@ -80,7 +80,7 @@ class Cut:
         return {"order": self.order, "activated": self.activated, "heads": self.heads and list(map(dict, self.heads))}
 
 
-def cut_of(spec: NetworkSpec, order: Order, activated: bool) -> Cut:
+def cut_of(spec: NetworkSpec, order: AxisOrder, activated: bool) -> Cut:
     """How a graph of this network ends."""
     if not detects(spec):
         return Cut(order, activated)
@@ -128,7 +128,7 @@ class Decoder:
         self.cut = cut
         self.heads = [HEADS[_KINDS[one["type"]]](SimpleNamespace(**one, tree=tree), build) for one in cut.heads or ()]
 
-    def __call__(self, outputs: Mapping[str, NDArray[Any]], size: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
+    def __call__(self, outputs: Mapping[str, Array], size: tuple[int, int]) -> dict[str, Floats]:
         """`boxes`, `objectness` and `classes` as `runtime.base.Runtime.infer` has them. Raises BackendError for outputs
         that are not what the metadata promise."""
         ops, raws = NumpyOps(), []

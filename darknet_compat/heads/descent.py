@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from darknet_compat.formats.arrays import Ints
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.heads.classes import TreeSoftmax
-from darknet_compat.heads.ops import Indices, Ops, Value
+from darknet_compat.heads.ops import Ops, Value
 
 
 class Descent:
@@ -20,7 +21,7 @@ class Descent:
         self.hier_thresh = hier_thresh
         self.siblings = TreeSoftmax(tree)
         self.levels = [np.arange(tree.group_sizes[0], dtype=np.int64)]
-        self.above: list[Indices] = []
+        self.above: list[Ints] = []
         while True:
             before = self.levels[-1]
             groups = tree.child_groups[before]

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from darknet_compat.formats.arrays import Array, Floats
+from darknet_compat.formats.words import WidthHeight
 from darknet_compat.heads.boxes import Boxes
 from darknet_compat.heads.ops import Ops, Value
-
-Array = NDArray[Any]
-Floats = NDArray[np.float32]
-Size = tuple[int, int]
-"""(width, height) of the input, in pixels."""
 
 Gives = Literal["boxes", "detections"]
 
@@ -35,7 +31,7 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Layout:
+class OutputLayout:
     """One form.
 
     `outputs`: in the graph's order. `readers`: who takes it. `gives`: candidates, or what suppression leaves of them.
@@ -48,7 +44,7 @@ class Layout:
     name: str
     readers: str
     outputs: tuple[Output, ...]
-    decode: Callable[[Mapping[str, Array], int, int, Size], dict[str, Floats]]
+    decode: Callable[[Mapping[str, Array], int, int, WidthHeight], dict[str, Floats]]
     encode: Callable[[Ops, Boxes, Value], list[Value]] | None = None
     gives: Gives = "boxes"
     rows: bool = False
@@ -134,46 +130,46 @@ def _centred(box: Array) -> Array:
     return np.concatenate([(first + last) / 2, last - first], -1)
 
 
-def _fractions(pixels: Array, size: Size) -> Array:
+def _fractions(pixels: Array, size: WidthHeight) -> Array:
     return pixels / np.array([*size, *size], np.float32)
 
 
-def _from_boxes(outputs: Mapping[str, Array], count: int, classes: int, size: Size) -> dict[str, Floats]:
+def _from_boxes(outputs: Mapping[str, Array], count: int, classes: int, size: WidthHeight) -> dict[str, Floats]:
     names = ("boxes", "objectness", "classes", "uncertainties")
     return {name: outputs[name] for name in names if name in outputs}
 
 
-def _from_yolov5(outputs: Mapping[str, Array], count: int, classes: int, size: Size) -> dict[str, Floats]:
+def _from_yolov5(outputs: Mapping[str, Array], count: int, classes: int, size: WidthHeight) -> dict[str, Floats]:
     every = outputs["output0"]
     return _candidates(_fractions(every[..., :4], size), every[..., 4], every[..., 5:])
 
 
-def _from_yolov8(outputs: Mapping[str, Array], count: int, classes: int, size: Size) -> dict[str, Floats]:
+def _from_yolov8(outputs: Mapping[str, Array], count: int, classes: int, size: WidthHeight) -> dict[str, Floats]:
     every = outputs["output0"].transpose(0, 2, 1)
     return _of_scores(_fractions(every[..., :4], size), every[..., 4:])
 
 
-def _from_deepstream(outputs: Mapping[str, Array], count: int, classes: int, size: Size) -> dict[str, Floats]:
+def _from_deepstream(outputs: Mapping[str, Array], count: int, classes: int, size: WidthHeight) -> dict[str, Floats]:
     every = outputs["output"]
     return _of_numbers(_fractions(_centred(every[..., :4]), size), every[..., 4], every[..., 5], classes)
 
 
-def _from_boxes_confs(outputs: Mapping[str, Array], count: int, classes: int, size: Size) -> dict[str, Floats]:
+def _from_boxes_confs(outputs: Mapping[str, Array], count: int, classes: int, size: WidthHeight) -> dict[str, Floats]:
     return _of_scores(_centred(outputs["boxes"][:, :, 0]), outputs["confs"])
 
 
-def _from_region(outputs: Mapping[str, Array], count: int, classes: int, size: Size) -> dict[str, Floats]:
+def _from_region(outputs: Mapping[str, Array], count: int, classes: int, size: WidthHeight) -> dict[str, Floats]:
     every = outputs["output"].reshape(count, -1, 5 + classes)
     return _of_scores(every[..., :4], every[..., 5:])
 
 
-def _from_nms(outputs: Mapping[str, Array], count: int, classes: int, size: Size) -> dict[str, Floats]:
+def _from_nms(outputs: Mapping[str, Array], count: int, classes: int, size: WidthHeight) -> dict[str, Floats]:
     boxes, scores, numbers = (outputs[name] for name in ("det_boxes", "det_scores", "det_classes"))
     there = np.arange(scores.shape[1]) < outputs["num_dets"]  # what comes after them means nothing
     return _of_numbers(_fractions(_centred(boxes), size), np.where(there, scores, 0), numbers, classes)
 
 
-def _from_detections(outputs: Mapping[str, Array], count: int, classes: int, size: Size) -> dict[str, Floats]:
+def _from_detections(outputs: Mapping[str, Array], count: int, classes: int, size: WidthHeight) -> dict[str, Floats]:
     """As many candidates an image as the one with the most detections has. Objectness is 1, and the class's probability
     is the score."""
     images, class_ids = outputs["images_of"], outputs["class_ids"]
@@ -188,10 +184,10 @@ def _from_detections(outputs: Mapping[str, Array], count: int, classes: int, siz
     return _candidates(boxes, np.arange(most) < counts[:, None], probabilities)
 
 
-LAYOUTS: dict[str, Layout] = {
+LAYOUTS: dict[str, OutputLayout] = {
     row.name: row
     for row in (
-        Layout(
+        OutputLayout(
             "boxes",
             "darknet-compat",
             (Output("boxes", ("N", "D", "4")), Output("objectness", ("N", "D")), Output("classes", ("N", "D", "C"))),
@@ -199,7 +195,7 @@ LAYOUTS: dict[str, Layout] = {
             _boxes,
             optional=(Output("uncertainties", ("N", "D", "4")), Output("every_objectness", ("N", "D"))),
         ),
-        Layout(
+        OutputLayout(
             "detections",
             "darknet-compat",
             (
@@ -211,29 +207,31 @@ LAYOUTS: dict[str, Layout] = {
             _from_detections,
             gives="detections",
         ),
-        Layout(
+        OutputLayout(
             "yolov5",
             "whatever takes a YOLOv5, v6 or v7 export",
             (Output("output0", ("N", "D", "5+C")),),
             _from_yolov5,
             _yolov5,
         ),
-        Layout(
+        OutputLayout(
             "yolov8",
             "whatever takes a YOLOv8, v9 or 11 export: Ultralytics, Frigate",
             (Output("output0", ("N", "4+C", "D")),),
             _from_yolov8,
             _yolov8,
         ),
-        Layout("deepstream", "DeepStream-Yolo", (Output("output", ("N", "D", "6")),), _from_deepstream, _deepstream),
-        Layout(
+        OutputLayout(
+            "deepstream", "DeepStream-Yolo", (Output("output", ("N", "D", "6")),), _from_deepstream, _deepstream
+        ),
+        OutputLayout(
             "boxes-confs",
             "whatever takes pytorch-YOLOv4's: NVIDIA's DeepStream sample, Triton clients",
             (Output("boxes", ("N", "D", "1", "4")), Output("confs", ("N", "D", "C"))),
             _from_boxes_confs,
             _boxes_confs,
         ),
-        Layout(
+        OutputLayout(
             "region",
             "programs written for OpenCV's Darknet importer",
             (Output("output", ("N", "D", "5+C")),),
@@ -241,7 +239,7 @@ LAYOUTS: dict[str, Layout] = {
             _region,
             rows=True,
         ),
-        Layout(
+        OutputLayout(
             "nms",
             "Triton and TensorRT users: the outputs of EfficientNMS",
             (

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from darknet_compat.heads.ops import Constant, Indices
-
-Array = NDArray[Any]
+from darknet_compat.formats.arrays import Array, Floats, Ints
 
 
 class NumpyOps:
     """See `ops.Ops`. Stateless."""
 
-    def constant(self, array: Constant, like: Array) -> Array:
+    def constant(self, array: Floats, like: Array) -> Array:
         """See `Ops.constant`."""
         found: Array = array.astype(like.dtype, copy=False)
         return found
@@ -40,7 +36,7 @@ class NumpyOps:
         """See `Ops.split`."""
         return np.split(x, np.cumsum([size for size in sizes if size])[:-1], axis)
 
-    def take(self, x: Array, indices: Indices, axis: int) -> Array:
+    def take(self, x: Array, indices: Ints, axis: int) -> Array:
         """See `Ops.take`."""
         return x.take(indices, axis)
 

@@ -10,20 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from darknet_compat.formats.arrays import Floats, Ints
 
 Value = Any
 """A torch tensor, a numpy array or a value of a graph."""
-
-Constant = NDArray[np.float32]
-Indices = NDArray[np.int64]
 
 
 class Ops(Protocol):
     """The operations; `x` is always a Value. Axes count from 0."""
 
-    def constant(self, array: Constant, like: Value) -> Value:
+    def constant(self, array: Floats, like: Value) -> Value:
         """An array as a value of the kind, type and place of `like`. The same array object may be kept for later."""
         ...
 
@@ -43,7 +39,7 @@ class Ops(Protocol):
         """The inverse of `concat`; `sizes` may hold zeros, whose parts are left out."""
         ...
 
-    def take(self, x: Value, indices: Indices, axis: int) -> Value:
+    def take(self, x: Value, indices: Ints, axis: int) -> Value:
         """The entries `indices` [K] along an axis."""
         ...
 

@@ -37,7 +37,7 @@ def splittable(spec: NetworkSpec) -> bool:
 
 
 @dataclass(frozen=True)
-class Rows:
+class SplitWeights:
     """The parts of the last convolution's weights [num·(coords + 1 + C), channels, 1, 1] and biases.
 
     `boxes` [num·(coords + 1), channels, 1, 1] and `box_biases`; an anchor's `classes` [channels, C] and
@@ -62,7 +62,9 @@ class RowNumbers:
         self.classes = starts + first + order  # [num, C]
 
 
-def best_of_each_anchor(ops: Ops, region: Region, rows: Rows, features: Value, each: int) -> tuple[Boxes, Value]:
+def best_of_each_anchor(
+    ops: Ops, region: Region, rows: SplitWeights, features: Value, each: int
+) -> tuple[Boxes, Value]:
     """What the last convolution reads, [N, channels, H, W] → each anchor's `each` best candidates, anchor by anchor,
     best first, D = num·each; and every candidate's objectness [N, num·H·W].
 

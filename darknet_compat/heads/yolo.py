@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from darknet_compat.definition import spec as s
-from darknet_compat.definition.builds import Build
+from darknet_compat.formats.words import Build
 from darknet_compat.heads.boxes import Boxes, BoxHead, grid_boxes, spread
 from darknet_compat.heads.ops import Ops, Value
 

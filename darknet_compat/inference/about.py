@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from darknet_compat.catalogue import catalog
-from darknet_compat.definition.cost import Cost, costs
+from darknet_compat.definition.cost import LayerCost, costs
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.definition.weights.file import Header, read_weights
 from darknet_compat.errors import BackendError, DarknetCompatError, MetadataError, WeightsError
 from darknet_compat.formats.metadata import class_names
+from darknet_compat.formats.words import WidthHeight
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.model import locate
@@ -24,7 +25,6 @@ from darknet_compat.runtime.registry import artefact_of
 OpenModel = Detector | Classifier
 """A model that is open."""
 
-Size = tuple[int, int]
 """(width, height) in pixels."""
 
 
@@ -34,7 +34,7 @@ class About:
     entry."""
 
     spec: NetworkSpec
-    costs: tuple[Cost, ...]
+    costs: tuple[LayerCost, ...]
     known: catalog.Model | None
     names: tuple[str, ...]
     weights: Path | None
@@ -91,7 +91,7 @@ def task_of(model: Path) -> str:
     return described(load_spec(model)).task
 
 
-def own_size(model: Path) -> Size:
+def own_size(model: Path) -> WidthHeight:
     """(width, height) of the input that a model was made for."""
     if (artefact := artefact_of(model)) is not None:
         return artefact.width, artefact.height

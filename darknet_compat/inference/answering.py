@@ -11,9 +11,9 @@ from typing import Any, Generic, TypeVar, overload
 import numpy as np
 
 from darknet_compat.errors import BackendError, MetadataError, WeightsError
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.inference.batch import Failure, Prepared, attempt, map_batches, prepared_batches
-from darknet_compat.inference.model import Model
-from darknet_compat.runtime.base import Floats
+from darknet_compat.inference.model import LoadedModel
 from darknet_compat.sources.base import Frame, Frames
 from darknet_compat.sources.open import open_source
 from darknet_compat.vision.header import expect_max_pixels
@@ -40,7 +40,7 @@ class Answering(ABC, Generic[Answer]):
         self._arguments = arguments, options
         return self
 
-    def __init__(self, loaded: Model, max_pixels: int | None = None) -> None:
+    def __init__(self, loaded: LoadedModel, max_pixels: int | None = None) -> None:
         self.runtime = loaded.runtime
         self.choice = loaded.choice
         self.names = loaded.names

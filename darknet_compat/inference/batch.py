@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from darknet_compat.errors import BackendError, ImageError
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.runtime.base import Description
 from darknet_compat.sources.base import Frame
 from darknet_compat.vision.image import Placement, decode, letterbox, stretch
@@ -30,7 +28,7 @@ class Prepared:
     """A picture as the network reads it, float32 [C, H, W], and where it lies in it."""
 
     source: Any
-    pixels: NDArray[np.float32]
+    pixels: Floats
     placement: Placement
 
 

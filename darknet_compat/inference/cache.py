@@ -18,8 +18,7 @@ from darknet_compat.catalogue import cache
 from darknet_compat.catalogue.fetch.checksum import sha256_of
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, CatalogError
-from darknet_compat.formats.words import Build, Input
-from darknet_compat.runtime.base import Size
+from darknet_compat.formats.words import Build, Input, WidthHeight
 from darknet_compat.runtime.exported import read_artefact
 
 REVISION = 2
@@ -32,7 +31,7 @@ CANDIDATES = 256
 def cached_export(
     cfg: Path,
     weights: Path,
-    size: Size | None,
+    size: WidthHeight | None,
     input: Input = "float",
     names: Sequence[str] = (),
     *,

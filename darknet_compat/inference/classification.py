@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from darknet_compat.formats.arrays import Bools, Floats
 from darknet_compat.inference.hierarchy import PathStep
 
 
@@ -28,9 +28,9 @@ class Classification:
     at which the way down stops, each step with its probability; and only `candidates`, its leaves, are for `top`.
     """
 
-    probabilities: NDArray[np.float32]
+    probabilities: Floats
     class_names: tuple[str, ...]
-    candidates: NDArray[np.bool_] | None = None
+    candidates: Bools | None = None
     path: tuple[PathStep, ...] = ()
 
     def top(self, k: int = 5) -> list[Guess]:

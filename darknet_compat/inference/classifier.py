@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import MetadataError
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.tree.named import read_leaves
 from darknet_compat.formats.words import Build, Mode, Precision, Resize
 from darknet_compat.inference.answering import Answering
@@ -15,10 +16,10 @@ from darknet_compat.inference.batch import Prepared
 from darknet_compat.inference.classification import Classification
 from darknet_compat.inference.hierarchy import HierarchyRule, path_steps, top_nodes
 from darknet_compat.inference.model import expect_way_down, load_model
-from darknet_compat.runtime.base import Floats, Use
+from darknet_compat.runtime.base import Use
 
 if TYPE_CHECKING:
-    from darknet_compat.catalogue.fetch.transfer import Progress
+    from darknet_compat.catalogue.fetch.transfer import TransferProgress
 
 
 class Classifier(Answering[Classification]):
@@ -49,7 +50,7 @@ class Classifier(Answering[Classification]):
         dialect: DialectName | None = None,
         batchnorm: Build = "cuda",
         max_pixels: int | None = None,
-        progress: Progress | None = None,
+        progress: TransferProgress | None = None,
     ) -> None:
         expect_way_down(hier_thresh, hierarchy, level)
         loaded = load_model(

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.errors import OptionError
+from darknet_compat.formats.arrays import Doubles
 from darknet_compat.formats.textfile import shown
 from darknet_compat.inference.results import Detections
 
@@ -17,19 +17,19 @@ Points = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
-class Shape:
+class LineOrZone:
     """A line (two points) or a zone (three or more) in a picture: pixels, or fractions of it where all are 0 to 1."""
 
     name: str
     points: Points
 
-    def within(self, width: int, height: int) -> NDArray[np.float64]:
+    def within(self, width: int, height: int) -> Doubles:
         """Its points in pixels of a picture of this size, [P, 2]."""
         points = np.array(self.points, np.float64)
         return points * (width, height) if points.max() <= 1 else points
 
 
-def parse_shape(text: str, kind: str, number: int) -> Shape:
+def parse_shape(text: str, kind: str, number: int) -> LineOrZone:
     """`X,Y,X,Y` or `NAME=X,Y,X,Y,…`: a "line" has two points, a "zone" at least three. Raises OptionError."""
     option = "count_line" if kind == "line" else kind
     name, equals, rest = text.partition("=")
@@ -47,7 +47,7 @@ def parse_shape(text: str, kind: str, number: int) -> Shape:
     points = tuple(zip(values[::2], values[1::2], strict=True))
     if kind == "line" and points[0] == points[1]:
         raise OptionError(f"expected two different points, found {shown(text)}", option)
-    return Shape(name.strip(), points)
+    return LineOrZone(name.strip(), points)
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Crossings:
     """A line, and how many tracks have crossed it by class: `forward` from the left of it to its right, seen from its
     first point towards its second, and `back`."""
 
-    shape: Shape
+    shape: LineOrZone
     forward: Counter[str] = field(default_factory=Counter)
     back: Counter[str] = field(default_factory=Counter)
 
@@ -64,7 +64,7 @@ class Crossings:
 class Visits:
     """A zone, how many tracks are in it now, and all that have been, by class."""
 
-    shape: Shape
+    shape: LineOrZone
     now: Counter[str] = field(default_factory=Counter)
     ever: Counter[str] = field(default_factory=Counter)
     seen: set[int] = field(default_factory=set)
@@ -73,12 +73,12 @@ class Visits:
 class Counts:
     """Lines and zones, updated frame by frame. A track is where the middle of its box is."""
 
-    def __init__(self, lines: tuple[Shape, ...] = (), zones: tuple[Shape, ...] = ()) -> None:
+    def __init__(self, lines: tuple[LineOrZone, ...] = (), zones: tuple[LineOrZone, ...] = ()) -> None:
         self.lines = [Crossings(shape) for shape in lines]
         self.zones = [Visits(shape) for shape in zones]
         self.tracks: Counter[str] = Counter()
         self._known: set[int] = set()
-        self._middles: dict[int, NDArray[np.float64]] = {}
+        self._middles: dict[int, Doubles] = {}
 
     def update(self, found: Detections) -> None:
         """Take the next frame's detections, which have `track_ids`."""
@@ -113,7 +113,7 @@ class Counts:
         return {"tracks": dict(self.tracks), "lines": lines, "zones": zones}
 
 
-def crossed(line: NDArray[np.float64], before: NDArray[np.float64], after: NDArray[np.float64]) -> int:
+def crossed(line: Doubles, before: Doubles, after: Doubles) -> int:
     """Whether the way from `before` to `after` crosses the line [2, 2]: 1 from its left to its right, -1 back, else 0.
 
     Left is that of someone who looks from its first point to its second, in a picture, where y points down. A way that
@@ -130,7 +130,7 @@ def crossed(line: NDArray[np.float64], before: NDArray[np.float64], after: NDArr
     return 1 if sides[1] > 0 else -1
 
 
-def contains(corners: NDArray[np.float64], at: NDArray[np.float64]) -> bool:
+def contains(corners: Doubles, at: Doubles) -> bool:
     """Whether a point lies in a polygon [P, 2]: whether a ray from it crosses its sides an odd number of times."""
     x, y = at
     inside = False

@@ -13,6 +13,7 @@ import numpy as np
 
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.textfile import shown
 from darknet_compat.formats.words import Build, Mode, Precision, Resize
 from darknet_compat.inference.answering import Answering, Source, picture_of
@@ -22,12 +23,12 @@ from darknet_compat.inference.hierarchy import HierarchyRule, PathStep, path_ste
 from darknet_compat.inference.model import class_map, expect_fraction, expect_level, expect_way_down, load_model
 from darknet_compat.inference.results import Detections
 from darknet_compat.inference.select import Criteria, darknet_places, select, surest
-from darknet_compat.runtime.base import Description, Floats, Use
+from darknet_compat.runtime.base import Description, Use
 from darknet_compat.sources.open import open_source
 from darknet_compat.vision.boxes import distance_exponent, nms
 
 if TYPE_CHECKING:
-    from darknet_compat.catalogue.fetch.transfer import Progress
+    from darknet_compat.catalogue.fetch.transfer import TransferProgress
 
 __all__ = ["Detector", "Source"]
 
@@ -96,7 +97,7 @@ class Detector(Answering[Detections]):
         dialect: DialectName | None = None,
         batchnorm: Build = "cuda",
         max_pixels: int | None = None,
-        progress: Progress | None = None,
+        progress: TransferProgress | None = None,
     ) -> None:
         for name, value in (("thresh", thresh), ("nms", nms)):
             if value is not None:

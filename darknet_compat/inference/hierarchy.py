@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from darknet_compat.formats.arrays import Floats, Ints
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.inference.options import HierarchyRule
 
 __all__ = ["HierarchyRule", "PathStep", "last_nodes", "mapped", "path_steps", "top_nodes"]
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 
 
 class PathStep(NamedTuple):

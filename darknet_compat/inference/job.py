@@ -7,11 +7,11 @@ from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.words import Mode
-from darknet_compat.inference.answering import Answering, Source
+from darknet_compat.inference.answering import Answer, Answering, Source
 from darknet_compat.inference.backends import choose
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.classifier import Classifier
@@ -20,9 +20,7 @@ from darknet_compat.inference.options import ClassifyOptions, DetectOptions
 from darknet_compat.runtime.registry import is_exported
 
 if TYPE_CHECKING:
-    from darknet_compat.catalogue.fetch.transfer import Progress
-
-Answer = TypeVar("Answer")
+    from darknet_compat.catalogue.fetch.transfer import TransferProgress
 
 MANY = 32
 """From how many pictures on several are worked on at a time."""
@@ -44,7 +42,7 @@ def mode_for(sources: int | None, asked: Mode | None) -> Mode:
 def open_detector(
     options: DetectOptions,
     sources: int | None = None,
-    progress: Progress | None = None,
+    progress: TransferProgress | None = None,
     names: Sequence[str] | None = None,
 ) -> Detector:
     """The detector that the options mean, for so many sources. Raises DarknetCompatError.
@@ -56,7 +54,7 @@ def open_detector(
     return Detector(options.model, progress=progress, **given)
 
 
-def open_for_frames(options: DetectOptions, live: bool, progress: Progress | None = None) -> Detector:
+def open_for_frames(options: DetectOptions, live: bool, progress: TransferProgress | None = None) -> Detector:
     """The detector for very many frames: those of a file as many a second as there can be, a live source's each as soon
     as possible. Either is worth exporting a `.cfg` for. Raises DarknetCompatError."""
     if options.mode is not None or not live:
@@ -74,7 +72,7 @@ def open_for_frames(options: DetectOptions, live: bool, progress: Progress | Non
 def open_classifier(
     options: ClassifyOptions,
     sources: int | None = None,
-    progress: Progress | None = None,
+    progress: TransferProgress | None = None,
     names: Sequence[str] | None = None,
 ) -> Classifier:
     """The classifier that the options mean; as `open_detector`."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from darknet_compat.inference.detector import Detector
     from darknet_compat.inference.results import Detections
 
-Point = tuple[float, float, float, float]
+CentreBox = tuple[float, float, float, float]
 """Centre x, centre y, width, height."""
 
 
@@ -43,7 +43,7 @@ class DETECTION:
     """One candidate: `bbox` (centre x, centre y, width, height), `prob` a value a class (0: not above the threshold),
     `objectness` the highest of them, `best_class_idx` its class, -1 where there is none."""
 
-    bbox: Point
+    bbox: CentreBox
     classes: int
     prob: list[float]
     objectness: float
@@ -52,7 +52,7 @@ class DETECTION:
 
 
 @dataclass(eq=False)
-class Batch:
+class DETNUMPAIR:
     """The candidates of one picture of several."""
 
     dets: list[DETECTION]
@@ -60,7 +60,7 @@ class Batch:
 
 
 @dataclass(eq=False)
-class Network:
+class LegacyNetwork:
     """A network, opened when it is first used; a Detector a way of fitting pictures, on one runtime."""
 
     cfg: Path
@@ -132,24 +132,24 @@ def picture(image: Any) -> Any:
     return image.pixels[..., ::-1] if image.c == 3 else image.pixels
 
 
-def centred(box: tuple[float, float, float, float]) -> Point:
+def centred(box: tuple[float, float, float, float]) -> CentreBox:
     """Centre and size of a box of corners."""
     left, top, right, bottom = box
     return (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
 
 
-def predict_image(network: Network, image: IMAGE) -> None:
+def predict_image(network: LegacyNetwork, image: IMAGE) -> None:
     """Put a picture, stretched, to the network, for `get_network_boxes`."""
     network.last = (image, False)
 
 
-def predict_image_letterbox(network: Network, image: IMAGE) -> None:
+def predict_image_letterbox(network: LegacyNetwork, image: IMAGE) -> None:
     """The same with a border where the shapes differ."""
     network.last = (image, True)
 
 
 def get_network_boxes(
-    network: Network,
+    network: LegacyNetwork,
     width: int,
     height: int,
     thresh: float,
@@ -216,7 +216,9 @@ def do_nms_obj(dets: Sequence[DETECTION], num: int, classes: int, thresh: float)
         one.prob[:], one.objectness = row, value
 
 
-def remove_negatives(dets: Sequence[DETECTION], class_names: Sequence[str], num: int) -> list[tuple[str, float, Point]]:
+def remove_negatives(
+    dets: Sequence[DETECTION], class_names: Sequence[str], num: int
+) -> list[tuple[str, float, CentreBox]]:
     """(name, score from 0 to 1, box) of each class that is left."""
     return [
         (name, one.prob[number], one.bbox)
@@ -232,14 +234,14 @@ def free_detections(dets: Sequence[DETECTION], num: int) -> None:
 
 def remove_negatives_faster(
     dets: Sequence[DETECTION], class_names: Sequence[str], num: int
-) -> list[tuple[str, str, Point]]:
+) -> list[tuple[str, str, CentreBox]]:
     """(name, percent as text, box) of the best class of each box that has any."""
     best = ((one, one.best_class_idx) for one in dets[:num] if one.best_class_idx >= 0)
     return [(class_names[number], str(round(one.prob[number] * 100, 2)), one.bbox) for one, number in best]
 
 
 def network_predict_batch(
-    network: Network,
+    network: LegacyNetwork,
     images: IMAGE | Sequence[IMAGE],
     batch_size: int,
     width: int,
@@ -249,14 +251,14 @@ def network_predict_batch(
     map: Any = None,
     relative: int = 0,
     letter: int = 0,
-) -> list[Batch]:
+) -> list[DETNUMPAIR]:
     """`get_network_boxes` of several pictures: for each `.dets` and `.num`. `images` are IMAGEs, or as in the fork one
     IMAGE with a pointer to the floats of all, [batch, channels, height, width] in RGB from 0 to 1."""
     batches = []
     for image in _apart(images, batch_size) if isinstance(images, IMAGE) else images[:batch_size]:
         network.last = (image, bool(letter))
         dets = get_network_boxes(network, width, height, thresh, hier_thresh, map, relative)
-        batches.append(Batch(dets, len(dets)))
+        batches.append(DETNUMPAIR(dets, len(dets)))
     return batches
 
 
@@ -270,5 +272,5 @@ def _apart(images: IMAGE, count: int) -> list[IMAGE]:
     return [IMAGE(images.w, images.h, images.c, one) for one in pixels]
 
 
-def free_batch_detections(batches: Sequence[Batch], count: int) -> None:
+def free_batch_detections(batches: Sequence[DETNUMPAIR], count: int) -> None:
     """Nothing: they are Python's."""

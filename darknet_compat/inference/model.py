@@ -25,7 +25,7 @@ from darknet_compat.runtime.base import Runtime, Use
 from darknet_compat.runtime.registry import is_exported
 
 if TYPE_CHECKING:
-    from darknet_compat.catalogue.fetch.transfer import Progress
+    from darknet_compat.catalogue.fetch.transfer import TransferProgress
 
 MOST_THREADS = 1024
 
@@ -45,7 +45,7 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class Model:
+class LoadedModel:
     """A runtime, the names of its classes, and why this runtime."""
 
     runtime: Runtime
@@ -54,7 +54,11 @@ class Model:
 
 
 def locate(
-    model: str | Path, weights: str | Path | None = None, *, download: bool = True, progress: Progress | None = None
+    model: str | Path,
+    weights: str | Path | None = None,
+    *,
+    download: bool = True,
+    progress: TransferProgress | None = None,
 ) -> Sources:
     """The files of `model`: a `.cfg` or `.onnx` as it is given, else a catalogue name.
 
@@ -86,8 +90,8 @@ def load_model(
     task: Task,
     names: str | Path | Sequence[str] | None = None,
     use: Use,
-    progress: Progress | None = None,
-) -> Model:
+    progress: TransferProgress | None = None,
+) -> LoadedModel:
     """What a Detector or Classifier needs. Raises DarknetCompatError, one line, for whatever is missing or wrong."""
     expect_one_of("backend", use.backend, BACKENDS)
     expect_one_of("precision", use.precision, get_args(Precision))
@@ -112,7 +116,7 @@ def load_model(
     if runtime.description.task != task:
         raise _other_task(sources.cfg, task)
     usual = runtime.description.names or sources.names
-    return Model(runtime, class_names(usual if names is None else names, runtime.description.classes), choice)
+    return LoadedModel(runtime, class_names(usual if names is None else names, runtime.description.classes), choice)
 
 
 def _other_task(model: str | Path, task: Task) -> BackendError:
@@ -124,7 +128,7 @@ _MAPS = {"coco": ("coco9k.map", "coco.names"), "imagenet-det": ("inet9k.map", No
 """Maps onto the trees of YOLO9000 and of yolo9000-digits: file, and names where the nodes' own are not meant."""
 
 
-def class_map(map: str | Path | Sequence[int], model: Model) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def class_map(map: str | Path | Sequence[int], model: LoadedModel) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """A map's nodes and the names of its classes. Raises MetadataError where the model has no tree or no such nodes."""
     if model.runtime.description.tree is None:
         raise MetadataError("map: only for a network with a WordTree, such as yolo9000")

@@ -36,10 +36,10 @@ HierarchyRule = Literal["darknet", "paper"]
 probabilities given the parent. `darknet`: the product of the *absolute* probabilities of all nodes passed, which is
 what the original computes (it multiplies down the tree twice) and what its answers, which stop earlier, come from."""
 
-Model = Annotated[
+ModelOption = Annotated[
     str, Option("A .cfg, or a name from the catalogue (`info` alone lists it).", metavar="MODEL", positional=True)
 ]
-Pictures = Annotated[
+PicturesOption = Annotated[
     list[str],
     Option(
         "Pictures, folders of pictures, lists of them (.txt), or quoted globs ('photos/**/*.jpg'); for `detect` also"
@@ -48,7 +48,7 @@ Pictures = Annotated[
         positional=True,
     ),
 ]
-Weights = Annotated[
+WeightsOption = Annotated[
     Path | None,
     Option(
         "The .weights that belong to MODEL. Default: the file of MODEL's name beside a .cfg; the catalogue's for a"
@@ -56,7 +56,7 @@ Weights = Annotated[
         metavar="FILE",
     ),
 ]
-Names = Annotated[
+NamesOption = Annotated[
     Path | None,
     Option(
         "The classes' names, one a line. Default: the .names beside MODEL, else the usual list of that length.",
@@ -97,7 +97,7 @@ Hierarchy = Annotated[
         " tree twice and so stops earlier; `paper` compares the class's own probability."
     ),
 ]
-Level = Annotated[
+LevelOption = Annotated[
     int | None, Option("With a WordTree: go no deeper than this, 0 being the roots.", metavar="N", least=0)
 ]
 RunMode = Annotated[
@@ -115,7 +115,7 @@ BatchNorm = Annotated[
     Build,
     Option("Which build of the original to equal in batch normalization; weights were trained with CUDA's."),
 ]
-Batch = Annotated[int, Option("Pictures per forward pass.", metavar="N", least=1, most=1024)]
+BatchOption = Annotated[int, Option("Pictures per forward pass.", metavar="N", least=1, most=1024)]
 Thresh = Annotated[
     float | None,
     Option(
@@ -148,8 +148,8 @@ Top = Annotated[int, Option("How many classes to show.", metavar="K", least=1)]
 class RunOptions(Options):
     """What can be asked of every run of a model, by whatever command."""
 
-    weights: Weights = None
-    names: Names = None
+    weights: WeightsOption = None
+    names: NamesOption = None
     size: InputSize = None
     resize: ResizeMode = None
     dialect: DialectOption = None
@@ -164,9 +164,9 @@ class AskOptions(RunOptions):
 
     hier_thresh: HierThresh = None
     hierarchy: Hierarchy = "darknet"
-    level: Level = None
+    level: LevelOption = None
     batchnorm: BatchNorm = "cuda"
-    batch: Batch = 1
+    batch: BatchOption = 1
     mode: RunMode = None
     threads: Threads = None
     device: Device = None
@@ -176,8 +176,8 @@ class AskOptions(RunOptions):
 class DetectOptions(AskOptions):
     """What to detect with, and how (`inference.detector.Detector`)."""
 
-    model: Model
-    files: Pictures
+    model: ModelOption
+    files: PicturesOption
     thresh: Thresh = None
     nms: Nms = None
     map: Map = None
@@ -192,7 +192,7 @@ class DetectOptions(AskOptions):
 class ClassifyOptions(AskOptions):
     """What to classify with, and how (`inference.classifier.Classifier`)."""
 
-    model: Model
-    files: Pictures
+    model: ModelOption
+    files: PicturesOption
     top: Top = 5
     leaves: Leaves = None

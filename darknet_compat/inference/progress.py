@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from darknet_compat.inference.backends import Choice
+
+_Event = TypeVar("_Event")
+
+Progress = Callable[[_Event], None]
+"""What is called with each event of a job; which ones there are, the job says."""
 
 
 class Loading(NamedTuple):
@@ -37,12 +42,12 @@ class Noted(NamedTuple):
     text: str
 
 
-def fetching(tell: Callable[[Loading], None], what: str) -> Callable[[int, int | None], None]:
+def fetching(tell: Progress[Loading], what: str) -> Callable[[int, int | None], None]:
     """The progress of a model's loading and of its files' transfer as events."""
     tell(Loading(what))
     return lambda done, total: tell(Loading(what, done, total))
 
 
-def counting(tell: Callable[[Counted], None], what: str) -> Callable[[int, int], None]:
+def counting(tell: Progress[Counted], what: str) -> Callable[[int, int], None]:
     """The progress of going through many things as events."""
     return lambda done, total: tell(Counted(what, done, total))

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.errors import BackendError, ImageError
+from darknet_compat.formats.arrays import Bytes, Floats, Ints
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.inference import convert
 from darknet_compat.inference.hierarchy import PathStep
-
-Bytes = NDArray[np.uint8]
 
 
 class _Detection(NamedTuple):
@@ -62,18 +60,18 @@ class Detections:
     (the fork's `[Gaussian_yolo]`, whose scores they have lowered by their mean).
     """
 
-    boxes: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    class_ids: NDArray[np.int64]
+    boxes: Floats
+    scores: Floats
+    class_ids: Ints
     names: tuple[str, ...]
     width: int
     height: int
     paths: tuple[tuple[PathStep, ...], ...] = ()
     dropped: int = 0
-    places: NDArray[np.int64] | None = None
+    places: Ints | None = None
     source: Any = None
-    track_ids: NDArray[np.int64] | None = None
-    uncertainties: NDArray[np.float32] | None = None
+    track_ids: Ints | None = None
+    uncertainties: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.scores)

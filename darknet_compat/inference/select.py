@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from darknet_compat.formats.arrays import Floats, Ints
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.inference.hierarchy import HierarchyRule, last_nodes, mapped, top_nodes
 from darknet_compat.vision.boxes import nms_obj, xywh_to_xyxy
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

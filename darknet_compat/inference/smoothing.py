@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from darknet_compat.errors import BackendError
-from darknet_compat.runtime.base import Description, Floats, Runtime
+from darknet_compat.formats.arrays import Floats
+from darknet_compat.runtime.base import Description, Runtime
 
 FRAMES = 3
 """How many frames are averaged (original: `demo_frame`)."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.errors import OptionError
+from darknet_compat.formats.arrays import Bytes
 from darknet_compat.formats.textfile import shown
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.counting import Counts, parse_shape
@@ -20,7 +21,7 @@ from darknet_compat.sources.ahead import ahead
 from darknet_compat.sources.base import Failed, Frame, Frames
 from darknet_compat.sources.open import open_source
 from darknet_compat.sources.span import Span
-from darknet_compat.vision.draw import Bytes, draw
+from darknet_compat.vision.draw import draw
 from darknet_compat.vision.overlay import blur, draw_shape, fitting
 
 _AHEAD = 4

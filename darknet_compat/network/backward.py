@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from darknet_compat.definition.builds import Build
+from darknet_compat.formats.words import Build
 
 _EPSILON = 1e-5
 _ROLLING = 0.01

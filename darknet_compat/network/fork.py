@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.weights.fold import LEAST_SHARE
+from darknet_compat.formats.words import Build
 from darknet_compat.network.activations import ACTIVATIONS
-from darknet_compat.network.layers import Build, Modules
+from darknet_compat.network.layers import Modules
 
 _EPSILON = 1e-4
 

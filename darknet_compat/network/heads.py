@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
+from darknet_compat.formats.words import Build
 from darknet_compat.heads import region
 from darknet_compat.heads.answers import HEADS
 from darknet_compat.heads.boxes import Boxes as Boxes
-from darknet_compat.network.layers import Build, Modules
+from darknet_compat.network.layers import Modules
 from darknet_compat.network.torch_ops import TorchOps
 
 

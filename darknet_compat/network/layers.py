@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
-from darknet_compat.definition.builds import Build as Build
 from darknet_compat.definition.builds import deviation
+from darknet_compat.formats.words import Build
 from darknet_compat.network.activations import ACTIVATIONS, IN_PLACE
 from darknet_compat.network.backward import batch_normalize, constrain_gradient, instead
 

@@ -10,7 +10,7 @@ from darknet_compat.definition.dialects import DialectName
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.weights.file import FLOAT, SeenBytes, Weights, read_weights, write_weights
 from darknet_compat.errors import WeightsError
-from darknet_compat.network.layers import Build
+from darknet_compat.formats.words import Build
 from darknet_compat.network.network import Network
 
 

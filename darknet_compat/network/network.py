@@ -15,8 +15,8 @@ from darknet_compat.definition import spec as s
 from darknet_compat.definition.builds import deviation
 from darknet_compat.definition.spec import NetworkSpec, Shape
 from darknet_compat.definition.weights.file import Floats, Header, Slot, Weights, slots
+from darknet_compat.formats.words import Build
 from darknet_compat.network import fork, heads, layers, recurrent, windows
-from darknet_compat.network.layers import Build
 from darknet_compat.network.windows import Convolutional, SharedConvolutional
 
 MODULES: layers.Modules = windows.MODULES | layers.MODULES | fork.MODULES | recurrent.MODULES | heads.MODULES

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
+from darknet_compat.formats.words import Build
 from darknet_compat.network.activations import ACTIVATIONS
-from darknet_compat.network.layers import Build, Connected, Modules
+from darknet_compat.network.layers import Connected, Modules
 from darknet_compat.network.windows import Convolutional
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from darknet_compat.heads.split import RowNumbers, Rows, best_of_each_anchor
+from darknet_compat.heads.split import RowNumbers, SplitWeights, best_of_each_anchor
 from darknet_compat.network.heads import Region
 from darknet_compat.network.windows import Convolutional
 
@@ -64,7 +64,7 @@ class SplitRegion(nn.Module):
         """The same as an exported graph has it: each anchor's best, an equal part of the limit, rounded up."""
         each = min(-(-self.limit // self.region.spec.num), features.shape[2] * features.shape[3])
         classes = tuple(self.get_buffer("class_weights")), tuple(self.get_buffer("class_biases"))
-        rows = Rows(self.get_buffer("box_weights"), self.get_buffer("box_biases"), *classes)
+        rows = SplitWeights(self.get_buffer("box_weights"), self.get_buffer("box_biases"), *classes)
         found, _ = best_of_each_anchor(self.region.ops, self.region.head, rows, features, each)
         return Candidates(*found, found.objectness.new_zeros(len(features)))
 

@@ -9,17 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from darknet_compat.heads.ops import Constant, Indices
+from darknet_compat.formats.arrays import Floats, Ints
 
 
 class TorchOps:
     """See `heads.ops.Ops`. Keeps the constants that it has been given, a copy for each device and type."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[int, torch.device, torch.dtype], tuple[Constant | Indices, Tensor]] = {}
-        self._sizes: dict[tuple[int, int], Constant] = {}
+        self._kept: dict[tuple[int, torch.device, torch.dtype], tuple[Floats | Ints, Tensor]] = {}
+        self._sizes: dict[tuple[int, int], Floats] = {}
 
-    def _tensor(self, array: Constant | Indices, device: torch.device, dtype: torch.dtype) -> Tensor:
+    def _tensor(self, array: Floats | Ints, device: torch.device, dtype: torch.dtype) -> Tensor:
         key = id(array), device, dtype
         known, tensor = self._kept.get(key, (None, None))
         if tensor is None or known is not array:  # a copy of this object keeps copies of the arrays
@@ -28,7 +28,7 @@ class TorchOps:
             self._kept[key] = array, tensor
         return tensor
 
-    def constant(self, array: Constant, like: Tensor) -> Tensor:
+    def constant(self, array: Floats, like: Tensor) -> Tensor:
         """See `Ops.constant`."""
         return self._tensor(array, like.device, like.dtype)
 
@@ -48,7 +48,7 @@ class TorchOps:
         """See `Ops.split`."""
         return list(x.split([size for size in sizes if size], axis))
 
-    def take(self, x: Tensor, indices: Indices, axis: int) -> Tensor:
+    def take(self, x: Tensor, indices: Ints, axis: int) -> Tensor:
         """See `Ops.take`."""
         return x.index_select(axis, self._tensor(indices, x.device, torch.int64))
 

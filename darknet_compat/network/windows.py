@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from darknet_compat.definition import builds
 from darknet_compat.definition import spec as s
+from darknet_compat.formats.words import Build
 from darknet_compat.network.backward import instead
 from darknet_compat.network.blur import blur
-from darknet_compat.network.layers import Biased, Build, Modules
+from darknet_compat.network.layers import Biased, Modules
 
 
 class Convolutional(Biased):

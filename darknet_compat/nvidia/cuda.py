@@ -10,13 +10,9 @@ import ctypes
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.arrays import Bytes
 from darknet_compat.nvidia.driver import LIBRARY
-
-Bytes = NDArray[np.uint8]
 
 
 class Stream(Protocol):
@@ -111,7 +107,7 @@ def no_memory(size: int) -> NoMemoryError:
     return NoMemoryError(f"not enough memory on the GPU for {size:,} more bytes; a smaller batch needs less")
 
 
-class Graph:
+class CudaGraph:
     """Work that is recorded once and started as a whole, which takes the processor microseconds (a CUDA graph).
 
     By ctypes, since PyCUDA has no functions for it.

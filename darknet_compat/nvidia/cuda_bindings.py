@@ -10,7 +10,8 @@ import numpy as np
 from cuda.bindings import driver
 
 from darknet_compat.errors import BackendError
-from darknet_compat.nvidia.cuda import Bytes, Stream, no_memory
+from darknet_compat.formats.arrays import Bytes
+from darknet_compat.nvidia.cuda import Stream, no_memory
 
 
 class CudaBindings:

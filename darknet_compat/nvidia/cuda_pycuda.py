@@ -10,7 +10,8 @@ import numpy as np
 import pycuda.driver as driver
 
 from darknet_compat.errors import BackendError
-from darknet_compat.nvidia.cuda import Bytes, Stream, no_memory
+from darknet_compat.formats.arrays import Bytes
+from darknet_compat.nvidia.cuda import Stream, no_memory
 from darknet_compat.nvidia.driver import LIBRARY
 
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING, for which PyCUDA has no name

@@ -17,15 +17,15 @@ from types import ModuleType
 from typing import Any
 
 from darknet_compat.errors import BackendError
-from darknet_compat.formats.words import Target
+from darknet_compat.formats.words import EngineTarget
 from darknet_compat.nvidia.driver import Gpu, find_gpu
 
-_MODULES: dict[Target, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
-NAMES: dict[Target, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt-rtx"}
+_MODULES: dict[EngineTarget, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
+NAMES: dict[EngineTarget, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt-rtx"}
 """As the registry and our extras call them."""
 
 
-def load_tensorrt(number: int = 0, target: Target = "tensorrt") -> tuple[Any, Gpu]:
+def load_tensorrt(number: int = 0, target: EngineTarget = "tensorrt") -> tuple[Any, Gpu]:
     """The target's module, and the GPU of this number. Raises BackendError where either is missing, and where it is no
     GPU for TensorRT-RTX."""
     gpu = find_gpu(number, NAMES[target])
@@ -41,7 +41,7 @@ def expect_tensorrt(name: str) -> None:
     load_tensorrt(0, next(target for target, known in NAMES.items() if known == name))
 
 
-def import_tensorrt(target: Target = "tensorrt") -> ModuleType:
+def import_tensorrt(target: EngineTarget = "tensorrt") -> ModuleType:
     """The target's module. Of `tensorrt` nothing may be made before `find_gpu` has found one."""
     module, name = _MODULES[target], NAMES[target]
     try:

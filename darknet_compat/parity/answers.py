@@ -13,6 +13,7 @@ import torch
 
 from darknet_compat.definition.spec import Region
 from darknet_compat.evaluation.compare.agreement import LEAST, agreement, same_best
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.heads.answers import splits
 from darknet_compat.inference.about import usual_threshold
@@ -22,10 +23,10 @@ from darknet_compat.network.heads import Head
 from darknet_compat.network.network import Network
 from darknet_compat.parity import definition
 from darknet_compat.parity.compare import Apart
-from darknet_compat.parity.matching import Agreement, Answers, Matching, match
+from darknet_compat.parity.matching import Matching, ObjectAgreement, PictureAnswers, match
 from darknet_compat.parity.picture import loaded
 from darknet_compat.parity.reference import LayerOutput, Original
-from darknet_compat.runtime.base import Description, Floats, Runtime
+from darknet_compat.runtime.base import Description, Runtime
 from darknet_compat.runtime.described import describe
 
 CANDIDATES = 20
@@ -92,7 +93,7 @@ class Fixed:
 
 
 @dataclass
-class Answering:
+class OutputDecoder:
     """How answers come about: the model that turns outputs into them, whatever runtime the outputs are of."""
 
     model: Detector | Classifier
@@ -111,7 +112,7 @@ class Answering:
         thresh: float | None,
         seeded: bool,
         pictures: Sequence[Path],
-    ) -> Answering:
+    ) -> OutputDecoder:
         """For a network opened with `shared` (names, size, resize); with `seeded` weights and no `thresh` the one that
         CANDIDATES boxes of a picture pass."""
         runtime = torch_answers(network)
@@ -135,7 +136,7 @@ class Answering:
         """Whether the original's own answers are not the model's (see `parity.definition`)."""
         return isinstance(self.model, Detector) and self.tree is not None
 
-    def answers(self, runtime: Runtime, pictures: Sequence[Path]) -> list[Answers]:
+    def answers(self, runtime: Runtime, pictures: Sequence[Path]) -> list[PictureAnswers]:
         """Of a runtime, from file to what is found in it."""
         model = self._with(runtime)
         return [
@@ -143,13 +144,13 @@ class Answering:
             for file in pictures
         ]
 
-    def originals(self, original: Original, picture: Path) -> Answers:
+    def originals(self, original: Original, picture: Path) -> PictureAnswers:
         """The original's, from file to what it would print."""
         channels = self.model.runtime.description.channels
         image = picture if channels == 3 else loaded(original, picture, channels)
         if isinstance(self.model, Classifier):
             found = original.classify(self.cfg, self.weights, image, TOP, size=self.size)
-            return Answers(found.class_ids, found.scores, np.zeros((len(found.scores), 4), np.float32))
+            return PictureAnswers(found.class_ids, found.scores, np.zeros((len(found.scores), 4), np.float32))
         boxes, scores, class_ids = original.detections(
             self.cfg,
             self.weights,
@@ -159,7 +160,7 @@ class Answering:
             letterbox=self.model.runtime.description.resize == "letterbox",
             size=self.size,
         )
-        return Answers(class_ids, scores, boxes)
+        return PictureAnswers(class_ids, scores, boxes)
 
     def by_definition(self, network: Network, outputs: Sequence[LayerOutput]) -> dict[str, Floats]:
         """What a [region] with a tree gives by its definition for the original's last convolution."""
@@ -174,12 +175,12 @@ class Answering:
             [torch.from_numpy(activated).reshape(shape)], (len(raw), net.channels, net.height, net.width)
         )
 
-    def fixed(self, picture: Path, outputs: Mapping[str, Floats]) -> Answers:
+    def fixed(self, picture: Path, outputs: Mapping[str, Floats]) -> PictureAnswers:
         """The answers that certain outputs lead to."""
         return self.answers(Fixed(outputs, self.model.runtime.description), [picture])[0]
 
     def matched(
-        self, runtime: Runtime, pictures: Sequence[Path], expected: Sequence[Answers], tolerance: Apart
+        self, runtime: Runtime, pictures: Sequence[Path], expected: Sequence[PictureAnswers], tolerance: Apart
     ) -> list[Matching]:
         """A runtime's answers held against `expected` ones, a picture each."""
         found = self.answers(runtime, pictures)
@@ -188,7 +189,9 @@ class Answering:
             for picture, theirs, ours in zip(pictures, expected, found, strict=True)
         ]
 
-    def agreement(self, runtime: Runtime, reference: Runtime, pictures: Sequence[Path], least: float) -> Agreement:
+    def agreement(
+        self, runtime: Runtime, reference: Runtime, pictures: Sequence[Path], least: float
+    ) -> ObjectAgreement:
         """How far a runtime's answers agree with those of `reference`; down to scores of LEAST, not to `thresh`."""
         before, after = self._with(reference), self._with(runtime)
         if isinstance(before, Detector) and isinstance(after, Detector):
@@ -197,7 +200,7 @@ class Answering:
         else:
             assert isinstance(before, Classifier) and isinstance(after, Classifier)
             found = same_best([before(file) for file in pictures], [after(file) for file in pictures])
-        return Agreement(found.int8, found.objects, least)
+        return ObjectAgreement(found.int8, found.objects, least)
 
     def _with(self, runtime: Runtime) -> Detector | Classifier:
         """The model on another runtime."""
@@ -206,15 +209,17 @@ class Answering:
         return model
 
 
-def _of_detector(model: Detector, file: Path) -> Answers:
+def _of_detector(model: Detector, file: Path) -> PictureAnswers:
     found = model(file)
-    return Answers(found.class_ids, found.scores, found.boxes)
+    return PictureAnswers(found.class_ids, found.scores, found.boxes)
 
 
-def _of_classifier(model: Classifier, file: Path) -> Answers:
+def _of_classifier(model: Classifier, file: Path) -> PictureAnswers:
     best = model(file).top(TOP)
     scores = np.array([guess.probability for guess in best], np.float32)
-    return Answers(np.array([guess.class_id for guess in best], np.int64), scores, np.zeros((len(best), 4), np.float32))
+    return PictureAnswers(
+        np.array([guess.class_id for guess in best], np.int64), scores, np.zeros((len(best), 4), np.float32)
+    )
 
 
 def candidates_found(

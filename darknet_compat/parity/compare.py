@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from darknet_compat.formats.arrays import Array
 from darknet_compat.runtime.registry import ROWS
 
 _Key = tuple[str, str, str]
@@ -112,7 +112,7 @@ class Difference:
         return asdict(self)
 
 
-def compare(name: str, expected: NDArray[Any], found: NDArray[Any], tolerance: float, note: str = "") -> Difference:
+def compare(name: str, expected: Array, found: Array, tolerance: float, note: str = "") -> Difference:
     """Compare an array with its reference, of the same number of values in the same order.
 
     Nothing is compared, and said so, where there are no values, or where the reference is all zeros and so has no

@@ -6,18 +6,14 @@ that nobody set, so that its output for YOLO9000 is not the model's. This is the
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.definition.spec import Region
+from darknet_compat.formats.arrays import Array, Doubles
 from darknet_compat.formats.wordtree import WordTree
 
-Doubles = NDArray[np.float64]
 
-
-def region_with_tree(spec: Region, raw: NDArray[Any]) -> Doubles:
+def region_with_tree(spec: Region, raw: Array) -> Doubles:
     """A [region] with a tree: raw [N, num·(coords + 1 + classes)·H·W] → activated, the same shape."""
     if spec.tree is None:
         raise ValueError("only for a region with a tree")
@@ -29,7 +25,7 @@ def region_with_tree(spec: Region, raw: NDArray[Any]) -> Doubles:
     return np.reshape(x, raw.shape)
 
 
-def tree_softmax(tree: WordTree, x: NDArray[Any], axis: int = -1, temperature: float = 1.0) -> Doubles:
+def tree_softmax(tree: WordTree, x: Array, axis: int = -1, temperature: float = 1.0) -> Doubles:
     """For every group of siblings a softmax over the group, along `axis`."""
     x = np.moveaxis(x.astype(np.float64) / temperature, axis, -1)
     result = np.empty_like(x)

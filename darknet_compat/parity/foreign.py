@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from darknet_compat.definition.spec import Cost, LayerSpec, NetworkSpec, Shape
-from darknet_compat.formats.cfg import Cfg, Option, Section, format_cfg
+from darknet_compat.formats.cfg import Cfg, CfgOption, Section, format_cfg
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
 from darknet_compat.parity.compare import TOLERANCES, Difference, compare
@@ -190,7 +190,7 @@ def _net(shapes: list[Shape]) -> Section:
 
 
 def _section(kind: str, **options: object) -> Section:
-    return Section(kind, tuple(Option(key, str(value), 0) for key, value in options.items()), 0)
+    return Section(kind, tuple(CfgOption(key, str(value), 0) for key, value in options.items()), 0)
 
 
 def _equal(value: str, nothing: str) -> bool:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec, Region
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.cfg import read_cfg
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
@@ -23,8 +23,6 @@ from darknet_compat.parity.foreign import foreign_layers, remarks_on, rows_alone
 from darknet_compat.parity.picture import loaded, seeded_images, sequence_length
 from darknet_compat.parity.reference import LayerOutput, Original
 from darknet_compat.parity.seeded import seed_weights
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

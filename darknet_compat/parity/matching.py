@@ -6,18 +6,18 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from darknet_compat.formats.arrays import Floats, Ints
 from darknet_compat.parity.compare import Apart, Verdict
 
 
-class Answers(NamedTuple):
+class PictureAnswers(NamedTuple):
     """What was found in a picture: `class_ids` [M], `scores` [M], `boxes` [M, 4], x1 y1 x2 y2 in its pixels; of a
     classifier's classes these are zeros."""
 
-    class_ids: NDArray[np.int64]
-    scores: NDArray[np.float32]
-    boxes: NDArray[np.float32]
+    class_ids: Ints
+    scores: Floats
+    boxes: Floats
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Matching:
         return asdict(self) | {"tolerance": self.tolerance._asdict()}
 
 
-class Agreement(NamedTuple):
+class ObjectAgreement(NamedTuple):
     """How far the answers to all pictures together agree with the reference's `objects`, and the least that is asked
     for, in percent (`compare.AGREEMENT`)."""
 
@@ -56,7 +56,7 @@ class Agreement(NamedTuple):
         return self.objects > 0 and self.percent >= self.least
 
 
-def match(picture: str, expected: Answers, found: Answers, tolerance: Apart) -> Matching:
+def match(picture: str, expected: PictureAnswers, found: PictureAnswers, tolerance: Apart) -> Matching:
     """Give each of the reference's answers the nearest one of its class, nearest pairs first."""
     free_left, free_right = np.ones(len(expected.scores), bool), np.ones(len(found.scores), bool)
     score = np.abs(expected.scores[:, None].astype(np.float64) - found.scores)  # [E, F]

@@ -12,25 +12,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from darknet_compat.definition.lower import at_size
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec
 from darknet_compat.errors import BackendError
-from darknet_compat.formats.cfg import Option, Section, format_cfg, read_cfg
+from darknet_compat.formats.arrays import Floats
+from darknet_compat.formats.cfg import CfgOption, Section, format_cfg, read_cfg
 from darknet_compat.inference.batch import prepare
 from darknet_compat.network import heads
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
 from darknet_compat.parity.compare import TOLERANCES, Difference, compare
 from darknet_compat.parity.layers import LayerParity, seeded_input, seeded_network
-from darknet_compat.runtime.base import Floats
 from darknet_compat.runtime.described import describe
 from darknet_compat.vision.opencv import opencv
-
-Array = NDArray[np.float32]
 
 BATCHNORM = "batch normalization is held with OpenCV's 1e-6 in it, where Darknet has 1e-5"
 
@@ -100,14 +96,14 @@ def _plain(cfg: str | Path, size: tuple[int, int] | None, folder: Path) -> Path:
     sections = []
     for section in parsed.sections:
         counting = [option for option in section.counting.values() if option.value is not None]
-        values = [Option(option.key, (option.value or "").partition("#")[0], option.line) for option in counting]
+        values = [CfgOption(option.key, (option.value or "").partition("#")[0], option.line) for option in counting]
         sections.append(Section(section.type, tuple(values), section.line))
     path = folder / "plain.cfg"
     path.write_text(format_cfg(sections), "utf-8", errors="surrogateescape")
     return path
 
 
-def _outputs(cfg: Path, weights: Path, images: Floats, name: str, spec: NetworkSpec) -> dict[int, Array]:
+def _outputs(cfg: Path, weights: Path, images: Floats, name: str, spec: NetworkSpec) -> dict[int, Floats]:
     """What OpenCV gives for each layer of the definition, of those of which it has a value."""
     cv2 = opencv()
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -148,7 +144,7 @@ def _like_opencv(network: Network) -> Iterator[None]:
             variance.copy_(before)
 
 
-def _rows(network: Network, outputs: dict[int, Array], images: Floats) -> Iterator[Difference]:
+def _rows(network: Network, outputs: dict[int, Floats], images: Floats) -> Iterator[Difference]:
     """A row a layer, each on what OpenCV gave the layers that it reads: so neither rounding adds up, nor is a layer
     blamed for one before it."""
     values = {-1: torch.from_numpy(images)}
@@ -181,7 +177,7 @@ def passed_over(layer: LayerSpec) -> str:
 
 
 def _candidates(
-    head: heads.Yolo | heads.Region, activated: torch.Tensor, size: tuple[int, int], theirs: Array
+    head: heads.Yolo | heads.Region, activated: torch.Tensor, size: tuple[int, int], theirs: Floats
 ) -> torch.Tensor:
     """[1, D, 5 + C] as OpenCV has it, cell by cell: box, objectness, and objectness · class, which it leaves at 0 below
     a threshold."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from darknet_compat.errors import OptionError
-from darknet_compat.inference.options import InputSize, Model, Names, PrecisionMode, Weights
+from darknet_compat.inference.options import InputSize, ModelOption, NamesOption, PrecisionMode, WeightsOption
 from darknet_compat.options import MaxPixels, Option, Options, parse_fraction
 
 Reader = Literal["original", "opencv"]
@@ -18,9 +18,9 @@ Reader = Literal["original", "opencv"]
 class ParityOptions(Options):
     """What to hold against what, on which input. Raises OptionError for options that do not go together."""
 
-    model: Model
-    weights: Weights = None
-    names: Names = None
+    model: ModelOption
+    weights: WeightsOption = None
+    names: NamesOption = None
     image: Annotated[
         tuple[Path, ...],
         Option(

@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.errors import OriginalError
+from darknet_compat.formats.arrays import Floats, Ints
 from darknet_compat.parity._original.build import built_module
 from darknet_compat.parity._original.installation import Installation, find_original, require_original
 from darknet_compat.parity._original.networks import Setup
@@ -38,7 +38,6 @@ __all__ = [
     "require_original",
 ]
 
-Array = NDArray[np.float32]
 PathLike = str | Path
 
 
@@ -60,30 +59,30 @@ class LayerOutput:
 
     type: str
     shape: tuple[int, int, int]
-    output: Array
+    output: Floats
 
 
 class LayerDelta(NamedTuple):
     """What a layer's output should move by, float32 [N, outputs], and for those that report one a `cost`."""
 
     type: str
-    delta: Array
+    delta: Floats
     cost: float | None
 
 
 class OriginalDetections(NamedTuple):
     """`boxes` float32 [M, 4], x1 y1 x2 y2 in pixels of the image, unclipped; `scores` and `class_ids` (int64) [M]."""
 
-    boxes: Array
-    scores: Array
-    class_ids: NDArray[np.int64]
+    boxes: Floats
+    scores: Floats
+    class_ids: Ints
 
 
 class OriginalClasses(NamedTuple):
     """The most likely classes, best first: `class_ids` int64 [K], `scores` float32 [K]."""
 
-    class_ids: NDArray[np.int64]
-    scores: Array
+    class_ids: Ints
+    scores: Floats
 
 
 class Original:
@@ -121,7 +120,7 @@ class Original:
         self,
         cfg: PathLike,
         weights: PathLike | None,
-        images: Array,
+        images: Floats,
         *,
         size: tuple[int, int] | None = None,
         time_steps: int | None = None,
@@ -158,7 +157,7 @@ class Original:
         setup = _setup(cfg, weights, time_steps=1, seed=seed)
         self._worker.ask("save_weights", setup.cfg, setup, str(Path(out).absolute()), cutoff, clear)
 
-    def rates(self, cfg: PathLike, count: int, *, first: int = 0, seed: int = 0) -> Array:
+    def rates(self, cfg: PathLike, count: int, *, first: int = 0, seed: int = 0) -> Floats:
         """The learning rates of `count` batches from batch `first` on (original: `get_current_rate`).
 
         `seed` is for C's `rand`, from which policy=random draws.
@@ -170,8 +169,8 @@ class Original:
         self,
         cfg: PathLike,
         weights: PathLike | None,
-        images: Array,
-        truths: Array,
+        images: Floats,
+        truths: Floats,
         *,
         seen: int = 0,
         activated_trees: bool = False,
@@ -193,15 +192,15 @@ class Original:
         self,
         cfg: PathLike,
         weights: PathLike | None,
-        images: Array,
-        truths: Array,
+        images: Floats,
+        truths: Floats,
         out: PathLike,
         *,
         batch: int,
         subdivisions: int = 1,
         time_steps: int = 1,
         seed: int = 0,
-    ) -> Array:
+    ) -> Floats:
         """Train on all rows in order, `batch` for each update, and save the weights in `out`: float32 losses [steps].
 
         `images` [steps·batch, …] go in as they are, without augmentation; `truths` [steps·batch, truths] as the last
@@ -218,8 +217,8 @@ class Original:
         self,
         cfg: PathLike,
         weights: PathLike | None,
-        images: Array,
-        truths: Array,
+        images: Floats,
+        truths: Floats,
         repeats: int = 1,
         *,
         processor: bool = False,
@@ -233,7 +232,7 @@ class Original:
         self,
         cfg: PathLike,
         weights: PathLike | None,
-        image: PathLike | Array,
+        image: PathLike | Floats,
         *,
         thresh: float = 0.5,
         hier_thresh: float = 0.5,
@@ -255,7 +254,7 @@ class Original:
         self,
         cfg: PathLike,
         weights: PathLike | None,
-        image: PathLike | Array,
+        image: PathLike | Floats,
         top: int = 5,
         *,
         size: tuple[int, int] | None = None,
@@ -264,14 +263,14 @@ class Original:
         setup = _setup(cfg, weights, size=size)
         return OriginalClasses(*self._worker.ask("classify", setup.cfg, setup, _image(image), top))
 
-    def load_image(self, path: PathLike) -> Array:
+    def load_image(self, path: PathLike) -> Floats:
         """A picture as float32 [3, H, W], RGB, 0..1 (original: `load_image_color`).
 
         Raises OriginalError where the original says that it cannot load it, and goes on with a black square.
         """
         return np.asarray(self._worker.ask("load_image", str(path), _picture(path)))
 
-    def random_numbers(self, seed: int, count: int) -> NDArray[np.int64]:
+    def random_numbers(self, seed: int, count: int) -> Ints:
         """What C's `rand` gives after `srand(seed)`, from 0 to 2^31 - 1: all chance in the original comes from it."""
         return np.asarray(self._worker.ask("random_numbers", f"seed {seed}", seed, count))
 
@@ -285,7 +284,7 @@ class Original:
         jitter: float,
         colours: tuple[float, float, float],
         seed: int,
-    ) -> tuple[Array, Array]:
+    ) -> tuple[Floats, Floats]:
         """A training picture for a detector, [3, height, width], and its truth [boxes, 5] (`load_data_detection`).
 
         Labels are read where the original looks for them. `colours` are hue, saturation and exposure.
@@ -305,7 +304,7 @@ class Original:
         jitter: float,
         colours: tuple[float, float, float],
         seed: int,
-    ) -> tuple[Array, Array]:
+    ) -> tuple[Floats, Floats]:
         """One for YOLO's first detector, and its truth [side, side, 5 + classes] (`load_data_region`)."""
         path = _file(picture)
         image, truth = self._worker.ask("load_region", path, path, width, height, side, classes, jitter, colours, seed)
@@ -324,7 +323,7 @@ class Original:
         colours: tuple[float, float, float],
         center: bool = False,
         seed: int,
-    ) -> tuple[Array, Array]:
+    ) -> tuple[Floats, Floats]:
         """A training picture for a classifier, [3, size, size], and its truth [len(labels)] (`load_data_augment`)."""
         path, sides = _file(picture), (low, high, size)
         image, truth = self._worker.ask(
@@ -332,15 +331,15 @@ class Original:
         )
         return image, truth
 
-    def resize_image(self, image: Array, width: int, height: int) -> Array:
+    def resize_image(self, image: Floats, width: int, height: int) -> Floats:
         """Bilinear resize of [C, H, W] (original: `resize_image`)."""
         return self.image_function("resize_image", image, width, height)
 
-    def letterbox_image(self, image: Array, width: int, height: int) -> Array:
+    def letterbox_image(self, image: Floats, width: int, height: int) -> Floats:
         """Resize of [C, H, W] that keeps the aspect and fills with 0.5 (original: `letterbox_image`)."""
         return self.image_function("letterbox_image", image, width, height)
 
-    def image_function(self, name: str, *arguments: Array | float | int) -> Array:
+    def image_function(self, name: str, *arguments: Floats | float | int) -> Floats:
         """Any image function that `_original.declarations` declares; its images are arrays [C, H, W].
 
         Returns the image that the function returns or, where it returns none, the last of its images as it left it:
@@ -349,8 +348,8 @@ class Original:
         return np.asarray(self._worker.ask("call_image_function", name, name, _arguments(arguments)))
 
     def nms(
-        self, boxes: Array, objectness: Array, scores: Array, threshold: float = 0.45, *, kind: str = "sort"
-    ) -> tuple[Array, Array]:
+        self, boxes: Floats, objectness: Floats, scores: Floats, threshold: float = 0.45, *, kind: str = "sort"
+    ) -> tuple[Floats, Floats]:
         """Non-maximum suppression (original: `do_nms_sort`, or `do_nms_obj` with `kind="obj"`).
 
         `boxes` [N, 4] are centre x, centre y, width, height; `objectness` [N]; `scores` [N, classes]. Returns
@@ -369,7 +368,7 @@ class Original:
         self,
         cfg: PathLike,
         weights: PathLike | None,
-        images: Array,
+        images: Floats,
         repeats: int = 1,
         *,
         size: tuple[int, int] | None = None,
@@ -379,11 +378,11 @@ class Original:
         setup = _setup(cfg, weights, rows=len(images), size=size)
         return list(self._worker.ask("time_forward", setup.cfg, setup, images, repeats))
 
-    def time_letterbox(self, image: Array, width: int, height: int, repeats: int = 1) -> list[float]:
+    def time_letterbox(self, image: Floats, width: int, height: int, repeats: int = 1) -> list[float]:
         """Seconds of each of `repeats` calls of `letterbox_image` on [C, H, W], freeing the result not counted."""
         return self.time_image_function("letterbox_image", image, width, height, repeats=repeats)
 
-    def time_image_function(self, name: str, *arguments: Array | float | int, repeats: int = 1) -> list[float]:
+    def time_image_function(self, name: str, *arguments: Floats | float | int, repeats: int = 1) -> list[float]:
         """Seconds of each of `repeats` calls, as `image_function`; one that works in place works on its own result."""
         return list(self._worker.ask("time_image_function", name, name, _arguments(arguments), repeats))
 
@@ -408,7 +407,7 @@ def _file(path: PathLike) -> str:
     return str(path)
 
 
-def _image(image: PathLike | Array) -> str | Array:
+def _image(image: PathLike | Floats) -> str | Floats:
     return _pixels(image) if isinstance(image, np.ndarray) else _picture(image)
 
 
@@ -418,12 +417,12 @@ def _picture(path: PathLike) -> str:
     return str(path)
 
 
-def _pixels(image: Array) -> Array:
+def _pixels(image: Floats) -> Floats:
     array = np.ascontiguousarray(image, np.float32)
     if array.ndim != 3 or not array.size:
         raise ValueError(f"an image is an array [C, H, W] with at least one pixel, found shape {array.shape}")
     return array
 
 
-def _arguments(arguments: tuple[Array | float | int, ...]) -> list[Array | float | int]:
+def _arguments(arguments: tuple[Floats | float | int, ...]) -> list[Floats | float | int]:
     return [_pixels(value) if isinstance(value, np.ndarray) else value for value in arguments]

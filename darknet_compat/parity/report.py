@@ -11,7 +11,7 @@ from darknet_compat.errors import BackendError
 from darknet_compat.formats.page import Html, folded, headline, image, paragraph, section, table, write_page
 from darknet_compat.formats.textfile import count
 from darknet_compat.parity.compare import Difference
-from darknet_compat.parity.matching import Agreement, Matching
+from darknet_compat.parity.matching import Matching, ObjectAgreement
 from darknet_compat.parity.plot import stages_plot
 from darknet_compat.parity.stages import Chain, StageParity
 from darknet_compat.runtime.machine import describe_machine
@@ -67,7 +67,7 @@ def answer_rows(stages: Sequence[StageParity]) -> list[tuple[str, ...]]:
     ]
 
 
-def _agreeing(name: str, found: Agreement) -> tuple[str, ...]:
+def _agreeing(name: str, found: ObjectAgreement) -> tuple[str, ...]:
     mark = (
         f"{'' if found.passed else 'DIFFERS: '}{found.percent:.1f} % agree" if found.objects else "nothing to compare"
     )

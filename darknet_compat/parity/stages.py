@@ -16,22 +16,23 @@ from darknet_compat.errors import BackendError
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.onnx.probe import probe
 from darknet_compat.export.quantize.quantize import quantize_onnx
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.cfg import read_cfg
 from darknet_compat.formats.words import Precision, Resize
 from darknet_compat.heads.answers import splits
 from darknet_compat.inference.backends import open_runtime
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
-from darknet_compat.parity.answers import Answering, candidates_found, torch_answers
+from darknet_compat.parity.answers import OutputDecoder, candidates_found, torch_answers
 from darknet_compat.parity.compare import AGREEMENT, ANSWERS, TOLERANCES, Difference, compare, verdict
 from darknet_compat.parity.foreign import foreign_layers, remarks_on
 from darknet_compat.parity.layers import compare_layers
-from darknet_compat.parity.matching import Agreement, Matching
+from darknet_compat.parity.matching import Matching, ObjectAgreement
 from darknet_compat.parity.picture import loaded
 from darknet_compat.parity.reference import Original
 from darknet_compat.parity.seeded import seed_weights
 from darknet_compat.runtime import registry
-from darknet_compat.runtime.base import Floats, Use
+from darknet_compat.runtime.base import Use
 from darknet_compat.runtime.exported import ExportedRuntime
 
 ENGINES = tuple(row.name for row in registry.ROWS if registry.ONNX in row.suffixes)
@@ -48,7 +49,7 @@ class StageParity:
     precision: str
     rows: tuple[Difference, ...]
     answers: tuple[Matching, ...]
-    agreement: Agreement | None = None
+    agreement: ObjectAgreement | None = None
 
     @property
     def passed(self) -> bool:
@@ -224,11 +225,11 @@ class _Run:
         self.images = [fit(picture, net.width, net.height)[None] for picture in seen]
         self.torch = torch_answers(self.network)
 
-    def answering(self, thresh: float | None, seeded: bool, names: Path | None) -> Answering:
+    def answering(self, thresh: float | None, seeded: bool, names: Path | None) -> OutputDecoder:
         shared = {"names": names, "size": self.size, "resize": self.resize}
-        return Answering.of(self.network, self.cfg, self.weights, shared, thresh, seeded, self.pictures)
+        return OutputDecoder.of(self.network, self.cfg, self.weights, shared, thresh, seeded, self.pictures)
 
-    def against_original(self, answering: Answering) -> StageParity:
+    def against_original(self, answering: OutputDecoder) -> StageParity:
         """Torch against the original, layer by layer."""
         rows, originals = [], []
         for images in self.images:
@@ -248,7 +249,7 @@ class _Run:
         matchings = answering.matched(self.torch, self.pictures, expected, ANSWERS[reference, "torch", "fp32"])
         return StageParity("original", "torch", "fp32", tuple(worst_of(rows)), tuple(matchings))
 
-    def against_torch(self, engine: str, precision: Precision, answering: Answering, layers: bool) -> StageParity:
+    def against_torch(self, engine: str, precision: Precision, answering: OutputDecoder, layers: bool) -> StageParity:
         """An engine against torch: outputs, or with `layers` every value there is in the graph."""
         model, probed = self._exported(precision), self.folder / "probe.onnx"
         spec = self.network.spec

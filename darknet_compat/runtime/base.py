@@ -11,19 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError
-from darknet_compat.formats.words import Build, Mode, Precision, Resize, Task
+from darknet_compat.formats.arrays import Floats
+from darknet_compat.formats.words import Build, Mode, Precision, Resize, Task, WidthHeight
 from darknet_compat.formats.wordtree import WordTree
 
-__all__ = ["Description", "Floats", "Runtime", "Size", "Use"]
-
-Floats = NDArray[np.float32]
-Size = tuple[int, int]
-"""(width, height) of a network's input, in pixels."""
+__all__ = ["Description", "Runtime", "Use"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +60,7 @@ class Use:
 
     backend: str = "auto"
     precision: Precision = "fp32"
-    size: Size | None = None
+    size: WidthHeight | None = None
     resize: Resize | None = None
     mode: Mode = "latency"
     threads: int | None = None

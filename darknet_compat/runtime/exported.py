@@ -7,20 +7,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.definition.dialects import named
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.arrays import Array, Floats
 from darknet_compat.formats.exported.artefact import Artefact, from_properties
 from darknet_compat.formats.exported.onnxfile import read_top
 from darknet_compat.formats.words import Mode, Precision
 from darknet_compat.heads.layouts import LAYOUTS, Output, axis_length
-from darknet_compat.runtime.base import Description, Floats
+from darknet_compat.runtime.base import Description
 
-Array = NDArray[Any]
 Decode = Callable[[Mapping[str, Array], int, tuple[int, int]], dict[str, Floats]]
 """Outputs, the number of pictures, the input's (width, height) → candidates (`heads.layouts.Layout.decode`)."""
 

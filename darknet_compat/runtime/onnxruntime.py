@@ -10,9 +10,10 @@ from typing import Any
 import onnxruntime as ort
 
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.arrays import Array
 from darknet_compat.formats.words import Mode, Precision
 from darknet_compat.runtime.base import Use, too_large
-from darknet_compat.runtime.exported import Array, ExportedRuntime, expect_able, layout
+from darknet_compat.runtime.exported import ExportedRuntime, expect_able, layout
 from darknet_compat.runtime.optimized import open_int8, open_session
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import onnxruntime as ort
 
 from darknet_compat.errors import BackendError
-from darknet_compat.formats.words import Precision
+from darknet_compat.formats.words import Precision, WidthHeight
 from darknet_compat.nvidia.driver import find_gpu
-from darknet_compat.runtime.base import Size, Use
+from darknet_compat.runtime.base import Use
 from darknet_compat.runtime.onnxruntime import OnnxRuntime, first_line
 
 _registered = threading.Lock()
@@ -28,7 +28,7 @@ class OnnxRuntimeRtx(OnnxRuntime):
     """
 
     def __init__(
-        self, path: str | Path, *, precision: Precision = "fp32", size: Size | None = None, number: int = 0
+        self, path: str | Path, *, precision: Precision = "fp32", size: WidthHeight | None = None, number: int = 0
     ) -> None:
         find_gpu(number, "onnxruntime-rtx")  # whose absence the plug-in tells in the linker's words
         self.number = number

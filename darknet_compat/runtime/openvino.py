@@ -12,9 +12,10 @@ import numpy as np
 import openvino as ov
 
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.arrays import Array
 from darknet_compat.formats.words import Mode, Precision
 from darknet_compat.runtime.base import Use
-from darknet_compat.runtime.exported import Array, ExportedRuntime, expect_able, layout
+from darknet_compat.runtime.exported import ExportedRuntime, expect_able, layout
 
 COMPILED = 8
 """For how many shapes of input the compiled model is kept."""

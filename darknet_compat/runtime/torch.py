@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.words import Precision, Resize
 from darknet_compat.heads.answers import splits, uncertain
 from darknet_compat.network import heads
@@ -21,7 +22,7 @@ from darknet_compat.network.load import load_network
 from darknet_compat.network.network import Network, out_of_memory
 from darknet_compat.network.split import SplitRegion
 from darknet_compat.network.windows import Convolutional
-from darknet_compat.runtime.base import Floats, Use, expect_not_forked, too_large
+from darknet_compat.runtime.base import Use, expect_not_forked, too_large
 from darknet_compat.runtime.described import describe
 
 _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 _PORTS = {"http": 80, "https": 443}
 
 
-class Place(NamedTuple):
+class ServerPath(NamedTuple):
     """A server, and the decoded segments of a path on it."""
 
     scheme: str
@@ -16,12 +16,12 @@ class Place(NamedTuple):
     port: int
     segments: tuple[str, ...]
 
-    def holds(self, other: Place) -> bool:
+    def holds(self, other: ServerPath) -> bool:
         """Whether the other is here or below, by whole segments."""
         return other[:3] == self[:3] and other.segments[: len(self.segments)] == self.segments
 
 
-def place_of(url: str) -> Place | None:
+def place_of(url: str) -> ServerPath | None:
     """Where an http(s) address is, or None for one that servers do not read alike: with a user's name, segments such
     as `..`, or slashes and control characters in a segment, each also where it is encoded, once or more."""
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
@@ -36,10 +36,10 @@ def place_of(url: str) -> Place | None:
     written = parts.path.split("/")[1:]
     if not all(map(_plain, written)):
         return None
-    return Place(parts.scheme, parts.hostname, port, tuple(map(_decoded, written)))
+    return ServerPath(parts.scheme, parts.hostname, port, tuple(map(_decoded, written)))
 
 
-def allowed_place(url: str) -> Place | None:
+def allowed_place(url: str) -> ServerPath | None:
     """As `place_of`, of an address that stands for all below it: no query, and a slash at the end says nothing."""
     if "?" in url or "#" in url or (place := place_of(url)) is None:
         return None

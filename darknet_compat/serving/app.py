@@ -24,10 +24,10 @@ from darknet_compat.serving.lanes import Busy
 from darknet_compat.serving.metrics import Metrics
 from darknet_compat.serving.models import Served
 from darknet_compat.serving.options import ServeOptions
-from darknet_compat.serving.refused import Refused
+from darknet_compat.serving.refused import RequestRefused
 from darknet_compat.serving.requests import (
     Picture,
-    Pictures,
+    RequestPictures,
     asked_of,
     fraction,
     pictures_of,
@@ -74,43 +74,43 @@ class Server:
         self.token = None if options.token_file is None else _token(options.token_file)
 
     def find(self, name: str) -> Served:
-        """The model of this name. Raises Refused."""
+        """The model of this name. Raises RequestRefused."""
         if name not in self.models:
-            raise Refused(404, f"no model {name!r}; there are {', '.join(self.models)}")
+            raise RequestRefused(404, f"no model {name!r}; there are {', '.join(self.models)}")
         return self.models[name]
 
     def expect_task(self, name: str, task: str) -> Served:
-        """The model of this name, which does `task`. Raises Refused."""
+        """The model of this name, which does `task`. Raises RequestRefused."""
         served = self.find(name)
         if served.task != task:
-            raise Refused(400, f"{name} does not {task}: POST to /v1/models/{name}/{served.task}")
+            raise RequestRefused(400, f"{name} does not {task}: POST to /v1/models/{name}/{served.task}")
         return served
 
     def expect_room(self, served: Served) -> None:
-        """Raise Refused where no more may wait: before the body is read, which costs more than all the rest of it."""
+        """Raise RequestRefused where no more may wait: before the body is read, which costs most of all."""
         if served.lanes.full:
-            raise Refused(429, _FULL)
+            raise RequestRefused(429, _FULL)
 
     async def answer(self, served: Served, picture: Picture, asked: dict[str, Any]) -> Any:
-        """What the model says. Raises Refused."""
+        """What the model says. Raises RequestRefused."""
         return await self.awaited(served, lambda: served.lanes.submit(picture.data, asked))
 
     async def awaited(self, served: Served, begin: Callable[[], Future[T]]) -> T:
-        """What comes of what `begin` gives to the model's lanes. Raises Refused."""
+        """What comes of what `begin` gives to the model's lanes. Raises RequestRefused."""
         try:
             future = begin()
         except Busy:
-            raise Refused(429, _FULL) from None
+            raise RequestRefused(429, _FULL) from None
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self.options.timeout)
         except asyncio.TimeoutError:
-            raise Refused(503, f"not answered within {self.options.timeout:g} s") from None
+            raise RequestRefused(503, f"not answered within {self.options.timeout:g} s") from None
         except ImageError as error:
-            raise Refused(400, str(error)) from None
+            raise RequestRefused(400, str(error)) from None
         except BackendError as error:
-            raise Refused(400, served.without_paths(str(error))) from None
+            raise RequestRefused(400, served.without_paths(str(error))) from None
         except DarknetCompatError as error:
-            raise Refused(500, served.without_paths(str(error))) from None
+            raise RequestRefused(500, served.without_paths(str(error))) from None
 
     async def answer_all(self, name: str, task: str, request: Request) -> dict[str, Any]:
         """All pictures of a request: one as a document of its own, several as a list, in which one that cannot be read
@@ -123,7 +123,7 @@ class Server:
         asked |= asked_of(found.fields, names)
         shown = (asked.pop("top", 5),) if task == "classify" else ()
         if "level" in asked and served.model().runtime.description.tree is None:
-            raise Refused(400, f"level: {name} has no WordTree")
+            raise RequestRefused(400, f"level: {name} has no WordTree")
 
         async def one(picture: Picture) -> dict[str, Any]:
             began = time.perf_counter()
@@ -141,7 +141,7 @@ class Server:
 async def _or_error(one: Callable[[Picture], Awaitable[dict[str, Any]]], picture: Picture) -> dict[str, Any]:
     try:
         return await one(picture)
-    except Refused as refused:
+    except RequestRefused as refused:
         if refused.status in (429, 503):
             raise
         return {"file": picture.name, "error": refused.reason}
@@ -196,11 +196,11 @@ class _Around:
         if server.token is None or scope["path"] in _OPEN_TO_ALL or _knows(Request(scope), server.token):
             await self.app(scope, receive, answer)
         else:
-            await _refusal(Refused(401, "expected the token: Authorization: Bearer …"))(scope, receive, answer)
+            await _refusal(RequestRefused(401, "expected the token: Authorization: Bearer …"))(scope, receive, answer)
         server.metrics.request(scope, status, time.perf_counter() - began)
 
 
-def _refusal(refused: Refused) -> JSONResponse:
+def _refusal(refused: RequestRefused) -> JSONResponse:
     headers = {429: {"Retry-After": "1"}, 401: {"WWW-Authenticate": "Bearer"}}.get(refused.status)
     return JSONResponse({"error": refused.reason}, refused.status, headers)
 
@@ -208,8 +208,8 @@ def _refusal(refused: Refused) -> JSONResponse:
 def _add_state(app: FastAPI, server: Server) -> None:
     """Health, metrics and the page."""
 
-    @app.exception_handler(Refused)
-    async def refused(request: Request, error: Refused) -> JSONResponse:
+    @app.exception_handler(RequestRefused)
+    async def refused(request: Request, error: RequestRefused) -> JSONResponse:
         return _refusal(error)
 
     @app.get("/healthz", tags=["state"])
@@ -286,4 +286,4 @@ def _knows(request: Request, token: str) -> bool:
     return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
 
 
-__all__ = ["Pictures", "Server", "make_app"]
+__all__ = ["RequestPictures", "Server", "make_app"]

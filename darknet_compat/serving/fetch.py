@@ -14,14 +14,14 @@ from typing import Any
 from darknet_compat import __version__
 from darknet_compat.serving.addresses import allowed_place, place_of
 from darknet_compat.serving.options import ServeOptions
-from darknet_compat.serving.refused import Refused
+from darknet_compat.serving.refused import RequestRefused
 
 _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
 def fetch(url: str, options: ServeOptions) -> bytes:
-    """The bytes at an address that is allowed, as each must be that it redirects to. Raises Refused."""
+    """The bytes at an address that is allowed, as each must be that it redirects to. Raises RequestRefused."""
     with _Deadline(options.timeout) as deadline:
         try:
             for _ in range(_MOST_REDIRECTS + 1):
@@ -33,9 +33,9 @@ def fetch(url: str, options: ServeOptions) -> bytes:
             reason = f"more than {_MOST_REDIRECTS} redirects"
         except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
             if deadline.passed:
-                raise Refused(504, f"the address's picture did not come within {options.timeout:g} s") from None
+                raise RequestRefused(504, f"the address's picture did not come within {options.timeout:g} s") from None
             reason = str(getattr(error, "reason", error)).split("\n")[0] or type(error).__name__
-    raise Refused(502, f"the address cannot be fetched: {reason}")
+    raise RequestRefused(502, f"the address cannot be fetched: {reason}")
 
 
 class _Redirect:
@@ -47,18 +47,18 @@ def _expect_allowed(url: str, options: ServeOptions) -> None:
     place, allowed = place_of(url), map(allowed_place, options.allow_url or ())
     if place is None or not any(one is not None and one.holds(place) for one in allowed):
         hint = "" if options.allow_url else "; --allow-url names those that are"
-        raise Refused(403, f"addresses such as this are not fetched{hint}")
+        raise RequestRefused(403, f"addresses such as this are not fetched{hint}")
 
 
 def _ask(url: str, options: ServeOptions, deadline: _Deadline) -> bytes | _Redirect:
-    """The bytes, or where they are. Raises Refused, and what `http` and `urllib` raise."""
+    """The bytes, or where they are. Raises RequestRefused, and what `http` and `urllib` raise."""
     opener = urllib.request.build_opener(_NoRedirect, *_handlers(deadline))
     wanted = urllib.request.Request(url, headers={"User-Agent": f"darknet-compat/{__version__}"})
     try:
         with opener.open(wanted, timeout=options.timeout) as answer:
             data: bytes = answer.read(options.max_bytes + 1)
             if len(data) > options.max_bytes:
-                raise Refused(413, f"the picture there has more than {options.max_bytes:,} bytes")
+                raise RequestRefused(413, f"the picture there has more than {options.max_bytes:,} bytes")
             if deadline.passed or answer.length:
                 raise OSError("cut off")
             return data

@@ -20,11 +20,11 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from darknet_compat import __version__
-from darknet_compat.runtime.base import Floats
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.serving.models import Served
-from darknet_compat.serving.refused import Refused
+from darknet_compat.serving.refused import RequestRefused
 from darknet_compat.serving.requests import MOST_PICTURES, Picture, read_body
-from darknet_compat.serving.tensors import HEADER, Given, read_inference, texts_of, write_answer
+from darknet_compat.serving.tensors import HEADER, RequestTensor, read_inference, texts_of, write_answer
 
 if TYPE_CHECKING:
     from darknet_compat.serving.app import Server
@@ -47,7 +47,7 @@ def add(app: FastAPI, server: Server) -> None:
     async def ready() -> dict[str, bool]:
         """Requests are taken."""
         if server.draining:
-            raise Refused(503, "the server ends")
+            raise RequestRefused(503, "the server ends")
         return {"ready": True}
 
     for of in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
@@ -59,7 +59,7 @@ def _add_model(app: FastAPI, server: Server, of: str) -> None:
 
     def find(name: str, version: str) -> Served:
         if version != "1":
-            raise Refused(404, f"{name}: there is version 1 alone")
+            raise RequestRefused(404, f"{name}: there is version 1 alone")
         return server.find(name)
 
     @app.get(of, tags=["inference protocol"])
@@ -112,27 +112,27 @@ def _metadata(served: Served) -> dict[str, Any]:
     }
 
 
-def _images(served: Served, given: Given) -> Floats:
+def _images(served: Served, given: RequestTensor) -> Floats:
     own = served.model().runtime.description
     wanted, shape = [own.channels, own.height, own.width], given.shape
     if len(shape) != 4 or shape[1:] != wanted or shape[0] > MOST_PICTURES:
-        raise Refused(
+        raise RequestRefused(
             400, f"images: expected shape [1 to {MOST_PICTURES}, {', '.join(map(str, wanted))}], found {shape}"
         )
     count = math.prod(shape)
     if isinstance(given.data, bytes):
         if len(given.data) != 4 * count:
-            raise Refused(400, f"images: expected {4 * count:,} bytes, found {len(given.data):,}")
+            raise RequestRefused(400, f"images: expected {4 * count:,} bytes, found {len(given.data):,}")
         values: Floats = np.frombuffer(given.data, "<f4").astype(np.float32, copy=False)
     else:
         try:
             values = np.array(given.data, np.float32).reshape(-1)
         except (ValueError, TypeError, OverflowError):
-            raise Refused(400, "images: expected numbers") from None
+            raise RequestRefused(400, "images: expected numbers") from None
         if values.size != count:
-            raise Refused(400, f"images: expected {count:,} values, found {values.size:,}")
+            raise RequestRefused(400, f"images: expected {count:,} values, found {values.size:,}")
     if not np.isfinite(values).all():
-        raise Refused(400, "images: expected finite numbers")
+        raise RequestRefused(400, "images: expected finite numbers")
     images: Floats = values.reshape(shape)
     return images
 
@@ -142,15 +142,15 @@ def _run(served: Served, images: Floats) -> dict[str, Floats]:
     return {name: outputs[name] for name in ("boxes", "objectness", "classes") if name in outputs}
 
 
-async def _pictures(server: Server, served: Served, given: Given) -> list[str]:
+async def _pictures(server: Server, served: Served, given: RequestTensor) -> list[str]:
     if isinstance(given.data, bytes):
         files = texts_of(given.data, MOST_PICTURES)
     else:
         try:
             files = [base64.b64decode(one, validate=True) for one in given.data]
         except (binascii.Error, ValueError, TypeError):
-            raise Refused(400, "pictures: expected base64") from None
+            raise RequestRefused(400, "pictures: expected base64") from None
     if given.shape != [len(files)] or len(files) > MOST_PICTURES:
-        raise Refused(400, f"pictures: expected 1 to {MOST_PICTURES}, and their number as shape")
+        raise RequestRefused(400, f"pictures: expected 1 to {MOST_PICTURES}, and their number as shape")
     answers = [await server.answer(served, Picture(None, file), {}) for file in files]
     return [json.dumps(answer.to_dict()) for answer in answers]

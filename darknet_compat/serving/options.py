@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from darknet_compat.cluster.options import Engine, Workers, expect_engine
+from darknet_compat.cluster.options import Engine, WorkersOption, expect_engine
 from darknet_compat.errors import OptionError
 from darknet_compat.formats.textfile import shown
 from darknet_compat.inference.options import Nms, RunOptions, Thresh
@@ -66,7 +66,7 @@ class ServeOptions(RunOptions):
     ] = None
     reload: Annotated[bool, Option("Open a model again when its file changes.")] = True
     engine: Engine = "local"
-    workers: Workers = None
+    workers: WorkersOption = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that is answered with this status and one line."""
 
     def __init__(self, status: int, reason: str) -> None:

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from darknet_compat.formats.textfile import shown
 from darknet_compat.serving.fetch import fetch
 from darknet_compat.serving.options import ServeOptions
-from darknet_compat.serving.refused import Refused
+from darknet_compat.serving.refused import RequestRefused
 
 MOST_PICTURES = 256
 """In one request."""
@@ -31,7 +31,7 @@ class Picture(NamedTuple):
     data: bytes
 
 
-class Pictures(NamedTuple):
+class RequestPictures(NamedTuple):
     """What a request holds, whether it is answered by a list, and a form's texts by the names of their fields."""
 
     pictures: list[Picture]
@@ -40,13 +40,13 @@ class Pictures(NamedTuple):
 
 
 async def read_body(request: Request, options: ServeOptions) -> bytes:
-    """The body. Raises Refused for one that is too large or comes too slowly."""
+    """The body. Raises RequestRefused for one that is too large or comes too slowly."""
     stated = request.headers.get("content-length", "0")
-    too_large = Refused(413, f"expected {options.max_bytes:,} bytes at most; --max-bytes allows more")
+    too_large = RequestRefused(413, f"expected {options.max_bytes:,} bytes at most; --max-bytes allows more")
     if stated.isdecimal() and int(stated) > options.max_bytes:
         raise too_large
     if request.headers.get("content-encoding", "identity") != "identity":
-        raise Refused(415, "expected a body without Content-Encoding")
+        raise RequestRefused(415, "expected a body without Content-Encoding")
     parts: list[bytes] = []
     size = 0
 
@@ -61,15 +61,15 @@ async def read_body(request: Request, options: ServeOptions) -> bytes:
     try:
         await asyncio.wait_for(take(), options.timeout)
     except asyncio.TimeoutError:
-        raise Refused(408, f"the request did not arrive within {options.timeout:g} s") from None
+        raise RequestRefused(408, f"the request did not arrive within {options.timeout:g} s") from None
     except ClientDisconnect:
-        raise Refused(400, "the request was cut off") from None  # nobody reads this; it is counted
+        raise RequestRefused(400, "the request was cut off") from None  # nobody reads this; it is counted
     return b"".join(parts)
 
 
-async def pictures_of(request: Request, options: ServeOptions) -> Pictures:
+async def pictures_of(request: Request, options: ServeOptions) -> RequestPictures:
     """The pictures of a request: its body is one, or a form with files, or JSON with `images` in base64 or with a
-    `url`. Raises Refused."""
+    `url`. Raises RequestRefused."""
     body = await read_body(request, options)
     kind, parameters = parse_options_header(request.headers.get("content-type", ""))
     if kind == b"multipart/form-data":
@@ -77,25 +77,25 @@ async def pictures_of(request: Request, options: ServeOptions) -> Pictures:
     elif kind == b"application/json":
         found = await _document(body, options)
     else:
-        found = Pictures([Picture(None, body)], many=False)
+        found = RequestPictures([Picture(None, body)], many=False)
     if not found.pictures or not all(picture.data for picture in found.pictures):
-        raise Refused(400, "expected a picture, found nothing")
+        raise RequestRefused(400, "expected a picture, found nothing")
     if len(found.pictures) > MOST_PICTURES:
-        raise Refused(413, f"expected {MOST_PICTURES} pictures at most, found {len(found.pictures)}")
+        raise RequestRefused(413, f"expected {MOST_PICTURES} pictures at most, found {len(found.pictures)}")
     return found
 
 
 def asked_of(given: Iterable[tuple[str, str]], names: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
-    """A query, or a form's fields, as a call's keywords. Raises Refused for what is not among `names`, or has no such
-    value."""
+    """A query, or a form's fields, as a call's keywords. Raises RequestRefused for what is not among `names`, or
+    has no such value."""
     asked: dict[str, Any] = {}
     for name, text in given:
         if name not in names:
-            raise Refused(400, f"{shown(name)}: no such parameter; there are {', '.join(sorted(names))}")
+            raise RequestRefused(400, f"{shown(name)}: no such parameter; there are {', '.join(sorted(names))}")
         try:
             asked[name] = names[name](text)
         except ValueError as error:
-            raise Refused(400, f"{name}: {error}") from None
+            raise RequestRefused(400, f"{name}: {error}") from None
     return asked
 
 
@@ -122,7 +122,7 @@ def words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _form(body: bytes, boundary: bytes) -> Pictures:
+def _form(body: bytes, boundary: bytes) -> RequestPictures:
     """The files of a form, and its texts."""
     pictures: list[Picture] = []
     fields: list[tuple[str, str]] = []
@@ -163,28 +163,28 @@ def _form(body: bytes, boundary: bytes) -> Pictures:
         parser.write(body)
         parser.finalize()
     except FormParserError as error:
-        raise Refused(400, f"a malformed form: {str(error).splitlines()[0]}") from None
-    return Pictures(pictures, len(pictures) != 1, fields)
+        raise RequestRefused(400, f"a malformed form: {str(error).splitlines()[0]}") from None
+    return RequestPictures(pictures, len(pictures) != 1, fields)
 
 
-async def _document(body: bytes, options: ServeOptions) -> Pictures:
+async def _document(body: bytes, options: ServeOptions) -> RequestPictures:
     """`{"images": ["base64", …]}` or `{"url": "…"}`."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
-        raise Refused(400, "the body is no JSON") from None
+        raise RequestRefused(400, "the body is no JSON") from None
     if not isinstance(document, dict):
-        raise Refused(400, 'expected {"images": [base64, …]} or {"url": "…"}')
+        raise RequestRefused(400, 'expected {"images": [base64, …]} or {"url": "…"}')
     if isinstance(url := document.get("url"), str):
         try:
             data = await asyncio.wait_for(asyncio.to_thread(fetch, url, options), options.timeout + 1)
         except asyncio.TimeoutError:  # the host's name is looked up without an end
-            raise Refused(504, f"the address's picture did not come within {options.timeout:g} s") from None
-        return Pictures([Picture(url, data)], many=False)
+            raise RequestRefused(504, f"the address's picture did not come within {options.timeout:g} s") from None
+        return RequestPictures([Picture(url, data)], many=False)
     images = document.get("images")
     if not isinstance(images, list) or not all(isinstance(one, str) for one in images):
-        raise Refused(400, 'expected {"images": [base64, …]} or {"url": "…"}')
+        raise RequestRefused(400, 'expected {"images": [base64, …]} or {"url": "…"}')
     try:
-        return Pictures([Picture(None, base64.b64decode(one, validate=True)) for one in images], many=True)
+        return RequestPictures([Picture(None, base64.b64decode(one, validate=True)) for one in images], many=True)
     except (binascii.Error, ValueError):
-        raise Refused(400, "images: expected base64") from None
+        raise RequestRefused(400, "images: expected base64") from None

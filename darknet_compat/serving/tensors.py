@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.textfile import shown
-from darknet_compat.runtime.base import Floats
-from darknet_compat.serving.refused import Refused
+from darknet_compat.serving.refused import RequestRefused
 
 HEADER = "Inference-Header-Content-Length"
 """Bytes of JSON before those of tensors."""
@@ -26,7 +26,7 @@ _KINDS = {"images": "FP32", "pictures": "BYTES"}
 
 
 @dataclass(frozen=True)
-class Given:
+class RequestTensor:
     """The one tensor of a request. `data` is a list from JSON, or the bytes behind it."""
 
     name: str
@@ -40,52 +40,56 @@ class Inference:
     as bytes where `binary`."""
 
     id: str | None
-    given: Given
+    given: RequestTensor
     outputs: Mapping[str, bool] | None
     binary: bool
 
 
 def read_inference(body: bytes, stated: str | None) -> Inference:
-    """A request from its body and its header HEADER. Raises Refused."""
+    """A request from its body and its header HEADER. Raises RequestRefused."""
     length = len(body)
     if stated is not None:
         if not (stated.isascii() and stated.isdecimal()) or int(stated) > len(body):
-            raise Refused(400, f"{HEADER}: expected at most the body's {len(body)} bytes, found {shown(stated)}")
+            raise RequestRefused(400, f"{HEADER}: expected at most the body's {len(body)} bytes, found {shown(stated)}")
         length = int(stated)
     try:
         document = json.loads(body[:length])
     except (ValueError, RecursionError):
-        raise Refused(400, "the body is no JSON") from None
+        raise RequestRefused(400, "the body is no JSON") from None
     if not isinstance(document, dict):
-        raise Refused(400, "expected an object with inputs")
+        raise RequestRefused(400, "expected an object with inputs")
     given = _given(document, body[length:])
     binary = _flag(document, "binary_data_output", False)
     own = document.get("id")
     return Inference(own if isinstance(own, str) else None, given, _outputs(document, binary), binary)
 
 
-def _given(document: dict[str, Any], behind: bytes) -> Given:
+def _given(document: dict[str, Any], behind: bytes) -> RequestTensor:
     inputs = document.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
-        raise Refused(400, "inputs: expected one, images or pictures")
+        raise RequestRefused(400, "inputs: expected one, images or pictures")
     tensor: dict[str, Any] = inputs[0]
     name, shape = tensor.get("name"), tensor.get("shape")
     if not isinstance(name, str) or name not in _KINDS:
-        raise Refused(400, "inputs: expected one called images or pictures")
+        raise RequestRefused(400, "inputs: expected one called images or pictures")
     if tensor.get("datatype") != _KINDS[name]:
-        raise Refused(400, f"{name}: expected datatype {_KINDS[name]}")
+        raise RequestRefused(400, f"{name}: expected datatype {_KINDS[name]}")
     if not isinstance(shape, list) or not all(type(side) is int and side > 0 for side in shape):
-        raise Refused(400, f"{name}: expected a shape of whole numbers above 0")
+        raise RequestRefused(400, f"{name}: expected a shape of whole numbers above 0")
     size = _parameters(tensor).get("binary_data_size")
     if size is None:
         if not isinstance(tensor.get("data"), list):
-            raise Refused(400, f"{name}: expected data, a list")
+            raise RequestRefused(400, f"{name}: expected data, a list")
         if behind:
-            raise Refused(400, f"{name}: {len(behind)} bytes follow the JSON, and no binary_data_size says whose")
-        return Given(name, shape, tensor["data"])
+            raise RequestRefused(
+                400, f"{name}: {len(behind)} bytes follow the JSON, and no binary_data_size says whose"
+            )
+        return RequestTensor(name, shape, tensor["data"])
     if type(size) is not int or size != len(behind):
-        raise Refused(400, f"{name}: expected binary_data_size {len(behind)}, the bytes behind the JSON ({HEADER})")
-    return Given(name, shape, behind)
+        raise RequestRefused(
+            400, f"{name}: expected binary_data_size {len(behind)}, the bytes behind the JSON ({HEADER})"
+        )
+    return RequestTensor(name, shape, behind)
 
 
 def _outputs(document: dict[str, Any], binary: bool) -> dict[str, bool] | None:
@@ -96,34 +100,34 @@ def _outputs(document: dict[str, Any], binary: bool) -> dict[str, bool] | None:
     if not isinstance(outputs, list) or not all(
         isinstance(one, dict) and isinstance(one.get("name"), str) for one in outputs
     ):
-        raise Refused(400, "outputs: expected a list of objects with a name")
+        raise RequestRefused(400, "outputs: expected a list of objects with a name")
     if any("classification" in _parameters(one) for one in outputs):
-        raise Refused(400, "outputs: classification is not offered; `answers` has the names of classes")
+        raise RequestRefused(400, "outputs: classification is not offered; `answers` has the names of classes")
     return {one["name"]: _flag(one, "binary_data", binary) for one in outputs}
 
 
 def _parameters(one: dict[str, Any]) -> dict[str, Any]:
     parameters = one.get("parameters", {})
     if not isinstance(parameters, dict):
-        raise Refused(400, "parameters: expected an object")
+        raise RequestRefused(400, "parameters: expected an object")
     return parameters
 
 
 def _flag(one: dict[str, Any], name: str, default: bool) -> bool:
     value = _parameters(one).get(name, default)
     if not isinstance(value, bool):
-        raise Refused(400, f"{name}: expected true or false")
+        raise RequestRefused(400, f"{name}: expected true or false")
     return value
 
 
 def texts_of(data: bytes, most: int) -> list[bytes]:
-    """BYTES behind the JSON: each with its length before it, of 4 bytes, little-endian. Raises Refused."""
+    """BYTES behind the JSON: each with its length before it, of 4 bytes, little-endian. Raises RequestRefused."""
     found: list[bytes] = []
     at = 0
     while at < len(data):
         end = at + 4 + int.from_bytes(data[at : at + 4], "little")
         if end > len(data) or at + 4 > len(data) or len(found) == most:
-            raise Refused(400, f"expected 1 to {most} elements, each with its length before it, found others")
+            raise RequestRefused(400, f"expected 1 to {most} elements, each with its length before it, found others")
         found.append(data[at + 4 : end])
         at = end
     return found
@@ -132,12 +136,13 @@ def texts_of(data: bytes, most: int) -> list[bytes]:
 def write_answer(
     asked: Inference, model: str, outputs: Mapping[str, Floats | Sequence[str]]
 ) -> tuple[bytes, dict[str, str]]:
-    """A response's body and headers, from tensors of FP32, or texts. Raises Refused for outputs that are not there."""
+    """A response's body and headers, from tensors of FP32, or texts. Raises RequestRefused for other
+    outputs than there are."""
     wanted = dict.fromkeys(outputs, asked.binary) if asked.outputs is None else asked.outputs
     described, behind = [], []
     for name, binary in wanted.items():
         if name not in outputs:
-            raise Refused(400, f"outputs: no {shown(name)}; there are {', '.join(outputs)}")
+            raise RequestRefused(400, f"outputs: no {shown(name)}; there are {', '.join(outputs)}")
         values = outputs[name]
         one: dict[str, Any] = {"name": name}
         if isinstance(values, np.ndarray):

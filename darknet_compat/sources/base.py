@@ -9,8 +9,8 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, TypeVar
 
+from darknet_compat.formats.arrays import Bytes
 from darknet_compat.vision.image import decode
-from darknet_compat.vision.resize import Bytes
 
 _Self = TypeVar("_Self", bound="Frames")
 
@@ -73,7 +73,7 @@ class Frames(ABC):
         self.close()
 
 
-class Given(Frames):
+class GivenFrames(Frames):
     """What a Python iterable yields: pictures of any kind that `decode` reads, or Frames of another source."""
 
     def __init__(self, pictures: Iterable[Any], name: str = "pictures", *, live: bool = False) -> None:

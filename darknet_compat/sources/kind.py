@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from darknet_compat.vision.signature import NEEDED, begins_like_picture, begins_like_video
 
-Kind = Literal["pictures", "video", "camera", "url", "input"]
+SourceKind = Literal["pictures", "video", "camera", "url", "input"]
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".asf", ".avi", ".flv", ".h264", ".hevc", ".m2ts", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4"}
@@ -24,7 +24,7 @@ VIDEO_SUFFIXES = frozenset(
 ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
-def kind_of(name: str) -> Kind:
+def kind_of(name: str) -> SourceKind:
     """What `name` is. Files are told apart by how they begin, so that a video may be called anything."""
     if name == "-":
         return "input"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from darknet_compat.errors import ImageError
-from darknet_compat.sources.base import Failed, Frame, Frames, Given
+from darknet_compat.sources.base import Failed, Frame, Frames, GivenFrames
 from darknet_compat.sources.kind import kind_of
 from darknet_compat.sources.pictures import Pictures, pictures_of
 from darknet_compat.sources.span import Span, Spanned
@@ -54,7 +54,7 @@ def _open(what: Any, span: Span, timeout: float, retries: int, failed: Failed | 
     if isinstance(what, list | tuple) and all(isinstance(one, str | Path) for one in what):
         return Pictures([path for one in what for path in pictures_of(os.fspath(one))], rate=span.fps)
     one = isinstance(what, bytes | bytearray | memoryview) or hasattr(what, "shape") or not isinstance(what, Iterable)
-    return Given([what] if one else what)
+    return GivenFrames([what] if one else what)
 
 
 def _named(name: str, span: Span, timeout: float, retries: int, failed: Failed | None, hardware: str | None) -> Frames:
@@ -86,10 +86,10 @@ def _standard_input(file: BinaryIO, failed: Failed | None) -> Frames:
 
         return open_video(file, failed=failed)
     if begins_like_picture(beginning):
-        return Given([Frame(file.read(), "standard input")], "standard input")
+        return GivenFrames([Frame(file.read(), "standard input")], "standard input")
     paths = (os.fsdecode(line.strip()) for line in file)
     frames = (Frame(Path(path), path, index) for index, path in enumerate(path for path in paths if path))
-    return Given(frames, "standard input", live=file.isatty())
+    return GivenFrames(frames, "standard input", live=file.isatty())
 
 
 def listed_on_input() -> list[str] | None:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import numpy as np
 
 from darknet_compat.errors import ImageError, SourceError
+from darknet_compat.formats.arrays import Bytes
 from darknet_compat.sources.base import Failed, Frame, Frames
 from darknet_compat.sources.hardware import usable
 from darknet_compat.sources.kind import hidden
 from darknet_compat.vision.header import expect_few_pixels, max_pixels
 from darknet_compat.vision.pyav import pyav, reason
-from darknet_compat.vision.resize import Bytes
 
 if TYPE_CHECKING:
     from av.container import InputContainer

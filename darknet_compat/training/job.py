@@ -27,7 +27,7 @@ from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.lock import alone_in
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.inference.model import locate
-from darknet_compat.inference.progress import Counted, Noted, counting
+from darknet_compat.inference.progress import Counted, Noted, Progress, counting
 from darknet_compat.options import made
 from darknet_compat.training.batches.loader import Batch, Loader
 from darknet_compat.training.batches.sheet import contact_sheet
@@ -38,7 +38,7 @@ from darknet_compat.training.material import Material, open_material
 from darknet_compat.training.options import TrainOptions
 from darknet_compat.training.parallel import World, joined_world
 from darknet_compat.training.start import Start, head_classes, start_training
-from darknet_compat.training.trainer import Settings, Step, Trainer
+from darknet_compat.training.trainer import Step, Trainer, TrainerSettings
 from darknet_compat.vision.draw import save
 from darknet_compat.vision.header import limited_pixels
 
@@ -70,7 +70,7 @@ class Stepped(NamedTuple):
     score: float | None
 
 
-class Scored(NamedTuple):
+class Validated(NamedTuple):
     """The weights after batch `number` reach this mAP, from 0 to 1."""
 
     number: int
@@ -78,8 +78,7 @@ class Scored(NamedTuple):
     best: bool
 
 
-Event = Counted | Noted | Checked | Covered | Began | Stepped | Scored
-Progress = Callable[[Event], None]
+TrainingEvent = Counted | Noted | Checked | Covered | Began | Stepped | Validated
 
 
 class Best(NamedTuple):
@@ -115,7 +114,9 @@ class Trained:
         return {name: str(value) if isinstance(value, Path) else value for name, value in plain.items()}
 
 
-def train(options: TrainOptions | None = None, *, progress: Progress | None = None, **given: Any) -> Trained:
+def train(
+    options: TrainOptions | None = None, *, progress: Progress[TrainingEvent] | None = None, **given: Any
+) -> Trained:
     """Train a network by the original's rules (original: `train_detector`, `train_classifier`).
 
     Takes a `TrainOptions` or its fields as keyword arguments: `train(model="a.cfg", data="b.data", max_batches=100)`.
@@ -148,7 +149,7 @@ def train(options: TrainOptions | None = None, *, progress: Progress | None = No
         return _run(trainer, material.dataset, score, options, tell, facts)
 
 
-def _silent(event: Event) -> None:
+def _silent(event: TrainingEvent) -> None:
     """Nobody listens."""
 
 
@@ -168,7 +169,7 @@ def _recipe(model: str) -> Path:
 # ------------------------------------------------------------------------------------------------- before
 
 
-def _look_at(spec: NetworkSpec, material: Material, check: bool, tell: Progress) -> dict[str, Any]:
+def _look_at(spec: NetworkSpec, material: Material, check: bool, tell: Progress[TrainingEvent]) -> dict[str, Any]:
     """Look at all there is to learn from, or without `check` whether there is anything; facts about it. Raises
     DatasetError where some cannot be used."""
     for note in material.dataset.notes:
@@ -186,7 +187,7 @@ def _look_at(spec: NetworkSpec, material: Material, check: bool, tell: Progress)
     return {"pictures": [len(part) for part in material.parts], "coverage": found.counts}
 
 
-def _check(dataset: Dataset, tell: Progress) -> Report:
+def _check(dataset: Dataset, tell: Progress[TrainingEvent]) -> Report:
     report = check_dataset(dataset, progress=counting(tell, "reading labels"))
     tell(Checked(report))
     if report.refusal:
@@ -195,7 +196,7 @@ def _check(dataset: Dataset, tell: Progress) -> Report:
     return report
 
 
-def _start(cfg: Path, folder: Path, dataset: Dataset, options: TrainOptions, tell: Progress) -> Start:
+def _start(cfg: Path, folder: Path, dataset: Dataset, options: TrainOptions, tell: Progress[TrainingEvent]) -> Start:
     """The network to train, in its folder with its definition and the names of its classes."""
     net = _net_options(cfg, options, len(dataset))
     classes = len(dataset.names) or None
@@ -254,7 +255,7 @@ def _trainer(start: Start, dataset: Dataset, folder: Path, options: TrainOptions
         batches,
         folder,
         name=start.cfg.stem,
-        settings=Settings(
+        settings=TrainerSettings(
             options.precision,
             options.device,
             options.compile,
@@ -286,7 +287,7 @@ def _run(
     dataset: Dataset,
     score: Callable[[Path], float] | None,
     options: TrainOptions,
-    tell: Progress,
+    tell: Progress[TrainingEvent],
     facts: dict[str, Any],
 ) -> Trained:
     """Train to the end or until stopped."""
@@ -311,7 +312,7 @@ def _run(
 class _Record:
     """What stays of training while it runs: table, chart, events, the best weights."""
 
-    def __init__(self, trainer: Trainer, options: TrainOptions, tell: Progress) -> None:
+    def __init__(self, trainer: Trainer, options: TrainOptions, tell: Progress[TrainingEvent]) -> None:
         self.trainer, self.options, self.tell = trainer, options, tell
         self.log = Log(trainer.folder, trainer.number, name=trainer.name, batches=trainer.net.max_batches)
         self.events = _events(trainer.folder) if options.tensorboard and not trainer.world.rank else None
@@ -348,7 +349,7 @@ class _Record:
             shutil.move(weights, weights.with_name(f"{self.trainer.name}_best.weights"))
         else:
             weights.unlink()
-        self.tell(Scored(number, score, better))
+        self.tell(Validated(number, score, better))
 
     def close(self) -> None:
         """Bring the files up to date."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from math import ceil, isfinite
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.datasets.base import Dataset, Sample
 from darknet_compat.errors import DatasetError
+from darknet_compat.formats.arrays import Ints
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.training.batches.examples import trainable_labels
 
@@ -101,9 +101,9 @@ class Coverage:
     """What a tree's nodes are trained on: `boxes` and `images` int64 [nodes] count objects with a box and pictures
     with a label as a whole, `below` those of both kinds at the nodes underneath."""
 
-    boxes: NDArray[np.int64]
-    images: NDArray[np.int64]
-    below: NDArray[np.int64]
+    boxes: Ints
+    images: Ints
+    below: Ints
 
     @property
     def counts(self) -> dict[str, int]:

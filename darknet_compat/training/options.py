@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from darknet_compat.datasets.options import LabelsRule, LayoutName, PicturesFolder
 from darknet_compat.errors import OptionError
-from darknet_compat.inference.options import DialectOption, InputSize, Names
+from darknet_compat.inference.options import DialectOption, InputSize, NamesOption
 from darknet_compat.options import MaxPixels, Option, Options, parse_sides
 
-Rule = Literal["darknet", "paper", "surest"]
+ObjectnessRule = Literal["darknet", "paper", "surest"]
 """Which box a whole picture's label is given to, and what happens to objectness.
 
 `darknet`: the box of the highest objectness times probability of the label, whose objectness stays; the released code
@@ -59,7 +59,7 @@ class TrainOptions(Options):
         Literal["voc", "map"],
         Option("How --valid's mAP is measured: VOC's area under the curve, or as the fork's `detector map`."),
     ] = "voc"
-    names: Names = None
+    names: NamesOption = None
     size: InputSize = None
     sizes: Annotated[
         tuple[int, ...] | None,
@@ -97,7 +97,7 @@ class TrainOptions(Options):
     ] = None
     joint_map: Annotated[Path | None, Option("The same for --joint's classes.", metavar="FILE")] = None
     objectness: Annotated[
-        Rule,
+        ObjectnessRule,
         Option(
             "Which box a whole picture's label goes to: as the original; as the paper, which pulls its objectness up"
             " to 0.3; or to the box that is surest to be an object, pulled up too, while the others stay."

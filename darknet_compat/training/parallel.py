@@ -15,8 +15,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from darknet_compat.definition.builds import Build
 from darknet_compat.errors import TrainingError
+from darknet_compat.formats.words import Build
 from darknet_compat.network.layers import Biased
 
 

@@ -27,7 +27,7 @@ from darknet_compat.training.batches.loader import Batch
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.checkpoint import Checkpoints
 from darknet_compat.training.losses import Losses
-from darknet_compat.training.options import Rule
+from darknet_compat.training.options import ObjectnessRule
 from darknet_compat.training.parallel import World, synchronize_normalization, total
 from darknet_compat.training.update.optimizer import freeze, make_optimizer
 from darknet_compat.training.update.schedule import current_batch, learning_rate
@@ -40,7 +40,7 @@ _AVERAGED_OVER = 0.9
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainerSettings:
     """How to train, beside what the cfg says.
 
     `precision` of the layers; losses are float32 either way. `device` is torch's name for one, by default a GPU if
@@ -48,7 +48,7 @@ class Settings:
     normalizes by the whole batch's statistics instead of those of each one's part. `ema` keeps a running average of
     the weights, which detect better than the last ones do: the part that stays from batch to batch, such as 0.999. A
     checkpoint is written every `checkpoint_every` batches. `objectness` is the rule for the box that a whole picture's
-    label is given to (`losses.region.Rule`).
+    label is given to (`training.options.ObjectnessRule`).
     """
 
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -57,7 +57,7 @@ class Settings:
     synchronize: bool = False
     ema: float | None = None
     checkpoint_every: int = 100
-    objectness: Rule = "darknet"
+    objectness: ObjectnessRule = "darknet"
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,13 @@ class Trainer:
         folder: str | Path,
         *,
         name: str,
-        settings: Settings | None = None,
+        settings: TrainerSettings | None = None,
         made_with: Mapping[str, Any] | None = None,
         resume: bool = False,
         world: World | None = None,
     ) -> None:
         self.world = world or World()
-        self.settings, self.folder, self.name = settings or Settings(), Path(folder), name
+        self.settings, self.folder, self.name = settings or TrainerSettings(), Path(folder), name
         self.device = _device(self.world.device or self.settings.device)
         network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.train()

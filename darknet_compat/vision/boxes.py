@@ -6,11 +6,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.intp]
-Bools = NDArray[np.bool_]
+from darknet_compat.formats.arrays import Bools, Floats, Indices
 
 REMEMBERED = 64 << 20
 """Bytes of overlap flags that `nms` keeps between classes."""
@@ -119,7 +116,7 @@ def nms_obj(boxes: Floats, scores: Floats, objectness: Floats, iou_threshold: fl
     return scores, objectness
 
 
-def _ranked(scores: Floats, candidate: Bools) -> Iterator[tuple[int, Ints]]:
+def _ranked(scores: Floats, candidate: Bools) -> Iterator[tuple[int, Indices]]:
     """For each column that has more than one candidate: the column, and their rows, best score first."""
     rows, columns = np.nonzero(candidate)
     order = np.lexsort((rows, -scores[rows, columns], columns))
@@ -152,7 +149,7 @@ class _Overlaps:
             self.rows[box] = row
         return row
 
-    def survivors(self, order: Ints) -> Ints:
+    def survivors(self, order: Indices) -> Indices:
         """Those of `order`, best first, that no better survivor overlaps too much."""
         staying = []
         while len(order) > 1:

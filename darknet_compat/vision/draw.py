@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_compat.errors import ImageError
+from darknet_compat.formats.arrays import Bytes, Doubles
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.vision.opencv import opencv
 
-Bytes = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 BLACK: Colour = (0, 0, 0)
@@ -143,7 +143,7 @@ def save(image: Bytes, path: str | Path) -> None:
         file.write(data.tobytes())
 
 
-def _inside(box: NDArray[np.float64], width: int, height: int, half: int) -> _Rectangle | None:
+def _inside(box: Doubles, width: int, height: int, half: int) -> _Rectangle | None:
     """The box in whole pixels, moved in so far that its line is seen; None where there is nothing to see."""
     x1, y1, x2, y2 = box.tolist()
     if not (np.isfinite(box).all() and x1 < width and y1 < height and x2 >= 0 and y2 >= 0 and x1 <= x2 and y1 <= y2):

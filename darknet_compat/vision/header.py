@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from darknet_compat.errors import ImageError
+from darknet_compat.formats.words import WidthHeight
 
 MAX_PIXELS = 100_000_000
 """How many pixels a picture may have unless somebody says otherwise: 300 MB as bytes, 10,000 x 10,000."""
 
-Size = tuple[int, int]  # width, height
 
 _limit = MAX_PIXELS
 
@@ -47,7 +47,7 @@ def expect_max_pixels(most: int | None) -> int | None:
     return most
 
 
-def expect_few_pixels(size: Size | None, name: str, most: int | None = None) -> None:
+def expect_few_pixels(size: WidthHeight | None, name: str, most: int | None = None) -> None:
     """Raise ImageError for a picture of more than `most` pixels, by default those of `limited_pixels`."""
     most = most or _limit
     if size is not None and size[0] * size[1] > most:
@@ -56,7 +56,7 @@ def expect_few_pixels(size: Size | None, name: str, most: int | None = None) -> 
         )
 
 
-def picture_size(data: bytes) -> Size | None:
+def picture_size(data: bytes) -> WidthHeight | None:
     """Width and height as the file claims them, before EXIF turns them; None where it is cut short, or no picture of a
     known format."""
     for is_kind, size_of in _KINDS:
@@ -71,17 +71,17 @@ def picture_size(data: bytes) -> Size | None:
 # ------------------------------------------------------------------------------------------------- formats
 
 
-def _at(layout: str, offset: int) -> Callable[[bytes], Size]:
+def _at(layout: str, offset: int) -> Callable[[bytes], WidthHeight]:
     """A size that stands at a fixed place."""
 
-    def read(data: bytes) -> Size:
+    def read(data: bytes) -> WidthHeight:
         width, height = struct.unpack_from(layout, data, offset)
         return abs(width), abs(height)
 
     return read
 
 
-def _jpeg(data: bytes) -> Size | None:
+def _jpeg(data: bytes) -> WidthHeight | None:
     at = 2
     while (at := data.find(b"\xff", at)) >= 0:
         marker = data[at + 1]
@@ -95,12 +95,12 @@ def _jpeg(data: bytes) -> Size | None:
     return None
 
 
-def _bmp(data: bytes) -> Size:
+def _bmp(data: bytes) -> WidthHeight:
     (header,) = struct.unpack_from("<I", data, 14)
     return _at("<HH" if header == 12 else "<ii", 18)(data)
 
 
-def _webp(data: bytes) -> Size | None:
+def _webp(data: bytes) -> WidthHeight | None:
     kind = data[12:16]
     if kind == b"VP8 ":
         width, height = _at("<HH", 26)(data)
@@ -114,7 +114,7 @@ def _webp(data: bytes) -> Size | None:
     return None
 
 
-def _tiff(data: bytes) -> Size:
+def _tiff(data: bytes) -> WidthHeight:
     """Of the first directory; tiles may be larger than the picture."""
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
@@ -131,13 +131,13 @@ def _tiff(data: bytes) -> Size:
     return max(sides[256], sides[322]), max(sides[257], sides[323])
 
 
-def _netpbm(data: bytes) -> Size:
+def _netpbm(data: bytes) -> WidthHeight:
     """P1 to P6, and floats (PF, Pf)."""
     width, height, *_ = re.findall(rb"\d{1,10}", re.sub(rb"#[^\r\n]*", b"", data[2:4096]))
     return int(width), int(height)
 
 
-def _pam(data: bytes) -> Size:
+def _pam(data: bytes) -> WidthHeight:
     return _number(rb"WIDTH\s+(\d{1,10})", data), _number(rb"HEIGHT\s+(\d{1,10})", data)
 
 
@@ -145,22 +145,22 @@ def _number(pattern: bytes, data: bytes) -> int:
     return max(int(found) for found in re.findall(pattern, data[:4096]))
 
 
-def _jpeg2000(data: bytes) -> Size:
+def _jpeg2000(data: bytes) -> WidthHeight:
     """By the codestreams' SIZ; the area without what lies left of and above the picture."""
     places = [match.start() for match in re.finditer(rb"\xff\x4f\xff\x51", data)]
     return _largest(struct.unpack_from(">II", data, at + 8) for at in places)
 
 
-def _radiance(data: bytes) -> Size:
+def _radiance(data: bytes) -> WidthHeight:
     found = re.findall(rb"[-+][XY]\s+(\d{1,10})\s+[-+][XY]\s+(\d{1,10})", data[:65536])
     return _largest((int(b), int(a)) for a, b in found)
 
 
-def _avif(data: bytes) -> Size:
+def _avif(data: bytes) -> WidthHeight:
     return _largest(struct.unpack_from(">II", data, match.end() + 4) for match in re.finditer(b"ispe", data))
 
 
-def _largest(sizes: Iterable[tuple[Any, ...]]) -> Size:
+def _largest(sizes: Iterable[tuple[Any, ...]]) -> WidthHeight:
     width, height = max(sizes, key=lambda size: size[0] * size[1])
     return width, height
 
@@ -169,7 +169,7 @@ def _begins(*starts: bytes) -> Callable[[bytes], bool]:
     return lambda data: data.startswith(starts)
 
 
-_KINDS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes], Size | None]], ...] = (
+_KINDS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes], WidthHeight | None]], ...] = (
     (_begins(b"\xff\xd8"), _jpeg),
     (_begins(b"\x89PNG"), _at(">II", 16)),
     (_begins(b"GIF8"), _at("<HH", 6)),

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from darknet_compat.errors import ImageError
+from darknet_compat.formats.arrays import Array, Bytes, Doubles, Floats
 from darknet_compat.formats.words import Resize
 from darknet_compat.vision.header import expect_few_pixels, picture_size
 from darknet_compat.vision.opencv import opencv, quiet
-from darknet_compat.vision.resize import Bytes, Floats, picture_shape, resize, resize_into
+from darknet_compat.vision.resize import picture_shape, resize, resize_into
 from darknet_compat.vision.signature import begins_like_video
 
 __all__ = ["Placement", "decode", "expect_few_pixels_in", "letterbox", "resize", "stretch"]
@@ -120,7 +121,7 @@ def _eight_bits(image: Any) -> Any:
     return Image.fromarray(np.clip(np.array(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8))
 
 
-def _from_array(array: NDArray[Any]) -> Bytes:
+def _from_array(array: Array) -> Bytes:
     shapes = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
     if array.dtype != np.uint8 or not shapes:
         raise ImageError(
@@ -198,9 +199,7 @@ def _unplace(centre: Floats, side: Floats, network: int, new: int) -> tuple[Floa
     return centre, side * np.float32(network / new)
 
 
-def _place(
-    centre: NDArray[np.float64], side: NDArray[np.float64], image: int, network: int, new: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _place(centre: Doubles, side: Doubles, image: int, network: int, new: int) -> tuple[Doubles, Doubles]:
     """Pixels of the picture to fractions of the network's input."""
     new = max(new, 1)
     return (centre / image * new + (network - new) / 2) / network, side / image * new / network

@@ -8,7 +8,8 @@ from math import ceil, floor, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_compat.vision.draw import BLACK, WHITE, Bytes
+from darknet_compat.formats.arrays import Bytes, Doubles
+from darknet_compat.vision.draw import BLACK, WHITE
 from darknet_compat.vision.opencv import opencv
 
 _COARSE = 6
@@ -39,7 +40,7 @@ def blur(image: Bytes, boxes: NDArray[np.floating]) -> None:
         part[:] = cv2.resize(small, (part.shape[1], part.shape[0]), interpolation=cv2.INTER_LINEAR)
 
 
-def draw_shape(image: Bytes, points: NDArray[np.float64], text: str) -> None:
+def draw_shape(image: Bytes, points: Doubles, text: str) -> None:
     """Draw a line [2, 2] or the outline of a zone [P, 2], x y in pixels, into the picture itself, with text beside its
     first point."""
     cv2 = opencv()

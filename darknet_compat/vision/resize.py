@@ -12,17 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.errors import ImageError
+from darknet_compat.formats.arrays import Array, Bytes, Floats, Indices
 from darknet_compat.vision.opencv import opencv
-
-Bytes = NDArray[np.uint8]
-Floats = NDArray[np.float32]
-Ints = NDArray[np.intp]
 
 BAND = 1 << 17
 """Numbers of the output that are computed at a time: half a megabyte, a compromise of cache and calls."""
@@ -74,8 +70,8 @@ def resize_into(out: Floats, image: Bytes | Floats) -> None:
 class Axis(NamedTuple):
     """What each output pixel along one side is made of: two pixels of the picture, and the weight of each."""
 
-    first: Ints
-    second: Ints
+    first: Indices
+    second: Indices
     first_weight: Floats
     second_weight: Floats
 
@@ -115,9 +111,9 @@ class _Scratch(threading.local):
     """Arrays that a thread uses again and again: fresh pages would cost as much as the arithmetic done in them."""
 
     def __init__(self) -> None:
-        self.held: dict[str, NDArray[Any]] = {}
+        self.held: dict[str, Array] = {}
 
-    def array(self, name: str, shape: tuple[int, ...], dtype: type[np.generic] = np.float32) -> NDArray[Any]:
+    def array(self, name: str, shape: tuple[int, ...], dtype: type[np.generic] = np.float32) -> Array:
         size = prod(shape)
         held = self.held.get(name)
         if held is None or held.size < size:
@@ -133,9 +129,9 @@ class _Band:
     """Some rows of the output and those of the picture that they read: what fits a processor's cache."""
 
     out: slice
-    rows: slice | Ints
-    upper: Ints  # indices into `rows`
-    lower: Ints
+    rows: slice | Indices
+    upper: Indices  # indices into `rows`
+    lower: Indices
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +143,8 @@ class _Plan:
     """
 
     bands: tuple[_Band, ...]
-    left: Ints  # [width] columns of the picture
-    right: Ints
+    left: Indices  # [width] columns of the picture
+    right: Indices
     left_weights: Floats  # [most rows that a band reads, width]
     right_weights: Floats
     upper_weights: Floats  # [height, width]
@@ -198,7 +194,7 @@ def _aligned(size: int, new_size: int) -> Axis:
     return Axis(first, np.minimum(first + 1, size - 1), ONE - fraction, fraction)
 
 
-def _source(image: Bytes | Floats, rows: slice | Ints) -> Callable[[Ints, str], Floats]:
+def _source(image: Bytes | Floats, rows: slice | Indices) -> Callable[[Indices, str], Floats]:
     """A function from columns to planes [C, len(rows), len(columns)], 0..1, of these rows, in the named scratch.
 
     Of bytes [H, W, C], columns are fetched as rows of the transposed picture: whole rows move many times faster than
@@ -216,7 +212,7 @@ def _source(image: Bytes | Floats, rows: slice | Ints) -> Callable[[Ints, str], 
     turned = _scratch.array("turned", (width * channels, count), np.uint8)
     turned = cv2.transpose(read.reshape(count, width * channels), dst=turned)
 
-    def fetch(columns: Ints, name: str) -> Floats:
+    def fetch(columns: Indices, name: str) -> Floats:
         index = columns * channels + np.arange(channels)[:, None]  # [C, width]
         fetched = _scratch.array("fetched", (*index.shape, count), np.uint8)
         turned.take(index, axis=0, mode="clip", out=fetched)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from darknet_compat.errors import CannotWriteError
+from darknet_compat.formats.arrays import Bytes
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.vision.opencv import opencv
 from darknet_compat.vision.pyav import pyav, reason
-from darknet_compat.vision.resize import Bytes
 
 if TYPE_CHECKING:
     from av.container import InputContainer

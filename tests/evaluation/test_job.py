@@ -28,7 +28,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_scores_by_keywords_and_by_a_value(data: dict[str, Any], tmp_path: Path) -> None:
-    seen: list[job.Event] = []
+    seen: list[job.EvaluationEvent] = []
     scored = dc.evaluate(**data, out=tmp_path / "out", progress=seen.append)
     assert isinstance(scored, job.Scored)
     assert scored.complete

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from darknet_compat.definition.lower import load_spec, lower
 from darknet_compat.export.onnx.graph import CONSTANT_INPUTS, OPERATORS, layer_of, operators
 from darknet_compat.formats.cfg import parse_cfg
-from darknet_compat.network.layers import Build
+from darknet_compat.formats.words import Build
 from darknet_compat.network.network import Network
 from darknet_compat.parity.compare import TOLERANCES, compare
 from darknet_compat.parity.picture import seeded_image

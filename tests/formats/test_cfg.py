@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from darknet_compat.definition.lower import lower
 from darknet_compat.errors import CfgError
-from darknet_compat.formats.cfg import MAX_CFG_BYTES, Cfg, Option, Options, Section, format_cfg, parse_cfg, read_cfg
+from darknet_compat.formats.cfg import (
+    MAX_CFG_BYTES,
+    Cfg,
+    CfgOption,
+    Section,
+    SectionOptions,
+    format_cfg,
+    parse_cfg,
+    read_cfg,
+)
 from tests.conftest import Original
 from tests.formats import library
 from tests.formats.users import unprivileged
@@ -24,8 +33,8 @@ def pairs(text: str) -> list[tuple[str, str | None]]:
     return [(option.key, option.value) for option in only(text).options]
 
 
-def options(body: str) -> Options:
-    return Options(only("[net]\n" + body), "m.cfg")
+def options(body: str) -> SectionOptions:
+    return SectionOptions(only("[net]\n" + body), "m.cfg")
 
 
 def refusal(text: str) -> str:
@@ -56,8 +65,8 @@ def test_blanks_count_nowhere(line: str) -> None:
 
 def test_windows_line_ends() -> None:
     assert parse_cfg("[net]\r\nwidth=4\r\n\r\n[route]\r\nlayers=-1\r\n").sections == (
-        Section("net", (Option("width", "4", 2),), 1),
-        Section("route", (Option("layers", "-1", 5),), 4),
+        Section("net", (CfgOption("width", "4", 2),), 1),
+        Section("route", (CfgOption("layers", "-1", 5),), 4),
     )
 
 
@@ -209,8 +218,8 @@ def test_digits_are_those_of_c() -> None:
 
 def test_whatever_stands_in_a_file_a_message_is_one_short_line() -> None:
     noise = "\x1b[31m\x1c\x85\u2028\udcff" * 1000
-    section = Section(noise, (Option(noise, noise, 2), Option("a", noise, 3), Option("b", "1" + noise, 4)), 1)
-    read = Options(section, "m.cfg")
+    section = Section(noise, (CfgOption(noise, noise, 2), CfgOption("a", noise, 3), CfgOption("b", "1" + noise, 4)), 1)
+    read = SectionOptions(section, "m.cfg")
     with pytest.raises(CfgError) as error:
         read.integer("a", 0)
     assert read.integer("b", 0) == 1
@@ -314,7 +323,7 @@ def test_no_permission(tmp_path: Path) -> None:
 def test_a_byte_order_mark_and_bytes_that_are_no_utf8(tmp_path: Path) -> None:
     path = tmp_path / "m.cfg"
     path.write_bytes(b"\xef\xbb\xbf[net]\n# caf\xe9\nwidth=4\n")
-    assert read_cfg(path) == Cfg((Section("net", (Option("width", "4", 3),), 1),), str(path))
+    assert read_cfg(path) == Cfg((Section("net", (CfgOption("width", "4", 3),), 1),), str(path))
 
 
 def test_a_large_file_is_something_else(tmp_path: Path) -> None:
@@ -341,7 +350,7 @@ def content(cfg: Cfg) -> list[tuple[str, list[tuple[str, str | None]]]]:
 @given(_SECTIONS)
 def test_what_is_written_reads_back(sections: list[tuple[str, list[tuple[str, str | None]]]]) -> None:
     written = format_cfg(
-        Section(type_, tuple(Option(key, value, 0) for key, value in lines), 0) for type_, lines in sections
+        Section(type_, tuple(CfgOption(key, value, 0) for key, value in lines), 0) for type_, lines in sections
     )
     assert content(parse_cfg(written)) == sections
 

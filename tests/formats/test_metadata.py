@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from darknet_compat.errors import CfgError, MetadataError
-from darknet_compat.formats.cfg import Option, Options, Section
+from darknet_compat.formats.cfg import CfgOption, Section, SectionOptions
 from darknet_compat.formats.metadata import data_roots, read_data, read_map, read_names, resolve_inside
 from darknet_compat.formats.textfile import MAX_LIST_BYTES
 from darknet_compat.formats.wordtree import read_tree
@@ -153,14 +153,14 @@ def test_data_files(tmp_path: Path) -> None:
     assert section == Section(
         "data",
         (
-            Option("classes", "80", 1),
-            Option("names", "data/coco.names", 3),
-            Option("backup", "", 4),
-            Option("classes", "3", 5),
+            CfgOption("classes", "80", 1),
+            CfgOption("names", "data/coco.names", 3),
+            CfgOption("backup", "", 4),
+            CfgOption("classes", "3", 5),
         ),
         1,
     )
-    options = Options(section, str(path))
+    options = SectionOptions(section, str(path))
     assert (options.integer("classes", 2), options.text("names"), options.text("backup", "x")) == (
         80,
         "data/coco.names",
@@ -175,7 +175,7 @@ def test_data_files(tmp_path: Path) -> None:
         == f"{path}:2: expected key=value, found 'classes80'"
     )
     with pytest.raises(CfgError, match=r"m\.data:1: \[data\] classes: expected a number, found 'many'$"):
-        Options(read_data(file_with(path, "classes=many\n")), "m.data").integer("classes", 2)
+        SectionOptions(read_data(file_with(path, "classes=many\n")), "m.data").integer("classes", 2)
 
 
 @pytest.mark.reference

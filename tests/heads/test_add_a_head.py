@@ -18,7 +18,7 @@ from darknet_compat.definition.layers.table import LOWERINGS
 from darknet_compat.definition.spec import LayerSpec
 from darknet_compat.errors import TrainingError
 from darknet_compat.export.onnx.export import export_onnx
-from darknet_compat.formats.cfg import Options
+from darknet_compat.formats.cfg import SectionOptions
 from darknet_compat.heads.answers import HEADS
 from darknet_compat.heads.boxes import Boxes, BoxHead
 from darknet_compat.heads.ops import Ops, Value
@@ -57,7 +57,7 @@ class Dots(s.BoxHead):
 
 
 # 2: definition/layers/heads.py
-def dots(options: Options, context: Context) -> LayerSpec:
+def dots(options: SectionOptions, context: Context) -> LayerSpec:
     classes = options.integer("classes", 20, minimum=1)
     output = context.image(options)
     if output.c != 3 + classes:

@@ -21,7 +21,7 @@ from darknet_compat.heads import answers
 from darknet_compat.heads.numpy_ops import NumpyOps
 from darknet_compat.heads.ops import Ops, Value
 from darknet_compat.heads.region import Region
-from darknet_compat.heads.split import RowNumbers, Rows, best_of_each_anchor
+from darknet_compat.heads.split import RowNumbers, SplitWeights, best_of_each_anchor
 from darknet_compat.network.torch_ops import TorchOps
 from tests.heads.test_tree import random_tree
 from tests.network.conftest import text_of
@@ -133,7 +133,7 @@ def test_candidates_are_the_same_and_those_of_the_full_head(tree: bool, tmp_path
 
     def task(ops: Ops, values: Sequence[Value]) -> Sequence[Value]:
         features, box_weights, box_biases, *rest = values
-        rows = Rows(box_weights, box_biases, tuple(rest[:2]), tuple(rest[2:]))
+        rows = SplitWeights(box_weights, box_biases, tuple(rest[:2]), tuple(rest[2:]))
         found, every = best_of_each_anchor(ops, head, rows, features, 4)
         return [*found, every]
 

@@ -19,7 +19,7 @@ from darknet_compat.formats.words import Mode
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.results import Detections
 from darknet_compat.parity.reference import Original
-from darknet_compat.sources.base import Given
+from darknet_compat.sources.base import GivenFrames
 from tests.inference.conftest import Load
 from tests.inference.support import (
     Files,
@@ -396,7 +396,7 @@ def test_a_folder_or_a_list_streams_frames(toy: Files, tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["latency", "throughput"])
 def test_of_a_live_source_nothing_is_taken_ahead(toy: Files, mode: Mode) -> None:
     taken = []
-    camera = Given((taken.append(number) or noise(8, 8) for number in range(5)), live=True)  # type: ignore[func-returns-value]
+    camera = GivenFrames((taken.append(number) or noise(8, 8) for number in range(5)), live=True)  # type: ignore[func-returns-value]
     detector = dc.Detector(*toy, mode=mode)
     for number, _ in enumerate(detector.stream(camera, 4), start=1):
         assert len(taken) == number

@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import darknet_compat as dc
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.wordtree import WordTree, format_tree, parse_tree, read_tree
 from darknet_compat.heads import answers
 from darknet_compat.inference.batch import prepare
-from darknet_compat.inference.hierarchy import Floats, last_nodes, mapped, path_steps, top_nodes
+from darknet_compat.inference.hierarchy import last_nodes, mapped, path_steps, top_nodes
 from darknet_compat.inference.select import Criteria, select
 from darknet_compat.network.load import load_network
 from darknet_compat.parity.definition import tree_softmax

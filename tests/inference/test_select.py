@@ -8,9 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.wordtree import WordTree, from_parents
 from darknet_compat.inference.hierarchy import top_nodes
-from darknet_compat.inference.select import Criteria, Floats, darknet_places, select, surest
+from darknet_compat.inference.select import Criteria, darknet_places, select, surest
 
 TREE = from_parents(list("abcdefg"), [-1, -1, 0, 0, 2, 2, 2])
 VALUES = st.sampled_from([0.0, 0.1, 0.25, 0.3, 0.5, 0.75, 1.0])

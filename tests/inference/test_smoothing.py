@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 import darknet_compat as dc
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.inference.smoothing import Smoothed
 from darknet_compat.parity.reference import Original
-from darknet_compat.runtime.base import Description, Floats
+from darknet_compat.runtime.base import Description
 from tests.inference.conftest import Load
 from tests.inference.support import Files, noise, region, write_model
 

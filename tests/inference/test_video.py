@@ -18,7 +18,7 @@ from darknet_compat.inference.results import Detections
 from darknet_compat.inference.video import Watch, Watched, annotated, label_texts
 from darknet_compat.inference.video_options import VideoOptions, parse_seconds
 from darknet_compat.options import parse_words
-from darknet_compat.sources.base import Frame, Given
+from darknet_compat.sources.base import Frame, GivenFrames
 from darknet_compat.sources.live import Live
 from darknet_compat.sources.open import open_source
 from darknet_compat.vision.videofile import VideoWriter
@@ -35,8 +35,10 @@ def detector(tmp_path: Path) -> dc.Detector:
     return dc.Detector(*(toy.cfg, toy.weights))
 
 
-def frames(count: int) -> Given:
-    return Given([Frame(lambda: GREY.copy(), f"a[{number}]", number, number / 10) for number in range(count)], "a")
+def frames(count: int) -> GivenFrames:
+    return GivenFrames(
+        [Frame(lambda: GREY.copy(), f"a[{number}]", number, number / 10) for number in range(count)], "a"
+    )
 
 
 def test_every_frame_comes_once_in_order_with_its_picture(detector: dc.Detector) -> None:
@@ -56,7 +58,7 @@ def test_drawing_may_take_the_frames_own_pixels_and_need_not_be(detector: dc.Det
 
 def test_a_frame_that_cannot_be_read_is_a_failure_among_the_others(detector: dc.Detector) -> None:
     pictures = [Frame(GREY, "a", 0), Frame(b"no picture", "b", 1), Frame(GREY, "c", 2)]
-    seen = list(Watch(detector, VideoOptions()).run(Given(pictures)))
+    seen = list(Watch(detector, VideoOptions()).run(GivenFrames(pictures)))
     assert [type(one.found) for one in seen] == [Detections, Failure, Detections]
     assert "error" in seen[1].to_dict() and seen[1].picture is None
 

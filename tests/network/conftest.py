@@ -11,7 +11,7 @@ import torch
 
 from darknet_compat.definition.lower import lower
 from darknet_compat.formats.cfg import parse_cfg
-from darknet_compat.network.layers import Build
+from darknet_compat.formats.words import Build
 from darknet_compat.network.network import Network
 
 MakeNetwork = Callable[..., Network]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from darknet_compat.network.layers import Build
+from darknet_compat.formats.words import Build
 from darknet_compat.network.network import Network
 
 Make = Callable[..., Network]

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from darknet_compat.network.layers import Biased, Build
+from darknet_compat.formats.words import Build
+from darknet_compat.network.layers import Biased
 from darknet_compat.network.network import Network
 
 Array = NDArray[np.float64]

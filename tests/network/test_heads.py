@@ -18,9 +18,9 @@ from darknet_compat.definition import spec as s
 from darknet_compat.errors import BackendError
 from darknet_compat.export.onnx.refusals import answers
 from darknet_compat.formats.packaged import cfg_dir
+from darknet_compat.formats.words import Build
 from darknet_compat.formats.wordtree import WordTree, from_parents, read_tree
 from darknet_compat.network import heads
-from darknet_compat.network.layers import Build
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
 from darknet_compat.parity.reference import Original

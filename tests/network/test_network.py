@@ -15,7 +15,7 @@ from torch import Tensor
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.weights.file import read_weights, slots
 from darknet_compat.errors import WeightsError
-from darknet_compat.network.layers import Build
+from darknet_compat.formats.words import Build
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import MODULES, Network, out_of_memory
 

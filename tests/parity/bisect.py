@@ -14,11 +14,12 @@ import torch
 
 from darknet_compat.errors import BackendError
 from darknet_compat.export.onnx.probe import probe
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.words import Precision
 from darknet_compat.inference.backends import open_runtime
 from darknet_compat.network.network import Network
 from darknet_compat.parity.compare import TOLERANCES, Difference, compare
-from darknet_compat.runtime.base import Floats, Use
+from darknet_compat.runtime.base import Use
 from darknet_compat.runtime.exported import ExportedRuntime
 
 

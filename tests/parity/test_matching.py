@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from darknet_compat.parity.compare import Apart
-from darknet_compat.parity.matching import Answers, match
+from darknet_compat.parity.matching import PictureAnswers, match
 from darknet_compat.parity.stages import all_match
 
 NEAR = Apart(score=0.002, box=0.5)
 
 
-def answers(*rows: tuple[int, float, float]) -> Answers:
+def answers(*rows: tuple[int, float, float]) -> PictureAnswers:
     """(class, score, left side) each; boxes are 10 pixels wide and high."""
     boxes = [[left, 0, left + 10, 10] for _, _, left in rows]
-    return Answers(
+    return PictureAnswers(
         np.array([row[0] for row in rows], np.int64),
         np.array([row[1] for row in rows], np.float32),
         np.array(boxes, np.float32).reshape(-1, 4),
@@ -43,7 +43,7 @@ def test_order_does_not_matter_and_the_largest_differences_are_told() -> None:
     ],
     ids=["missing", "extra", "another class", "score", "box", "not a number"],
 )
-def test_what_differs_is_told(ours: Answers, counts: tuple[int, int, int]) -> None:
+def test_what_differs_is_told(ours: PictureAnswers, counts: tuple[int, int, int]) -> None:
     found = match("p", answers((1, 0.9, 0), (2, 0.8, 50)), ours, NEAR)
     assert (found.matched, found.missing, found.extra) == counts
     assert found.verdict == "differs"

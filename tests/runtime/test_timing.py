@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from darknet_compat.benchmark.measure import FEW, Plan, Row, measure, with_ratios
+from darknet_compat.benchmark.measure import FEW, Plan, SpeedRow, measure, with_ratios
 from darknet_compat.runtime import timing as speed
 from darknet_compat.runtime.machine import describe_machine, machine
 from darknet_compat.runtime.timing import SELDOM, Timing, interleaved
@@ -65,8 +65,8 @@ def test_percentiles_are_linear_between_runs() -> None:
     }  # fmt: skip
 
 
-def row(label: str, speed: float, batch: int = 1, side: int = 416) -> Row:
-    return Row("network", label, "fp32", side, side, batch, 1, 1.0, 1.0, 1.0, speed)
+def row(label: str, speed: float, batch: int = 1, side: int = 416) -> SpeedRow:
+    return SpeedRow("network", label, "fp32", side, side, batch, 1, 1.0, 1.0, 1.0, speed)
 
 
 def test_ratios_are_to_the_baseline_of_the_same_size_and_batch_else_of_one_picture() -> None:

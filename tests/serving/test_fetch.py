@@ -17,7 +17,7 @@ pytest.importorskip("fastapi")
 from darknet_compat.errors import OptionError
 from darknet_compat.serving.fetch import fetch
 from darknet_compat.serving.options import ServeOptions
-from darknet_compat.serving.refused import Refused
+from darknet_compat.serving.refused import RequestRefused
 from tests.serving.conftest import serving
 
 ALLOWED = "http://pictures.example/open/a"
@@ -54,7 +54,7 @@ ALLOWED = "http://pictures.example/open/a"
     ],
 )
 def test_other_addresses_are_refused_before_anything_is_asked(url: str) -> None:
-    with pytest.raises(Refused, match="not fetched") as error:
+    with pytest.raises(RequestRefused, match="not fetched") as error:
         fetch(url, ServeOptions(models=["x"], allow_url=(ALLOWED,)))
     assert error.value.status == 403
 
@@ -111,7 +111,7 @@ def test_whole_segments_and_redirects_within_what_is_allowed() -> None:
         def status(url: str) -> int:
             try:
                 fetch(url, options)
-            except Refused as refused:
+            except RequestRefused as refused:
                 return refused.status
             return 200
 
@@ -125,7 +125,7 @@ def test_whole_segments_and_redirects_within_what_is_allowed() -> None:
             assert status(f"{host}/open/to?{away}") == 403, away
         assert status(f"{host}/open/to?ftp://127.0.0.1/open/x") == 403
         assert status(f"{host}/open/short") == 502
-        with pytest.raises(Refused, match="redirect") as error:
+        with pytest.raises(RequestRefused, match="redirect") as error:
             fetch(f"{host}/open/to?/open/to?/open/to", options)
         assert error.value.status == 502
 
@@ -134,7 +134,7 @@ def test_whole_segments_and_redirects_within_what_is_allowed() -> None:
 def test_an_address_that_drips_is_given_up_as_a_whole(path: str) -> None:
     with files() as host:
         options = ServeOptions(models=["x"], timeout=0.5, allow_url=(f"{host}/open",))
-        with pytest.raises(Refused, match=r"did not come within 0\.5 s") as error:
+        with pytest.raises(RequestRefused, match=r"did not come within 0\.5 s") as error:
             fetch(f"{host}/open/{path}", options)
         assert error.value.status == 504
 
@@ -154,7 +154,7 @@ def test_a_handshake_that_drips_is_given_up_as_a_whole() -> None:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         host = f"https://127.0.0.1:{server.server_address[1]}"
-        with pytest.raises(Refused, match=r"did not come within 0\.5 s"):
+        with pytest.raises(RequestRefused, match=r"did not come within 0\.5 s"):
             fetch(f"{host}/a", ServeOptions(models=["x"], timeout=0.5, allow_url=(host,)))
         server.shutdown()
 

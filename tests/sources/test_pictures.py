@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from darknet_compat.errors import ImageError
-from darknet_compat.sources.base import Frame, Given
+from darknet_compat.sources.base import Frame, GivenFrames
 from darknet_compat.sources.open import open_source
 from darknet_compat.sources.pictures import Pictures, find_pictures
 from tests.cli.support import paint
@@ -68,4 +68,4 @@ def test_what_python_has_is_a_source() -> None:
 
 def test_pictures_can_be_played_at_a_rate() -> None:
     assert [frame.time for frame in Pictures([Path("a"), Path("b")], rate=25)] == [0, 0.04]
-    assert isinstance(open_source([]), Pictures | Given)
+    assert isinstance(open_source([]), Pictures | GivenFrames)

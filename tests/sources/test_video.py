@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from darknet_compat.errors import ImageError, SourceError
-from darknet_compat.sources.base import Frame, Given
+from darknet_compat.sources.base import Frame, GivenFrames
 from darknet_compat.sources.kind import expanded, hidden, kind_of
 from darknet_compat.sources.open import _standard_input, open_source
 from darknet_compat.sources.span import Span
@@ -243,7 +243,7 @@ def as_input(data: bytes) -> io.BufferedReader:
 
 def test_a_frame_of_another_source_can_be_given_on(clip: Path) -> None:
     frames = [frame for frame in open_source(clip) if frame.index % 2]
-    assert [number_of(frame.pixels()) for frame in Given(frames)] == list(range(1, 20, 2))
+    assert [number_of(frame.pixels()) for frame in GivenFrames(frames)] == list(range(1, 20, 2))
     assert isinstance(frames[0], Frame)
 
 

@@ -33,7 +33,7 @@ def losses(folder: Path) -> list[str]:
 
 
 def test_training_by_keywords_and_by_a_value(cfg: Path, tmp_path: Path) -> None:
-    seen: list[job.Event] = []
+    seen: list[job.TrainingEvent] = []
     trained = dc.train(**given(cfg, tmp_path / "a"), progress=seen.append)
     assert (trained.batches, trained.images) == (3, 12)
     assert trained.weights == tmp_path / "a" / "small_final.weights"
@@ -54,7 +54,7 @@ def test_one_seed_gives_one_run_from_the_first_batch_on(cfg: Path, tmp_path: Pat
 
 
 def test_a_listener_can_end_it(cfg: Path, tmp_path: Path) -> None:
-    def listen(event: job.Event) -> None:
+    def listen(event: job.TrainingEvent) -> None:
         if isinstance(event, job.Began):
             event.trainer.stop()
 
@@ -90,7 +90,7 @@ def shown(folder: Path) -> str:
 
 
 def test_going_on_remembers_which_weights_were_best(cfg: Path, tmp_path: Path) -> None:
-    def stop(event: job.Event) -> None:
+    def stop(event: job.TrainingEvent) -> None:
         if isinstance(event, job.Began):
             event.trainer.stop()
 

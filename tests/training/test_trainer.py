@@ -21,7 +21,7 @@ from darknet_compat.errors import TrainingError
 from darknet_compat.network.load import load_network
 from darknet_compat.training.batches.loader import Batch, Loader
 from darknet_compat.training.start import start_training
-from darknet_compat.training.trainer import CHECKPOINT, Settings, Step, Trainer
+from darknet_compat.training.trainer import CHECKPOINT, Step, Trainer, TrainerSettings
 
 CFG = """[net]
 batch=4
@@ -92,7 +92,7 @@ def trainer_in(folder: Path, *, batches: int = 12, subdivisions: int = 1, every:
     def loader(number: int) -> Iterator[Batch]:
         return iter(Loader(dataset, start.network.spec, batch=4, workers=0, start=number))
 
-    settings = Settings(checkpoint_every=every, device="cpu", ema=more.pop("ema", None))  # type: ignore[arg-type]
+    settings = TrainerSettings(checkpoint_every=every, device="cpu", ema=more.pop("ema", None))  # type: ignore[arg-type]
     return Trainer(start.network, loader, folder, name="small", settings=settings, **more)  # type: ignore[arg-type]
 
 

@@ -21,7 +21,7 @@ from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
 from darknet_compat.parity.reference import Original
 from darknet_compat.parity.seeded import seed_weights
-from darknet_compat.training.augment.boxes import Truths
+from darknet_compat.training.augment.boxes import PictureTruths
 from darknet_compat.training.batches.truth import Truth, stack
 from darknet_compat.training.losses import Losses
 from darknet_compat.training.update.optimizer import make_optimizer
@@ -139,7 +139,9 @@ def objects(random: np.random.Generator, rows: int, limit: int) -> Array:
 def truth_of(rows: Array) -> Truth:
     """The original's rows of boxes and classes as our losses read them."""
     images = rows.reshape(len(rows), -1, 5)
-    return stack([Truths(image[image[:, 2] > 0, :4], image[image[:, 2] > 0, 4].astype(np.int64)) for image in images])
+    return stack(
+        [PictureTruths(image[image[:, 2] > 0, :4], image[image[:, 2] > 0, 4].astype(np.int64)) for image in images]
+    )
 
 
 def course(name: str, folder: Path) -> Course:

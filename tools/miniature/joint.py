@@ -13,7 +13,7 @@ from darknet_compat.datasets.readers.digits import DigitScenes
 from darknet_compat.evaluation.material.entries import read_entries
 from darknet_compat.evaluation.run.detections import at_level, matched_classes
 from darknet_compat.evaluation.run.subject import Subject
-from darknet_compat.training.options import Rule
+from darknet_compat.training.options import ObjectnessRule
 from tools.miniature import networks, path, training
 from tools.miniature.cells import Cell, Result, Setting, mean
 from tools.miniature.networks import DIGITS
@@ -21,7 +21,7 @@ from tools.miniature.networks import DIGITS
 TABLE = "joint"
 WITH_BOXES, OTHERS = "01234", "56789"
 BOXES, ALL = "boxes", "all"
-RULES: tuple[str, ...] = get_args(Rule)
+RULES: tuple[str, ...] = get_args(ObjectnessRule)
 RATIO = 3
 BATCHES = 5000
 DIGIT_LEVEL = 1

@@ -18,7 +18,7 @@ from torch import Tensor
 from darknet_compat.heads.ops import Ops, Value
 from darknet_compat.heads.region import Region
 from darknet_compat.network import heads
-from darknet_compat.training.losses.region import Located, RegionLoss
+from darknet_compat.training.losses.region import BoxOutputs, RegionLoss
 from darknet_compat.training.trainer import Trainer
 
 
@@ -34,7 +34,7 @@ class ProposalRegion(Region):
 class ProposalLoss(RegionLoss):
     """Its loss."""
 
-    def slope(self, located: Located) -> Tensor:
+    def slope(self, located: BoxOutputs) -> Tensor:
         """What turns deltas of x and y into those of t."""
         slope = super().slope(located)
         anchors = self.head.anchors.view(1, -1, 2, 1, 1)

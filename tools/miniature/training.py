@@ -29,7 +29,7 @@ from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.training.batches import sizes
-from darknet_compat.training.job import Began, Event
+from darknet_compat.training.job import Began, TrainingEvent
 from darknet_compat.training.trainer import Trainer
 from tools.definitions.sections import Rows, Section
 from tools.miniature.cells import Setting
@@ -70,7 +70,7 @@ def train(
     called with the Trainer before its first batch. Raises DarknetCompatError.
     """
 
-    def listen(event: Event) -> None:
+    def listen(event: TrainingEvent) -> None:
         if isinstance(event, Began) and hook:
             hook(event.trainer)
 

@@ -10,15 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.benchmark.contenders import Exports, darknet_files
 from darknet_compat.errors import BackendError
-from darknet_compat.inference.about import Size
-from darknet_compat.runtime.base import Floats
+from darknet_compat.formats.arrays import Floats
+from darknet_compat.formats.words import WidthHeight
 from darknet_compat.vision.opencv import opencv
-
-Array = NDArray[np.float32]
 
 
 @dataclass
@@ -26,7 +23,7 @@ class OpenCv:
     """A net of OpenCV's, used as its own samples use it: stretched pictures, scores of all cells, its own NMS."""
 
     label: str
-    size: Size
+    size: WidthHeight
     net: Any
     detects: bool
     thresh: float
@@ -58,12 +55,12 @@ class OpenCv:
     def close(self) -> None:
         """Nothing to let go of."""
 
-    def _forward(self, images: Array) -> Sequence[Array]:
+    def _forward(self, images: Floats) -> Sequence[Floats]:
         self.net.setInput(images)
-        outputs: Sequence[Array] = self.net.forward(self.names)
+        outputs: Sequence[Floats] = self.net.forward(self.names)
         return outputs
 
-    def _detections(self, boxes: Array, scores: Array, shape: tuple[int, ...]) -> list[Any]:
+    def _detections(self, boxes: Floats, scores: Floats, shape: tuple[int, ...]) -> list[Any]:
         """Boxes [D, 4] as centre and size in fractions, scores [D, C] → what is left after suppression."""
         cv2 = opencv()
         class_ids = scores.argmax(1)
@@ -75,7 +72,7 @@ class OpenCv:
         return [(sides[number], best[likely][number], class_ids[likely][number]) for number in kept]
 
 
-def darknet_reader(exports: Exports, size: Size, detects: bool, thresh: float) -> OpenCv:
+def darknet_reader(exports: Exports, size: WidthHeight, detects: bool, thresh: float) -> OpenCv:
     """The `.cfg` and `.weights` themselves. Raises BackendError where OpenCV does not take them."""
     cv2 = opencv()
     if not hasattr(cv2.dnn, "readNetFromDarknet"):
@@ -85,7 +82,7 @@ def darknet_reader(exports: Exports, size: Size, detects: bool, thresh: float) -
     return _opened("opencv", cv2.dnn.readNetFromDarknet, arguments, size, detects, thresh)
 
 
-def onnx_reader(exports: Exports, size: Size, detects: bool, thresh: float) -> OpenCv:
+def onnx_reader(exports: Exports, size: WidthHeight, detects: bool, thresh: float) -> OpenCv:
     """Our own export, of one size. Raises BackendError where OpenCV does not take it."""
     cv2 = opencv()
     path = exports.boxes(size, fixed=True)
@@ -108,7 +105,7 @@ net.forward(net.getUnconnectedOutLayersNames())
 """OpenCV 5.0.0 ends the whole process inside `forward` on some valid graphs: a process of its own tries it first."""
 
 
-def _expect_to_survive(reader: str, files: tuple[str, ...], size: Size) -> None:
+def _expect_to_survive(reader: str, files: tuple[str, ...], size: WidthHeight) -> None:
     """Raise BackendError for a net that ends the process; what it refuses in words is told when it is opened here."""
     line = [sys.executable, "-c", _TRIAL, reader, *map(str, size), *files]
     code = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True).returncode
@@ -116,7 +113,9 @@ def _expect_to_survive(reader: str, files: tuple[str, ...], size: Size) -> None:
         raise BackendError(f"OpenCV {opencv().__version__}: ends its process on this network (signal {-code})")
 
 
-def _opened(label: str, read: Any, arguments: tuple[str, ...], size: Size, detects: bool, thresh: float) -> OpenCv:
+def _opened(
+    label: str, read: Any, arguments: tuple[str, ...], size: WidthHeight, detects: bool, thresh: float
+) -> OpenCv:
     """Read a net, and run it once: OpenCV finds out only then what it cannot do."""
     cv2 = opencv()
     _expect_to_survive(read.__name__, arguments, size)
@@ -132,7 +131,7 @@ def _opened(label: str, read: Any, arguments: tuple[str, ...], size: Size, detec
     return net
 
 
-def _decoded(names: Sequence[str], outputs: Sequence[Array], number: int) -> tuple[Array, Array]:
+def _decoded(names: Sequence[str], outputs: Sequence[Floats], number: int) -> tuple[Floats, Floats]:
     """One picture's boxes [D, 4] and scores [D, C] of all heads together.
 
     The Darknet reader's heads give rows of box, objectness, and scores that it has multiplied already.

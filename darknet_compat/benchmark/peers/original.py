@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darknet_compat.benchmark.contenders import darknet_files
+from darknet_compat.formats.arrays import Floats
+from darknet_compat.formats.words import WidthHeight
 from darknet_compat.inference.model import Sources
 from darknet_compat.parity.reference import Original
-from darknet_compat.runtime.base import Floats
-
-Size = tuple[int, int]
 
 
 @dataclass
@@ -20,7 +19,7 @@ class OriginalPeer:
 
     cfg: Path
     weights: Path
-    size: Size
+    size: WidthHeight
     detects: bool
     letterbox: bool
     thresh: float
@@ -49,7 +48,7 @@ class OriginalPeer:
         self.original.close()
 
 
-def original_peer(sources: Sources, size: Size, detects: bool, letterbox: bool, thresh: float) -> OriginalPeer:
+def original_peer(sources: Sources, size: WidthHeight, detects: bool, letterbox: bool, thresh: float) -> OriginalPeer:
     """Raises OriginalError where the original is not installed, BackendError for what it cannot read."""
     cfg, weights = darknet_files(sources)
     return OriginalPeer(cfg, weights, size, detects, letterbox, thresh, Original())

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from darknet_compat.catalogue.fetch.checksum import BLOCK, UNKNOWN, Expected, Part, checksum_problem, file_checksums
-from darknet_compat.catalogue.fetch.transfer import Patience, Progress, Transfer
+from darknet_compat.catalogue.fetch.transfer import Patience, Transfer, TransferProgress
 from darknet_compat.catalogue.fetch.web import Refused, host
 from darknet_compat.errors import DownloadError
 from darknet_compat.formats.lock import is_open_file, try_lock
@@ -30,7 +30,7 @@ def download(
     destination: str | Path,
     *,
     expected: Expected = UNKNOWN,
-    progress: Progress | None = None,
+    progress: TransferProgress | None = None,
     patience: Patience = PATIENCE,
 ) -> Path:
     """Bring a file to `destination` from the first of `urls` that gives the right one, and return its path.
@@ -76,7 +76,7 @@ def _pieces(mirror: str | Part | Sequence[Part], expected: Expected) -> list[Par
     return [Part(mirror.url, Expected(expected.sizes or mirror.expected.sizes, **own))]
 
 
-def _bring(pieces: list[Part], part: Path, expected: Expected, progress: Progress, patience: Patience) -> None:
+def _bring(pieces: list[Part], part: Path, expected: Expected, progress: TransferProgress, patience: Patience) -> None:
     """Complete `part` from one mirror; Refused with the reason if that fails."""
     if len(pieces) == 1:
         Transfer(pieces[0].url, part, pieces[0].expected, progress, patience).run()
@@ -97,7 +97,7 @@ def _bring(pieces: list[Part], part: Path, expected: Expected, progress: Progres
         path.with_name(path.name + ".json").unlink(missing_ok=True)
 
 
-def _shifted(progress: Progress, before: int, total: int | None) -> Progress:
+def _shifted(progress: TransferProgress, before: int, total: int | None) -> TransferProgress:
     """Report one piece's progress as the whole's."""
     return lambda done, _: progress(before + done, total)
 

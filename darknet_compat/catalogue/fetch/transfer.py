@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from darknet_compat.catalogue.fetch.checksum import BLOCK, Digests, Expected, checksum_problem, file_checksums
-from darknet_compat.catalogue.fetch.watch import Watch, within
+from darknet_compat.catalogue.fetch.watch import SpeedWatch, within
 from darknet_compat.catalogue.fetch.web import (
     MAX_REDIRECTS,
     TELLING,
@@ -36,7 +36,7 @@ from darknet_compat.errors import DownloadError
 from darknet_compat.formats.jsonfile import parse_json
 from darknet_compat.formats.textfile import count
 
-Progress = Callable[[int, "int | None"], None]
+TransferProgress = Callable[[int, "int | None"], None]
 """Called with the bytes there are and the bytes there will be (None where the server does not say)."""
 
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-\d+|\*)/(\d{1,18}|\*)")
@@ -103,11 +103,13 @@ class Transfer:
     `expected` ends a transfer early when the server announces another length, and is checked at the end.
     """
 
-    def __init__(self, url: str, part: Path, expected: Expected, progress: Progress, patience: Patience) -> None:
+    def __init__(
+        self, url: str, part: Path, expected: Expected, progress: TransferProgress, patience: Patience
+    ) -> None:
         self.url, self.part, self.expected = url, part, expected
         self.progress, self.patience = progress, patience
         self.origin_file = part.with_name(part.name + ".json")
-        self.watch = Watch()
+        self.watch = SpeedWatch()
 
     def run(self) -> None:
         """Complete and check `part`. Raises Refused with the reason; DownloadError where this machine is at fault."""
@@ -137,7 +139,7 @@ class Transfer:
                 self._past_the_end(offset, response.headers)
                 return
             start, total = self._begin(response, offset)
-            self.watch = Watch()
+            self.watch = SpeedWatch()
             with self.watch.over(response, self.patience.timeout, self.patience.least):
                 digests = self._receive(response, start, total)
         self._check(digests, resumed=start > 0)

@@ -38,7 +38,7 @@ def _raise(error: BaseException) -> Any:
     raise error
 
 
-class Watch:
+class SpeedWatch:
     """Whether an answer comes fast enough. `arrived` is for whoever reads it to count up, in bytes; `slow` is set when
     the connection has been ended."""
 

@@ -12,8 +12,8 @@ from darknet_compat.cli.terminal import output as terminal
 
 if TYPE_CHECKING:
     from darknet_compat.datasets.base import Labels
+    from darknet_compat.formats.arrays import Floats
     from darknet_compat.formats.exported.artefact import Artefact
-    from darknet_compat.runtime.base import Floats
 
 CALIBRATED, MEASURED = 100, 500
 """How many of the pictures at most tell the range of values, and how many what is lost; taken evenly from all."""

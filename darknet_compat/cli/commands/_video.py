@@ -53,7 +53,7 @@ def is_video_run(files: Sequence[str], out: Path | None, video: VideoOptions) ->
 
 
 @dataclass
-class Output:
+class Destinations:
     """Where what is found goes: a video or a folder of them, or a file of lines; a folder of crops; standard output.
 
     Raises OptionError for a form that is not a video's.
@@ -100,7 +100,7 @@ class Output:
         terminal.say(message)
 
 
-def detect_video(options: DetectOptions, video: VideoOptions, output: Output) -> None:
+def detect_video(options: DetectOptions, video: VideoOptions, output: Destinations) -> None:
     """Go through each of `options.files`. Raises DarknetCompatError where the model or the options are wrong."""
     from darknet_compat.inference.video import Watch, span_of
     from darknet_compat.vision.header import limited_pixels
@@ -127,7 +127,7 @@ def detect_video(options: DetectOptions, video: VideoOptions, output: Output) ->
         raise SystemExit(1)
 
 
-def _tried(file: str, place: Path | None, watch: Watch, batch: int, output: Output) -> int | None:
+def _tried(file: str, place: Path | None, watch: Watch, batch: int, output: Destinations) -> int | None:
     """One source, and the number of the signal that ended it; what is wrong with it is said, and the others go on."""
     try:
         return _one(file, place, watch, batch, output)
@@ -140,7 +140,7 @@ def _tried(file: str, place: Path | None, watch: Watch, batch: int, output: Outp
         return None
 
 
-def _detector(options: DetectOptions, output: Output) -> Detector:
+def _detector(options: DetectOptions, output: Destinations) -> Detector:
     with terminal.Transfers(options.model, quiet=output.quiet) as progress, explaining(options.size):
         from darknet_compat.inference.job import open_for_frames
         from darknet_compat.sources.kind import kind_of
@@ -181,7 +181,7 @@ def _places(files: Sequence[str], out: Path | None) -> dict[str, Path]:
     return places
 
 
-def _one(file: str, place: Path | None, watch: Watch, batch: int, output: Output) -> int | None:
+def _one(file: str, place: Path | None, watch: Watch, batch: int, output: Destinations) -> int | None:
     """One source from its first frame to its last, or to the signal that ends it, which is given back."""
     from darknet_compat.inference.video import open_frames
 
@@ -229,7 +229,7 @@ def _report(
     watch: Watch,
     summary: Summary,
     entries: list[dict[str, Any]],
-    output: Output,
+    output: Destinations,
 ) -> None:
     counts = watch.counts.to_dict() if watch.counts else None
     if output.json:
@@ -241,7 +241,7 @@ def _report(
         summary.print(frames.name, place, dropped, counts)
 
 
-def _note(file: str, seen: Watched, summary: Summary, entries: list[dict[str, Any]], output: Output) -> None:
+def _note(file: str, seen: Watched, summary: Summary, entries: list[dict[str, Any]], output: Destinations) -> None:
     from darknet_compat.inference.batch import Failure
 
     if isinstance(seen.found, Failure):
@@ -258,7 +258,7 @@ def _note(file: str, seen: Watched, summary: Summary, entries: list[dict[str, An
 
 
 def _sinks(
-    stack: ExitStack, file: str, place: Path | None, frames: Frames, options: VideoOptions, output: Output
+    stack: ExitStack, file: str, place: Path | None, frames: Frames, options: VideoOptions, output: Destinations
 ) -> Iterator[Callable[[Watched], bool]]:
     """What takes each frame, and answers False when nobody wants another one."""
     if place is not None:
@@ -274,7 +274,7 @@ def _sinks(
 
 
 def _writing(
-    stack: ExitStack, file: str, place: Path, frames: Frames, start: float, output: Output
+    stack: ExitStack, file: str, place: Path, frames: Frames, start: float, output: Destinations
 ) -> Callable[[Watched], bool]:
     from darknet_compat.inference.video import PLAYED
     from darknet_compat.sources.kind import kind_of

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from darknet_compat.cli.commands._video import frames_meant, named
 from darknet_compat.cli.options import Json, Verbose
 from darknet_compat.cli.terminal import output as terminal
-from darknet_compat.cli.terminal.answers import Answers, answer_all, find_pictures, open_model
+from darknet_compat.cli.terminal.answers import AnswersReport, answer_all, find_pictures, open_model
 from darknet_compat.errors import ImageError
 from darknet_compat.inference.options import ClassifyOptions
 from darknet_compat.inference.video_options import FrameOptions
@@ -27,7 +27,7 @@ def classify(options: ClassifyOptions, frames: FrameOptions, verbose: Verbose = 
     others go on, and the exit code is 1.
     """
     options = replace(options, files=named(options.files))
-    answers = Answers(json)
+    answers = AnswersReport(json)
     if frames_meant(options.files, frames):
         _classify_frames(options, frames, answers, verbose)
         return
@@ -48,7 +48,7 @@ def classify(options: ClassifyOptions, frames: FrameOptions, verbose: Verbose = 
     answers.finish()
 
 
-def _classify_frames(options: ClassifyOptions, frames: FrameOptions, answers: Answers, verbose: bool) -> None:
+def _classify_frames(options: ClassifyOptions, frames: FrameOptions, answers: AnswersReport, verbose: bool) -> None:
     """Each frame of each file as it comes."""
     from darknet_compat.inference.batch import Failure
     from darknet_compat.inference.job import answers as answered
@@ -73,7 +73,7 @@ def _classify_frames(options: ClassifyOptions, frames: FrameOptions, answers: An
 
 
 def _show(
-    name: str, answer: Classification, top: int, seconds: float, answers: Answers, at: Mapping[str, float]
+    name: str, answer: Classification, top: int, seconds: float, answers: AnswersReport, at: Mapping[str, float]
 ) -> None:
     """Keep or print the answer to a picture, or to the frame `at` a place of a video."""
     if not answer.top(1):

@@ -11,12 +11,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
-from darknet_compat.cli.commands._video import Output, detect_video, is_video_run, named
+from darknet_compat.cli.commands._video import Destinations, detect_video, is_video_run, named
 from darknet_compat.cli.options import Json, Verbose
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.cli.terminal.answers import (
     WRITTEN,
-    Answers,
+    AnswersReport,
     answer_all,
     find_pictures,
     open_model,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from darknet_compat.inference.results import Detections
     from darknet_compat.inference.writers import Writer
 
-Out = Annotated[
+ResultsOption = Annotated[
     Path | str | None,
     Option(
         "Write copies of the pictures with the boxes drawn in here; or what --format says. A name that ends in .csv,"
@@ -44,20 +44,22 @@ Out = Annotated[
         parse=parse_place,
     ),
 ]
-Form = Annotated[
+FormatOption = Annotated[
     AnswersFormat | None,
     Option("What to write into --out; csv, coco, json and jsonl without one onto standard output."),
 ]
-Crop = Annotated[Path | None, Option("Write what is inside each box here, in a folder for each class.", metavar="DIR")]
+CropOption = Annotated[
+    Path | None, Option("Write what is inside each box here, in a folder for each class.", metavar="DIR")
+]
 
 
 def detect(
     options: DetectOptions,
     video: VideoOptions,
     cluster: ClusterOptions,
-    out: Out = None,
-    format: Form = None,
-    crop: Crop = None,
+    out: ResultsOption = None,
+    format: FormatOption = None,
+    crop: CropOption = None,
     verbose: Verbose = False,
     json: Json = False,
 ) -> None:
@@ -79,9 +81,9 @@ def detect(
         raise OptionError(f"an address is for --engine ray, found {out}", "out")
     options = replace(options, files=named(options.files))
     if is_video_run(options.files, out, video):
-        detect_video(options, video, Output(out, format, crop, json, verbose))
+        detect_video(options, video, Destinations(out, format, crop, json, verbose))
         return
-    answers = Answers(json)
+    answers = AnswersReport(json)
     pictures = find_pictures(options.files, answers)
     if not pictures:
         answers.finish()
@@ -106,7 +108,7 @@ class _Results:
     """Where what is found goes: files, pictures, the terminal."""
 
     def __init__(
-        self, pictures: list[Path], answers: Answers, out: Path | None, format: Any, crop: Path | None
+        self, pictures: list[Path], answers: AnswersReport, out: Path | None, format: Any, crop: Path | None
     ) -> None:
         from darknet_compat.inference import writers
 

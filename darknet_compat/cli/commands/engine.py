@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from darknet_compat.cli.options import DialectOption, InputSize, Json, Model, Weights
+from darknet_compat.cli.options import DialectOption, InputSize, Json, ModelOption, WeightsOption
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.errors import ExportError, OptionError
 from darknet_compat.export.tensorrt.settings import EnginePrecision, Settings
@@ -31,8 +31,8 @@ class EngineOptions(Options):
     """What to build and where to, or what to do with an engine; how it is built, `Settings` says. Raises OptionError
     for options that do not go together."""
 
-    model: Model
-    weights: Weights = None
+    model: ModelOption
+    weights: WeightsOption = None
     out: Annotated[Path | None, Option("The engine to write. Default: MODEL's name, here.", metavar="FILE")] = None
     precision: Annotated[
         EnginePrecision | None,

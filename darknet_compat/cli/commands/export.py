@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from darknet_compat.cli.arguments import flag
 from darknet_compat.cli.commands._int8 import quantize
-from darknet_compat.cli.options import DialectOption, InputSize, Json, MaxPixels, Model, Weights, explaining
+from darknet_compat.cli.options import DialectOption, InputSize, Json, MaxPixels, ModelOption, WeightsOption, explaining
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.errors import CatalogError, ExportError, OptionError
 from darknet_compat.export.onnx.options import OnnxOptions
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 class ExportOptions(Options):
     """What to export and where to; how, `OnnxOptions` says. Raises OptionError for options that do not go together."""
 
-    model: Model
-    weights: Weights = None
+    model: ModelOption
+    weights: WeightsOption = None
     out: Annotated[
         Path | None, Option("The file to write, or a folder for it. Default: MODEL's name, here.", metavar="PATH")
     ] = None

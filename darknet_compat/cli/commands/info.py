@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from darknet_compat.cli.options import DialectOption, InputSize, Json, Names, Weights, explaining
+from darknet_compat.cli.options import DialectOption, InputSize, Json, NamesOption, WeightsOption, explaining
 from darknet_compat.cli.terminal import data_report
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.datasets.options import LabelsRule, LayoutName, PicturesFolder, Reading
@@ -32,9 +32,9 @@ class InfoOptions(Options):
             positional=True,
         ),
     ] = None
-    weights: Weights = None
+    weights: WeightsOption = None
     size: InputSize = None
-    names: Names = None
+    names: NamesOption = None
     split: Annotated[str | None, Option("Which part of a data set. Default: training's.", metavar="NAME")] = None
     layout: LayoutName = None
     labels: LabelsRule = "clip"
@@ -67,7 +67,7 @@ def info(options: InfoOptions, json: Json = False) -> None:
         _print_catalogue(json)
         return
     if data_report.is_dataset(model):
-        source = data_report.Source(model, options.split, options.names, Reading.of(options))
+        source = data_report.DatasetSource(model, options.split, options.names, Reading.of(options))
         data_report.show(source, options.decode, json)
         if options.out is not None:
             data_report.write(source, options.out, options.as_, json)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from darknet_compat.cli.options import DialectOption, Json, Model, Weights
+from darknet_compat.cli.options import DialectOption, Json, ModelOption, WeightsOption
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.errors import OptionError, WeightsError
 from darknet_compat.formats.atomic import expect_no_input
 from darknet_compat.options import Option
 
-Out = Annotated[Path, Option("The file to write, such as darknet19_448.conv.23.", metavar="OUT", positional=True)]
+OutOption = Annotated[Path, Option("The file to write, such as darknet19_448.conv.23.", metavar="OUT", positional=True)]
 
 
 def _parse_layers(text: Any) -> int:
@@ -47,10 +47,10 @@ def _width(seen_bytes: int | None) -> Literal[4, 8] | None:
 
 
 def partial(
-    model: Model,
-    out: Out,
+    model: ModelOption,
+    out: OutOption,
     n: Layers,
-    weights: Weights = None,
+    weights: WeightsOption = None,
     dialect: DialectOption = None,
     seen_bytes: SeenWidth = None,
     longer: Longer = False,

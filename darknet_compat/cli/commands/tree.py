@@ -12,8 +12,7 @@ from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.options import Option
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from darknet_compat.formats.arrays import Array
     from darknet_compat.formats.tree.mapping import Match
     from darknet_compat.formats.tree.named import NamedTree
     from darknet_compat.formats.tree.wordnet import WordNet
@@ -30,7 +29,9 @@ Folder = Annotated[
     Path | None,
     Option("WordNet's files. Default: $WNSEARCHDIR, or where Debian has them.", metavar="DIR"),
 ]
-Names = Annotated[Path | None, Option("The nodes' names. Default: the .names beside the .tree.", metavar="FILE")]
+NodeNamesOption = Annotated[
+    Path | None, Option("The nodes' names. Default: the .names beside the .tree.", metavar="FILE")
+]
 
 
 def build(
@@ -91,7 +92,7 @@ def show(
         Path | None,
         Option("Every node's absolute probability: .npy, or a JSON list.", metavar="FILE"),
     ] = None,
-    names: Names = None,
+    names: NodeNamesOption = None,
     json: Json = False,
 ) -> None:
     """Print the path to a node, and what is below it.
@@ -117,7 +118,7 @@ def show(
         print("\n".join(_outline(named, at, depth, values, 0)))
 
 
-def stats(tree: Tree = "9k", names: Names = None, json: Json = False) -> None:
+def stats(tree: Tree = "9k", names: NodeNamesOption = None, json: Json = False) -> None:
     """Count a tree's nodes, leaves, groups and levels."""
     named = _open(tree, names)
     facts = _facts(named)
@@ -140,7 +141,7 @@ def stats(tree: Tree = "9k", names: Names = None, json: Json = False) -> None:
 def render(
     tree: Tree = "9k",
     out: Annotated[Path, Option("A .html, to fold and search, or an .svg.", metavar="FILE")] = Path("tree.html"),
-    names: Names = None,
+    names: NodeNamesOption = None,
 ) -> None:
     """Draw a tree: a page that can be folded and searched, or an SVG.
 
@@ -165,7 +166,7 @@ def map_labels(
     ] = None,
     first: Annotated[bool, Option("Take the likeliest sense of what is open.")] = False,
     wordnet: Folder = None,
-    names: Names = None,
+    names: NodeNamesOption = None,
     json: Json = False,
 ) -> None:
     """Find the node of each label of another dataset.
@@ -276,13 +277,13 @@ def _facts(named: NamedTree) -> dict[str, Any]:
     }
 
 
-def _below(named: NamedTree, node: int | None, values: NDArray[Any] | None) -> list[int]:
+def _below(named: NamedTree, node: int | None, values: Array | None) -> list[int]:
     """The nodes right below, or the roots: as in the file, or the most probable first."""
     children = list(named.children(node))
     return children if values is None else sorted(children, key=lambda child: (-values[child], child))
 
 
-def _outline(named: NamedTree, node: int, depth: int, values: NDArray[Any] | None, indent: int) -> list[str]:
+def _outline(named: NamedTree, node: int, depth: int, values: Array | None, indent: int) -> list[str]:
     """A line for the node, and indented below it those of what is below, `depth` levels of it."""
     value = "" if values is None else f"{values[node]:.4f}  "
     leaves = int(named.leaves_below[node])
@@ -294,14 +295,14 @@ def _outline(named: NamedTree, node: int, depth: int, values: NDArray[Any] | Non
     return lines
 
 
-def _subtree(named: NamedTree, node: int, depth: int, values: NDArray[Any] | None) -> dict[str, Any]:
+def _subtree(named: NamedTree, node: int, depth: int, values: Array | None) -> dict[str, Any]:
     found = {**_entry(named, node, values), "leaves": int(named.leaves_below[node])}
     if depth:
         found["children"] = [_subtree(named, child, depth - 1, values) for child in _below(named, node, values)]
     return found
 
 
-def _entry(named: NamedTree, node: int, values: NDArray[Any] | None = None) -> dict[str, Any]:
+def _entry(named: NamedTree, node: int, values: Array | None = None) -> dict[str, Any]:
     known = {"node": node, "label": named.tree.names[node], "name": named.words[node]}
     return known if values is None else {**known, "probability": float(values[node])}
 

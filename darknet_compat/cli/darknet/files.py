@@ -13,8 +13,8 @@ from darknet_compat.errors import CatalogError, MetadataError, OptionError, Weig
 from darknet_compat.formats.datafile import DataFile
 
 if TYPE_CHECKING:
-    from darknet_compat.definition.builds import Build
     from darknet_compat.definition.spec import NetworkSpec
+    from darknet_compat.formats.words import Build
 
 
 @cache

@@ -81,7 +81,7 @@ class _Printer:
             self._begin(event.trainer)
         elif isinstance(event, job.Stepped):
             self._step(event.step)
-        elif isinstance(event, job.Scored):
+        elif isinstance(event, job.Validated):
             print(f"\n mean_average_precision (mAP@0.50) = {event.score:f} ")
         elif isinstance(event, Noted):
             say(event.text)

@@ -28,7 +28,7 @@ _NOT_PICTURES = {".weights": "--weights", ".names": "--names"}
 
 
 @dataclass
-class Answers:
+class AnswersReport:
     """What has been said of each picture: an entry apiece for `--json`, a line on stderr for each that failed.
 
     `listener` is told of each that failed.
@@ -59,7 +59,7 @@ class Answers:
             raise SystemExit(1)
 
 
-def find_pictures(files: Sequence[str], answers: Answers) -> list[Path]:
+def find_pictures(files: Sequence[str], answers: AnswersReport) -> list[Path]:
     """The pictures that `files` mean (`sources.pictures`); whatever means none fails in `answers`.
 
     Raises OptionError for a file that belongs to an option.
@@ -112,7 +112,7 @@ def open_model(
 def answer_all(
     model: Answering[_Answer],
     pictures: Sequence[Path],
-    answers: Answers,
+    answers: AnswersReport,
     show: Callable[[Path, _Answer, float], None],
     batch: int,
     **asked: Any,

@@ -22,7 +22,7 @@ _MOST_CLASSES = 100
 
 
 @dataclass(frozen=True)
-class Source:
+class DatasetSource:
     """A data set as it is to be opened."""
 
     name: str
@@ -46,7 +46,7 @@ def is_dataset(name: str) -> bool:
     return is_digits(name) or os.path.isdir(name) or Path(name).suffix.lower() in _SUFFIXES
 
 
-def show(source: Source, decode: bool, json: bool) -> None:
+def show(source: DatasetSource, decode: bool, json: bool) -> None:
     """Look at a data set and print what was found. Raises DatasetError where pictures or labels cannot be used."""
     from darknet_compat.datasets.check import check_dataset
     from darknet_compat.errors import DatasetError
@@ -64,7 +64,7 @@ def show(source: Source, decode: bool, json: bool) -> None:
         raise DatasetError(f"{source.name}: {report.refusal}")
 
 
-def _layout(source: Source, dataset: Dataset) -> dict[str, Any]:
+def _layout(source: DatasetSource, dataset: Dataset) -> dict[str, Any]:
     from darknet_compat.datasets.open import recognise
     from darknet_compat.datasets.readers.digits import is_digits
 
@@ -75,7 +75,7 @@ def _layout(source: Source, dataset: Dataset) -> dict[str, Any]:
     return {"layout": found.layout, "layout_why": found.why, **facts}
 
 
-def print_layout(source: Source, dataset: Dataset) -> None:
+def print_layout(source: DatasetSource, dataset: Dataset) -> None:
     """Which layout was taken for a folder and why, and its other parts."""
     from darknet_compat.datasets.open import LAYOUTS
 
@@ -87,7 +87,7 @@ def print_layout(source: Source, dataset: Dataset) -> None:
     terminal.print_fields(fields)
 
 
-def write(source: Source, out: Path, form: LabelsFormat, json: bool) -> None:
+def write(source: DatasetSource, out: Path, form: LabelsFormat, json: bool) -> None:
     """Write a data set in another layout: the split that was asked for, or without one all the parts there are. Raises
     DatasetError."""
     from darknet_compat.datasets.writers.layouts import write_dataset
@@ -105,7 +105,7 @@ def write(source: Source, out: Path, form: LabelsFormat, json: bool) -> None:
         terminal.print_line(f"-> {path}")
 
 
-def _held_out(source: Source, train: Dataset) -> dict[str, Dataset]:
+def _held_out(source: DatasetSource, train: Dataset) -> dict[str, Dataset]:
     """The validation and test pictures, unless they are among those for training, as VOC's val is in its trainval."""
     from darknet_compat.errors import DatasetError
 

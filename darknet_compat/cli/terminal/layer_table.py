@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from darknet_compat.definition import spec as s
-from darknet_compat.definition.cost import Cost
+from darknet_compat.definition.cost import LayerCost
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec, Shape
 
 HEADERS = ("#", "layer", "filters", "size", "input", "output", "parameters", "offset", "operations")
@@ -15,7 +15,7 @@ LEFT = ("layer",)
 
 
 def rows(
-    spec: NetworkSpec, costs: tuple[Cost, ...], number: Callable[[int], str], *, short: bool = False
+    spec: NetworkSpec, costs: tuple[LayerCost, ...], number: Callable[[int], str], *, short: bool = False
 ) -> Iterator[tuple[object, ...]]:
     """One row a layer under HEADERS; `number` writes parameters and operations. A `short` row names two layers that
     it reads, and leaves the others out."""
@@ -33,7 +33,7 @@ def rows(
         )
 
 
-def to_dict(layer: LayerSpec, cost: Cost) -> dict[str, Any]:
+def to_dict(layer: LayerSpec, cost: LayerCost) -> dict[str, Any]:
     """One layer for JSON; shapes are [c, h, w], or [values] where there is no image."""
     return {
         "index": layer.index,

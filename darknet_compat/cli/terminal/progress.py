@@ -60,7 +60,7 @@ class TrainingProgress(JobProgress):
         elif isinstance(event, job.Covered):
             pictures = terminal.count(len(event.dataset), "picture")
             terminal.print_line(f"{event.dataset.title}: {pictures}; {event.coverage}")
-        elif isinstance(event, job.Scored):
+        elif isinstance(event, job.Validated):
             best = ", the best so far" if event.best else ""
             terminal.print_line(f"{event.number}: mAP {100 * event.score:.2f} %{best}")
         else:

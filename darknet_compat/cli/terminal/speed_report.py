@@ -9,7 +9,7 @@ from darknet_compat.runtime.machine import is_busy
 
 if TYPE_CHECKING:
     from darknet_compat.benchmark.job import Measured
-    from darknet_compat.benchmark.measure import Row
+    from darknet_compat.benchmark.measure import SpeedRow
 
 _HEADINGS = {
     "network": "the network alone",
@@ -53,7 +53,7 @@ def _by_reason(not_run: list[dict[str, str]]) -> dict[str, list[str]]:
     return reasons
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: SpeedRow) -> tuple[str, ...]:
     size = f"{row.width}" if row.width == row.height else f"{row.width}x{row.height}"
     times = (f"{value:.1f}" for value in (row.p50_ms, row.p90_ms, row.p99_ms))
     ratio = "" if row.ratio is None else f"{row.ratio:.2f}"

@@ -9,12 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from darknet_compat.datasets.anchors.options import MOST, Distance
 from darknet_compat.errors import DatasetError
-
-Floats = NDArray[np.float64]
+from darknet_compat.formats.arrays import Doubles, Ints
 
 _SAMPLE = 20_000
 """Restarts look at this many boxes, until few change their centroid; the best one goes on with all."""
@@ -28,7 +27,7 @@ class Anchors:
     """`sizes` float64 [k, 2], widths and heights in the boxes' unit, smallest area first, and the `average_iou` of the
     boxes with the anchor that fits each best, shape only, 0..1."""
 
-    sizes: Floats
+    sizes: Doubles
     average_iou: float
 
 
@@ -77,7 +76,7 @@ def cfg_line(anchors: ArrayLike, unit: float, digits: int = 2) -> str:
     return "anchors = " + ",  ".join(f"{width:.{digits}f},{height:.{digits}f}" for width, height in pairs)
 
 
-def _begin(sizes: Floats, k: int, by: Distance, rng: np.random.Generator) -> Floats:
+def _begin(sizes: Doubles, k: int, by: Distance, rng: np.random.Generator) -> Doubles:
     """k-means++: each next centroid is a box, the likelier the farther it is from those there are."""
     chosen = sizes[:, rng.integers(sizes.shape[1])][:, None]
     while chosen.shape[1] < k:
@@ -88,7 +87,7 @@ def _begin(sizes: Floats, k: int, by: Distance, rng: np.random.Generator) -> Flo
     return chosen
 
 
-def _settle(sizes: Floats, centroids: Floats, by: Distance, few: int) -> tuple[Floats, float]:
+def _settle(sizes: Doubles, centroids: Doubles, by: Distance, few: int) -> tuple[Doubles, float]:
     """Lloyd's two steps in turn until no more than `few` boxes change their centroid; with the sum of distances."""
     count, k = sizes.shape[1], centroids.shape[1]
     before = np.full(count, -1, np.int64)
@@ -108,7 +107,7 @@ def _settle(sizes: Floats, centroids: Floats, by: Distance, few: int) -> tuple[F
     return centroids, float(_nearest(sizes, centroids, by)[1].sum())
 
 
-def _nearest(sizes: Floats, centroids: Floats, by: Distance) -> tuple[NDArray[np.int64], Floats]:
+def _nearest(sizes: Doubles, centroids: Doubles, by: Distance) -> tuple[Ints, Doubles]:
     """[N] the number of each box's nearest centroid, and [N] the distance. Both arguments are [2, …]."""
     count = sizes.shape[1]
     nearest, best = np.zeros(count, np.int64), np.full(count, np.inf)
@@ -118,7 +117,7 @@ def _nearest(sizes: Floats, centroids: Floats, by: Distance) -> tuple[NDArray[np
     return nearest, best
 
 
-def _nearest_of(sizes: Floats, centroids: Floats, by: Distance, nearest: NDArray[np.int64], best: Floats) -> None:
+def _nearest_of(sizes: Doubles, centroids: Doubles, by: Distance, nearest: Ints, best: Doubles) -> None:
     """The same for one block, into `nearest` and `best`. Without a temporary array a step: it is all of the time."""
     width, height = sizes
     area = width * height

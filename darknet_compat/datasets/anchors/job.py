@@ -9,7 +9,7 @@ from typing import Any
 
 from darknet_compat.datasets.anchors.find import Anchors, average_iou, curve, find_anchors
 from darknet_compat.datasets.anchors.options import AnchorOptions, Distance
-from darknet_compat.datasets.base import Progress
+from darknet_compat.datasets.base import CountProgress
 from darknet_compat.datasets.options import Reading
 from darknet_compat.datasets.readers.shapes import Shapes, read_csv, shapes_of
 from darknet_compat.errors import DatasetError
@@ -55,7 +55,7 @@ def choose_anchors(
     options: AnchorOptions | None = None,
     *,
     others: Mapping[str, Sequence[tuple[float, float]]] | None = None,
-    progress: Progress | None = None,
+    progress: CountProgress | None = None,
     **given: Any,
 ) -> ChosenAnchors:
     """Find anchors for a data set by k-means over its boxes' shapes (YOLO9000 paper, section 2).
@@ -84,7 +84,7 @@ def choose_anchors(
     return ChosenAnchors(options, shapes, found[options.by], fits)
 
 
-def _shapes(options: AnchorOptions, progress: Progress | None) -> Shapes:
+def _shapes(options: AnchorOptions, progress: CountProgress | None) -> Shapes:
     if Path(options.boxes).suffix.lower() == ".csv":
         return read_csv(options.boxes, options.size, options.resize)
     from darknet_compat.datasets.open import open_dataset

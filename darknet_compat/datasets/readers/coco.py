@@ -9,7 +9,6 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.datasets.base import Dataset, Labels, Layout, Sample, Wanted
 from darknet_compat.datasets.files import USUAL_SPLITS, inside, pick_split, split_word, subfolders
@@ -29,6 +28,7 @@ from darknet_compat.datasets.readers.coco_document import (
 from darknet_compat.datasets.readers.labelme import is_labelme
 from darknet_compat.datasets.turned import seen_size, turned_along
 from darknet_compat.errors import DatasetError
+from darknet_compat.formats.arrays import Doubles
 from darknet_compat.vision.image import decode
 from darknet_compat.vision.orientation import read_stored
 
@@ -123,7 +123,7 @@ class CocoInstances(Dataset):
             return self._folder / path.name
         return path
 
-    def areas(self, index: int) -> NDArray[np.float64]:
+    def areas(self, index: int) -> Doubles:
         """[N]: the area of each object of picture number `index` in pixels as the file states it, its mask's."""
         return self._areas[self._rows_of(index)]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.errors import DatasetError
+from darknet_compat.formats.arrays import Bools, Doubles, Ints
 from darknet_compat.formats.jsonfile import read_json
 from darknet_compat.formats.textfile import plain, shown
 
@@ -40,12 +40,12 @@ class Columns(NamedTuple):
     """Annotations: of each the picture's place [N], class [N], x y width height [N, 4], area [N], whether it is a crowd
     and whether its box comes from an outline; how many of which picture were left out."""
 
-    pictures: NDArray[np.int64]
-    classes: NDArray[np.int64]
-    boxes: NDArray[np.float64]
-    areas: NDArray[np.float64]
-    crowd: NDArray[np.bool_]
-    outlines: NDArray[np.bool_]
+    pictures: Ints
+    classes: Ints
+    boxes: Doubles
+    areas: Doubles
+    crowd: Bools
+    outlines: Bools
     left_out: Mapping[int, int]
 
 
@@ -166,7 +166,7 @@ def _found(value: object) -> str:
     return "nothing" if value is None else shown(str(value), 30)
 
 
-def sizes_of(images: Sequence[Mapping[str, Any]], path: str | Path) -> NDArray[np.int64]:
+def sizes_of(images: Sequence[Mapping[str, Any]], path: str | Path) -> Ints:
     """[N, 2] widths and heights; 0 0 where they are not stated: Label Studio leaves them out of pictures without boxes.
     Raises DatasetError."""
     sizes = np.zeros((len(images), 2), np.int64)

@@ -11,7 +11,7 @@ from typing import Any
 
 from darknet_compat.datasets.base import Dataset, Layout, Wanted
 from darknet_compat.datasets.readers.drawn import Corners, around
-from darknet_compat.datasets.readers.tables import MAX_CSV_BYTES, Row, open_rows
+from darknet_compat.datasets.readers.tables import MAX_CSV_BYTES, BoxRow, open_rows
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.textfile import plain, shown
 
@@ -46,8 +46,8 @@ class _Reader(Events):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rows: list[Row] = []
-        self._image: Row | None = None
+        self.rows: list[BoxRow] = []
+        self._image: BoxRow | None = None
         self._is_empty = True
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
@@ -74,7 +74,7 @@ class _Reader(Events):
                 self.rows.append(self._image)
             self._image = None
 
-    def _take(self, tag: str, attributes: Mapping[str, str], image: Row) -> None:
+    def _take(self, tag: str, attributes: Mapping[str, str], image: BoxRow) -> None:
         name = attributes.get("label", "").strip()
         where = f"image {shown(image.image)}: {tag}"
         self._is_empty = False
@@ -88,7 +88,7 @@ class _Reader(Events):
         self.rows.append(image._replace(name=name, corners=corners, repair="" if is_box else "polygons"))
 
 
-def _picture(attributes: Mapping[str, str]) -> Row:
+def _picture(attributes: Mapping[str, str]) -> BoxRow:
     name = attributes.get("name", "").strip()
     where = f"image {shown(name or attributes.get('id', '?'))}"
     if not name:
@@ -96,7 +96,7 @@ def _picture(attributes: Mapping[str, str]) -> Row:
     width, height = _numbers(attributes, ("width", "height"), where)
     if min(width, height) < 1:
         raise DatasetError(f"{where}: expected a width and a height in pixels")
-    return Row(name, "", (0, 0, 0, 0), size=(int(width), int(height)), split=attributes.get("subset", "").strip())
+    return BoxRow(name, "", (0, 0, 0, 0), size=(int(width), int(height)), split=attributes.get("subset", "").strip())
 
 
 def _numbers(attributes: Mapping[str, str], keys: tuple[str, ...], where: str) -> list[float]:
@@ -146,7 +146,7 @@ BOXES = {"box": _box, "polygon": _polygon, "ellipse": _ellipse, "mask": _mask}
 """What is drawn → the corners of the box around it, from an element's attributes. Each raises DatasetError."""
 
 
-def read_cvat(path: Path) -> tuple[list[Row], tuple[str, ...]]:
+def read_cvat(path: Path) -> tuple[list[BoxRow], tuple[str, ...]]:
     """The objects of a file, polygons, ellipses, masks and turned boxes as the box around them, and the names of its
     classes in the task's order. Raises DatasetError, naming file and picture."""
     reader = _Reader()

@@ -10,12 +10,12 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.datasets.base import Dataset, Labels, Layout, Sample, Wanted
 from darknet_compat.datasets.readers.cvat import BOXES, Events, has_tracks, is_cvat, parse
 from darknet_compat.datasets.readers.drawn import Corners
 from darknet_compat.errors import DatasetError
+from darknet_compat.formats.arrays import Bytes
 from darknet_compat.formats.textfile import shown
 from darknet_compat.sources.base import Frame
 from darknet_compat.sources.video import open_video
@@ -148,7 +148,7 @@ class _Film:
         self.path = state["path"]
         self._begin()
 
-    def frame(self, number: int) -> NDArray[np.uint8]:
+    def frame(self, number: int) -> Bytes:
         """uint8 [H, W, 3], BGR. Raises DatasetError where the video is shorter, ImageError where it cannot be read."""
         with self._lock:
             if self._last is None or self._frames is None or number < self._last[0]:

@@ -32,7 +32,7 @@ from darknet_compat.datasets.readers.labelfile import (
     read_with_rule,
 )
 from darknet_compat.errors import DatasetError
-from darknet_compat.formats.cfg import Options
+from darknet_compat.formats.cfg import SectionOptions
 from darknet_compat.formats.metadata import read_data, read_names
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.textfile import plain, read_lines, shown
@@ -53,7 +53,7 @@ _DEEPEST = 12
 """Folders of a path that are tried without those before them."""
 
 
-class Located(NamedTuple):
+class ListedFile(NamedTuple):
     """A file of a list: the folder from which it was found, and the path from there."""
 
     root: str
@@ -76,11 +76,11 @@ class Locator:
         self._first = [*map(str, roots), self._folder]
         self._last: tuple[str, int] | None = None
 
-    def find(self, text: str) -> Located | None:
+    def find(self, text: str) -> ListedFile | None:
         """Where the file is; None where there is none."""
         for root in self._first:
             if os.path.isfile(os.path.join(root, text)):
-                return Located(root, text)
+                return ListedFile(root, text)
         parts = [part for part in PurePosixPath(text.replace("\\", "/")).parts if part not in (".", "/")]
         if parts and parts[0].endswith(":"):
             del parts[0]
@@ -90,12 +90,12 @@ class Locator:
             rest = parts[drop:]
             if rest and ".." not in rest and os.path.isfile(os.path.join(root, *rest)):
                 self._last = root, drop
-                return Located(root, "/".join(rest))
+                return ListedFile(root, "/".join(rest))
         return None
 
-    def otherwise(self, text: str) -> Located:
+    def otherwise(self, text: str) -> ListedFile:
         """Where the original would look for what is nowhere."""
-        return Located(self._first[0], text)
+        return ListedFile(self._first[0], text)
 
 
 class PictureList(Dataset):
@@ -218,18 +218,18 @@ class PictureList(Dataset):
         labels = Labels.joined([rows.labels.chosen(kept), *parts]).chosen(order)
         return Rows(rows.start, rows.paths, pictures[order], labels, repairs, refusals)
 
-    def _label_places(self, picture: Located) -> tuple[str, ...]:
+    def _label_places(self, picture: ListedFile) -> tuple[str, ...]:
         """Where a picture's labels may be. Nothing is replaced in the folders before the list's own path: what they are
         called says nothing of the data."""
         return tuple(os.path.join(picture.root, place) for place in label_places(picture.rest))
 
-    def _label_file(self, picture: Located) -> tuple[str | None, bool]:
+    def _label_file(self, picture: ListedFile) -> tuple[str | None, bool]:
         """Where a picture's labels are, and whether that is not where they are looked for first."""
         places = self._label_places(picture)
         found = next((place for place in places if os.path.exists(place)), None)
         return found, found is not None and found != places[0] and self.has_one_place
 
-    def _expect_no_labels(self, index: int, found: Located | None) -> None:
+    def _expect_no_labels(self, index: int, found: ListedFile | None) -> None:
         where, text = f"{self.path}:{self._numbers[index]}", self._pictures[index]
         if found is None:
             raise MissingPictureError(f"{where}: expected a picture, found no file {shown(text, 200)}")
@@ -280,7 +280,7 @@ def read_data_file(
     picture has a file of labels beside it (`combine9k.data` is for detection). Raises DatasetError or MetadataError.
     """
     section = read_data(path)
-    options = Options(section, str(path))
+    options = SectionOptions(section, str(path))
     there = [key for key in ("train", "valid", "val", "test") if key in section.counting]
     chosen = pick_split(split, there, ("train",), str(path))
     picture_list = _named(path, options, chosen)
@@ -305,7 +305,7 @@ def read_data_file(
     return pictures
 
 
-def _named(path: str | Path, options: Options, key: str) -> Path:
+def _named(path: str | Path, options: SectionOptions, key: str) -> Path:
     """The file that an option of a `.data` file names."""
     value = options.text(key)
     folder = Path(path).absolute().parent

@@ -18,16 +18,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.datasets.base import Dataset, Labels, Sample
 from darknet_compat.datasets.files import pick_split
 from darknet_compat.errors import DatasetError
+from darknet_compat.formats.arrays import Array, Bytes, Doubles
 from darknet_compat.formats.textfile import shown
 
 Split = Literal["train", "test"]
-Pixels = NDArray[np.uint8]
-Floats = NDArray[np.float64]
+Pixels = Bytes
 
 NAMES = tuple("0123456789")
 _FIRST_OF_TEST = 1415
@@ -163,7 +162,7 @@ def _title(kind: str, split: str, digits: Sequence[int]) -> str:
 
 
 @cache
-def _samples(split: str, digits: tuple[int, ...]) -> tuple[tuple[Floats, int], ...]:
+def _samples(split: str, digits: tuple[int, ...]) -> tuple[tuple[Doubles, int], ...]:
     """The handwritten digits of a split, brightness 0..1 [8, 8], and which they are."""
     if split not in _SPLITS:
         raise DatasetError(f"digits: expected the split train or test, found '{split}'")
@@ -193,7 +192,7 @@ def _height(random: np.random.RandomState) -> int:
     return round(1 / (1 / LARGEST + random.random_sample() * (1 / SMALLEST - 1 / LARGEST)))
 
 
-def _slanted(image: Floats, height: int, random: np.random.RandomState) -> Floats:
+def _slanted(image: Doubles, height: int, random: np.random.RandomState) -> Doubles:
     """How far ink covers each pixel, 0..1, tight around it; `height` pixels high before slanting and trimming."""
     aspect, shear, tilt = random.random_sample(3) * [0.5, 0.6, 0.3] + [0.75, -0.3, -0.15]
     width = max(int(height * aspect), 6)
@@ -209,7 +208,7 @@ def _slanted(image: Floats, height: int, random: np.random.RandomState) -> Float
     return cover[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _bilinear(image: Floats, y: NDArray[Any], x: NDArray[Any]) -> Floats:
+def _bilinear(image: Doubles, y: Array, x: Array) -> Doubles:
     """Brightness at places given in pixels, centres at integers; 0 outside."""
     y, x = np.clip(y, 0, image.shape[0] - 1.001), np.clip(x, 0, image.shape[1] - 1.001)
     top, left = y.astype(np.int64), x.astype(np.int64)
@@ -243,7 +242,7 @@ def _shared(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float
 # ---------------------------------------------------------------------------------------------------- scenes
 
 
-def _background(random: np.random.RandomState, size: int) -> Floats:
+def _background(random: np.random.RandomState, size: int) -> Doubles:
     """Soft colours with clutter on them, [size, size, 3], 0..255."""
     coarse = random.random_sample((4, 4, 3)) * random.randint(20, 120) + random.random_sample(3) * 135
     at = np.arange(size) * (3 / size)
@@ -251,13 +250,13 @@ def _background(random: np.random.RandomState, size: int) -> Floats:
     rest = (at - first)[:, None]
     across = coarse[:, first] * (1 - rest) + coarse[:, first + 1] * rest  # a grid: one direction after the other
     rest = rest[:, None]
-    scene: Floats = across[first] * (1 - rest) + across[first + 1] * rest
+    scene: Doubles = across[first] * (1 - rest) + across[first + 1] * rest
     for _ in range(random.randint(0, 6)):
         _CLUTTER[random.randint(len(_CLUTTER))](scene, random)
     return scene
 
 
-def _bar(scene: Floats, random: np.random.RandomState) -> None:
+def _bar(scene: Doubles, random: np.random.RandomState) -> None:
     """A stripe right across, level or upright, which no digit is."""
     size, thick = len(scene), random.randint(1, 6)
     at, colour, blend = random.randint(size), random.random_sample(3) * 255, 0.3 + 0.6 * random.random_sample()
@@ -265,7 +264,7 @@ def _bar(scene: Floats, random: np.random.RandomState) -> None:
     part += blend * (colour - part)
 
 
-def _patch(scene: Floats, random: np.random.RandomState) -> None:
+def _patch(scene: Doubles, random: np.random.RandomState) -> None:
     """A filled rectangle."""
     size = len(scene)
     top, left = random.randint(0, size, 2)
@@ -275,7 +274,7 @@ def _patch(scene: Floats, random: np.random.RandomState) -> None:
     part += blend * (colour - part)
 
 
-def _disc(scene: Floats, random: np.random.RandomState) -> None:
+def _disc(scene: Doubles, random: np.random.RandomState) -> None:
     """A filled circle."""
     size = len(scene)
     y, x, radius = *random.randint(0, size, 2), random.randint(2, size // 8)
@@ -292,7 +291,7 @@ _CLUTTER: tuple[Any, ...] = (_bar, _patch, _disc)
 
 
 def _paint(
-    scene: Floats, ink: Floats, place: tuple[int, int], random: np.random.RandomState
+    scene: Doubles, ink: Doubles, place: tuple[int, int], random: np.random.RandomState
 ) -> tuple[int, int, int, int]:
     """Put ink on the scene, in a colour that stands out from what lies under it; the box it fills, x1 y1 x2 y2."""
     top, left = place
@@ -306,7 +305,7 @@ def _paint(
     return left, top, left + wide, top + high
 
 
-def _noisy(scene: Floats, random: np.random.RandomState) -> Pixels:
+def _noisy(scene: Doubles, random: np.random.RandomState) -> Pixels:
     """The scene as bytes, with noise of up to 20 grey levels."""
     levels = random.random_sample() * 20 / 128 * (np.arange(256) - 127.5)
     scene += levels[np.frombuffer(random.bytes(scene.size), np.uint8).reshape(scene.shape)]

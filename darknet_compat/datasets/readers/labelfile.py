@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.datasets.base import Labels, Repair, Repairs
 from darknet_compat.datasets.options import LabelRule
 from darknet_compat.errors import DatasetError
+from darknet_compat.formats.arrays import Bools, Doubles
 from darknet_compat.formats.textfile import MAX_LIST_BYTES, read_lines, shown
 
 _TO_LABEL = (
@@ -147,13 +147,13 @@ def _clip(labels: Labels, repairs: Counter[Repair]) -> Labels:
         return labels
     boxes = labels.boxes
     boxes[beyond] = clipped(boxes[beyond])
-    gone: NDArray[np.bool_] = beyond & ~np.logical_and.reduce(boxes[:, 2:] > 0, axis=1)
+    gone: Bools = beyond & ~np.logical_and.reduce(boxes[:, 2:] > 0, axis=1)
     repairs["clipped"] += int((beyond & ~gone).sum())
     repairs["left out"] += int(gone.sum())
     return labels.chosen(~gone)
 
 
-def clipped(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+def clipped(boxes: Doubles) -> Doubles:
     """[N, 4] centre x, centre y, width, height as fractions, cut at the picture's border."""
     centres, half = boxes[:, :2], boxes[:, 2:] / 2
     low, high = np.clip(centres - half, 0, 1), np.clip(centres + half, 0, 1)

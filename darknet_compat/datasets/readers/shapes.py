@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from darknet_compat.datasets.base import Dataset, Progress
+from darknet_compat.datasets.base import CountProgress, Dataset
 from darknet_compat.errors import DatasetError
+from darknet_compat.formats.arrays import Doubles
 from darknet_compat.formats.textfile import read_lines, shown
 from darknet_compat.formats.words import Resize
 from darknet_compat.vision.image import decode
@@ -33,7 +34,7 @@ class Shapes:
     assumed, for people.
     """
 
-    sizes: NDArray[np.float64]
+    sizes: Doubles
     network: tuple[int, int]
     pictures: int
     left_out: int = 0
@@ -41,7 +42,7 @@ class Shapes:
 
 
 def shapes_of(
-    dataset: Dataset, network: tuple[int, int], fit: Resize = "letterbox", progress: Progress | None = None
+    dataset: Dataset, network: tuple[int, int], fit: Resize = "letterbox", progress: CountProgress | None = None
 ) -> Shapes:
     """The boxes of a data set as the network sees them.
 
@@ -50,7 +51,7 @@ def shapes_of(
     called with (pictures done, all). Raises DatasetError for malformed labels, ImageError for unreadable pictures.
     """
 
-    def look(index: int) -> tuple[NDArray[np.float64], int]:
+    def look(index: int) -> tuple[Doubles, int]:
         sample = dataset[index]
         labels = sample.labels
         chosen = labels.is_drawn & ~labels.difficult & ~labels.crowd
@@ -124,7 +125,7 @@ def _numbers(row: Sequence[str], columns: Sequence[int], width: int, where: str)
     return numbers
 
 
-def fitted(boxes: ArrayLike, pictures: ArrayLike, network: tuple[int, int], fit: Resize) -> NDArray[np.float64]:
+def fitted(boxes: ArrayLike, pictures: ArrayLike, network: tuple[int, int], fit: Resize) -> Doubles:
     """[N, 2] widths and heights in pixels of pictures of sizes [N, 2], as they are in the network's input."""
     scale = np.asarray(network, np.float64) / np.asarray(pictures, np.float64)
     if fit == "letterbox":

@@ -46,7 +46,7 @@ _OPEN_IMAGES = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")
 _BBOX = "-annotations-bbox.csv"
 
 
-class Row(NamedTuple):
+class BoxRow(NamedTuple):
     """One box: the picture as the table names it, the class, x1 y1 x2 y2, whether it stands for a group, the picture's
     size where it is stated, its split, and what was done to the box; an empty class for a picture without objects."""
 
@@ -73,7 +73,13 @@ class BoxTable(Dataset):
     the picture. Pictures lie in one of `folders`. Raises DatasetError."""
 
     def __init__(
-        self, title: str, rows: Sequence[Row], names: Sequence[str], folders: Sequence[Path], *, fractions: bool = False
+        self,
+        title: str,
+        rows: Sequence[BoxRow],
+        names: Sequence[str],
+        folders: Sequence[Path],
+        *,
+        fractions: bool = False,
     ) -> None:
         self.title, self.names, self._fractions = title, tuple(names), fractions
         number_of = {name: number for number, name in enumerate(self.names)}
@@ -160,7 +166,7 @@ def table_columns(header: Sequence[str]) -> dict[str, int] | None:
     return {key: place for key, place in columns.items() if place is not None}
 
 
-def read_table(path: Path) -> Iterator[Row]:
+def read_table(path: Path) -> Iterator[BoxRow]:
     """The boxes of a table with the columns image, xmin, ymin, xmax, ymax, class, by these or usual other names, in any
     order, and width, height, split where it has them; without a line of names `image,x1,y1,x2,y2,class`. Commas,
     semicolons or tabs part them. A row with empty coordinates is a picture without objects. Raises DatasetError with
@@ -188,7 +194,7 @@ def _separator(line: str) -> str:
     return max(",;\t", key=line.count)
 
 
-def _row(row: Sequence[str], columns: Mapping[str, int], where: str) -> Row:
+def _row(row: Sequence[str], columns: Mapping[str, int], where: str) -> BoxRow:
     if len(row) <= max(columns.values()):
         raise DatasetError(f"{where}: expected {max(columns.values()) + 1} columns, found {len(row)}")
     texts = [row[columns[key]].strip() for key in ("xmin", "ymin", "xmax", "ymax")]
@@ -199,13 +205,13 @@ def _row(row: Sequence[str], columns: Mapping[str, int], where: str) -> Row:
         size = (int(sides[0]), int(sides[1])) if sides and min(sides) >= 1 else None
     image = row[columns["image"]].strip()
     if not any(texts):
-        return Row(image, "", (0, 0, 0, 0), size=size, split=split)
+        return BoxRow(image, "", (0, 0, 0, 0), size=size, split=split)
     corners, name = _corners(texts), row[columns["class"]].strip()
     if corners is None or not image or not name:
         raise DatasetError(
             f"{where}: expected xmin, ymin, xmax, ymax in pixels and a class, found {shown(','.join(row))}"
         )
-    return Row(image, name, (corners[0], corners[1], corners[2], corners[3]), size=size, split=split)
+    return BoxRow(image, name, (corners[0], corners[1], corners[2], corners[3]), size=size, split=split)
 
 
 def _corners(texts: Sequence[str]) -> tuple[float, ...] | None:
@@ -227,14 +233,14 @@ def claims(path: Path) -> str | None:
 def open_layout(path: Path, wanted: Wanted) -> Dataset:
     """The table; of a folder the one for the split; of a table with a column split those rows. Raises DatasetError."""
 
-    def read(file: Path) -> tuple[list[Row], tuple[str, ...]]:
+    def read(file: Path) -> tuple[list[BoxRow], tuple[str, ...]]:
         return list(read_table(file)), names_in(file.parent) or ()
 
     return open_rows(path, _tables(path) if path.is_dir() else [path], wanted, read)
 
 
 def open_rows(
-    path: Path, files: Sequence[Path], wanted: Wanted, read: Callable[[Path], tuple[list[Row], tuple[str, ...]]]
+    path: Path, files: Sequence[Path], wanted: Wanted, read: Callable[[Path], tuple[list[BoxRow], tuple[str, ...]]]
 ) -> Dataset:
     """Of several files the one for the split; of one file with splits those rows. `read` gives a file's rows and names;
     without names the classes are those that occur, by the alphabet. Raises DatasetError."""
@@ -312,7 +318,7 @@ def open_open_images(path: Path, wanted: Wanted) -> Dataset:
     return dataset
 
 
-def _open_images_rows(path: Path, described: Mapping[str, str]) -> Iterator[Row]:
+def _open_images_rows(path: Path, described: Mapping[str, str]) -> Iterator[BoxRow]:
     lines = read_lines(path, DatasetError, "Open Images' boxes (CSV)", MAX_CSV_BYTES)
     rows = csv.reader(lines)
     header = next(rows, [])
@@ -324,7 +330,7 @@ def _open_images_rows(path: Path, described: Mapping[str, str]) -> Iterator[Row]
             raise DatasetError(f"{path}:{rows.line_num}: expected {len(header)} columns with XMin, XMax, YMin, YMax")
         x1, x2, y1, y2 = corners
         crowd = group is not None and row[group].strip() == "1"
-        yield Row(row[image], described.get(row[label], row[label]), (x1, y1, x2, y2), crowd)
+        yield BoxRow(row[image], described.get(row[label], row[label]), (x1, y1, x2, y2), crowd)
 
 
 def _descriptions(folder: Path) -> dict[str, str]:

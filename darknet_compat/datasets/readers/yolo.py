@@ -22,7 +22,7 @@ from darknet_compat.datasets.files import (
     suffixes_in,
 )
 from darknet_compat.datasets.options import LabelRule
-from darknet_compat.datasets.readers.darknet import MAX_PICTURE_LIST_BYTES, Located, Locator, PictureList
+from darknet_compat.datasets.readers.darknet import MAX_PICTURE_LIST_BYTES, ListedFile, Locator, PictureList
 from darknet_compat.datasets.readers.labelfile import plain_rows
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.textfile import MAX_LIST_BYTES, read_lines, read_text, shown
@@ -42,7 +42,7 @@ class YoloPictures(PictureList):
 
     has_one_place = False
 
-    def _label_places(self, picture: Located) -> tuple[str, ...]:
+    def _label_places(self, picture: ListedFile) -> tuple[str, ...]:
         return super()._label_places(picture)[::-1]
 
     def __init__(

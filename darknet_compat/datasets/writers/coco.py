@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from darknet_compat.datasets.base import Dataset, Progress
+from darknet_compat.datasets.base import CountProgress, Dataset
 from darknet_compat.datasets.writers.folder import OutFolder, make_folder, size_of
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.atomic import atomic_write
@@ -16,7 +16,7 @@ from darknet_compat.formats.atomic import atomic_write
 _SPLITS = {"train": "train", "valid": "val", "test": "test"}
 
 
-def write_coco(folder: str | Path, parts: Mapping[str, Dataset], progress: Progress) -> Path:
+def write_coco(folder: str | Path, parts: Mapping[str, Dataset], progress: CountProgress) -> Path:
     """Write data sets in `folder`; its path.
 
     Categories are the classes counted from 1, ids count from 1 too. Difficult objects are marked as crowds, which count

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from darknet_compat.datasets.base import Dataset, Labels, Progress
+from darknet_compat.datasets.base import CountProgress, Dataset, Labels
 from darknet_compat.datasets.readers.labelfile import clipped, label_path
 from darknet_compat.datasets.writers.folder import OutFolder, make_folder
 
 _KEYS = {"train": "train", "valid": "valid", "test": "test"}
 
 
-def write_darknet(folder: str | Path, parts: Mapping[str, Dataset], progress: Progress) -> Path:
+def write_darknet(folder: str | Path, parts: Mapping[str, Dataset], progress: CountProgress) -> Path:
     """Write data sets in `folder` such that the original and its fork train on them; the `.data` file's path.
 
     As CVAT lays it out: pictures in `obj_train_data/` with their labels beside them, where original, fork and other

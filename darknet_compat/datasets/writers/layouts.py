@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from darknet_compat.datasets.base import Dataset, Progress, Sample
+from darknet_compat.datasets.base import CountProgress, Dataset, Sample
 from darknet_compat.datasets.writers.coco import write_coco
 from darknet_compat.datasets.writers.darknet import write_darknet
 from darknet_compat.datasets.writers.voc import write_voc
@@ -13,7 +13,7 @@ from darknet_compat.datasets.writers.yolo import write_yolo
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.words import LabelsFormat
 
-WRITERS: dict[LabelsFormat, Callable[[str | Path, Mapping[str, Dataset], Progress], Path]] = {
+WRITERS: dict[LabelsFormat, Callable[[str | Path, Mapping[str, Dataset], CountProgress], Path]] = {
     "darknet": write_darknet,
     "voc": write_voc,
     "coco": write_coco,
@@ -23,7 +23,7 @@ WRITERS: dict[LabelsFormat, Callable[[str | Path, Mapping[str, Dataset], Progres
 
 
 def write_dataset(
-    folder: str | Path, form: LabelsFormat, parts: Mapping[str, Dataset], *, progress: Progress | None = None
+    folder: str | Path, form: LabelsFormat, parts: Mapping[str, Dataset], *, progress: CountProgress | None = None
 ) -> Path:
     """Write the parts (train, valid, test) of a data set in a folder, a picture at a time; what to open it by: the
     `.data`, the `data.yaml`, or the folder. `progress` is called with (pictures done, all).

@@ -9,13 +9,13 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from darknet_compat.datasets.base import Dataset, Labels, Progress
+from darknet_compat.datasets.base import CountProgress, Dataset, Labels
 from darknet_compat.datasets.writers.folder import OutFolder, size_of
 
 _LISTS = {"train": "train", "valid": "val", "test": "test"}
 
 
-def write_voc(folder: str | Path, parts: Mapping[str, Dataset], progress: Progress) -> Path:
+def write_voc(folder: str | Path, parts: Mapping[str, Dataset], progress: CountProgress) -> Path:
     """Write data sets in `folder`; its path.
 
     Pixels count from 1 and the last one belongs to the box; what does not lie on whole pixels is written with decimals.

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from darknet_compat.datasets.base import Dataset, Progress
+from darknet_compat.datasets.base import CountProgress, Dataset
 from darknet_compat.datasets.writers.darknet import format_labels
 from darknet_compat.datasets.writers.folder import OutFolder
 from darknet_compat.errors import DatasetError
@@ -15,7 +15,7 @@ from darknet_compat.errors import DatasetError
 _KEYS = {"train": "train", "valid": "val", "test": "test"}
 
 
-def write_yolo(folder: str | Path, parts: Mapping[str, Dataset], progress: Progress) -> Path:
+def write_yolo(folder: str | Path, parts: Mapping[str, Dataset], progress: CountProgress) -> Path:
     """Write data sets in `folder`; the path of its `data.yaml`, which has no `path`, so that the folder can be moved.
 
     Objects that are difficult or a crowd are left out. Raises DatasetError where the folder cannot be written.

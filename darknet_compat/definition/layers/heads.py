@@ -8,7 +8,7 @@ from darknet_compat.definition import spec
 from darknet_compat.definition.context import Context, Lowering
 from darknet_compat.definition.foreign import ASFF
 from darknet_compat.definition.spec import LayerSpec
-from darknet_compat.formats.cfg import Options
+from darknet_compat.formats.cfg import SectionOptions
 from darknet_compat.formats.metadata import read_map
 from darknet_compat.formats.textfile import plain, shown
 from darknet_compat.formats.wordtree import WordTree, read_tree
@@ -17,7 +17,7 @@ _DEFAULT_ANCHOR = 0.5
 _MAX_ANCHORS = 1024
 
 
-def softmax(options: Options, context: Context) -> LayerSpec:
+def softmax(options: SectionOptions, context: Context) -> LayerSpec:
     """As many values as its input."""
     inputs = context.input.size
     groups = options.integer("groups", 1, minimum=1)
@@ -39,12 +39,12 @@ def softmax(options: Options, context: Context) -> LayerSpec:
     )
 
 
-def logistic(options: Options, context: Context) -> LayerSpec:
+def logistic(options: SectionOptions, context: Context) -> LayerSpec:
     """Same shape as its input."""
     return spec.Logistic(**context.common(options, context.input))
 
 
-def region(options: Options, context: Context) -> LayerSpec:
+def region(options: SectionOptions, context: Context) -> LayerSpec:
     """num · (coords + 1 + classes) channels."""
     options.without_effect("classfix", 0.0)  # the original reads it and forgets it
     coords = options.integer("coords", 4, minimum=4)
@@ -74,7 +74,7 @@ def region(options: Options, context: Context) -> LayerSpec:
     )
 
 
-def yolo(options: Options, context: Context) -> LayerSpec:
+def yolo(options: SectionOptions, context: Context) -> LayerSpec:
     """(number of masks) · (4 + 1 + classes) channels."""
     if options.has("embedding_layer"):  # of vectors for tracking, which is refused where it is not there
         context.earlier(options, "embedding_layer", options.integer("embedding_layer", -1))
@@ -85,7 +85,7 @@ def yolo(options: Options, context: Context) -> LayerSpec:
     )
 
 
-def gaussian_yolo(options: Options, context: Context) -> LayerSpec:
+def gaussian_yolo(options: SectionOptions, context: Context) -> LayerSpec:
     """(number of masks) · (8 + 1 + classes) channels."""
     return spec.GaussianYolo(
         **_yolo(options, context, numbers=9),
@@ -94,7 +94,7 @@ def gaussian_yolo(options: Options, context: Context) -> LayerSpec:
     )
 
 
-def _yolo(options: Options, context: Context, numbers: int) -> dict[str, Any]:
+def _yolo(options: SectionOptions, context: Context, numbers: int) -> dict[str, Any]:
     """What [yolo] and [Gaussian_yolo] share; a box has `numbers` and then its classes."""
     classes = options.integer("classes", 20, minimum=1)
     total = options.integer("num", 1, minimum=1, maximum=_MAX_ANCHORS)
@@ -137,7 +137,7 @@ def _yolo(options: Options, context: Context, numbers: int) -> dict[str, Any]:
     }
 
 
-def _choice(options: Options, key: str, known: tuple[str, ...], other: str | None = None) -> Any:
+def _choice(options: SectionOptions, key: str, known: tuple[str, ...], other: str | None = None) -> Any:
     """One of the words `known`, the first without the option; any other word is taken for `other`, or for the first."""
     word = options.text(key, known[0])
     if word in known:
@@ -147,13 +147,13 @@ def _choice(options: Options, key: str, known: tuple[str, ...], other: str | Non
     return taken
 
 
-def _suppression(options: Options, corners: bool = False) -> dict[str, Any]:
+def _suppression(options: SectionOptions, corners: bool = False) -> dict[str, Any]:
     """How its boxes suppress others; cornersnms is [Gaussian_yolo]'s alone."""
     kinds = ("default", "greedynms", "diounms", *(["cornersnms"] if corners else []))
     return {"nms_kind": _choice(options, "nms_kind", kinds), "beta_nms": options.real("beta_nms", 0.6)}
 
 
-def detection(options: Options, context: Context) -> LayerSpec:
+def detection(options: SectionOptions, context: Context) -> LayerSpec:
     """side² · (num · (1 + coords) + classes) values."""
     options.without_effect("reorg", 0.0)
     coords = options.integer("coords", 1, minimum=1)
@@ -178,7 +178,7 @@ def detection(options: Options, context: Context) -> LayerSpec:
     )
 
 
-def iseg(options: Options, context: Context) -> LayerSpec:
+def iseg(options: SectionOptions, context: Context) -> LayerSpec:
     """classes + ids channels."""
     classes = options.integer("classes", 20, minimum=1)
     ids = options.integer("ids", 32, minimum=0)
@@ -186,7 +186,7 @@ def iseg(options: Options, context: Context) -> LayerSpec:
     return spec.Iseg(**context.common(options, context.image(options)), classes=classes, ids=ids)
 
 
-def _expect_channels(options: Options, context: Context, given: str, boxes: int, values: int) -> None:
+def _expect_channels(options: SectionOptions, context: Context, given: str, boxes: int, values: int) -> None:
     """Refuse an input that has not `boxes` x `values` channels, which the options `given` ask for."""
     image = context.image(options)
     if image.c != boxes * values:
@@ -197,7 +197,7 @@ def _expect_channels(options: Options, context: Context, given: str, boxes: int,
 
 
 def _anchors(
-    options: Options, context: Context, num: int, mask: tuple[int, ...] = ()
+    options: SectionOptions, context: Context, num: int, mask: tuple[int, ...] = ()
 ) -> tuple[tuple[float, float], ...]:
     """`num` pairs (width, height), each 0.5 where it is missing.
 
@@ -219,7 +219,7 @@ def _anchors(
     return tuple(zip(values[::2], values[1::2], strict=True))
 
 
-def _boxes(options: Options, default_max: int) -> dict[str, Any]:
+def _boxes(options: SectionOptions, default_max: int) -> dict[str, Any]:
     """What all heads with boxes share for training."""
     return {
         "max_boxes": options.integer("max", default_max, minimum=0),
@@ -228,12 +228,12 @@ def _boxes(options: Options, default_max: int) -> dict[str, Any]:
     }
 
 
-def _scales(options: Options) -> dict[str, Any]:
+def _scales(options: SectionOptions) -> dict[str, Any]:
     """The weights of the parts of the loss."""
     return {key: options.real(key, 1.0) for key in ("object_scale", "noobject_scale", "class_scale", "coord_scale")}
 
 
-def _tree(options: Options, context: Context, number: int, what: str) -> WordTree | None:
+def _tree(options: SectionOptions, context: Context, number: int, what: str) -> WordTree | None:
     if (path := context.file(options, "tree")) is None:
         return None
     tree = read_tree(path)
@@ -242,7 +242,7 @@ def _tree(options: Options, context: Context, number: int, what: str) -> WordTre
     return tree
 
 
-def _map(options: Options, context: Context, classes: int | None) -> tuple[int, ...] | None:
+def _map(options: SectionOptions, context: Context, classes: int | None) -> tuple[int, ...] | None:
     path = context.file(options, "map")
     return None if path is None else read_map(path, classes)
 

@@ -7,11 +7,11 @@ from typing import Any
 from darknet_compat.definition import spec
 from darknet_compat.definition.context import Context, Lowering, activation
 from darknet_compat.definition.spec import LayerSpec, Shape, flat
-from darknet_compat.formats.cfg import Options
+from darknet_compat.formats.cfg import SectionOptions
 from darknet_compat.formats.textfile import shown
 
 
-def route(options: Options, context: Context) -> LayerSpec:
+def route(options: SectionOptions, context: Context) -> LayerSpec:
     """Channels add up; sources of differing sizes give plain values without height and width."""
     if not (numbers := options.integers("layers")):
         raise options.missing("layers", ", the layers to read")
@@ -32,7 +32,7 @@ def route(options: Options, context: Context) -> LayerSpec:
     return spec.Route(**context.common(options, output, sources), groups=groups, group_id=group_id)
 
 
-def shortcut(options: Options, context: Context) -> LayerSpec:
+def shortcut(options: SectionOptions, context: Context) -> LayerSpec:
     """Same shape as its input, whatever the shapes of the layers added."""
     numbers = options.integers("from")
     if not numbers or (len(numbers) > 1 and not context.dialect.flat_shortcuts):
@@ -55,7 +55,7 @@ def shortcut(options: Options, context: Context) -> LayerSpec:
     return spec.Sum(**common, others=others, activation=kind, weights=weights, weights_normalization=normalization)
 
 
-def _expect_strided(options: Options, image: Shape, source: int, other: Shape) -> None:
+def _expect_strided(options: SectionOptions, image: Shape, source: int, other: Shape) -> None:
     """Refuse what the original cannot add cell by cell."""
     if not other.image:
         raise options.error(f"layer {source} is no image, but {other.size} values", "from")
@@ -72,7 +72,7 @@ _WEIGHTS: dict[str, Any] = {
 _NORMALIZATIONS: dict[str, Any] = {"relu": "relu", "avg_relu": "relu", "softmax": "softmax"}
 
 
-def _shares(options: Options) -> tuple[Any, Any]:
+def _shares(options: SectionOptions) -> tuple[Any, Any]:
     """By what each layer of a sum counts, and how these weights become shares."""
     weights = options.text("weights_type", "none")
     if weights not in _WEIGHTS:
@@ -91,7 +91,7 @@ def _shares(options: Options) -> tuple[Any, Any]:
     return _WEIGHTS[weights], _NORMALIZATIONS[normalization]
 
 
-def _from(options: Options, context: Context) -> tuple[int, Shape]:
+def _from(options: SectionOptions, context: Context) -> tuple[int, Shape]:
     """The one layer that from= names, and its shape, an image."""
     if len(numbers := options.integers("from")) != 1:
         raise options.missing("from", f" with one layer, found {len(numbers)}")
@@ -102,7 +102,7 @@ def _from(options: Options, context: Context) -> tuple[int, Shape]:
     return source, shape
 
 
-def scale_channels(options: Options, context: Context) -> LayerSpec:
+def scale_channels(options: SectionOptions, context: Context) -> LayerSpec:
     """The shape of the layer that is scaled."""
     source, scaled = _from(options, context)
     image, whole = context.image(options), options.flag("scale_wh")
@@ -113,7 +113,7 @@ def scale_channels(options: Options, context: Context) -> LayerSpec:
     return spec.ScaleChannels(**common, scale_wh=whole, activation=activation(options, context, "linear"))
 
 
-def sam(options: Options, context: Context) -> LayerSpec:
+def sam(options: SectionOptions, context: Context) -> LayerSpec:
     """The shape of both."""
     source, other = _from(options, context)
     image = context.image(options)
@@ -123,40 +123,40 @@ def sam(options: Options, context: Context) -> LayerSpec:
     return spec.Sam(**common, activation=activation(options, context, "linear"))
 
 
-def implicit(options: Options, context: Context) -> LayerSpec:
+def implicit(options: SectionOptions, context: Context) -> LayerSpec:
     """filters x atoms x 1, which are its weights."""
     drawn = {"mean": options.real("mean", 0.0), "std": options.real("std", 0.2)}
     return _implicit(options, context, filters=128, atoms=options.integer("atoms", 1, minimum=1), **drawn)
 
 
-def implicit_add(options: Options, context: Context) -> LayerSpec:
+def implicit_add(options: SectionOptions, context: Context) -> LayerSpec:
     """YOLOR's (PyTorch): a value a channel for [shift_channels]."""
     return _implicit(options, context, filters=1, atoms=1, mean=0.0, std=0.02, normal=True)
 
 
-def implicit_mul(options: Options, context: Context) -> LayerSpec:
+def implicit_mul(options: SectionOptions, context: Context) -> LayerSpec:
     """YOLOR's (PyTorch): a value a channel for [control_channels]."""
     return _implicit(options, context, filters=1, atoms=1, mean=1.0, std=0.02, normal=True)
 
 
-def _implicit(options: Options, context: Context, *, filters: int, atoms: int, **drawn: Any) -> LayerSpec:
+def _implicit(options: SectionOptions, context: Context, *, filters: int, atoms: int, **drawn: Any) -> LayerSpec:
     filters = options.integer("filters", filters, minimum=1)
     context.weigh(options, filters, atoms)
     common = context.common(options, Shape(filters, atoms, 1), (-1,))
     return spec.Implicit(**common, filters=filters, atoms=atoms, **drawn)
 
 
-def shift_channels(options: Options, context: Context) -> LayerSpec:
+def shift_channels(options: SectionOptions, context: Context) -> LayerSpec:
     """YOLOR's (PyTorch): the input plus a value a channel."""
     return _broadcast(options, context, multiply=False)
 
 
-def control_channels(options: Options, context: Context) -> LayerSpec:
+def control_channels(options: SectionOptions, context: Context) -> LayerSpec:
     """YOLOR's (PyTorch): the input times a value a channel."""
     return _broadcast(options, context, multiply=True)
 
 
-def _broadcast(options: Options, context: Context, multiply: bool) -> LayerSpec:
+def _broadcast(options: SectionOptions, context: Context, multiply: bool) -> LayerSpec:
     source, other = _from(options, context)
     image = context.image(options)
     if other != Shape(image.c):

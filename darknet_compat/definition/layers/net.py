@@ -7,13 +7,13 @@ from typing import Any, get_args, get_type_hints
 from darknet_compat.definition.context import LIMIT
 from darknet_compat.definition.dialects import Dialect
 from darknet_compat.definition.spec import Net
-from darknet_compat.formats.cfg import Options
+from darknet_compat.formats.cfg import SectionOptions
 from darknet_compat.formats.textfile import shown
 
 _POLICIES = get_args(get_type_hints(Net)["policy"])
 
 
-def lower_net(options: Options, dialect: Dialect) -> Net:
+def lower_net(options: SectionOptions, dialect: Dialect) -> Net:
     """The section as a value. Raises CfgError for a size of no picture, or steps without scales."""
     options.without_effect("notruth", 0.0)
     size: dict[str, Any] = {key: options.integer(key, 0, minimum=0) for key in ("width", "height", "channels")}
@@ -49,7 +49,7 @@ def lower_net(options: Options, dialect: Dialect) -> Net:
     )
 
 
-def _inputs(options: Options, size: dict[str, Any]) -> int:
+def _inputs(options: SectionOptions, size: dict[str, Any]) -> int:
     """How many values one input has."""
     pixels = size["height"] * size["width"] * size["channels"]
     inputs = options.integer("inputs", min(pixels, LIMIT), minimum=0)
@@ -63,7 +63,7 @@ def _inputs(options: Options, size: dict[str, Any]) -> int:
     return inputs
 
 
-def _rate(options: Options, dialect: Dialect) -> dict[str, Any]:
+def _rate(options: SectionOptions, dialect: Dialect) -> dict[str, Any]:
     """The learning rate and how it changes."""
     policy = options.text("policy", "constant")
     if policy not in _POLICIES:
@@ -103,7 +103,7 @@ _WHOLE = {"blur": 0, "gaussian_noise": 0, "resize_step": 32}
 _REAL = {"label_smooth_eps": 0.0, "ema_alpha": 0.0}
 
 
-def _fork(options: Options) -> dict[str, Any]:
+def _fork(options: SectionOptions) -> dict[str, Any]:
     """What only the fork has, for training."""
     return {
         **{key: options.flag(key) for key in _FLAGS},

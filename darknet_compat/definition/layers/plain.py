@@ -7,11 +7,11 @@ from typing import Literal, cast
 from darknet_compat.definition import spec
 from darknet_compat.definition.context import Context, Lowering, activation
 from darknet_compat.definition.spec import LayerSpec, Shape, flat
-from darknet_compat.formats.cfg import Options
+from darknet_compat.formats.cfg import SectionOptions
 from darknet_compat.formats.textfile import shown
 
 
-def connected(options: Options, context: Context) -> LayerSpec:
+def connected(options: SectionOptions, context: Context) -> LayerSpec:
     """The original gives it a 1x1 image as output."""
     outputs = options.integer("output", 1, minimum=1)
     context.weigh(options, outputs, context.input.size)
@@ -22,18 +22,18 @@ def connected(options: Options, context: Context) -> LayerSpec:
     )
 
 
-def batchnorm(options: Options, context: Context) -> LayerSpec:
+def batchnorm(options: SectionOptions, context: Context) -> LayerSpec:
     """Same shape as its input."""
     common = context.common(options, context.image(options))
     return spec.Batchnorm(**common, biases=context.dialect.batchnorm_biases)
 
 
-def activation_layer(options: Options, context: Context) -> LayerSpec:
+def activation_layer(options: SectionOptions, context: Context) -> LayerSpec:
     """Same shape as its input."""
     return spec.Activation(**context.common(options, context.input), activation=activation(options, context, "linear"))
 
 
-def dropout(options: Options, context: Context) -> LayerSpec:
+def dropout(options: SectionOptions, context: Context) -> LayerSpec:
     """Same shape as its input, whose memory it shares in the original."""
     return spec.Dropout(
         **context.common(options, context.input),
@@ -41,7 +41,7 @@ def dropout(options: Options, context: Context) -> LayerSpec:
     )
 
 
-def normalization(options: Options, context: Context) -> LayerSpec:
+def normalization(options: SectionOptions, context: Context) -> LayerSpec:
     """Same shape as its input."""
     image = context.image(options)
     size = options.integer("size", 5, minimum=1)
@@ -56,12 +56,12 @@ def normalization(options: Options, context: Context) -> LayerSpec:
     )
 
 
-def l2norm(options: Options, context: Context) -> LayerSpec:
+def l2norm(options: SectionOptions, context: Context) -> LayerSpec:
     """Same shape as its input."""
     return spec.L2norm(**context.common(options, context.image(options)))
 
 
-def upsample(options: Options, context: Context) -> LayerSpec:
+def upsample(options: SectionOptions, context: Context) -> LayerSpec:
     """Output w·stride; w/stride where stride is negative."""
     image = context.image(options)
     stride = options.integer("stride", 2)
@@ -76,7 +76,7 @@ def upsample(options: Options, context: Context) -> LayerSpec:
     return spec.Upsample(**common, stride=step, reverse=stride < 0, scale=options.real("scale", 1.0))
 
 
-def reorg(options: Options, context: Context) -> LayerSpec:
+def reorg(options: SectionOptions, context: Context) -> LayerSpec:
     """Blocks of stride x stride cells to channels, or back with `reverse`; `extra` appends that many zeros."""
     image = context.image(options)
     stride = options.integer("stride", 1, minimum=1)
@@ -96,7 +96,7 @@ def reorg(options: Options, context: Context) -> LayerSpec:
     return spec.Reorg(**context.common(options, output), stride=stride, reverse=reverse, flatten=flatten, extra=extra)
 
 
-def reorg3d(options: Options, context: Context) -> LayerSpec:
+def reorg3d(options: SectionOptions, context: Context) -> LayerSpec:
     """Blocks of stride x stride cells to channels; `reverse` reads and writes other shapes of the same memory."""
     image = context.image(options)
     stride, reverse = options.integer("stride", 1, minimum=1), options.flag("reverse")
@@ -110,12 +110,12 @@ def reorg3d(options: Options, context: Context) -> LayerSpec:
     return spec.Reorg3d(**context.common(options, output), stride=stride, reverse=reverse)
 
 
-def empty(options: Options, context: Context) -> LayerSpec:
+def empty(options: SectionOptions, context: Context) -> LayerSpec:
     """Same shape as its input, which it passes on."""
     return spec.Empty(**context.common(options, context.input))
 
 
-def contrastive(options: Options, context: Context) -> LayerSpec:
+def contrastive(options: SectionOptions, context: Context) -> LayerSpec:
     """The fork's loss of a [yolo]'s embeddings; as many values as its input, which mean nothing outside training."""
     number = options.integer("yolo_layer", 0)
     index = context.earlier(options, "yolo_layer", number)
@@ -124,7 +124,7 @@ def contrastive(options: Options, context: Context) -> LayerSpec:
     return spec.Contrastive(**context.common(options, context.input))
 
 
-def cost(options: Options, context: Context) -> LayerSpec:
+def cost(options: SectionOptions, context: Context) -> LayerSpec:
     """As many values as its input."""
     kind = options.text("type", "sse")
     if kind not in ("sse", "masked", "L1", "seg", "smooth", "wgan"):

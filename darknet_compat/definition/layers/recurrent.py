@@ -7,10 +7,10 @@ from typing import Any
 from darknet_compat.definition import spec
 from darknet_compat.definition.context import Context, Lowering, activation
 from darknet_compat.definition.spec import LayerSpec, Shape, flat
-from darknet_compat.formats.cfg import Options
+from darknet_compat.formats.cfg import SectionOptions
 
 
-def _recurrent(options: Options, context: Context, gates: int) -> dict[str, Any]:
+def _recurrent(options: SectionOptions, context: Context, gates: int) -> dict[str, Any]:
     """What gru and lstm share; `gates` connected layers each from the input and from the state."""
     outputs = options.integer("output", 1, minimum=1)
     context.weigh(options, gates, outputs, context.input.size + outputs)
@@ -22,7 +22,7 @@ def _recurrent(options: Options, context: Context, gates: int) -> dict[str, Any]
     }
 
 
-def rnn(options: Options, context: Context) -> LayerSpec:
+def rnn(options: SectionOptions, context: Context) -> LayerSpec:
     """`output` values a step; the state is as large, or has the dialect's own option for its size."""
     outputs = options.integer("output", 1, minimum=1)
     key = context.dialect.rnn_hidden
@@ -40,18 +40,18 @@ def rnn(options: Options, context: Context) -> LayerSpec:
     )
 
 
-def gru(options: Options, context: Context) -> LayerSpec:
+def gru(options: SectionOptions, context: Context) -> LayerSpec:
     """`output` values a step."""
     tanh = context.dialect.gru_tanh and options.flag("tanh")
     return spec.Gru(**_recurrent(options, context, 3), tanh=tanh, parts=context.dialect.gru_parts)
 
 
-def lstm(options: Options, context: Context) -> LayerSpec:
+def lstm(options: SectionOptions, context: Context) -> LayerSpec:
     """`output` values a step."""
     return spec.Lstm(**_recurrent(options, context, 4), parts=context.dialect.lstm_parts)
 
 
-def crnn(options: Options, context: Context) -> LayerSpec:
+def crnn(options: SectionOptions, context: Context) -> LayerSpec:
     """Output of the input's size; the original swaps width and height here, which shows if the two differ."""
     image = context.image(options)
     hidden, output = (options.integer(key, 1, minimum=1) for key in context.dialect.crnn_filters)
@@ -75,7 +75,7 @@ def crnn(options: Options, context: Context) -> LayerSpec:
     )
 
 
-def conv_lstm(options: Options, context: Context) -> LayerSpec:
+def conv_lstm(options: SectionOptions, context: Context) -> LayerSpec:
     """`output` channels of the input's size."""
     image = context.image(options)
     filters = options.integer("output", 1, minimum=1)
@@ -97,7 +97,7 @@ def conv_lstm(options: Options, context: Context) -> LayerSpec:
     )
 
 
-def _expect_off(options: Options, *keys: str) -> None:
+def _expect_off(options: SectionOptions, *keys: str) -> None:
     """Refuse what only the fork's GPU build computes, or its CPU build wrongly: there is no answer to hold ours
     against."""
     for key in keys:
@@ -112,7 +112,7 @@ _WHY = {
 }
 
 
-def _window(options: Options, image: Shape, filters: tuple[int, ...]) -> dict[str, Any]:
+def _window(options: SectionOptions, image: Shape, filters: tuple[int, ...]) -> dict[str, Any]:
     """How the convolutions of such a layer look; those of the state have to keep its size."""
     size = options.integer("size", 3, minimum=1)
     stride = options.integer("stride", 1, minimum=1)
@@ -128,13 +128,13 @@ def _window(options: Options, image: Shape, filters: tuple[int, ...]) -> dict[st
     return {"size": size, "stride": stride, "padding": padding, "groups": groups, "dilation": dilation}
 
 
-def _after(options: Options, image: Shape, filters: int, window: dict[str, Any]) -> Shape:
+def _after(options: SectionOptions, image: Shape, filters: int, window: dict[str, Any]) -> Shape:
     """The shape that the first convolution leaves."""
     sides = [(side + 2 * window["padding"] - window["size"]) // window["stride"] + 1 for side in (image.h, image.w)]
     return Shape(filters, sides[0], sides[1])
 
 
-def history(options: Options, context: Context) -> LayerSpec:
+def history(options: SectionOptions, context: Context) -> LayerSpec:
     """history_size times the channels: of single pictures the first are the input's, the others 0."""
     image = context.image(options)
     size = options.integer("history_size", 4, minimum=1)

@@ -9,17 +9,19 @@ from typing import Any
 from darknet_compat.definition import spec
 from darknet_compat.definition.context import Context, Lowering, activation
 from darknet_compat.definition.spec import BLURS, LayerSpec, Shape
-from darknet_compat.formats.cfg import Options
+from darknet_compat.formats.cfg import SectionOptions
 
 
-def _window(options: Options, length: int, size: int, stride: int, padding: int) -> int:
+def _window(options: SectionOptions, length: int, size: int, stride: int, padding: int) -> int:
     """How often a window of `size` fits into `length` with `padding` in all."""
     if length + padding < size:
         raise options.error(f"size={size} is larger than the input, {length} with padding {padding}")
     return (length + padding - size) // stride + 1
 
 
-def _places(options: Options, sides: Sequence[int], strides: Sequence[int], size: int, padding: int) -> list[int]:
+def _places(
+    options: SectionOptions, sides: Sequence[int], strides: Sequence[int], size: int, padding: int
+) -> list[int]:
     """Height and width after windows of `size`, and after the filter of antialiasing, which then has the strides."""
     if not (kind := _antialiasing(options)):
         return [_window(options, side, size, step, padding) for side, step in zip(sides, strides, strict=True)]
@@ -28,20 +30,20 @@ def _places(options: Options, sides: Sequence[int], strides: Sequence[int], size
     return [_window(options, side, blur, step, 2 * around) for side, step in zip(whole, strides, strict=True)]
 
 
-def _antialiasing(options: Options) -> int:
+def _antialiasing(options: SectionOptions) -> int:
     """0, 1 or 2; the fork takes all others for 1."""
     kind = options.integer("antialiasing", 0)
     return kind if kind in (0, *BLURS) else 1
 
 
-def _strides(options: Options) -> dict[str, Any]:
+def _strides(options: SectionOptions) -> dict[str, Any]:
     """stride_x and stride_y, the fork's, or else stride."""
     stride = options.integer("stride", 1, minimum=1)
     given = {key: options.integer(key, stride) for key in ("stride_x", "stride_y")}
     return {key: value if value > 0 else stride for key, value in given.items()}
 
 
-def convolutional(options: Options, context: Context) -> LayerSpec:
+def convolutional(options: SectionOptions, context: Context) -> LayerSpec:
     """Output (w + 2·padding - size)/stride + 1, whatever the dilation; `pad=1` means padding size/2."""
     image = context.image(options)
     filters = options.integer("filters", 1, minimum=1)
@@ -89,13 +91,13 @@ def convolutional(options: Options, context: Context) -> LayerSpec:
     return layer
 
 
-def _padding(options: Options, size: int) -> int:
+def _padding(options: SectionOptions, size: int) -> int:
     """Cells on every side."""
     padding = options.integer("padding", 0, minimum=0)
     return size // 2 if options.flag("pad") else padding
 
 
-def _groups(options: Options, context: Context, filters: int) -> int:
+def _groups(options: SectionOptions, context: Context, filters: int) -> int:
     """In how many parts channels and filters are convolved, each by itself."""
     lenient = context.dialect.lenient_groups
     groups = options.integer("groups", 1, minimum=None if lenient else 1)
@@ -109,7 +111,7 @@ def _groups(options: Options, context: Context, filters: int) -> int:
     return groups
 
 
-def _shared(options: Options, context: Context, layer: spec.Convolutional) -> LayerSpec:
+def _shared(options: SectionOptions, context: Context, layer: spec.Convolutional) -> LayerSpec:
     """The layer with another's weights (fork: share_index)."""
     index = context.earlier(options, "share_index", options.integer("share_index", 0))
     owner = context.layers[index]
@@ -129,7 +131,7 @@ def _shared(options: Options, context: Context, layer: spec.Convolutional) -> La
     )
 
 
-def deconvolutional(options: Options, context: Context) -> LayerSpec:
+def deconvolutional(options: SectionOptions, context: Context) -> LayerSpec:
     """Output (w - 1)·stride + size - 2·padding."""
     image = context.image(options)
     filters = options.integer("filters", 1, minimum=1)
@@ -149,7 +151,7 @@ def deconvolutional(options: Options, context: Context) -> LayerSpec:
     )
 
 
-def local(options: Options, context: Context) -> LayerSpec:
+def local(options: SectionOptions, context: Context) -> LayerSpec:
     """Output (w - 1)/stride + 1 with `pad`, else (w - size)/stride + 1; the padding itself is `pad` cells."""
     image = context.image(options)
     filters = options.integer("filters", 1, minimum=1)
@@ -172,7 +174,7 @@ def local(options: Options, context: Context) -> LayerSpec:
     )
 
 
-def maxpool(options: Options, context: Context) -> LayerSpec:
+def maxpool(options: SectionOptions, context: Context) -> LayerSpec:
     """Output (w + padding - size)/stride + 1, padding size-1 by default."""
     image = context.image(options)
     if options.flag("maxpool_depth"):
@@ -186,7 +188,7 @@ def maxpool(options: Options, context: Context) -> LayerSpec:
     return spec.Maxpool(**common, **pool, antialiasing=_antialiasing(options))
 
 
-def local_avgpool(options: Options, context: Context) -> LayerSpec:
+def local_avgpool(options: SectionOptions, context: Context) -> LayerSpec:
     """The same shape as a maxpool's."""
     image = context.image(options)
     pool = _pool(options, context)
@@ -194,7 +196,7 @@ def local_avgpool(options: Options, context: Context) -> LayerSpec:
     return spec.LocalAvgpool(**context.common(options, Shape(image.c, height, width)), **pool)
 
 
-def _pool(options: Options, context: Context) -> dict[str, Any]:
+def _pool(options: SectionOptions, context: Context) -> dict[str, Any]:
     """The window of a pooling layer; `step` are its strides down and across."""
     strides = _strides(options)
     size = options.integer("size", options.integer("stride", 1, minimum=1), minimum=1)
@@ -202,12 +204,12 @@ def _pool(options: Options, context: Context) -> dict[str, Any]:
     return {**strides, "step": (strides["stride_y"], strides["stride_x"]), "size": size, "padding": padding}
 
 
-def avgpool(options: Options, context: Context) -> LayerSpec:
+def avgpool(options: SectionOptions, context: Context) -> LayerSpec:
     """Output 1x1."""
     return spec.Avgpool(**context.common(options, Shape(context.image(options).c)))
 
 
-def crop(options: Options, context: Context) -> LayerSpec:
+def crop(options: SectionOptions, context: Context) -> LayerSpec:
     """Output crop_height x crop_width."""
     image = context.image(options)
     for key, neutral in (("angle", 0.0), ("saturation", 1.0), ("exposure", 1.0), ("shift", 0.0)):

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from darknet_compat.definition.shape import Shape
 from darknet_compat.definition.spec.slot import Slot
-from darknet_compat.formats.words import Build as Build
+from darknet_compat.formats.words import Build
 
 ActivationName = Literal[
     "logistic", "relu", "relie", "linear", "ramp", "tanh", "plse", "leaky", "elu", "loggy", "stair", "hardtan",

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from darknet_compat.definition.spec.base import ActivationName, Build, LayerSpec, windows
+from darknet_compat.definition.spec.base import ActivationName, LayerSpec, windows
 from darknet_compat.definition.spec.slot import Slot, connection_slots, convolution_slots, normalization_slots
+from darknet_compat.formats.words import Build
 
 BLURS = {1: (3, 1), 2: (2, 0)}
 """The fork's antialiasing: the size of the filter and its padding on every side."""

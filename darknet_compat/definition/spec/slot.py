@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from darknet_compat.formats.arrays import Floats
+
 FLOAT = np.dtype("<f4")
 
 

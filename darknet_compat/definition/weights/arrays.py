@@ -8,23 +8,24 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.definition import spec as s
-from darknet_compat.definition.builds import Build, binary_weights
+from darknet_compat.definition.builds import binary_weights
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec
 from darknet_compat.definition.weights import fold
 from darknet_compat.definition.weights.file import read_weights
-from darknet_compat.definition.weights.slots import FLOAT, Floats, Header, Slot, layer_slots, slots
+from darknet_compat.definition.weights.slots import FLOAT, Header, Slot, layer_slots, slots
 from darknet_compat.errors import ExportError, WeightsError
+from darknet_compat.formats.arrays import Doubles, Floats
+from darknet_compat.formats.words import Build
 
 _PIECE = 1 << 20
 """How many bytes are read at once where they need not be looked at."""
 
 
-class Trained(Protocol):
+class NetworkWeights(Protocol):
     """A definition with its weights: a torch `Network`, or a `.cfg` and its `.weights` (`StoredWeights`)."""
 
     @property
@@ -116,7 +117,7 @@ class LayerArrays:
     Shapes are known at once, values are read (and folded) when they are asked for.
     """
 
-    def __init__(self, trained: Trained, layer: LayerSpec) -> None:
+    def __init__(self, trained: NetworkWeights, layer: LayerSpec) -> None:
         self._trained, self._layer = trained, layer
         self._slots = {slot.name: slot for slot in layer_slots(layer)}
         if isinstance(layer, s.Batchnorm) and not layer.biases:  # which then have no place in a file
@@ -147,12 +148,12 @@ class LayerArrays:
         biases = self["biases"]
         return fold.folded_biases(biases, self["rolling_mean"], self.factors()) if self.normalized else biases
 
-    def factors(self) -> NDArray[np.float64]:
+    def factors(self) -> Doubles:
         """Batch normalization's factor a filter, [filters]."""
         return fold.factors(self["scales"], self["rolling_variance"], self._trained.batchnorm)
 
 
-def weights_sha256(trained: Trained) -> str:
+def weights_sha256(trained: NetworkWeights) -> str:
     """The checksum of the `.weights` that these would be saved as."""
     digest = hashlib.sha256(trained.header.to_bytes())
     if isinstance(trained, StoredWeights) and (pieces := trained.pieces()) is not None:

@@ -16,7 +16,8 @@ import numpy as np
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec
 from darknet_compat.definition.weights.file import Header, read_weights, write_weights
-from darknet_compat.definition.weights.slots import Floats, slots
+from darknet_compat.definition.weights.slots import slots
+from darknet_compat.formats.arrays import Floats
 
 _Values = dict[tuple[int, str], Floats]
 

@@ -19,8 +19,9 @@ import numpy as np
 
 from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.definition.weights.misfit import divergence, other_kind
-from darknet_compat.definition.weights.slots import FLOAT, Floats, Header, Slot, slots
+from darknet_compat.definition.weights.slots import FLOAT, Header, Slot, slots
 from darknet_compat.errors import WeightsError
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.textfile import plain
 

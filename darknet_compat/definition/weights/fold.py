@@ -7,21 +7,21 @@ linear operation before it. Computed in float64 and rounded once.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from darknet_compat.definition.builds import Build, deviation
-from darknet_compat.definition.weights.slots import Floats
+from darknet_compat.definition.builds import deviation
+from darknet_compat.formats.arrays import Doubles, Floats
+from darknet_compat.formats.words import Build
 
 _ROWS = 2**20  # values at once, so that float64 copies stay small
 
 
-def factors(scales: Floats, variance: Floats, build: Build) -> NDArray[np.float64]:
+def factors(scales: Floats, variance: Floats, build: Build) -> Doubles:
     """What each filter's weights are multiplied by, [filters]."""
-    found: NDArray[np.float64] = scales.astype(np.float64) / deviation(variance.astype(np.float64), build)
+    found: Doubles = scales.astype(np.float64) / deviation(variance.astype(np.float64), build)
     return found
 
 
-def folded_weights(weights: Floats, factor: NDArray[np.float64], axis: int = 0, out: Floats | None = None) -> Floats:
+def folded_weights(weights: Floats, factor: Doubles, axis: int = 0, out: Floats | None = None) -> Floats:
     """`weights` times the `factor` of their filter, which is their `axis`; in `out`, which may be `weights`, by default
     a new array."""
     out = np.empty(weights.shape, np.float32) if out is None else out
@@ -34,7 +34,7 @@ def folded_weights(weights: Floats, factor: NDArray[np.float64], axis: int = 0, 
     return out
 
 
-def folded_biases(biases: Floats, mean: Floats, factor: NDArray[np.float64]) -> Floats:
+def folded_biases(biases: Floats, mean: Floats, factor: Doubles) -> Floats:
     """What is left to add, [filters]."""
     found: Floats = (biases - mean * factor).astype(np.float32)
     return found

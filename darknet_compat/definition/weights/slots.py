@@ -14,7 +14,6 @@ from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec
 from darknet_compat.definition.spec.slot import FLOAT as FLOAT
 from darknet_compat.definition.spec.slot import STATISTICS
-from darknet_compat.definition.spec.slot import Floats as Floats
 from darknet_compat.definition.spec.slot import Slot as Slot
 from darknet_compat.errors import WeightsError
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.errors import DatasetError
-from darknet_compat.evaluation.material.tables import Floats, Found, Truths
+from darknet_compat.evaluation.material.tables import Found, Truths
 from darknet_compat.evaluation.report.examples import SHOWN, example
 from darknet_compat.evaluation.report.report import percent
 from darknet_compat.evaluation.run.detections import Results
 from darknet_compat.evaluation.scores.bootstrap import DRAWS, Interval, interval
 from darknet_compat.evaluation.scores.matching import match_free, overlapping, rank
 from darknet_compat.evaluation.scores.metrics import METRICS, Score
+from darknet_compat.formats.arrays import Doubles
 from darknet_compat.formats.page import Html, joined, paragraph, section, table, write_page
 from darknet_compat.formats.textfile import count
 
@@ -34,7 +35,7 @@ class Agreement:
     same: int
     score: float
     overlap: float
-    parted: Floats
+    parted: Doubles
 
     @property
     def share(self) -> float | None:

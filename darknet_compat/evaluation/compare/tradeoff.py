@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from darknet_compat.datasets.base import Progress
+from darknet_compat.datasets.base import CountProgress
 from darknet_compat.errors import DarknetCompatError, DatasetError, ImageError
 from darknet_compat.evaluation.material.entries import Entries
 from darknet_compat.evaluation.report import plots
@@ -54,7 +54,7 @@ def measure(
     entries: Entries,
     metric: str,
     batch: int,
-    progress: Callable[[str], Progress],
+    progress: Callable[[str], CountProgress],
 ) -> list[Point]:
     """Score every variant (backend, size), then time all of them in turn, one picture at a time."""
     points: list[Point] = []

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.errors import DatasetError
-from darknet_compat.evaluation.material.tables import Found, Ints, Truths
+from darknet_compat.evaluation.material.tables import Found, Truths
+from darknet_compat.formats.arrays import Ints
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.jsonfile import read_json
 from darknet_compat.formats.textfile import plain, shown

@@ -22,16 +22,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from darknet_compat.datasets.base import REPAIRS, Dataset, Labels, Progress, Repair
+from darknet_compat.datasets.base import REPAIRS, CountProgress, Dataset, Labels, Repair
 from darknet_compat.datasets.readers.coco import CocoInstances
 from darknet_compat.errors import DatasetError, ImageError
 from darknet_compat.evaluation.material.coco_files import image_id
-from darknet_compat.evaluation.material.tables import Floats, Ints, Truths
+from darknet_compat.evaluation.material.tables import Truths
+from darknet_compat.formats.arrays import Doubles, Ints
 from darknet_compat.formats.textfile import count, shown
 
-Kind = Literal["missing", "unreadable", "case", "duplicate", "labels"]
+ProblemKind = Literal["missing", "unreadable", "case", "duplicate", "labels"]
 
-RULES: dict[Kind, str] = {
+RULES: dict[ProblemKind, str] = {
     "missing": "its objects count as not found",
     "unreadable": "its objects count as not found",
     "case": "read under that name",
@@ -45,7 +46,7 @@ class Problem:
     """Something wrong with an entry of the data, counted from 1."""
 
     entry: int
-    kind: Kind
+    kind: ProblemKind
     message: str
 
     def __str__(self) -> str:
@@ -68,7 +69,7 @@ class Composed:
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class Example:
     """A picture to be scored: what files call it, its number in the data set and in COCO's files, where it is, what is
     in it, its size (width, height) and its objects' areas where the annotations state them.
 
@@ -82,7 +83,7 @@ class Entry:
     source: Path | Composed
     labels: Labels
     size: tuple[int, int] | None
-    areas: Floats | None
+    areas: Doubles | None
 
     @property
     def image(self) -> Any:
@@ -97,7 +98,7 @@ class Entries:
 
     title: str
     names: tuple[str, ...]
-    rows: tuple[Entry, ...]
+    rows: tuple[Example, ...]
     problems: tuple[Problem, ...] = ()
     category_ids: tuple[int, ...] | None = None
     notes: tuple[str, ...] = ()
@@ -146,12 +147,12 @@ class Entries:
         return replace(self, names=tuple(names), rows=tuple(rows))
 
 
-def read_entries(dataset: Dataset, progress: Progress | None = None) -> Entries:
+def read_entries(dataset: Dataset, progress: CountProgress | None = None) -> Entries:
     """Every picture of a data set with its labels; `progress` is called with (pictures done, all).
 
     Raises DatasetError where nothing is left to score.
     """
-    rows: list[Entry] = []
+    rows: list[Example] = []
     problems: list[Problem] = []
     repairs = Counter[Repair]()
     seen: dict[str, int] = {}
@@ -178,7 +179,7 @@ def read_entries(dataset: Dataset, progress: Progress | None = None) -> Entries:
             size = width, height
         repairs.update(dict(sample.repairs))
         number, areas = _as_coco(dataset, index, sample.image)
-        rows.append(Entry(sample.id, index, number, source, sample.labels, size, areas))
+        rows.append(Example(sample.id, index, number, source, sample.labels, size, areas))
     if not rows:
         first = f"; the first: {problems[0]}" if problems else ""
         raise DatasetError(f"{dataset.title}: no picture is left to be scored{first}")
@@ -195,7 +196,7 @@ def read_entries(dataset: Dataset, progress: Progress | None = None) -> Entries:
     return Entries(dataset.title, tuple(dataset.names), tuple(rows), tuple(problems), category_ids, tuple(notes))
 
 
-def _told_apart(rows: list[Entry]) -> tuple[list[Entry], int]:
+def _told_apart(rows: list[Example]) -> tuple[list[Example], int]:
     """The entries with ids of their own, and how many had one that others have too."""
     often = Counter(row.id for row in rows)
     if len(often) == len(rows):
@@ -229,7 +230,7 @@ def _existing(picture: Path, entry: int) -> tuple[Path, Problem | None]:
     return picture, Problem(entry, "missing", f"there is no {picture}")
 
 
-def _as_coco(dataset: Dataset, index: int, image: Any) -> tuple[int, Floats | None]:
+def _as_coco(dataset: Dataset, index: int, image: Any) -> tuple[int, Doubles | None]:
     """The picture's number in COCO's files, and its objects' areas if they are stated."""
     if isinstance(dataset, CocoInstances):
         return dataset.image_ids[index], dataset.areas(index)

@@ -8,14 +8,11 @@ from itertools import repeat
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.datasets.base import Labels
+from darknet_compat.formats.arrays import Bools, Doubles, Ints
 from darknet_compat.inference.results import Detections
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 _Table = TypeVar("_Table", bound="_Columns")
 _FAR = 1e9
 
@@ -26,7 +23,7 @@ class _Columns:
 
     images: Ints
     classes: Ints
-    boxes: Floats
+    boxes: Doubles
 
     def __len__(self) -> int:
         return len(self.images)
@@ -42,7 +39,7 @@ class Found(_Columns):
     float64 [N, 4], left, top, width and height in pixels, as in COCO's files; `places` int64 [N], in which order
     Darknet's programs go through a picture's (`Detections.places`)."""
 
-    scores: Floats
+    scores: Doubles
     places: Ints
 
     @classmethod
@@ -87,7 +84,7 @@ class Truths(_Columns):
     """Objects: as `Found`, and `areas` float64 [M] in square pixels (COCO's are those of outlines, not of boxes),
     `difficult` and `crowd` bool [M] (`datasets.base.Labels`)."""
 
-    areas: Floats
+    areas: Doubles
     difficult: Bools
     crowd: Bools
 
@@ -109,7 +106,7 @@ class Truths(_Columns):
 
     @classmethod
     def from_labels(
-        cls, labels: Iterable[Labels], sizes: Iterable[tuple[int, int]], areas: Iterable[Floats] | None = None
+        cls, labels: Iterable[Labels], sizes: Iterable[tuple[int, int]], areas: Iterable[Doubles] | None = None
     ) -> Truths:
         """From each picture's labels, size (width, height) and, where they are not the boxes', areas.
 
@@ -133,13 +130,13 @@ def _places(answer: Detections) -> Ints:
     return np.arange(len(answer)) if answer.places is None else answer.places
 
 
-def from_corners(corners: Any) -> Floats:
+def from_corners(corners: Any) -> Doubles:
     """From [N, 4] x1 y1 x2 y2 to [N, 4] left, top, width, height, float64."""
     x1, y1, x2, y2 = _boxes(corners).T
     return np.stack([x1, y1, x2 - x1, y2 - y1], axis=1)
 
 
-def to_corners(boxes: Any) -> Floats:
+def to_corners(boxes: Any) -> Doubles:
     """From [N, 4] left, top, width, height to [N, 4] x1 y1 x2 y2, float64."""
     left, top, width, height = _boxes(boxes).T
     return np.stack([left, top, left + width, top + height], axis=1)
@@ -149,5 +146,5 @@ def _ints(values: Any) -> Ints:
     return np.asarray(values, np.int64).reshape(-1)
 
 
-def _boxes(values: Any) -> Floats:
+def _boxes(values: Any) -> Doubles:
     return np.asarray(values, np.float64).reshape(-1, 4)

@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from darknet_compat.evaluation.material.tables import Floats, Found, Ints, Truths
+from darknet_compat.evaluation.material.tables import Found, Truths
 from darknet_compat.evaluation.scores.matching import Ranked, outcome_best, overlapping, rank
+from darknet_compat.formats.arrays import Bools, Doubles, Ints
 from darknet_compat.formats.metadata import read_map, read_names
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.wordtree import WordTree, read_tree
 
-Kind = Literal["localisation", "duplicate", "similar", "other", "background"]
+Mistake = Literal["localisation", "duplicate", "similar", "other", "background"]
 
-KINDS: dict[Kind, str] = {
+KINDS: dict[Mistake, str] = {
     "localisation": "the right class, but a box that overlaps its object too little",
     "duplicate": "an object that a better detection has found already",
     "similar": "an object of a related class",
@@ -41,7 +41,7 @@ class FalsePositives:
 
     considered: int
     right: int
-    kinds: dict[Kind, int]
+    kinds: dict[Mistake, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +79,8 @@ class Calibration:
     is the mean difference of the two, weighted by numbers (expected calibration error)."""
 
     counts: Ints
-    scores: Floats
-    right: Floats
+    scores: Doubles
+    right: Doubles
 
     @property
     def error(self) -> float | None:
@@ -92,7 +92,7 @@ class Calibration:
         return float(np.sum(self.counts[known] * np.abs(self.scores - self.right)[known]) / total)
 
 
-def relations(names: Sequence[str], tree: WordTree | None = None) -> NDArray[np.int64]:
+def relations(names: Sequence[str], tree: WordTree | None = None) -> Ints:
     """A number a class, [classes]; classes with the same number are related. Siblings in the model's own `tree`, else
     by `_RELATED_DEPTH` for names of VOC and COCO, else every class is alone."""
     if tree is not None and len(tree) == len(names):
@@ -120,7 +120,7 @@ def false_positives(
     pairs = overlapping(_one_class(chosen), _one_class(truths), TOUCHING)
     same = truths.classes[pairs.truth] == chosen.classes[pairs.found]
     akin = group[truths.classes[pairs.truth]] == group[chosen.classes[pairs.found]]
-    order: list[Kind] = ["duplicate", "localisation", "similar", "other", "background"]
+    order: list[Mistake] = ["duplicate", "localisation", "similar", "other", "background"]
     kind = np.full(len(wrong), 4)
     for number, which in ((3, ~akin), (2, akin & ~same), (1, same & (pairs.overlap < least))):
         kind[pairs.found[which]] = number
@@ -129,7 +129,7 @@ def false_positives(
     return FalsePositives(len(rows), len(rows) - len(wrong), {name: int(counts[order.index(name)]) for name in KINDS})
 
 
-def _best_rows(ranked: Ranked, counted: NDArray[np.bool_], most: Ints) -> Ints:
+def _best_rows(ranked: Ranked, counted: Bools, most: Ints) -> Ints:
     """Rows of each class's best detections, `most` [classes] of them, in no order."""
     bounds = np.searchsorted(ranked.found.classes, np.arange(len(most) + 1))
     parts = []

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.errors import ImageError
-from darknet_compat.evaluation.material.entries import Entry
-from darknet_compat.evaluation.material.tables import Bools, Found, Truths, to_corners
+from darknet_compat.evaluation.material.entries import Example
+from darknet_compat.evaluation.material.tables import Found, Truths, to_corners
 from darknet_compat.evaluation.scores.matching import outcome_best, rank
+from darknet_compat.formats.arrays import Bools, Bytes
 from darknet_compat.formats.page import Html, image, paragraph
 from darknet_compat.inference.results import Detections
 from darknet_compat.vision.draw import draw
@@ -46,7 +46,7 @@ class Verdicts:
         return cls(ranked.found.rows(~outcome.ignored), outcome.true[~outcome.ignored], truths.rows(missed))
 
 
-def judged(entry: Entry, number: int, verdicts: Verdicts, names: Sequence[str]) -> Html:
+def judged(entry: Example, number: int, verdicts: Verdicts, names: Sequence[str]) -> Html:
     """The picture of entry `number` with its verdicts; a line instead where it cannot be read."""
     here, gone = verdicts.found.images == number, verdicts.missed.images == number
     found, true, missed = verdicts.found.rows(here), verdicts.true[here], verdicts.missed.rows(gone)
@@ -65,7 +65,7 @@ def judged(entry: Entry, number: int, verdicts: Verdicts, names: Sequence[str]) 
     return figure(picture, caption)
 
 
-def drawn(source: Any, found: Detections | None, shown: float = SHOWN) -> NDArray[np.uint8]:
+def drawn(source: Any, found: Detections | None, shown: float = SHOWN) -> Bytes:
     """A copy of the picture, made smaller, uint8 [H, W, 3] in RGB, with the detections above `shown`."""
     picture, scale = _smaller(source)
     if found is None or not len(found):
@@ -75,7 +75,7 @@ def drawn(source: Any, found: Detections | None, shown: float = SHOWN) -> NDArra
     return draw(picture, found.boxes[chosen] * scale, names, found.scores[chosen], found.class_ids[chosen])
 
 
-def _smaller(source: Any) -> tuple[NDArray[np.uint8], float]:
+def _smaller(source: Any) -> tuple[Bytes, float]:
     """A picture that is at most WIDEST pixels wide, and its part of the size that it had."""
     picture = decode(source)
     scale = min(1.0, WIDEST / picture.shape[1])
@@ -86,7 +86,7 @@ def _smaller(source: Any) -> tuple[NDArray[np.uint8], float]:
     return picture, scale
 
 
-def figure(picture: NDArray[np.uint8], caption: str) -> Html:
+def figure(picture: Bytes, caption: str) -> Html:
     """A picture, uint8 [H, W, 3] in RGB, as part of a page."""
     cv2 = opencv()
     _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])

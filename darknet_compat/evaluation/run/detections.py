@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.catalogue.catalog import cache_dir
-from darknet_compat.datasets.base import Dataset, Progress
+from darknet_compat.datasets.base import CountProgress, Dataset
 from darknet_compat.datasets.open import open_dataset, recognise
 from darknet_compat.datasets.options import Reading
 from darknet_compat.datasets.readers.digits import is_digits
 from darknet_compat.errors import DatasetError, ImageError
 from darknet_compat.evaluation.material.entries import Composed, Entries, Problem
-from darknet_compat.evaluation.material.tables import Found, Ints, Truths
-from darknet_compat.evaluation.run.journal import Answer, Journal, key
+from darknet_compat.evaluation.material.tables import Found, Truths
+from darknet_compat.evaluation.run.journal import Detected, Journal, key
+from darknet_compat.formats.arrays import Ints
 from darknet_compat.formats.textfile import shown
 from darknet_compat.formats.words import Task
 from darknet_compat.formats.wordtree import WordTree
@@ -30,7 +31,7 @@ THRESH = 0.005
 """With what the original's `detector valid` keeps a score."""
 
 
-Stream = Callable[[Detector, Sequence[Path | Composed], int], Iterable[Answer]]
+AnswerStream = Callable[[Detector, Sequence[Path | Composed], int], Iterable[Detected]]
 """What has pictures answered, so many at once, in order."""
 
 
@@ -146,9 +147,9 @@ def detect_all(
     settings: dict[str, Any],
     *,
     batch: int = 1,
-    progress: Progress | None = None,
+    progress: CountProgress | None = None,
     folder: Path | None = None,
-    stream: Stream | None = None,
+    stream: AnswerStream | None = None,
 ) -> Results:
     """What the detector finds in every picture, from the journal in the cache as far as that goes.
 
@@ -164,7 +165,7 @@ def detect_all(
         if progress:
             progress(done, len(entries))
         if done == len(entries):
-            answers: Iterable[Answer] = ()
+            answers: Iterable[Detected] = ()
         elif stream is not None:
             answers = stream(detector, [row.source for row in entries.rows[done:]], batch)
         else:
@@ -176,7 +177,7 @@ def detect_all(
         return collect(entries, journal.answers)
 
 
-def collect(entries: Entries, answers: Sequence[Answer | None]) -> Results:
+def collect(entries: Entries, answers: Sequence[Detected | None]) -> Results:
     """Results from answers in the entries' order; sizes of unread pictures are the stated ones, else 1 x 1."""
     problems = list(entries.problems)
     missing = {problem.entry for problem in problems if problem.kind == "missing"}

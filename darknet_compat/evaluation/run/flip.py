@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.errors import BackendError
-from darknet_compat.runtime.base import Description, Floats, Runtime
+from darknet_compat.formats.arrays import Floats, Ints
+from darknet_compat.runtime.base import Description, Runtime
 
 
 @dataclass
@@ -25,7 +25,7 @@ class FlipAveraged:
     """A runtime that asks another one twice. `mirrored` int64 [D] is the candidate on the other side of each."""
 
     inner: Runtime
-    mirrored: NDArray[np.int64]
+    mirrored: Ints
 
     def __post_init__(self) -> None:
         self.description: Description = self.inner.description
@@ -60,9 +60,9 @@ def flip_averaged(runtime: Runtime) -> FlipAveraged:
     return FlipAveraged(runtime, mirrored_candidates(runtime.network.spec))
 
 
-def mirrored_candidates(spec: NetworkSpec) -> NDArray[np.int64]:
+def mirrored_candidates(spec: NetworkSpec) -> Ints:
     """Of each candidate the one at the mirrored cell, [D], in the order of `network.heads`."""
-    parts: list[NDArray[np.int64]] = []
+    parts: list[Ints] = []
     start = 0
     for head in spec.heads:
         if not isinstance(head, s.Region | s.YoloHead):

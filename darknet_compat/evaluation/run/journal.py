@@ -30,7 +30,7 @@ _HEAD = struct.Struct("<5I")  # detections, width, height, dropped, bytes of the
 _CHECK = struct.Struct("<I")
 _ROW = 4 * 4 + 4 + 4 + 4  # box, score, class, place
 
-Answer = Detections | Failure
+Detected = Detections | Failure
 
 
 def pictures_key(sources: Iterable[Path | Composed]) -> str:
@@ -70,7 +70,7 @@ class Journal:
 
     def __init__(self, path: Path, names: Sequence[str], limit: int) -> None:
         self.path, self.names, self.limit = path, names, limit
-        self.answers: list[Answer] = []
+        self.answers: list[Detected] = []
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> Journal:
@@ -106,7 +106,7 @@ class Journal:
             self._file.truncate()
             del self.answers[count:]
 
-    def append(self, answer: Answer) -> None:
+    def append(self, answer: Detected) -> None:
         """Keep the answer about the next picture."""
         assert self._file is not None
         self.answers.append(answer)
@@ -127,7 +127,7 @@ class Journal:
         return at
 
 
-def _record(answer: Answer) -> bytes:
+def _record(answer: Detected) -> bytes:
     if isinstance(answer, Failure):
         message = str(answer.error).encode("utf-8", "surrogateescape")
         body = _HEAD.pack(0, 0, 0, 0, len(message)) + message
@@ -139,7 +139,7 @@ def _record(answer: Answer) -> bytes:
     return body + _CHECK.pack(zlib.crc32(body))
 
 
-def _records(data: bytes, at: int, names: Sequence[str]) -> Iterator[tuple[Answer, int]]:
+def _records(data: bytes, at: int, names: Sequence[str]) -> Iterator[tuple[Detected, int]]:
     """Answers and where each ends, as long as they are whole."""
     while at + _HEAD.size <= len(data):
         count, width, height, dropped, message = _HEAD.unpack_from(data, at)

@@ -6,15 +6,15 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darknet_compat.datasets.base import Progress
+from darknet_compat.datasets.base import CountProgress
 from darknet_compat.datasets.options import Reading
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError
 from darknet_compat.evaluation.material.entries import Entries, read_entries
 from darknet_compat.evaluation.run.detections import (
     THRESH,
+    AnswerStream,
     Results,
-    Stream,
     at_level,
     detect_all,
     matched_classes,
@@ -29,7 +29,7 @@ from darknet_compat.inference.hierarchy import HierarchyRule
 from darknet_compat.inference.identity import model_key
 
 if TYPE_CHECKING:
-    from darknet_compat.catalogue.fetch.transfer import Progress as Transfer
+    from darknet_compat.catalogue.fetch.transfer import TransferProgress
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Subject:
         parts += [size, "flip" if self.flip else ""]
         return " ".join([Path(self.model).name, *filter(None, parts)])
 
-    def detector(self, progress: Transfer | None = None) -> Detector:
+    def detector(self, progress: TransferProgress | None = None) -> Detector:
         """Raises DarknetCompatError where it cannot be had."""
         shared = self._shared()
         made = Detector(self.model, thresh=self.thresh, nms=self.nms, map=self.map, progress=progress, **shared)
@@ -69,7 +69,7 @@ class Subject:
             made.runtime = flip_averaged(made.runtime)
         return made
 
-    def classifier(self, progress: Transfer | None = None) -> Classifier:
+    def classifier(self, progress: TransferProgress | None = None) -> Classifier:
         """Raises DarknetCompatError where it cannot be had."""
         return Classifier(self.model, progress=progress, **self._shared())
 
@@ -83,7 +83,7 @@ def entries_for(
     subject: Subject,
     source: str | Path,
     split: str | None = None,
-    progress: Progress | None = None,
+    progress: CountProgress | None = None,
     reading: Reading | None = None,
 ) -> Entries:
     """The pictures in `source` with their classes numbered as the detector's; with a WordTree and a `level`, lifted to
@@ -106,8 +106,8 @@ def results_of(
     detector: Detector,
     entries: Entries,
     batch: int = 1,
-    progress: Progress | None = None,
-    stream: Stream | None = None,
+    progress: CountProgress | None = None,
+    stream: AnswerStream | None = None,
 ) -> Results:
     """What the subject, of which `detector` was made, finds in the entries (`detect_all`)."""
     settings = model_key(subject.model, subject.weights, detector, batch) | {"flip": subject.flip}

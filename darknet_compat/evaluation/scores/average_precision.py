@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from darknet_compat.evaluation.material.tables import Bools, Floats
+from darknet_compat.formats.arrays import Bools, Doubles
 
-Form = Literal["area", "11-point"]
+Interpolation = Literal["area", "11-point"]
 
 ELEVEN = np.linspace(0, 1, 11)
 """VOC 2007's recall levels. In floating point 0.3, 0.6 and 0.7 come out one bit above: a recall of exactly 3/10 does
@@ -22,13 +22,13 @@ class Curve:
     """Recall and precision, float64 [N], after each detection that counts, best first, and these detections' scores.
     `positives` is how many objects there are to find."""
 
-    recall: Floats
-    precision: Floats
-    scores: Floats
+    recall: Doubles
+    precision: Doubles
+    scores: Doubles
     positives: int
 
 
-def curve(true: Bools, ignored: Bools, scores: Floats, positives: int) -> Curve:
+def curve(true: Bools, ignored: Bools, scores: Doubles, positives: int) -> Curve:
     """One class's curve from its detections in any order; of equal scores the earlier row comes first."""
     order = np.argsort(-scores, kind="stable")
     order = order[~ignored[order]]
@@ -37,7 +37,7 @@ def curve(true: Bools, ignored: Bools, scores: Floats, positives: int) -> Curve:
     return Curve(recall, hits / np.arange(1, len(order) + 1), scores[order], positives)
 
 
-def average_precision(points: Curve, form: Form = "area") -> float | None:
+def average_precision(points: Curve, form: Interpolation = "area") -> float | None:
     """A class's average precision; None where there is nothing to find, and 0 where nothing was found.
 
     `area` is that under the curve after precision is made to fall with recall (VOC 2010 and later), `11-point` the mean
@@ -46,13 +46,13 @@ def average_precision(points: Curve, form: Form = "area") -> float | None:
     return _FORMS[form](points) if points.positives else None
 
 
-def falling(precision: Floats) -> Floats:
+def falling(precision: Doubles) -> Doubles:
     """The best precision at this recall or any higher one."""
-    best: Floats = np.maximum.accumulate(precision[::-1])[::-1]
+    best: Doubles = np.maximum.accumulate(precision[::-1])[::-1]
     return best
 
 
-def at_recalls(points: Curve, levels: Floats) -> Floats:
+def at_recalls(points: Curve, levels: Doubles) -> Doubles:
     """The best precision at recalls of at least each of `levels`, 0 where that is not reached."""
     place = np.searchsorted(points.recall, levels, "left")
     return np.append(falling(points.precision), 0.0)[place]
@@ -67,4 +67,4 @@ def _eleven_point(points: Curve) -> float:
     return float(np.mean(at_recalls(points, ELEVEN)))
 
 
-_FORMS: dict[Form, Callable[[Curve], float]] = {"area": _area, "11-point": _eleven_point}
+_FORMS: dict[Interpolation, Callable[[Curve], float]] = {"area": _area, "11-point": _eleven_point}

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from darknet_compat.evaluation.material.tables import Bools, Floats, Found, Ints, Truths
+from darknet_compat.evaluation.material.tables import Found, Truths
 from darknet_compat.evaluation.scores import coco, imagenet
 from darknet_compat.evaluation.scores.average_precision import ELEVEN, falling
 from darknet_compat.evaluation.scores.matching import match_free, outcome_best, outcome_free, overlapping, rank
+from darknet_compat.formats.arrays import Bools, Doubles, Ints
 
 DRAWS = 500
 
@@ -34,7 +35,7 @@ class Judged:
     true: Bools
     counted: Bools
 
-    def mean(self, weights: Floats, positives: Floats, levels: Floats | None) -> float | None:
+    def mean(self, weights: Doubles, positives: Doubles, levels: Doubles | None) -> float | None:
         """Mean average precision where picture i counts `weights`[i] times and class k has `positives`[k] objects.
 
         At recall `levels`, or without them the area. Classes without objects are left out; None if that is all.
@@ -77,7 +78,7 @@ def interval(
     objects = np.zeros((pictures, classes))
     np.add.at(objects, (counted.images, counted.classes), 1)
 
-    def difference(weights: Floats) -> float | None:
+    def difference(weights: Doubles) -> float | None:
         first, second = (part.mean(weights, weights @ objects, levels) for part in judged)
         return None if first is None or second is None else second - first
 

@@ -9,19 +9,15 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.errors import ImageError
-from darknet_compat.evaluation.material.tables import Ints
 from darknet_compat.evaluation.options import View
+from darknet_compat.formats.arrays import Bytes, Floats, Ints
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.hierarchy import top_nodes
 from darknet_compat.vision.image import decode, letterbox, resize, stretch
-
-Floats = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
 
 _SHIFT = 32
 _OFFSETS = ((-_SHIFT, -_SHIFT), (_SHIFT, -_SHIFT), (0, 0), (-_SHIFT, _SHIFT), (_SHIFT, _SHIFT))
@@ -29,7 +25,7 @@ BEST = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class RankedClasses:
     """`best` int64 [5]: the most probable classes, best first, padded with -1. With a WordTree `deepest` is the leaf
     that taking the best child leads to, and `stopped` the node at which confidence ends; -1 without one."""
 
@@ -73,7 +69,7 @@ _VIEWS: dict[View, Callable[[Bytes, int, int], Floats]] = {
 
 def answers(
     classifier: Classifier, sources: Iterable[Any], view: View = "crop", batch: int = 1
-) -> Iterator[Answer | Failure]:
+) -> Iterator[RankedClasses | Failure]:
     """What the classifier makes of each picture, in order; pictures are read by threads ahead of the network."""
     description = classifier.runtime.description
 
@@ -103,18 +99,18 @@ def _probabilities(classifier: Classifier, readable: Sequence[Floats]) -> list[F
     return np.split(classes, np.cumsum([len(parts) for parts in readable])[:-1])
 
 
-def _answer(classifier: Classifier, conditional: Floats) -> Answer:
+def _answer(classifier: Classifier, conditional: Floats) -> RankedClasses:
     """From one picture's parts [parts, classes]."""
     tree = classifier.runtime.description.tree
     if tree is None:
-        return Answer(_top(conditional.sum(axis=0)))
+        return RankedClasses(_top(conditional.sum(axis=0)))
     total = tree.absolute(conditional).sum(axis=0)
     if classifier.leaves is not None:
         total = np.where(classifier.leaves, total, -1)
     mean = conditional.mean(axis=0, keepdims=True)
     (stopped,) = top_nodes(mean, tree, classifier.hier_thresh, classifier.hierarchy, classifier.level)
     (deepest,) = top_nodes(mean, tree, 0.0, "paper")
-    return Answer(_top(total), int(deepest), int(stopped))
+    return RankedClasses(_top(total), int(deepest), int(stopped))
 
 
 def _top(scores: Floats) -> Ints:
@@ -123,7 +119,7 @@ def _top(scores: Floats) -> Ints:
 
 
 @dataclass(frozen=True, eq=False)
-class Level:
+class LevelScore:
     """One level of the tree: pictures whose class lies this deep, how many of them have the right ancestor there, and
     how many ways down stopped there."""
 
@@ -134,14 +130,14 @@ class Level:
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class ClassificationScores:
     """`top1` and `top5` as shares of `pictures`. With a WordTree: `levels`; `named_right`, the share of pictures for
     which the node at which the way down stopped is the picture's class or one above it."""
 
     pictures: int
     top1: float | None
     top5: float | None
-    levels: tuple[Level, ...] = ()
+    levels: tuple[LevelScore, ...] = ()
     named_right: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -161,16 +157,18 @@ class Scores:
         return plain
 
 
-def score(given: Sequence[Answer | None], truths: Sequence[int], tree: WordTree | None = None) -> Scores:
+def score(
+    given: Sequence[RankedClasses | None], truths: Sequence[int], tree: WordTree | None = None
+) -> ClassificationScores:
     """Accuracy of the answers, None for a picture that could not be read, which counts as wrong."""
     count = len(given)
     if not count:
-        return Scores(0, None, None)
+        return ClassificationScores(0, None, None)
     best = np.stack([np.full(BEST, -1) if answer is None else answer.best for answer in given])
     hits = best == np.asarray(truths)[:, None]
     top1, top5 = float(hits[:, 0].mean()), float(hits.any(axis=1).mean())
     if tree is None:
-        return Scores(count, top1, top5)
+        return ClassificationScores(count, top1, top5)
     levels = [[0, 0, 0] for _ in range(int(tree.depths.max()) + 1)]
     named = 0
     for answer, truth in zip(given, truths, strict=True):
@@ -182,5 +180,5 @@ def score(given: Sequence[Answer | None], truths: Sequence[int], tree: WordTree 
         if answer is not None:
             levels[int(tree.depths[answer.stopped])][2] += 1
             named += answer.stopped in way
-    rows = tuple(Level(number, *row) for number, row in enumerate(levels))
-    return Scores(count, top1, top5, rows, named / count)
+    rows = tuple(LevelScore(number, *row) for number, row in enumerate(levels))
+    return ClassificationScores(count, top1, top5, rows, named / count)

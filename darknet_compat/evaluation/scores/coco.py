@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from darknet_compat.evaluation.material.tables import Bools, Floats, Found, Ints, Truths
+from darknet_compat.evaluation.material.tables import Found, Truths
 from darknet_compat.evaluation.scores.average_precision import falling
 from darknet_compat.evaluation.scores.matching import Ranked, match_free, overlapping, rank
+from darknet_compat.formats.arrays import Bools, Doubles, Ints
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
@@ -29,13 +29,13 @@ large objects; average recall with 1, 10 and 100 detections a picture, and of sm
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class CocoScores:
     """`figures`: the twelve, None where there is nothing to find. `precision` float64 [10 thresholds, 101 recalls,
     classes], of all areas, -1 for classes without objects."""
 
     figures: dict[str, float | None]
     names: tuple[str, ...]
-    precision: Floats
+    precision: Doubles
 
     def class_precision(self, number: int) -> tuple[float | None, float | None]:
         """A class's AP, and its AP at IoU 0.5."""
@@ -60,7 +60,7 @@ class _Matched:
     positives: Ints
 
 
-def score(found: Found, truths: Truths, names: Sequence[str]) -> Scores:
+def score(found: Found, truths: Truths, names: Sequence[str]) -> CocoScores:
     """The twelve figures and each class's precision.
 
     Pictures are to be numbered in the order of COCO's image ids, by which pycocotools orders equal scores.
@@ -83,10 +83,10 @@ def score(found: Found, truths: Truths, names: Sequence[str]) -> Scores:
     every = precisions["all"]
     values = [every, every[0], every[5], *(precisions[name] for name in ("small", "medium", "large"))]
     values += [recalls[name] for name in ("1", "10", "all", "small", "medium", "large")]
-    return Scores({name: _mean(v) for name, v in zip(FIGURES, values, strict=True)}, tuple(names), every)
+    return CocoScores({name: _mean(v) for name, v in zip(FIGURES, values, strict=True)}, tuple(names), every)
 
 
-def _accumulate(ranked: Ranked, matched: _Matched, most: int) -> tuple[Floats, Floats]:
+def _accumulate(ranked: Ranked, matched: _Matched, most: int) -> tuple[Doubles, Doubles]:
     """Precision [T, R, K] and recall [T, K] with `most` detections a picture and class; -1 where nothing is to find.
 
     Original: `COCOeval.accumulate`.
@@ -110,7 +110,7 @@ def _accumulate(ranked: Ranked, matched: _Matched, most: int) -> tuple[Floats, F
     return precision, recall
 
 
-def _mean(values: NDArray[np.float64]) -> float | None:
+def _mean(values: Doubles) -> float | None:
     """Over what there is; None for nothing."""
     known = values[values > -1]
     return float(np.mean(known)) if known.size else None

@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from darknet_compat.evaluation.material.tables import Bools, Floats, Found, Ints, Truths
+from darknet_compat.evaluation.material.tables import Found, Truths
 from darknet_compat.evaluation.scores.average_precision import Curve, at_recalls, curve, falling
 from darknet_compat.evaluation.scores.matching import overlapping, rank
+from darknet_compat.formats.arrays import Bools, Doubles, Ints
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def score(found: Found, truths: Truths, names: Sequence[str], settings: MapSetti
     return DetectorMap(settings, classes, float(overlap[right].sum()), best)
 
 
-def _belongs(found: Found, truths: Truths, iou_thresh: float) -> tuple[Ints, Floats]:
+def _belongs(found: Found, truths: Truths, iou_thresh: float) -> tuple[Ints, Doubles]:
     """For each detection the row of the object that it overlaps most, by more than `iou_thresh`, else -1; the IoU."""
     pairs = overlapping(found, truths, float(np.nextafter(iou_thresh, 2)))
     order = np.lexsort((pairs.truth, -pairs.overlap, pairs.found))
@@ -169,7 +170,7 @@ def _area(points: Curve, levels: int) -> float:
     return float(points.recall[0] * best[0] + np.sum(np.diff(points.recall) * best[:-1]))
 
 
-def _best_confidence(true: Bools, scores: Floats, objects: int) -> tuple[float, float] | None:
+def _best_confidence(true: Bools, scores: Doubles, objects: int) -> tuple[float, float] | None:
     """The score above which F1 is highest, and that F1; the threshold lies between two scores."""
     if not objects or not true.any():
         return None

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.errors import DatasetError
-from darknet_compat.evaluation.material.tables import Bools, Floats, Found, Ints, Truths, to_corners
+from darknet_compat.evaluation.material.tables import Found, Truths, to_corners
 from darknet_compat.evaluation.scores import voc
 from darknet_compat.evaluation.scores.matching import outcome_free, rank
+from darknet_compat.formats.arrays import Bools, Doubles, Ints
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.metadata import read_map, read_names
 from darknet_compat.formats.packaged import cfg_dir
@@ -26,10 +27,10 @@ tie. With the 38 whose node is the same they are the paper's 44, of which it giv
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class ImagenetScores:
     """All classes, and which of them COCO has boxes for, bool [classes]."""
 
-    by_class: voc.Scores
+    by_class: voc.VocScores
     shared: Bools
 
     def mean(self, which: Bools | None = None) -> float | None:
@@ -83,13 +84,13 @@ def shared_with_coco() -> Bools:
     return np.array([node in in_coco or names[node] in _AKIN for node in nodes()])
 
 
-def least_overlaps(boxes: Floats) -> Floats:
+def least_overlaps(boxes: Doubles) -> Doubles:
     """The IoU from which an object counts as found, [N]: min(0.5, wh / ((w+10)(h+10))), 5 pixels around a small one."""
     width, height = boxes[:, 2], boxes[:, 3]
     return np.minimum(0.5, width * height / ((width + 10) * (height + 10)))
 
 
-def score(found: Found, truths: Truths, names: Sequence[str], shared: Bools) -> Scores:
+def score(found: Found, truths: Truths, names: Sequence[str], shared: Bools) -> ImagenetScores:
     """Average precision of each class, by the rules of ILSVRC's development kit (`eval_detection`).
 
     `shared` bool [classes] says which classes are to be told apart (`shared_with_coco`). Crowds and difficult objects
@@ -98,7 +99,7 @@ def score(found: Found, truths: Truths, names: Sequence[str], shared: Bools) -> 
     neither = truths.difficult | truths.crowd
     ranked = rank(found)
     outcome = outcome_free(ranked, truths, least_overlaps(truths.boxes), neither)
-    return Scores(voc.collect(ranked, outcome, truths, neither, names, "area", 0.5), np.asarray(shared, bool))
+    return ImagenetScores(voc.collect(ranked, outcome, truths, neither, names, "area", 0.5), np.asarray(shared, bool))
 
 
 def as_scored(found: Found, sizes: Ints) -> Found:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from darknet_compat.evaluation.material.tables import Bools, Floats, Found, Ints, Truths
+from darknet_compat.evaluation.material.tables import Found, Truths
+from darknet_compat.formats.arrays import Bools, Doubles, Int32s, Ints
 
 PAIRS_AT_ONCE = 2_000_000
 """How many overlaps are computed in one go, which bounds the memory."""
@@ -38,7 +38,7 @@ class Pairs:
 
     found: Ints
     truth: Ints
-    overlap: Floats
+    overlap: Doubles
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ def rank(found: Found, most: int | None = None) -> Ranked:
     return Ranked(found.rows(order), ranks, order)
 
 
-def overlapping(found: Found, truths: Truths, least: float | Floats, *, crowds: bool = False) -> Pairs:
+def overlapping(found: Found, truths: Truths, least: float | Doubles, *, crowds: bool = False) -> Pairs:
     """Every detection with every object of its picture and class whose IoU is `least` (one number, or one an object).
 
     With `crowds` the overlap with a crowd is the share of the detection inside it (COCO's rule).
@@ -99,7 +99,7 @@ def _portions(counts: Ints) -> Iterator[Ints]:
             yield chunk
 
 
-def _iou(a: Floats, b: Floats, crowd: Bools | None) -> Floats:
+def _iou(a: Doubles, b: Doubles, crowd: Bools | None) -> Doubles:
     """Row by row, [N], of left, top, width, height, in the order of pycocotools' `bbIou`, to the last bit."""
     width = np.minimum(a[:, 2] + a[:, 0], b[:, 2] + b[:, 0]) - np.maximum(a[:, 0], b[:, 0])
     height = np.minimum(a[:, 3] + a[:, 1], b[:, 3] + b[:, 1]) - np.maximum(a[:, 1], b[:, 1])
@@ -108,13 +108,13 @@ def _iou(a: Floats, b: Floats, crowd: Bools | None) -> Floats:
     union = area + b[:, 2] * b[:, 3] - shared
     if crowd is not None:
         union = np.where(crowd, area, union)
-    overlap: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0)
+    overlap: Doubles = np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0)
     return overlap
 
 
 def match_free(
-    ranked: Ranked, pairs: Pairs, ignored: Bools, thresholds: Floats, reusable: Bools | None = None
-) -> NDArray[np.int32]:
+    ranked: Ranked, pairs: Pairs, ignored: Bools, thresholds: Doubles, reusable: Bools | None = None
+) -> Int32s:
     """COCO's rule at several thresholds at once: int32 [T, N], the object that each detection is given, else -1.
 
     Objects that are not `ignored` [M] come first; of equal overlaps the object that comes last. `reusable` [M] objects,
@@ -142,7 +142,7 @@ def match_free(
     return matched
 
 
-def outcome_free(ranked: Ranked, truths: Truths, least: float | Floats, ignored: Bools) -> Outcome:
+def outcome_free(ranked: Ranked, truths: Truths, least: float | Doubles, ignored: Bools) -> Outcome:
     """COCO's rule at one threshold (or one an object, as ImageNet DET has it); `ignored` objects count neither way and
     may be found any number of times."""
     pairs = overlapping(ranked.found, truths, least)

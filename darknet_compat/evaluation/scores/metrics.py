@@ -12,10 +12,11 @@ import numpy as np
 
 from darknet_compat.evaluation.material import coco_files
 from darknet_compat.evaluation.material.entries import Entries
-from darknet_compat.evaluation.material.tables import Found, Ints, Truths
+from darknet_compat.evaluation.material.tables import Found, Truths
 from darknet_compat.evaluation.scores import coco, detector_map, imagenet, voc
-from darknet_compat.evaluation.scores.average_precision import Form
+from darknet_compat.evaluation.scores.average_precision import Interpolation
 from darknet_compat.evaluation.scores.detector_map import MapSettings
+from darknet_compat.formats.arrays import Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ class Metric:
     expect_writable: Callable[[Entries], None] = lambda entries: None
 
 
-def _voc(metric: str, form: Form, found: Found, truths: Truths, names: Sequence[str]) -> Score:
+def _voc(metric: str, form: Interpolation, found: Found, truths: Truths, names: Sequence[str]) -> Score:
     scores = voc.score(found, truths, names, form=form)
     rows = tuple((one.name, one.average_precision, one.positives, one.detections) for one in scores.classes)
     return Score(metric, {"mAP": scores.mean}, ("class", "AP", "objects", "detections"), rows, scores.to_dict())

@@ -10,18 +10,22 @@ from typing import Any, Literal
 import numpy as np
 
 from darknet_compat.errors import DatasetError
-from darknet_compat.evaluation.material.tables import Bools, Found, Ints, Truths, from_corners, to_corners
-from darknet_compat.evaluation.scores.average_precision import Curve, Form, average_precision, curve
+from darknet_compat.evaluation.material.tables import Found, Truths, from_corners, to_corners
+from darknet_compat.evaluation.scores.average_precision import Curve, Interpolation, average_precision, curve
 from darknet_compat.evaluation.scores.matching import Outcome, Ranked, outcome_best, outcome_free, rank
+from darknet_compat.formats.arrays import Bools, Ints
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.textfile import read_lines, shown
 
-Rule = Literal["best", "free"]
+DifficultRule = Literal["best", "free"]
 
 PREFIX = "comp4_det_test_"
 """What the original puts before a class's name in its result files."""
 
-_RULES: dict[Rule, Callable[[Ranked, Truths, float, Bools], Outcome]] = {"best": outcome_best, "free": outcome_free}
+_RULES: dict[DifficultRule, Callable[[Ranked, Truths, float, Bools], Outcome]] = {
+    "best": outcome_best,
+    "free": outcome_free,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +41,10 @@ class ClassScore:
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class VocScores:
     """All classes. `mean` is over those that have objects, None where no class has."""
 
-    form: Form
+    form: Interpolation
     least_overlap: float
     classes: tuple[ClassScore, ...]
 
@@ -64,10 +68,10 @@ def score(
     truths: Truths,
     names: Sequence[str],
     *,
-    form: Form = "area",
+    form: Interpolation = "area",
     least_overlap: float = 0.5,
-    rule: Rule = "best",
-) -> Scores:
+    rule: DifficultRule = "best",
+) -> VocScores:
     """Average precision of each class; difficult objects and crowds count neither way.
 
     `rule` "best" is VOC's own, "free" COCO's; they differ only for a detection that overlaps two objects of its class.
@@ -86,9 +90,9 @@ def collect(
     truths: Truths,
     ignored: Bools,
     names: Sequence[str],
-    form: Form,
+    form: Interpolation,
     least_overlap: float,
-) -> Scores:
+) -> VocScores:
     """Each class's curve and average precision, from what became of each detection."""
     positives = np.bincount(truths.classes[~ignored], minlength=len(names))
     bounds = np.searchsorted(ranked.found.classes, np.arange(len(names) + 1))
@@ -98,7 +102,7 @@ def collect(
         points = curve(outcome.true[rows], outcome.ignored[rows], ranked.found.scores[rows], int(positives[number]))
         value = average_precision(points, form)
         scores.append(ClassScore(name, value, points.positives, len(points.scores), points))
-    return Scores(form, least_overlap, tuple(scores))
+    return VocScores(form, least_overlap, tuple(scores))
 
 
 def as_scored(found: Found, sizes: Ints) -> Found:

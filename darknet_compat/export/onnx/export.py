@@ -11,7 +11,7 @@ import onnx
 from onnx import GraphProto, TensorProto, helper
 
 from darknet_compat.catalogue.fetch.checksum import sha256_of
-from darknet_compat.definition.weights.arrays import LayerArrays, Trained, weights_sha256
+from darknet_compat.definition.weights.arrays import LayerArrays, NetworkWeights, weights_sha256
 from darknet_compat.errors import ExportError, OptionError
 from darknet_compat.export.onnx import heads
 from darknet_compat.export.onnx.form import form_of
@@ -41,7 +41,7 @@ In pictures of trained detectors 39 of its cells and anchors pass a threshold of
 
 
 def export_onnx(
-    network: Trained,
+    network: NetworkWeights,
     path: str | Path,
     *,
     options: OnnxOptions | None = None,
@@ -107,7 +107,7 @@ def export_onnx(
     return artefact
 
 
-def _told_by(network: Trained) -> dict[str, Any]:
+def _told_by(network: NetworkWeights) -> dict[str, Any]:
     """What the definition and its weights say of themselves, as the artefact's fields."""
     spec = network.spec
     return {
@@ -145,7 +145,7 @@ def _names(names: str | Path | Sequence[str] | None, classes: int, cfg: Path) ->
     return class_names(names_beside(cfg) if names is None else names, classes)
 
 
-def build(network: Trained, artefact: Artefact, candidates: int) -> tuple[Graph, GraphProto]:
+def build(network: NetworkWeights, artefact: Artefact, candidates: int) -> tuple[Graph, GraphProto]:
     """The graph, with its weights apart."""
     graph = Graph()
     images = _input(graph, artefact)
@@ -169,7 +169,7 @@ def build(network: Trained, artefact: Artefact, candidates: int) -> tuple[Graph,
     return graph, proto
 
 
-def body(trained: Trained, graph: Graph, images: str, wanted: Sequence[int]) -> dict[int, str]:
+def body(trained: NetworkWeights, graph: Graph, images: str, wanted: Sequence[int]) -> dict[int, str]:
     """Add the nodes of all layers that `wanted` depend on; the name of each layer's output."""
     needed = set(wanted)
     for layer in reversed(trained.spec.layers):

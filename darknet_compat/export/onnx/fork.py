@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import BLURS, LayerSpec
 from darknet_compat.definition.weights.arrays import LayerArrays
 from darknet_compat.definition.weights.fold import shares
 from darknet_compat.export.onnx.activations import ACTIVATIONS
-from darknet_compat.export.onnx.graph import Graph
+from darknet_compat.export.onnx.graph import Emit, Graph
+from darknet_compat.formats.arrays import Floats
 
-Emit = Callable[[Graph, Any, LayerArrays, Sequence[str]], str]
 _LOWEST = float(np.finfo(np.float32).min)
 _FILTERS = {1: np.outer([1, 2, 1], [1, 2, 1]) / 16, 2: np.full((2, 2), 0.25)}
 
@@ -24,7 +22,7 @@ def blurred(graph: Graph, layer: s.Convolutional | s.Maxpool, x: str, channels: 
     """The filter of antialiasing as a convolution of each channel by itself, with the layer's strides."""
     size, padding = BLURS[layer.antialiasing]
 
-    def kernel() -> NDArray[np.float32]:
+    def kernel() -> Floats:
         return np.broadcast_to(_FILTERS[layer.antialiasing], (channels, 1, size, size)).astype(np.float32)
 
     weights = graph.weight("antialiasing", (channels, 1, size, size), kernel)
@@ -70,7 +68,7 @@ def total(graph: Graph, layer: s.Sum, arrays: LayerArrays, inputs: Sequence[str]
     if layer.weights is not None:
         count, each = arrays.shape("weights")
 
-        def share(at: int) -> Callable[[], NDArray[np.float32]]:
+        def share(at: int) -> Callable[[], Floats]:
             return lambda: shares(arrays["weights"], layer.weights_normalization)[at].reshape(1, each, 1, 1)
 
         names = [graph.weight(f"share {at}", (1, each, 1, 1), share(at)) for at in range(count)]

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-Array = NDArray[Any]
+from darknet_compat.definition.weights.arrays import LayerArrays
+from darknet_compat.formats.arrays import Floats
+
 Dims = Sequence[int | str]
 
 # fmt: off
@@ -51,7 +52,7 @@ class Weight:
 
     name: str
     shape: tuple[int, ...]
-    values: Callable[[], NDArray[np.float32]]
+    values: Callable[[], Floats]
     type: int = TensorProto.FLOAT
 
     @property
@@ -103,7 +104,7 @@ class Graph:
         self.constants[name] = numpy_helper.from_array(array, name)
         return name
 
-    def weight(self, slot: str, shape: Sequence[int], values: Callable[[], NDArray[np.float32]]) -> str:
+    def weight(self, slot: str, shape: Sequence[int], values: Callable[[], Floats]) -> str:
         """An initializer named after the layer and its slot."""
         weight = Weight(self._prefix + plain_name(slot), tuple(shape), values)
         self.weights.append(weight)
@@ -153,3 +154,7 @@ def layer_of(name: str) -> tuple[int, str] | None:
 def operators(nodes: Iterable[NodeProto]) -> set[str]:
     """The operators that `nodes` are of."""
     return {node.op_type for node in nodes}
+
+
+Emit = Callable[[Graph, Any, LayerArrays, Sequence[str]], str]
+"""Adds a layer's nodes: graph, spec, arrays and the names of its inputs → the name of its output."""

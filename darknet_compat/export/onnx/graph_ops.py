@@ -10,7 +10,7 @@ import numpy as np
 from onnx import TensorProto
 
 from darknet_compat.export.onnx.graph import Graph
-from darknet_compat.heads.ops import Constant, Indices
+from darknet_compat.formats.arrays import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class GraphOps:
     def _constant(self, array: Any) -> GraphValue:
         return self.value(self.graph.constant(array))
 
-    def constant(self, array: Constant, like: GraphValue) -> GraphValue:
+    def constant(self, array: Floats, like: GraphValue) -> GraphValue:
         """See `Ops.constant`."""
         return self._constant(array)
 
@@ -78,7 +78,7 @@ class GraphOps:
         given = [x.name, self.graph.constant(sizes)]
         return [self.value(name) for name in self.graph.add_many("Split", given, len(sizes), axis=axis)]
 
-    def take(self, x: GraphValue, indices: Indices, axis: int) -> GraphValue:
+    def take(self, x: GraphValue, indices: Ints, axis: int) -> GraphValue:
         """See `Ops.take`."""
         return self._add("Gather", x.name, self.graph.constant(indices), axis=axis)
 

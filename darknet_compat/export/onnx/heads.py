@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import NetworkSpec
-from darknet_compat.definition.weights.arrays import LayerArrays, Trained
+from darknet_compat.definition.weights.arrays import LayerArrays, NetworkWeights
 from darknet_compat.export.onnx.graph import Graph
 from darknet_compat.export.onnx.graph_ops import GraphOps, GraphValue
+from darknet_compat.formats.arrays import Ints
 from darknet_compat.heads.answers import HEADS, boxes, detects, probabilities, splits, uncertain, uncertainties
-from darknet_compat.heads.ops import Indices
 from darknet_compat.heads.region import Region
-from darknet_compat.heads.split import RowNumbers, Rows, best_of_each_anchor
+from darknet_compat.heads.split import RowNumbers, SplitWeights, best_of_each_anchor
 
 BOXES = ("boxes", "objectness", "classes")
 CANDIDATES = (*BOXES, "every_objectness")
@@ -45,7 +45,7 @@ def whole_parts(spec: NetworkSpec, candidates: int) -> int:
     return region.num * -(-candidates // region.num) if splits(spec) and isinstance(region, s.Region) else 0
 
 
-def answers(graph: Graph, trained: Trained, values: Sequence[GraphValue], limit: int) -> list[GraphValue]:
+def answers(graph: Graph, trained: NetworkWeights, values: Sequence[GraphValue], limit: int) -> list[GraphValue]:
     """Add the nodes that make a network's answers of its `sources`; the outputs, as `names` has them.
 
     `limit`: how many candidates there are of a network with many classes.
@@ -65,22 +65,22 @@ def answers(graph: Graph, trained: Trained, values: Sequence[GraphValue], limit:
     return found
 
 
-def _split(graph: Graph, trained: Trained, features: GraphValue, limit: int) -> list[GraphValue]:
+def _split(graph: Graph, trained: NetworkWeights, features: GraphValue, limit: int) -> list[GraphValue]:
     """The last convolution and its [region], for candidates."""
     convolution, spec = trained.spec.layers[-2:]
     assert isinstance(spec, s.Region)
     region, arrays, ops = Region(spec, trained.batchnorm), LayerArrays(trained, convolution), GraphOps(graph)
     numbers, channels = RowNumbers(region), arrays.shape("weights")[1]
 
-    def weights(name: str, rows: Indices, turned: bool) -> GraphValue:
+    def weights(name: str, rows: Ints, turned: bool) -> GraphValue:
         shape = (channels, len(rows)) if turned else (len(rows), channels, 1, 1)
         make = lambda: arrays["weights"][rows, :, 0, 0].T if turned else arrays["weights"][rows]  # noqa: E731
         return ops.value(graph.weight(name, shape, make))
 
-    def biases(name: str, rows: Indices) -> GraphValue:
+    def biases(name: str, rows: Ints) -> GraphValue:
         return ops.value(graph.weight(name, (len(rows),), lambda: arrays["biases"][rows]))
 
-    rows = Rows(
+    rows = SplitWeights(
         weights("box weights", numbers.boxes, turned=False),
         biases("box biases", numbers.boxes),
         tuple(weights(f"class weights {at}", rows, turned=True) for at, rows in enumerate(numbers.classes)),

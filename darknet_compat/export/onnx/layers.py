@@ -6,20 +6,18 @@ kind against its module. Heads are not here: see `heads`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import LayerSpec, Shape
 from darknet_compat.definition.weights.arrays import LayerArrays
 from darknet_compat.export.onnx.activations import ACTIVATIONS
 from darknet_compat.export.onnx.fork import FORK, blurred
-from darknet_compat.export.onnx.graph import Graph
+from darknet_compat.export.onnx.graph import Emit, Graph
+from darknet_compat.formats.arrays import Floats
 
-Emit = Callable[[Graph, Any, LayerArrays, Sequence[str]], str]
 _LOWEST = float(np.finfo(np.float32).min)
 _END = 2**31 - 1
 
@@ -137,12 +135,12 @@ def normalization(graph: Graph, layer: s.Normalization, arrays: LayerArrays, inp
     """x·(kappa + alpha·Σ squares of neighbours)^-beta; the sum as a 1x1 convolution of zeros and ones."""
     channels, below, above = layer.input.c, (layer.size - 1) // 2, layer.size // 2
 
-    def neighbours() -> NDArray[np.float32]:
+    def neighbours() -> Floats:
         distance = np.arange(channels) - np.arange(channels)[:, None]
         matrix = ((distance >= -below) & (distance <= above)).astype(np.float32)
         if above < channels:
             matrix[:, above] -= 1
-        kernel: NDArray[np.float32] = matrix[:, :, None, None] * np.float32(layer.alpha)
+        kernel: Floats = matrix[:, :, None, None] * np.float32(layer.alpha)
         return kernel
 
     squares = graph.add("Mul", inputs[0], inputs[0])

@@ -15,7 +15,7 @@ from darknet_compat.formats.textfile import plain
 from darknet_compat.formats.words import MOST_BATCH, MOST_DETECTIONS, Input, OtherLayout, Outputs, Resize
 from darknet_compat.options import Option, Options, parse_fraction
 
-Layout = Literal[Outputs, OtherLayout]
+OutputLayoutName = Literal[Outputs, OtherLayout]
 
 OLDEST = 17
 """The opset that graphs are made in: the newest that the runtimes of 2022 on read (TensorRT 8.5, OpenVINO 2022.3, ONNX
@@ -54,7 +54,7 @@ class OnnxOptions(Options):
         ),
     ] = None
     layout: Annotated[
-        Layout | None,
+        OutputLayoutName | None,
         Option(
             "The form of the outputs, for other programs: docs/guide/export.md has them. Default: ours, as --outputs."
             " Of a WordTree's nodes it has the one that --hier-thresh leads to."

@@ -9,7 +9,7 @@ from typing import Any
 from onnx import TensorProto
 
 from darknet_compat.definition.spec import NetworkSpec
-from darknet_compat.definition.weights.arrays import Trained
+from darknet_compat.definition.weights.arrays import NetworkWeights
 from darknet_compat.export.onnx import heads, suppression
 from darknet_compat.export.onnx.graph import Dims, Graph, value
 from darknet_compat.export.onnx.graph_ops import GraphOps, GraphValue
@@ -18,7 +18,7 @@ from darknet_compat.heads.answers import HEADS, detects, splits
 from darknet_compat.heads.boxes import Boxes
 from darknet_compat.heads.cut import Cut, cut_of, ended
 from darknet_compat.heads.descent import Descent
-from darknet_compat.heads.layouts import LAYOUTS, Layout, Output, axis_length
+from darknet_compat.heads.layouts import LAYOUTS, Output, OutputLayout, axis_length
 
 _TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32, "int64": TensorProto.INT64}
 
@@ -30,7 +30,7 @@ SUPPRESSING: dict[str, Callable[[Graph, Boxes, suppression.Suppression], list[st
 
 
 @dataclass(frozen=True)
-class Made:
+class GraphOutput:
     """An output: its name, the value in the graph that becomes it, and what is to be said of it."""
 
     output: Output
@@ -50,8 +50,8 @@ def sources(spec: NetworkSpec, artefact: Artefact) -> list[int]:
 
 
 def outputs_of(
-    graph: Graph, network: Trained, artefact: Artefact, made: Mapping[int, str], candidates: int
-) -> list[Made]:
+    graph: Graph, network: NetworkWeights, artefact: Artefact, made: Mapping[int, str], candidates: int
+) -> list[GraphOutput]:
     """Add the nodes that make the outputs of the `sources`, whose values are `made`.
 
     `candidates`: how many there are of a network with many classes.
@@ -65,22 +65,22 @@ def outputs_of(
         found = heads.answers(graph, network, values, candidates)
         if not detects(spec):
             only = Output("classes", ("N", "C"))
-            return [Made(only, found[0].name, _dims(only, artefact, None))]
+            return [GraphOutput(only, found[0].name, _dims(only, artefact, None))]
         row = LAYOUTS[artefact.layout or artefact.outputs]
         count = candidates if splits(spec) else None
         first = Boxes(*found[:3])
         if artefact.tree is not None and artefact.layout is not None:
             first = first._replace(classes=Descent(artefact.tree, artefact.hier_thresh)(GraphOps(graph), first.classes))
         inner = _laid_out(graph, row, first, artefact)
-        every = [Made(o, name, _dims(o, artefact, count)) for o, name in zip(row.outputs, inner, strict=True)]
+        every = [GraphOutput(o, name, _dims(o, artefact, count)) for o, name in zip(row.outputs, inner, strict=True)]
         beside = {output.name: output for output in row.optional}
         for name, part in zip(heads.names(spec)[3:], found[3:], strict=True):
             if name in beside:
-                every.append(Made(beside[name], part.name, _dims(beside[name], artefact, None)))
+                every.append(GraphOutput(beside[name], part.name, _dims(beside[name], artefact, None)))
         return every
 
 
-def _laid_out(graph: Graph, row: Layout, found: Boxes, artefact: Artefact) -> list[str]:
+def _laid_out(graph: Graph, row: OutputLayout, found: Boxes, artefact: Artefact) -> list[str]:
     """The values of the outputs of one layout."""
     if row.name == "boxes":
         return [part.name for part in found]
@@ -95,7 +95,7 @@ def _laid_out(graph: Graph, row: Layout, found: Boxes, artefact: Artefact) -> li
     return [part.name for part in parts]
 
 
-def _heads(graph: Graph, network: Trained, artefact: Artefact, made: Mapping[int, str]) -> list[Made]:
+def _heads(graph: Graph, network: NetworkWeights, artefact: Artefact, made: Mapping[int, str]) -> list[GraphOutput]:
     """What the heads read, or what they make of it without boxes."""
     spec, ops = network.spec, GraphOps(graph)
     cut: Cut = cut_of(spec, **{name: (artefact.cut or {})[name] for name in ("order", "activated")})
@@ -113,7 +113,7 @@ def _heads(graph: Graph, network: Trained, artefact: Artefact, made: Mapping[int
         dims: list[int | str] = [shape[0], f"{name} H", f"{name} W"] if free else list(shape)
         if cut.order == "nhwc" and len(shape) == 3:
             dims = [*dims[1:], dims[0]]
-        found.append(Made(Output(name, ()), inner.name, [artefact.batch or "N", *dims]))
+        found.append(GraphOutput(Output(name, ()), inner.name, [artefact.batch or "N", *dims]))
     return found
 
 

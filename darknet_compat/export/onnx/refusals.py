@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from darknet_compat.definition import spec as s
-from darknet_compat.definition.builds import Build, misread
+from darknet_compat.definition.builds import misread
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.layers import EMIT
-from darknet_compat.formats.words import OtherLayout, Outputs
+from darknet_compat.formats.words import Build, OtherLayout, Outputs
 from darknet_compat.heads.answers import detects
 from darknet_compat.vision.boxes import distance_exponent
 

@@ -9,14 +9,14 @@ from darknet_compat.definition.spec import LayerSpec, NetworkSpec
 from darknet_compat.errors import ExportError
 from darknet_compat.options import MOST_PIXELS
 
-Sizes = tuple[int, int]
+SideRange = tuple[int, int]
 """The least and the most pixels of a side."""
 
-DEFAULT: Sizes = (288, 608)
+DEFAULT: SideRange = (288, 608)
 """YOLOv2's own range in the paper (section 2, multi-scale training) begins at 320; 288 is its fastest in table 3."""
 
 
-def free_sizes(spec: NetworkSpec, wanted: Sizes | str | None, candidates: int = 0) -> tuple[int, int, int]:
+def free_sizes(spec: NetworkSpec, wanted: SideRange | str | None, candidates: int = 0) -> tuple[int, int, int]:
     """(least, most, step) of a side; step 0 where only the network's own size is possible or `wanted`.
 
     By default no side is so small that there are fewer than `candidates` cells and anchors.

@@ -9,11 +9,11 @@ from typing import BinaryIO
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.graph import OPERATORS, Weight, operators, value
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.atomic import atomic_write, settle
 
 EXTERNAL_FROM = 2**31 - 2**20
@@ -85,7 +85,7 @@ def _write_whole(file: BinaryIO, model: ModelProto, weights: list[Weight]) -> No
 
 
 def _write_values(file: BinaryIO, weight: Weight) -> None:
-    values: NDArray[np.float32] = weight.values()
+    values: Floats = weight.values()
     if tuple(values.shape) != weight.shape:
         raise ValueError(f"{weight.name}: expected {weight.shape}, found {values.shape}")
     if weight.type == TensorProto.FLOAT16:
@@ -93,7 +93,7 @@ def _write_values(file: BinaryIO, weight: Weight) -> None:
     file.write(np.ascontiguousarray(values, "<f4" if weight.type == TensorProto.FLOAT else "<f2").data)
 
 
-def expect_in_half(name: str, values: NDArray[np.float32]) -> None:
+def expect_in_half(name: str, values: Floats) -> None:
     """Raise ExportError for a weight that float16 cannot hold."""
     if np.abs(values).max(initial=0) > np.finfo(np.float16).max and np.isfinite(values).all():
         raise ExportError(f"{name}: has values of {np.abs(values).max():.3g}, beyond fp16's range; use fp32")

@@ -18,8 +18,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
+
+from darknet_compat.formats.arrays import Array
 
 MOVING = frozenset({"Concat", "Identity", "MaxPool", "Reshape", "Resize", "Slice", "Split", "Transpose"})
 """Operators whose results are values that they read; of these the first input, and of Concat all, are values."""
@@ -117,7 +118,7 @@ class _Graph:
         maker = self.made_by.get(node.input[1]) if node is not None and node.op_type == "Conv" else None
         return maker is not None and maker.op_type == "DequantizeLinear"
 
-    def array(self, name: str) -> NDArray[Any]:
+    def array(self, name: str) -> Array:
         return numpy_helper.to_array(self.values[name])
 
     def rounded(self, roundings: Mapping[str, Rounding]) -> GraphProto:

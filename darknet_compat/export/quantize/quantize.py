@@ -16,21 +16,18 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from darknet_compat.errors import ExportError
 from darknet_compat.export.quantize.fused import ACTIVATING, MOVING, spread_back
 from darknet_compat.export.quantize.ranges import LEAST_SCALE, LEVELS, Before, Observed
+from darknet_compat.formats.arrays import Array, Floats
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.exported.artefact import Artefact, from_properties, to_properties
 from darknet_compat.formats.exported.onnxfile import read_top
-
-Floats = NDArray[np.float32]
 
 ZERO = "constant_int8_0"
 """The zero point of all tensors."""
@@ -148,11 +145,11 @@ def observe(
     return count
 
 
-def _fed(images: Iterable[Floats], artefact: Artefact) -> Iterator[NDArray[Any]]:
+def _fed(images: Iterable[Floats], artefact: Artefact) -> Iterator[Array]:
     """As the graph takes them: its own type, and a fixed batch filled with the same picture."""
     for batch in images:
         for image in batch:
-            given: NDArray[Any] = image[None].repeat(artefact.batch or 1, 0)
+            given: Array = image[None].repeat(artefact.batch or 1, 0)
             if artefact.input == "uint8":
                 given = np.ascontiguousarray(np.rint(given * 255).astype(np.uint8).transpose(0, 2, 3, 1))
             yield given

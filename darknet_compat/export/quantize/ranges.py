@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
+
+from darknet_compat.formats.arrays import Array
 
 LEVELS = 127
 """The largest int8; -128 stays unused, so that zero is in the middle."""
@@ -28,7 +27,7 @@ class Observed:
         self.largest = 0.0
         self.pictures = 0
 
-    def add(self, values: NDArray[Any]) -> None:
+    def add(self, values: Array) -> None:
         """Count a picture's values, which are finite."""
         self.pictures += 1
         magnitudes = np.abs(values).ravel()
@@ -65,7 +64,7 @@ class Before:
         self.above, self.below = Observed(), Observed()
         self.pictures = 0
 
-    def add(self, values: NDArray[Any]) -> None:
+    def add(self, values: Array) -> None:
         """Count a picture's values, which are finite."""
         self.pictures += 1
         self.above.add(values[values >= 0])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # which needs numpy, as `--help` does not
 
 
 @dataclass(frozen=True)
-class Made:
+class ExportedModel:
     """An exported file and what it says of itself; `model` is its path within the target's folder."""
 
     model: str
@@ -72,8 +72,8 @@ class Tool:
 
     program: str
     package: str
-    arguments: Callable[[Made], tuple[str, ...]]
-    keeps: Callable[[Made], Mapping[str, str]]
+    arguments: Callable[[ExportedModel], tuple[str, ...]]
+    keeps: Callable[[ExportedModel], Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ class Target:
     name: str
     title: str
     options: Mapping[str, Any]
-    files: Callable[[Made], Texts]
-    steps: Callable[[Made], tuple[str, ...]]
+    files: Callable[[ExportedModel], Texts]
+    steps: Callable[[ExportedModel], tuple[str, ...]]
     source: str
     notes: tuple[str, ...] = ()
     place: str = "{name}.onnx"
@@ -102,7 +102,7 @@ class Target:
     trees: bool = True
     fork_trees: bool = True
     brings: Callable[[Path | None], Mapping[str, bytes]] | None = None
-    properties: Callable[[Made], Mapping[str, str]] = field(default=lambda made: {})
+    properties: Callable[[ExportedModel], Mapping[str, str]] = field(default=lambda made: {})
 
     def asked(self, options: OnnxOptions) -> OnnxOptions:
         """The export's options with the target's. Raises OptionError where another value is asked for."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from darknet_compat.export.targets.base import ONE_PICTURE, Made, Target, Texts
+from darknet_compat.export.targets.base import ONE_PICTURE, ExportedModel, Target, Texts
 
 SCALE = 1 / 255
 """Pixels of 0..255 to the 0..1 that the network reads."""
 
 
-def _frigate(made: Made) -> Texts:
+def _frigate(made: ExportedModel) -> Texts:
     config = f"""# For Frigate's config.yml; the folder of this file is /config/model_cache/{made.name} there.
 detectors:
   onnx:
@@ -27,7 +27,7 @@ model:
     return {"config.yml": config, "labels.txt": made.labels}
 
 
-def _deepstream(made: Made) -> Texts:
+def _deepstream(made: ExportedModel) -> Texts:
     fitted = int(made.letterboxed)
     config = f"""[property]
 gpu-id=0

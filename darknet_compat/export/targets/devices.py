@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from darknet_compat.export.targets.base import ONE_PICTURE, Made, Target, Texts, Tool
+from darknet_compat.export.targets.base import ONE_PICTURE, ExportedModel, Target, Texts, Tool
 
 
-def _shape(made: Made) -> str:
+def _shape(made: ExportedModel) -> str:
     artefact = made.artefact
     return f"1,{artefact.channels},{artefact.height},{artefact.width}"
 
@@ -17,7 +17,7 @@ _ROWS = {
 """What the output holds, by the layout."""
 
 
-def _phone(made: Made) -> Texts:
+def _phone(made: ExportedModel) -> Texts:
     artefact = made.artefact
     facts = f"""task: detect
 imgsz: [{artefact.height}, {artefact.width}]
@@ -98,7 +98,7 @@ COREML = Target(
 )
 
 
-def _rknn(made: Made) -> Texts:
+def _rknn(made: ExportedModel) -> Texts:
     program = f'''"""Makes {made.name}.rknn: python convert.py [CHIP] [PICTURES.txt, for int8]; by rknn-toolkit2."""
 
 import sys
@@ -119,7 +119,7 @@ for done in (
     return {"convert.py": program, "labels.txt": made.labels}
 
 
-def _hailo(made: Made) -> Texts:
+def _hailo(made: ExportedModel) -> Texts:
     return {
         "model.alls": "normalization_0 = normalization([0.0, 0.0, 0.0], [255.0, 255.0, 255.0])\n",
         "labels.txt": made.labels,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from darknet_compat.export.targets.base import FITTED, ONE_PICTURE, Made, Target, Texts
+from darknet_compat.export.targets.base import FITTED, ONE_PICTURE, ExportedModel, Target, Texts
 
 _OPENCV = '''"""Finds objects with OpenCV alone: python detect.py PICTURE."""
 
@@ -38,7 +38,7 @@ if __name__ == "__main__":
 '''
 
 
-def _opencv(made: Made) -> Texts:
+def _opencv(made: ExportedModel) -> Texts:
     artefact = made.artefact
     program = _OPENCV.format(
         width=artefact.width,
@@ -52,11 +52,11 @@ def _opencv(made: Made) -> Texts:
     return {"detect.py": program, "labels.txt": made.labels}
 
 
-def _labels(made: Made) -> Texts:
+def _labels(made: ExportedModel) -> Texts:
     return {"labels.txt": made.labels}
 
 
-def _metadata(made: Made) -> dict[str, str]:
+def _metadata(made: ExportedModel) -> dict[str, str]:
     """What Ultralytics reads off a file (AutoBackend): names, task, sides and stride, as Python writes them."""
     return {
         "description": f"{made.name} by darknet-compat",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from darknet_compat.export.targets.base import FITTED, Made, Target, Texts
+from darknet_compat.export.targets.base import FITTED, ExportedModel, Target, Texts
 
 MOST_BATCH = 8
 """How many requests are put together; each backend takes any number."""
@@ -18,7 +18,7 @@ BACKENDS = {
 _TYPES = {"float32": "TYPE_FP32", "int32": "TYPE_INT32"}
 
 
-def _config(made: Made, backend: str) -> str:
+def _config(made: ExportedModel, backend: str) -> str:
     from darknet_compat.heads.layouts import LAYOUTS, axis_length  # which needs numpy, as `--help` does not
 
     artefact = made.artefact
@@ -74,7 +74,7 @@ if __name__ == "__main__":
 '''
 
 
-def _triton(made: Made) -> Texts:
+def _triton(made: ExportedModel) -> Texts:
     artefact = made.artefact
     client = _CLIENT.format(
         name=made.name, width=artefact.width, height=artefact.height, letterbox=made.letterboxed, fitted=FITTED

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 
-from darknet_compat.export.targets.base import ONE_PICTURE, Made, Target, Texts
+from darknet_compat.export.targets.base import ONE_PICTURE, ExportedModel, Target, Texts
 from darknet_compat.export.web.package import NAME, TRIED, files_of
 from darknet_compat.export.web.page import browser_page, text_of
 
 _SCRIPTS = ("browser.js", "worker.js", "fit.js", "answers.js")
 
 
-def _facts(made: Made) -> str:
+def _facts(made: ExportedModel) -> str:
     """What the scripts need to know of the model."""
     own = made.artefact
     plain = ("name", "task", "width", "height", "channels", "resize", "thresh", "hier_thresh", "nms", "nms_kind")
@@ -28,7 +28,7 @@ def _facts(made: Made) -> str:
     return json.dumps(facts | {"file": made.model, "beta_nms": own.beta_nms, "names": names, "tree": tree})
 
 
-def _files(made: Made) -> Texts:
+def _files(made: ExportedModel) -> Texts:
     scripts = {name: text_of(name) for name in _SCRIPTS}
     return {"index.html": browser_page(), "model.json": _facts(made), "labels.txt": made.labels, **scripts}
 

@@ -15,7 +15,7 @@ from typing import Any
 from onnx import ModelProto
 
 from darknet_compat.errors import ExportError
-from darknet_compat.export.targets.base import Made, Target, Tool
+from darknet_compat.export.targets.base import ExportedModel, Target, Tool
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.exported.artefact import Artefact
 from darknet_compat.formats.textfile import plain
@@ -32,7 +32,7 @@ def write_target(
 
     Raises ExportError where a file cannot be written, or where the tool fails.
     """
-    made = Made(target.place.format(name=artefact.name), artefact)
+    made = ExportedModel(target.place.format(name=artefact.name), artefact)
     _tell_more(folder / made.model, target.properties(made))
     texts = {**target.files(made), "README.md": page(target, made)}
     for name, data in {**{name: text.encode() for name, text in texts.items()}, **brought}.items():
@@ -42,7 +42,7 @@ def write_target(
     return [_convert(target.tool, folder, made)] if target.tool else []
 
 
-def page(target: Target, made: Made) -> str:
+def page(target: Target, made: ExportedModel) -> str:
     """The folder's README: what it is for, what to do next, what differs, and where the facts are from."""
     artefact = made.artefact
     size = f"{artefact.width} x {artefact.height}"
@@ -74,7 +74,7 @@ def program_of(tool: Tool) -> str | None:
     return shutil.which(tool.program, path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
 
 
-def _convert(tool: Tool, folder: Path, made: Made) -> str:
+def _convert(tool: Tool, folder: Path, made: ExportedModel) -> str:
     program = program_of(tool)
     if program is None:
         return f"{tool.program} is not installed, which converts the file: pip install {tool.package}"

@@ -27,7 +27,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from darknet_compat.errors import DarknetCompatError, ExportError
-from darknet_compat.export.tensorrt.build import Build, BuildProgress
+from darknet_compat.export.tensorrt.build import BuildProgress, EngineBuild
 from darknet_compat.nvidia.library import import_tensorrt
 
 _ADDR_NO_RANDOMIZE = 0x0040000  # of <sys/personality.h>
@@ -52,7 +52,7 @@ main()
 """What the process runs: it finds our packages without a look into the folders that they are in."""
 
 
-def build_apart(build: Build, graph: bytes, progress: BuildProgress | None = None) -> Any:
+def build_apart(build: EngineBuild, graph: bytes, progress: BuildProgress | None = None) -> Any:
     """`build.run(…, graph, progress)` by TensorRT-RTX in a process of its own; in this one where that is not Linux.
 
     Raises ExportError with the builder's reason, and where the process has ended without one.
@@ -86,7 +86,7 @@ def _packages() -> dict[str, str]:
     return {name: os.path.abspath(spec.origin) for name, spec in specs.items() if spec is not None and spec.origin}
 
 
-def _converse(child: subprocess.Popen[bytes], build: Build, progress: BuildProgress | None) -> None:
+def _converse(child: subprocess.Popen[bytes], build: EngineBuild, progress: BuildProgress | None) -> None:
     """Tell the process what is to be built, and listen. Raises ExportError with its reason."""
     assert child.stdin is not None and child.stdout is not None
     with contextlib.suppress(BrokenPipeError), child.stdin:  # one that has ended says why by other ways
@@ -141,7 +141,7 @@ def main() -> None:
         def say(what: object) -> None:
             print(json.dumps(what), file=answers, flush=True)
 
-        build: Build = pickle.load(sys.stdin.buffer)
+        build: EngineBuild = pickle.load(sys.stdin.buffer)
         if any(profile.least != profile.most for profile in build.profiles):
             _take_turns()
         graph = mmap.mmap(given, 0, access=mmap.ACCESS_READ)

@@ -19,7 +19,7 @@ BuildProgress = Callable[[str, int, int], None]
 """Called with what is being done, the steps that are done, and how many there are."""
 
 
-class Build:
+class EngineBuild:
     """What is to be built of an artefact: it can be handed to another process, and `run` there."""
 
     def __init__(self, artefact: Artefact, settings: Settings, profiles: Sequence[Profile]) -> None:

@@ -16,12 +16,13 @@ from typing import Any
 from darknet_compat.catalogue.fetch.checksum import sha256_of
 from darknet_compat.errors import ExportError
 from darknet_compat.export.tensorrt.apart import build_apart
-from darknet_compat.export.tensorrt.build import Build, BuildProgress
-from darknet_compat.export.tensorrt.profiles import Size, input_shape, plan_profiles, ranges_first
+from darknet_compat.export.tensorrt.build import BuildProgress, EngineBuild
+from darknet_compat.export.tensorrt.profiles import input_shape, plan_profiles, ranges_first
 from darknet_compat.export.tensorrt.settings import DEFAULT_BATCHES, EnginePrecision, Settings
 from darknet_compat.formats.exported.artefact import Artefact, from_properties
 from darknet_compat.formats.exported.enginefile import EngineRecord, Profile, write_engine
 from darknet_compat.formats.exported.onnxfile import read_top
+from darknet_compat.formats.words import WidthHeight
 from darknet_compat.nvidia.driver import on_gpu
 from darknet_compat.nvidia.library import capabilities, import_tensorrt, load_tensorrt, strongly_typed
 
@@ -31,7 +32,7 @@ def build_engine(
     path: str | Path | None = None,
     *,
     precision: EnginePrecision = "fp32",
-    sizes: Sequence[Size] | None = None,
+    sizes: Sequence[WidthHeight] | None = None,
     batches: Sequence[int] = DEFAULT_BATCHES,
     settings: Settings | None = None,
     timing_cache: str | Path | None = None,
@@ -61,7 +62,7 @@ def build_engine(
         (trt, found), place = load_tensorrt(gpu), on_gpu(gpu)
     graph = prepared(model, settings, profiles, typed=strongly_typed(trt))
     with place:
-        build = Build(artefact, settings, profiles)
+        build = EngineBuild(artefact, settings, profiles)
         if settings.target == "rtx":
             plan = build_apart(build, graph, progress)
         else:

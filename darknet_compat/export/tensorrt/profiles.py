@@ -8,15 +8,14 @@ from darknet_compat.errors import ExportError
 from darknet_compat.export.tensorrt.settings import DEFAULT_BATCHES
 from darknet_compat.formats.exported.artefact import Artefact
 from darknet_compat.formats.exported.enginefile import Profile
-from darknet_compat.formats.words import MOST_BATCH
+from darknet_compat.formats.words import MOST_BATCH, WidthHeight
 
-Size = tuple[int, int]
 """Width and height in pixels."""
 
 
 def plan_profiles(
     artefact: Artefact,
-    sizes: Sequence[Size] | None,
+    sizes: Sequence[WidthHeight] | None,
     batches: Sequence[int],
     any_size: bool = False,
     *,

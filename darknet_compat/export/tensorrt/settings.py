@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from darknet_compat.errors import ExportError, OptionError
 from darknet_compat.formats.textfile import shown
-from darknet_compat.formats.words import Target
+from darknet_compat.formats.words import EngineTarget
 from darknet_compat.options import Option, Options, parse_sizes
 
 EnginePrecision = Literal["fp32", "fp16", "int8", "fp8"]
@@ -60,9 +60,9 @@ class Settings(Options):
     stripped: Annotated[bool, Option("Write it without weights, for --refit.")] = False
     version_compatible: Annotated[bool, Option("Let later versions of TensorRT run it.")] = False
     hardware_compatible: Annotated[bool, Option("Let all GPUs from Ampere on run it.")] = False
-    target: Annotated[Target, Option("tensorrt: for the GPU that is here. rtx: TensorRT-RTX, built without a GPU.")] = (
-        "tensorrt"
-    )
+    target: Annotated[
+        EngineTarget, Option("tensorrt: for the GPU that is here. rtx: TensorRT-RTX, built without a GPU.")
+    ] = "tensorrt"
     capabilities: Annotated[
         tuple[tuple[int, int], ...],
         Option(

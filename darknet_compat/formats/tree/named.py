@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_compat.errors import MetadataError, TreeError
+from darknet_compat.formats.arrays import Bools, Doubles, Int32s
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.jsonfile import parse_json
 from darknet_compat.formats.metadata import read_names
@@ -98,7 +99,7 @@ class NamedTree:
         return range(offset, offset + int(self.tree.group_sizes[group]))
 
     @cached_property
-    def leaves_below(self) -> NDArray[np.int32]:
+    def leaves_below(self) -> Int32s:
         """How many leaves are at or below each node, [nodes]."""
         counts = self.tree.leaves.astype(np.int32)
         for node in range(len(self) - 1, -1, -1):  # children stand after their parent
@@ -136,7 +137,7 @@ def open_tree(source: str | Path = "9k", names: str | Path | None = None) -> Nam
     return NamedTree(tree, words)
 
 
-def read_leaves(path: str | Path, tree: WordTree) -> NDArray[np.bool_]:
+def read_leaves(path: str | Path, tree: WordTree) -> Bools:
     """Whether each node is to count as a leaf: the nodes listed in a file, one a line, [nodes].
 
     This is what `leaves=` in a `.data` file means: of a tree's classes only these are answered, such as the 1000 of
@@ -152,7 +153,7 @@ def read_leaves(path: str | Path, tree: WordTree) -> NDArray[np.bool_]:
     return leaves
 
 
-def read_probabilities(path: str | Path, tree: WordTree) -> NDArray[np.float64]:
+def read_probabilities(path: str | Path, tree: WordTree) -> Doubles:
     """Every node's absolute probability, [nodes], from a `.npy` or a JSON list.
 
     Raises MetadataError for other files, and for anything but one number from 0 to 1 a node.
@@ -162,7 +163,7 @@ def read_probabilities(path: str | Path, tree: WordTree) -> NDArray[np.float64]:
             values = np.load(path, mmap_mode="r", allow_pickle=False)  # no more memory than the file has
         else:
             values = np.array(parse_json(read_text(path, MetadataError, "a JSON list of probabilities")))
-        probabilities: NDArray[np.float64] = values.astype(np.float64)
+        probabilities: Doubles = values.astype(np.float64)
     except OSError as error:
         raise MetadataError(f"{path}: cannot be read as probabilities: {error.strerror or error}") from None
     except (ValueError, TypeError, EOFError, SyntaxError, TokenError):  # as numpy takes the header for Python

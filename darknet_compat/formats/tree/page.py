@@ -11,9 +11,9 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.errors import TreeError
+from darknet_compat.formats.arrays import Ints
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.tree.named import NamedTree
 
@@ -70,7 +70,7 @@ def svg_picture(tree: NamedTree, title: str = "WordTree") -> str:
     return "\n".join([*lines, "</svg>\n"])
 
 
-def _first_leaves(tree: NamedTree) -> NDArray[np.int64]:
+def _first_leaves(tree: NamedTree) -> Ints:
     """The number of leaves before each node's own, reading down the picture, [nodes]."""
     sizes, offsets = tree.tree.group_sizes, tree.tree.group_offsets
     first = np.zeros(len(tree), np.int64)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from darknet_compat.parity._original.session import Array, Session
+from darknet_compat.formats.arrays import Floats, Ints
+from darknet_compat.parity._original.session import Session
 
 
-def random_numbers(session: Session, seed: int, count: int) -> NDArray[np.int64]:
+def random_numbers(session: Session, seed: int, count: int) -> Ints:
     session.lib.srand(seed)
     return np.array([session.lib.rand() for _ in range(count)], np.int64)
 
@@ -26,7 +26,7 @@ def load_detection(
     jitter: float,
     colours: Sequence[float],
     seed: int,
-) -> tuple[Array, Array]:
+) -> tuple[Floats, Floats]:
     paths, name = _paths(session, path)
     session.lib.srand(seed)
     loaded = session.lib.load_data_detection(1, paths, 1, width, height, boxes, 1, jitter, *colours)
@@ -44,7 +44,7 @@ def load_region(
     jitter: float,
     colours: Sequence[float],
     seed: int,
-) -> tuple[Array, Array]:
+) -> tuple[Floats, Floats]:
     paths, name = _paths(session, path)
     session.lib.srand(seed)
     loaded = session.lib.load_data_region(1, paths, 1, width, height, side, classes, jitter, *colours)
@@ -62,7 +62,7 @@ def load_classification(
     colours: Sequence[float],
     center: bool,
     seed: int,
-) -> tuple[Array, Array]:
+) -> tuple[Floats, Floats]:
     low, high, size = sides
     paths, name = _paths(session, path)
     texts = [session.ffi.new("char[]", label.encode()) for label in labels]
@@ -81,7 +81,7 @@ def _paths(session: Session, path: str) -> tuple[Any, Any]:
     return session.ffi.new("char *[]", [name]), name
 
 
-def _taken(session: Session, loaded: Any, picture: tuple[int, ...], truth: tuple[int, ...]) -> tuple[Array, Array]:
+def _taken(session: Session, loaded: Any, picture: tuple[int, ...], truth: tuple[int, ...]) -> tuple[Floats, Floats]:
     found = session.floats(loaded.X.vals[0], *picture), session.floats(loaded.y.vals[0], *truth)
     session.lib.free_data(loaded)
     return found

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from darknet_compat.errors import OriginalError
+from darknet_compat.formats.arrays import Floats
 
 _GATES = ("wz", "uz", "wr", "ur", "wh", "uh", "uo", "wo", "uf", "wf", "ui", "wi", "ug", "wg")
 _PARTS = ("input_layer", "self_layer", "output_layer", *_GATES)
@@ -87,7 +85,7 @@ class Networks:
         self._lib.free(net.workspace)
         self._lib.free_network(net)
 
-    def predict(self, net: Any, images: NDArray[np.float32]) -> Any:
+    def predict(self, net: Any, images: Floats) -> Any:
         """Run one forward pass; `images` has as many values as the network was made for. Returns a `float *`."""
         expected = net.inputs * net.batch
         if images.size != expected:

@@ -11,14 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.errors import OriginalError
+from darknet_compat.formats.arrays import Floats, Ints
 from darknet_compat.parity._original import loading, training
 from darknet_compat.parity._original.networks import Setup
 from darknet_compat.parity._original.session import Session
-
-Array = NDArray[np.float32]
 
 
 def layer_shapes(session: Session, setup: Setup) -> list[tuple[str, tuple[int, int, int], int]]:
@@ -26,7 +24,7 @@ def layer_shapes(session: Session, setup: Setup) -> list[tuple[str, tuple[int, i
     return [session.networks.layer(net, i) for i in range(net.n)]
 
 
-def layer_outputs(session: Session, setup: Setup, images: Array) -> list[tuple[str, tuple[int, int, int], Array]]:
+def layer_outputs(session: Session, setup: Setup, images: Floats) -> list[tuple[str, tuple[int, int, int], Floats]]:
     net = session.networks.get(setup)
     session.networks.predict(net, images)
     found = []
@@ -46,8 +44,8 @@ def save_weights(session: Session, setup: Setup, out: str, cutoff: int | None, c
 
 
 def detections(
-    session: Session, setup: Setup, image: Array | str, thresh: float, hier_thresh: float, nms: float, letterbox: bool
-) -> tuple[Array, Array, NDArray[np.int64]]:
+    session: Session, setup: Setup, image: Floats | str, thresh: float, hier_thresh: float, nms: float, letterbox: bool
+) -> tuple[Floats, Floats, Ints]:
     ffi, lib = session.ffi, session.lib
     image = load_image(session, image) if isinstance(image, str) else image
     net = session.networks.get(setup)
@@ -75,7 +73,7 @@ def detections(
     return pixels.astype(np.float32), np.array(scores, np.float32), np.array(class_ids, np.int64)
 
 
-def classify(session: Session, setup: Setup, image: Array | str, top: int) -> tuple[NDArray[np.int64], Array]:
+def classify(session: Session, setup: Setup, image: Floats | str, top: int) -> tuple[Ints, Floats]:
     image = load_image(session, image) if isinstance(image, str) else image
     net = session.networks.get(setup)
     predictions = session.networks.predict(net, _fitted(session, net, image, True))
@@ -88,7 +86,7 @@ def classify(session: Session, setup: Setup, image: Array | str, top: int) -> tu
     return ids, session.floats(predictions, net.outputs)[ids]
 
 
-def load_image(session: Session, path: str) -> Array:
+def load_image(session: Session, path: str) -> Floats:
     # The original copies the name into short buffers and, where it cannot read the file, into a shell command: so it
     # gets to see a harmless name, in a folder where its `bad.list` disturbs nobody.
     alias = session.scratch / "image"
@@ -100,7 +98,7 @@ def load_image(session: Session, path: str) -> Array:
     return image
 
 
-def call_image_function(session: Session, name: str, arguments: list[Array | float | int]) -> Array:
+def call_image_function(session: Session, name: str, arguments: list[Floats | float | int]) -> Floats:
     images = [session.image(value) if isinstance(value, np.ndarray) else value for value in arguments]
     result = getattr(session.lib, name)(*images)
     if result is not None:
@@ -109,8 +107,8 @@ def call_image_function(session: Session, name: str, arguments: list[Array | flo
 
 
 def nms(
-    session: Session, kind: str, boxes: Array, objectness: Array, scores: Array, threshold: float
-) -> tuple[Array, Array]:
+    session: Session, kind: str, boxes: Floats, objectness: Floats, scores: Floats, threshold: float
+) -> tuple[Floats, Floats]:
     count, classes = scores.shape
     dets = session.ffi.new("detection[]", count)
     rows = session.ffi.from_buffer("float[]", scores)
@@ -124,18 +122,20 @@ def nms(
     return objectness, scores
 
 
-def time_forward(session: Session, setup: Setup, images: Array, repeats: int) -> list[float]:
+def time_forward(session: Session, setup: Setup, images: Floats, repeats: int) -> list[float]:
     net = session.networks.get(setup)
     return _timed(lambda: session.networks.predict(net, images), repeats)
 
 
-def time_image_function(session: Session, name: str, arguments: list[Array | float | int], repeats: int) -> list[float]:
+def time_image_function(
+    session: Session, name: str, arguments: list[Floats | float | int], repeats: int
+) -> list[float]:
     images = [session.image(value) if isinstance(value, np.ndarray) else value for value in arguments]
     function = getattr(session.lib, name)
     return _timed(lambda: function(*images), repeats, session.lib.free_image)
 
 
-def _fitted(session: Session, net: Any, image: Array, letterbox: bool) -> Array:
+def _fitted(session: Session, net: Any, image: Floats, letterbox: bool) -> Floats:
     resize = session.lib.letterbox_image if letterbox else session.lib.resize_image
     return session.taken(resize(session.image(image), net.w, net.h))
 

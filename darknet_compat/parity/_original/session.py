@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.parity._original.networks import Networks
-
-Array = NDArray[np.float32]
 
 
 class Session:
@@ -20,23 +18,23 @@ class Session:
         self.ffi, self.lib, self.scratch = ffi, lib, scratch
         self.networks = Networks(ffi, lib, scratch)
 
-    def image(self, array: Array) -> Any:
+    def image(self, array: Floats) -> Any:
         """An `image` that shares the array's memory."""
         channels, height, width = array.shape
         return self.ffi.new("image *", (width, height, channels, self.ffi.from_buffer("float[]", array)))[0]
 
-    def taken(self, image: Any) -> Array:
+    def taken(self, image: Any) -> Floats:
         """The array [C, H, W] of an `image` that the library allocated, which is freed."""
-        array: Array = self.floats(image.data, image.c, image.h, image.w)
+        array: Floats = self.floats(image.data, image.c, image.h, image.w)
         self.lib.free_image(image)
         return array
 
-    def view(self, pointer: Any, *shape: int) -> Array:
+    def view(self, pointer: Any, *shape: int) -> Floats:
         """C memory as an array."""
         count = int(np.prod(shape))
-        memory: Array = np.frombuffer(self.ffi.buffer(pointer, 4 * count), np.float32, count).reshape(shape)
+        memory: Floats = np.frombuffer(self.ffi.buffer(pointer, 4 * count), np.float32, count).reshape(shape)
         return memory
 
-    def floats(self, pointer: Any, *shape: int) -> Array:
+    def floats(self, pointer: Any, *shape: int) -> Floats:
         """A copy of C memory."""
         return np.array(self.view(pointer, *shape))

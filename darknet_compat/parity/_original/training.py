@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.errors import OriginalError
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.parity._original.networks import Setup
-from darknet_compat.parity._original.session import Array, Session
+from darknet_compat.parity._original.session import Session
 
 _UNKNOWN = -1234
 """The original's `SECRET_NUM`."""
 
 
-def rates(session: Session, setup: Setup, first: int, count: int, seed: int) -> Array:
+def rates(session: Session, setup: Setup, first: int, count: int, seed: int) -> Floats:
     """`get_current_rate` of `count` batches from `first` on; `seed` is for `rand`, which policy=random draws from."""
     net = session.networks.fresh(setup)
     session.lib.srand(seed)
@@ -27,7 +28,7 @@ def rates(session: Session, setup: Setup, first: int, count: int, seed: int) -> 
     return found
 
 
-def train(session: Session, setup: Setup, images: Array, truths: Array, out: str) -> list[float]:
+def train(session: Session, setup: Setup, images: Floats, truths: Floats, out: str) -> list[float]:
     """Train on all rows in order; the loss of every batch. The weights then are saved in `out`."""
     net = session.networks.fresh(setup)
     losses = [float(step(session, net, x, y)) for x, y in _batches(net, images, truths)]
@@ -36,7 +37,7 @@ def train(session: Session, setup: Setup, images: Array, truths: Array, out: str
 
 
 def time_train(
-    session: Session, setup: Setup, images: Array, truths: Array, repeats: int, processor: bool
+    session: Session, setup: Setup, images: Floats, truths: Floats, repeats: int, processor: bool
 ) -> list[float]:
     """Seconds of each of `repeats` batches on the same rows, on the wall or of the processor."""
     clock = time.process_time if processor else time.perf_counter
@@ -51,8 +52,8 @@ def time_train(
 
 
 def deltas(
-    session: Session, setup: Setup, images: Array, truths: Array, seen: int, activated_trees: bool
-) -> tuple[list[tuple[str, Array, float | None]], str]:
+    session: Session, setup: Setup, images: Floats, truths: Floats, seen: int, activated_trees: bool
+) -> tuple[list[tuple[str, Floats, float | None]], str]:
     """After one forward pass in training: every layer's type, delta and cost, and what was printed."""
     net = session.networks.fresh(setup)
     ((x, y),) = _batches(net, images, truths)
@@ -77,7 +78,7 @@ def deltas(
     return found, os.pread(2, 1 << 16, 0).decode(errors="replace")
 
 
-def step(session: Session, net: Any, images: Array, truths: Array) -> float:
+def step(session: Session, net: Any, images: Floats, truths: Floats) -> float:
     """One batch: `train_network`, or its parts with what the CPU build lacks (a [region], a softmax over a tree)."""
     lib = session.lib
     layers = [net.layers[i] for i in range(net.n)]
@@ -104,7 +105,7 @@ def step(session: Session, net: Any, images: Array, truths: Array) -> float:
     return total / len(images)
 
 
-def _leave_unknown(session: Session, softmax: Any, truths: Array) -> None:
+def _leave_unknown(session: Session, softmax: Any, truths: Floats) -> None:
     """What `forward_softmax_layer_gpu` does with a tree: groups of which nothing is known have no delta and no loss."""
     unknown = truths == _UNKNOWN
     delta, loss = (session.view(pointer, *truths.shape) for pointer in (softmax.delta, softmax.loss))
@@ -121,7 +122,7 @@ def _hand_back(session: Session, region: Any, previous: Any) -> None:
     session.view(previous.delta, *shape)[:] += delta
 
 
-def _batches(net: Any, images: Array, truths: Array) -> list[tuple[Array, Array]]:
+def _batches(net: Any, images: Floats, truths: Floats) -> list[tuple[Floats, Floats]]:
     rows = net.batch * net.subdivisions
     images, truths = images.reshape(len(images), -1), truths.reshape(len(truths), -1)
     expected = (net.inputs, net.truths)
@@ -134,7 +135,7 @@ def _batches(net: Any, images: Array, truths: Array) -> list[tuple[Array, Array]
     return list(zip(np.split(images, steps), np.split(truths, steps), strict=True))
 
 
-def _matrix(session: Session, rows: Array) -> dict[str, Any]:
+def _matrix(session: Session, rows: Floats) -> dict[str, Any]:
     """A `matrix` that shares the array's memory, as cffi takes it; good for as long as both are kept."""
     start = session.ffi.from_buffer("float[]", rows)
     pointers = session.ffi.new("float *[]", [start + i * rows.shape[1] for i in range(len(rows))])

@@ -15,10 +15,10 @@ from darknet_compat.export.tensorrt.engine import build_engine
 from darknet_compat.export.tensorrt.settings import EnginePrecision, Settings, settings_from
 from darknet_compat.formats.exported.artefact import Artefact
 from darknet_compat.formats.exported.enginefile import EngineRecord, read_plan, read_record
-from darknet_compat.formats.words import Target
+from darknet_compat.formats.words import EngineTarget, WidthHeight
 from darknet_compat.nvidia.driver import Gpu
 from darknet_compat.nvidia.library import load_tensorrt
-from darknet_compat.runtime.base import Size, Use
+from darknet_compat.runtime.base import Use
 from darknet_compat.runtime.exported import read_artefact
 from darknet_compat.runtime.registry import is_onnx
 from darknet_compat.runtime.tensorrt.runtime import TensorRtRuntime
@@ -56,10 +56,10 @@ def artefact_of(engine: Path) -> Artefact:
 def cached_engine(
     model: Path,
     precision: EnginePrecision,
-    size: Size | None = None,
+    size: WidthHeight | None = None,
     *,
     gpu: int = 0,
-    target: Target = "tensorrt",
+    target: EngineTarget = "tensorrt",
     progress: BuildProgress | None = None,
 ) -> Path:
     """The engine of an `.onnx` in the cache folder, built now unless that has been done; it takes minutes.

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.errors import BackendError
-from darknet_compat.nvidia.cuda import Bytes, Cuda, Graph, Memory, NoMemoryError
+from darknet_compat.formats.arrays import Array, Bytes
+from darknet_compat.nvidia.cuda import Cuda, CudaGraph, Memory, NoMemoryError
 from darknet_compat.nvidia.devicearray import DeviceArray
 from darknet_compat.nvidia.library import reason
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedEngine:
     """An engine that is ready to make contexts, and what they need."""
 
     trt: Any
@@ -48,14 +46,14 @@ class Opened:
 class Lane:
     """See this module. To be made, used and freed while the CUDA context is entered."""
 
-    def __init__(self, opened: Opened, profile: int, shape: tuple[int, ...], *, graphs: bool) -> None:
+    def __init__(self, opened: OpenedEngine, profile: int, shape: tuple[int, ...], *, graphs: bool) -> None:
         self.opened, self.shape = opened, shape
         (self.input,) = (tensor for tensor in opened.tensors if tensor.is_input)
         self.context: Any = None
         self.shapes: dict[str, tuple[int, ...]] = {}
         self._memory: dict[str, Memory] = {}
         self._host: dict[str, Bytes] = {}
-        self._graph: Graph | None = None
+        self._graph: CudaGraph | None = None
         self._graphs = graphs
         self._runs = 0
         self.stream = opened.cuda.stream()
@@ -165,7 +163,7 @@ class Lane:
     def _record(self) -> None:
         self.stream.synchronize()
         try:
-            self._graph = Graph(self.stream, self.queue)
+            self._graph = CudaGraph(self.stream, self.queue)
         except self._failures:  # some layers cannot be; they run as before
             self._graphs = False
 
@@ -188,7 +186,7 @@ class Lane:
         return self._host[tensor.name].view(tensor.dtype).reshape(self.shapes[tensor.name])
 
 
-def _new_context(opened: Opened) -> Any:
+def _new_context(opened: OpenedEngine) -> Any:
     """An execution context with scratch memory for the profile that it will take, and not, as by default, for the
     largest; versions before 10 know nothing else. None where there is no room."""
     trt, engine = opened.trt, opened.engine
@@ -200,7 +198,7 @@ def _new_context(opened: Opened) -> Any:
 class Pool:
     """The lanes of an engine, lent to one caller at a time; never more than `limit` of them."""
 
-    def __init__(self, opened: Opened, limit: int, *, graphs: bool) -> None:
+    def __init__(self, opened: OpenedEngine, limit: int, *, graphs: bool) -> None:
         self.opened, self.limit, self.graphs = opened, limit, graphs
         self._idle: list[tuple[int, Lane]] = []  # with the profile of each; last used last
         self._made = 0

@@ -14,6 +14,7 @@ import numpy as np
 
 from darknet_compat.errors import BackendError
 from darknet_compat.export.tensorrt.profiles import input_shape
+from darknet_compat.formats.arrays import Array
 from darknet_compat.formats.exported.enginefile import EngineRecord, read_plan, read_record
 from darknet_compat.nvidia.cuda import Cuda
 from darknet_compat.nvidia.devicearray import DeviceArray, device_array
@@ -21,8 +22,8 @@ from darknet_compat.nvidia.driver import Gpu
 from darknet_compat.nvidia.library import NAMES, forget, load_tensorrt, logger_of, reason
 from darknet_compat.nvidia.open_cuda import open_cuda
 from darknet_compat.runtime.base import expect_not_forked
-from darknet_compat.runtime.exported import Array, ExportedRuntime
-from darknet_compat.runtime.tensorrt.lane import Lane, Opened, Pool, Tensor
+from darknet_compat.runtime.exported import ExportedRuntime
+from darknet_compat.runtime.tensorrt.lane import Lane, OpenedEngine, Pool, Tensor
 
 CONTEXTS = 8
 """How many execution contexts an engine has at most. Each has memory of its own; a further thread waits."""
@@ -68,7 +69,7 @@ class TensorRtRuntime(ExportedRuntime):
         return self._held.pool
 
     @property
-    def opened(self) -> Opened:
+    def opened(self) -> OpenedEngine:
         """The engine. Only to be held while it is used: it has to go before the CUDA context does."""
         return self.pool.opened
 
@@ -223,7 +224,7 @@ def refuse_other_machines(path: str | Path, record: EngineRecord, version: str, 
         )
 
 
-def _open(trt: Any, plan: bytes, record: EngineRecord, cuda: Cuda, where: str) -> Opened:
+def _open(trt: Any, plan: bytes, record: EngineRecord, cuda: Cuda, where: str) -> OpenedEngine:
     logger = logger_of(trt)
     forget(logger)
     runtime = trt.Runtime(logger)
@@ -241,7 +242,7 @@ def _open(trt: Any, plan: bytes, record: EngineRecord, cuda: Cuda, where: str) -
         )
         for name in names
     )
-    return Opened(trt, runtime, engine, logger, cuda, tensors, where)
+    return OpenedEngine(trt, runtime, engine, logger, cuda, tensors, where)
 
 
 def _form(shape: tuple[int, ...]) -> str:

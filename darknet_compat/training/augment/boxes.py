@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.datasets.base import Labels
+from darknet_compat.formats.arrays import Floats, Ints
 from darknet_compat.training.augment.draws import Draws
-
-Floats = NDArray[np.float32]
 
 TINY = 0.001
 """Boxes that are narrower or lower than this part of the network's input are left out."""
@@ -18,13 +16,13 @@ TINY_IN_CELLS = 0.005
 """The same for YOLO's first detector."""
 
 
-class Truths(NamedTuple):
+class PictureTruths(NamedTuple):
     """What one training picture shows: `boxes` float32 [T, 4], centre fractions of the network's input, and `classes`
     int64 [T]. A box of zeros belongs to a label of the whole picture, which has `shares` float32 [T] of it; None stands
     for all of it."""
 
     boxes: Floats
-    classes: NDArray[np.int64]
+    classes: Ints
     shares: Floats | None = None
 
 
@@ -66,7 +64,7 @@ def correct_boxes(boxes: Floats, move: Move) -> Floats:
     return moved
 
 
-def fill_truth_detection(labels: Labels, move: Move, most: int, draws: Draws) -> Truths:
+def fill_truth_detection(labels: Labels, move: Move, most: int, draws: Draws) -> PictureTruths:
     """At most `most` of a picture's boxes in random order, moved as `correct_boxes` does, without the tiny ones.
 
     The limit counts tiny ones too, as the original's does.
@@ -74,14 +72,14 @@ def fill_truth_detection(labels: Labels, move: Move, most: int, draws: Draws) ->
     return _moved(labels, move, shuffled(len(labels), draws)[:most], TINY)
 
 
-def fill_truth_region(labels: Labels, move: Move, draws: Draws) -> Truths:
+def fill_truth_region(labels: Labels, move: Move, draws: Draws) -> PictureTruths:
     """All of a picture's boxes in random order, of which a cell learns the first, moved and without the tiny ones."""
     return _moved(labels, move, shuffled(len(labels), draws), TINY_IN_CELLS)
 
 
-def _moved(labels: Labels, move: Move, order: list[int], tiny: float) -> Truths:
+def _moved(labels: Labels, move: Move, order: list[int], tiny: float) -> PictureTruths:
     given = labels.boxes[order].astype(np.float32)
     moved = correct_boxes(given, move)
     whole = (given[:, 0] == 0) & (given[:, 1] == 0)
     kept = whole | ~(moved[:, 2:].astype(np.float64) < tiny).any(axis=1)
-    return Truths(moved[kept], labels.classes[order][kept])
+    return PictureTruths(moved[kept], labels.classes[order][kept])

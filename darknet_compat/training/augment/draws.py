@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.datasets.base import Labels
+from darknet_compat.formats.arrays import Bytes, Floats
 
 Float = np.float32
 
@@ -51,9 +51,9 @@ class Draws:
         """One time of two."""
         return bool(self.below(2))
 
-    def normal(self, shape: tuple[int, ...], deviation: float) -> NDArray[np.float32]:
+    def normal(self, shape: tuple[int, ...], deviation: float) -> Floats:
         """Normal numbers around 0."""
-        values: NDArray[np.float32] = self._generator.standard_normal(shape, np.float32) * Float(deviation)
+        values: Floats = self._generator.standard_normal(shape, np.float32) * Float(deviation)
         return values
 
 
@@ -71,5 +71,5 @@ class Colours(NamedTuple):
         return hue, saturation, float(draws.scale(self.exposure))
 
 
-Another = Callable[[], tuple[NDArray[np.uint8], Labels]]
+Another = Callable[[], tuple[Bytes, Labels]]
 """Draws a further picture, uint8 [H, W, 3], with its labels."""

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.datasets.base import Labels
-from darknet_compat.training.augment.boxes import Truths, shuffled
+from darknet_compat.formats.arrays import Bools, Bytes, Floats
+from darknet_compat.training.augment.boxes import PictureTruths, shuffled
 from darknet_compat.training.augment.draws import Another, Colours, Draws
 from darknet_compat.vision.opencv import opencv
-
-Bytes = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 _HUES = 179
 _KERNEL = 17
@@ -57,7 +54,7 @@ class Shown(NamedTuple):
     pixels of the input were added on its left, right, top and bottom."""
 
     pixels: Bytes
-    truths: Truths
+    truths: PictureTruths
     added: Borders
 
 
@@ -83,7 +80,7 @@ class ForkRecipe:
     blur: int = 0
     noise: int = 0
 
-    def __call__(self, picture: Bytes, labels: Labels, out: Floats, draws: Draws, another: Another) -> Truths:
+    def __call__(self, picture: Bytes, labels: Labels, out: Floats, draws: Draws, another: Another) -> PictureTruths:
         """Fill `out`, float32 [3, H, W], with what comes of the picture, uint8 [H, W, 3], RGB both; tell what it
         shows then."""
         _, height, width = out.shape
@@ -98,9 +95,9 @@ class ForkRecipe:
             _planes(other.pixels, under)
             out[:] = (out + under) / 2
             truths = _together([truths, other.truths])
-        return Truths(truths.boxes[: self.max_boxes], truths.classes[: self.max_boxes])
+        return PictureTruths(truths.boxes[: self.max_boxes], truths.classes[: self.max_boxes])
 
-    def _mosaic(self, parts: list[tuple[Bytes, Labels]], out: Floats, draws: Draws) -> Truths:
+    def _mosaic(self, parts: list[tuple[Bytes, Labels]], out: Floats, draws: Draws) -> PictureTruths:
         """Four pictures that meet between 20 and 80 % of each side."""
         _, height, width = out.shape
         cut_x = draws.between(int(0.2 * width), int(0.8 * width))
@@ -115,7 +112,7 @@ class ForkRecipe:
             bounds = (x, y) if self.bound else (slice(0, width), slice(0, height))
             found.append(_moved(shown.truths, to_x, to_y, (width, height), bounds))
         truths = _together(found)
-        return Truths(truths.boxes[: self.max_boxes], truths.classes[: self.max_boxes])
+        return PictureTruths(truths.boxes[: self.max_boxes], truths.classes[: self.max_boxes])
 
     def _shown(
         self, picture: Bytes, labels: Labels, width: int, height: int, draws: Draws, quadrant: int | None = None
@@ -168,7 +165,7 @@ class ForkRecipe:
         height: int,
         flip: bool,
         draws: Draws,
-    ) -> Truths:
+    ) -> PictureTruths:
         """Boxes that follow, in random order; those below a pixel of the input and those outside are dropped."""
         order = shuffled(len(labels), draws)
         x, y, w, h = labels.boxes[order].astype(np.float32).T.reshape(4, -1)
@@ -179,7 +176,7 @@ class ForkRecipe:
         if flip:
             x = 1 - x
         boxes, kept = _clipped(np.stack([x, y, w, h], 1), (0.0, 0.0, 1.0, 1.0), (1 / width, 1 / height))
-        return Truths(boxes[kept], labels.classes[order][kept])
+        return PictureTruths(boxes[kept], labels.classes[order][kept])
 
     def _coloured(self, pixels: Bytes, draws: Draws) -> Bytes:
         """Saturation and brightness times a factor, hue moved, in OpenCV's 8-bit HSV."""
@@ -194,7 +191,7 @@ class ForkRecipe:
         coloured: Bytes = cv2.cvtColor(cv2.merge([h, s, v]), cv2.COLOR_HSV2RGB)
         return coloured
 
-    def _blurred(self, pixels: Bytes, truths: Truths, draws: Draws) -> Bytes:
+    def _blurred(self, pixels: Bytes, truths: PictureTruths, draws: Draws) -> Bytes:
         """One time of three not at all, one time all but the boxes, one time by the option's own size."""
         if not self.blur:
             return pixels
@@ -223,19 +220,21 @@ def _window(before: bool, cut: int, side: int, added_before: int, added_after: i
     return slice(cut, side), cut - shift
 
 
-def _moved(truths: Truths, dx: int, dy: int, size: tuple[int, int], bounds: tuple[slice, slice]) -> Truths:
+def _moved(
+    truths: PictureTruths, dx: int, dy: int, size: tuple[int, int], bounds: tuple[slice, slice]
+) -> PictureTruths:
     """Boxes moved by whole pixels of an input of `size` (width, height) and clipped at bounds in pixels."""
     width, height = size
     boxes = truths.boxes + np.array([dx / width, dy / height, 0, 0], np.float32)
     x, y = bounds
     limits = (x.start / width, y.start / height, x.stop / width, y.stop / height)
     boxes, kept = _clipped(boxes, limits, (1 / width, 1 / height))
-    return Truths(boxes[kept], truths.classes[kept])
+    return PictureTruths(boxes[kept], truths.classes[kept])
 
 
 def _clipped(
     boxes: Floats, limits: tuple[float, float, float, float], least: tuple[float, float]
-) -> tuple[Floats, NDArray[np.bool_]]:
+) -> tuple[Floats, Bools]:
     """Boxes [N, 4] cut to `limits` left, top, right, bottom; and which are left, `least` wide and high."""
     x, y, w, h = boxes.T.reshape(4, -1)
     left, right = np.clip(x - w / 2, limits[0], limits[2]), np.clip(x + w / 2, limits[0], limits[2])
@@ -246,8 +245,10 @@ def _clipped(
     return cut, kept
 
 
-def _together(parts: list[Truths]) -> Truths:
-    return Truths(np.concatenate([part.boxes for part in parts]), np.concatenate([part.classes for part in parts]))
+def _together(parts: list[PictureTruths]) -> PictureTruths:
+    return PictureTruths(
+        np.concatenate([part.boxes for part in parts]), np.concatenate([part.classes for part in parts])
+    )
 
 
 def _resized(picture: Bytes, borders: Borders, width: int, height: int) -> Bytes:

@@ -6,11 +6,11 @@ A picture to read from is uint8 [H, W, C], 0..255, or float32 [C, H, W], 0..1; o
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.errors import ImageError
+from darknet_compat.formats.arrays import Bytes, Floats
 from darknet_compat.vision.opencv import opencv
-from darknet_compat.vision.resize import Axis, Bytes, Floats, picture_shape, resize, sample_into
+from darknet_compat.vision.resize import Axis, picture_shape, resize, sample_into
 
 _MOST = 32766
 """OpenCV's `remap` reads pictures of no longer sides."""
@@ -159,5 +159,5 @@ def center_crop_image(image: Bytes | Floats, width: int, height: int) -> Floats:
 
 def brightness(planes: Floats) -> Floats:
     """[1, H, W] of [3, H, W], for networks that read one channel (original: `grayscale_image`)."""
-    weights: NDArray[np.float32] = np.array([0.299, 0.587, 0.114], np.float32)
+    weights: Floats = np.array([0.299, 0.587, 0.114], np.float32)
     return np.tensordot(weights, planes, 1)[None]

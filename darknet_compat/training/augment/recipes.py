@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_compat.datasets.base import Labels
 from darknet_compat.definition.spec import BoxHead, Detection, Net, NetworkSpec, YoloHead
 from darknet_compat.errors import TrainingError
-from darknet_compat.training.augment.boxes import Move, Truths, fill_truth_detection, fill_truth_region
+from darknet_compat.formats.arrays import Bytes, Floats
+from darknet_compat.training.augment.boxes import Move, PictureTruths, fill_truth_detection, fill_truth_region
 from darknet_compat.training.augment.draws import Another, Colours, Draws
 from darknet_compat.training.augment.fork import ForkRecipe
 from darknet_compat.training.augment.mixing import Mixing, mixed
@@ -23,9 +23,6 @@ from darknet_compat.training.augment.pixels import (
     rotate_crop_image,
 )
 from darknet_compat.vision.resize import resize_into
-
-Bytes = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 GREY = np.float32(0.5)
 _TWO_PI = np.float32(2 * np.pi)
@@ -45,7 +42,7 @@ class DetectionRecipe:
 
     def __call__(
         self, picture: Bytes, labels: Labels, out: Floats, draws: Draws, another: Another | None = None
-    ) -> Truths:
+    ) -> PictureTruths:
         """Fill `out`, float32 [3, H, W], with the picture, uint8 [H, W, 3]; tell what it shows then."""
         _, height, width = out.shape
         new_width, new_height = _fitted(picture, self.jitter, width, height, draws)
@@ -85,7 +82,7 @@ class CropRecipe:
 
     def __call__(
         self, picture: Bytes, labels: Labels, out: Floats, draws: Draws, another: Another | None = None
-    ) -> Truths:
+    ) -> PictureTruths:
         """Fill `out`, float32 [3, H, W], with the picture, uint8 [H, W, 3]; tell what it shows then."""
         image_height, image_width = picture.shape[:2]
         left, width = self._side(image_width, draws)
@@ -125,14 +122,14 @@ class ClassificationRecipe:
 
     def __call__(
         self, picture: Bytes, labels: Labels, out: Floats, draws: Draws, another: Another | None = None
-    ) -> Truths:
+    ) -> PictureTruths:
         """Fill `out`, float32 [3, H, W], with the picture, uint8 [H, W, 3]; its labels are of the whole picture."""
         truths = self._alone(picture, labels, out, draws)
         if self.mixing == "none" or another is None:
             return truths
         return mixed(self.mixing, out, truths, lambda other: self._alone(*another(), other, draws), draws)
 
-    def _alone(self, picture: Bytes, labels: Labels, out: Floats, draws: Draws) -> Truths:
+    def _alone(self, picture: Bytes, labels: Labels, out: Floats, draws: Draws) -> PictureTruths:
         _, height, width = out.shape
         if self.center:
             crop = center_crop_image(picture, width, height)
@@ -141,7 +138,7 @@ class ClassificationRecipe:
         flip = draws.coin() if self.flip else False
         out[:] = crop[..., ::-1] if flip else crop
         distort_image(out, *self.colours.draw(draws))
-        return Truths(np.zeros((len(labels), 4), np.float32), labels.classes)
+        return PictureTruths(np.zeros((len(labels), 4), np.float32), labels.classes)
 
     def _window(
         self, picture: Bytes, width: int, height: int, draws: Draws

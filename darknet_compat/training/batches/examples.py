@@ -12,11 +12,12 @@ from torch import Tensor
 
 from darknet_compat.datasets.base import Dataset, Labels, Sample
 from darknet_compat.errors import DatasetError, ImageError
+from darknet_compat.formats.arrays import Bytes, Floats
 from darknet_compat.inference.batch import Failure
-from darknet_compat.training.augment.boxes import Truths
+from darknet_compat.training.augment.boxes import PictureTruths
 from darknet_compat.training.augment.draws import Draws
 from darknet_compat.training.augment.pixels import brightness
-from darknet_compat.training.augment.recipes import Bytes, ClassificationRecipe, Floats, Recipe
+from darknet_compat.training.augment.recipes import ClassificationRecipe, Recipe
 from darknet_compat.training.batches.order import Order, picked
 from darknet_compat.training.batches.sizes import Sizes
 from darknet_compat.training.batches.truth import Truth, stack
@@ -83,7 +84,7 @@ class Examples:
         which, parts = self.part
         return range(which * self.batch // parts, (which + 1) * self.batch // parts)
 
-    def _fill(self, image: Floats, number: int, item: int, index: int) -> tuple[Truths, list[Failure]]:
+    def _fill(self, image: Floats, number: int, item: int, index: int) -> tuple[PictureTruths, list[Failure]]:
         """Make one picture in `image`; where one cannot be read, the next is drawn."""
         failures: list[Failure] = []
         while True:
@@ -105,7 +106,7 @@ class Examples:
             self._check(sample, failures)
             return None
 
-    def _made(self, image: Floats, found: tuple[Bytes, Labels], draws: Draws, failures: list[Failure]) -> Truths:
+    def _made(self, image: Floats, found: tuple[Bytes, Labels], draws: Draws, failures: list[Failure]) -> PictureTruths:
         def another() -> tuple[Bytes, Labels]:
             while (more := self._read(draws.below(len(self.dataset)), failures)) is None:
                 pass

@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from darknet_compat.formats.arrays import Ints
+
 Order = Literal["darknet", "epochs"]
 
 _STREAM = 1

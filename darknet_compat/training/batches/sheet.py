@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from math import ceil, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
+from darknet_compat.formats.arrays import Bytes
 from darknet_compat.training.batches.examples import Batch
 from darknet_compat.vision.draw import draw
 from darknet_compat.vision.opencv import opencv
-
-Bytes = NDArray[np.uint8]
 
 _GAP = 6
 _LARGEST = 320

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from darknet_compat.training.augment.boxes import Truths
+from darknet_compat.training.augment.boxes import PictureTruths
 
 
 class Truth(NamedTuple):
@@ -52,7 +52,7 @@ class Truth(NamedTuple):
         return Truth(change(self.boxes), change(self.classes), None if self.shares is None else change(self.shares))
 
 
-def stack(images: Sequence[Truths], limit: int | None = None) -> Truth:
+def stack(images: Sequence[PictureTruths], limit: int | None = None) -> Truth:
     """One Truth of what each image shows, the first `limit` of it where there is more.
 
     T is what the fullest image needs, at least 1.

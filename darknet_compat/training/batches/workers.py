@@ -17,21 +17,21 @@ from multiprocessing.connection import wait
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from darknet_compat.formats.arrays import Floats, Ints
 from darknet_compat.inference.batch import Failure
 from darknet_compat.training.batches.examples import Batch, Examples
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.vision.opencv import opencv
 
-Memory = list[NDArray[np.float32]]
+SharedArrays = list[Floats]
 
 CAN_FORK = "fork" in multiprocessing.get_all_start_methods()
 """A forked process has the data set and the shared memory at once. Without fork (Windows) batches are made in the main
 process."""
 
 _examples: Examples
-_memory: Memory
+_memory: SharedArrays
 """In a worker: what it makes, and where images go."""
 
 
@@ -69,10 +69,10 @@ class Workers:
         return Batch(images, Truth(torch.from_numpy(boxes), torch.from_numpy(classes), known), number, skipped)
 
 
-_Made = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32] | None, tuple[Failure, ...]]
+_Made = tuple[Floats, Ints, Floats | None, tuple[Failure, ...]]
 
 
-def _forked(examples: Examples, memory: Memory, count: int) -> ProcessPoolExecutor:
+def _forked(examples: Examples, memory: SharedArrays, count: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("fork")
     pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=(examples, memory))
     with warnings.catch_warnings():
@@ -81,7 +81,7 @@ def _forked(examples: Examples, memory: Memory, count: int) -> ProcessPoolExecut
     return pool
 
 
-def _start(examples: Examples, memory: Memory) -> None:
+def _start(examples: Examples, memory: SharedArrays) -> None:
     """Prepare this process: one thread, no part in Ctrl-C, and an end when the one that started it has ended."""
     global _examples, _memory
     _examples, _memory = examples, memory

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from darknet_compat.definition.spec import YoloHead
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.base import iou, shape_iou
-from darknet_compat.training.losses.boxes import Measure, overlap
+from darknet_compat.training.losses.boxes import Overlap, overlap
 from darknet_compat.training.losses.classes import focal
 from darknet_compat.training.losses.slots import Slots
 
@@ -76,7 +76,7 @@ def assign(
     cell: Tensor,
     grid: Sequence[int],
     iou_thresh: float,
-    measure: Measure,
+    measure: Overlap,
 ) -> Assigned:
     """Each truth's slots in a head with `count` anchors, whose grid is (height, width); `cell` [N, T] is its cell.
 

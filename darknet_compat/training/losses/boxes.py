@@ -15,10 +15,10 @@ from torch import Tensor
 
 from darknet_compat.training.losses.base import iou
 
-Measure = Literal["iou", "giou", "diou", "ciou"]
+Overlap = Literal["iou", "giou", "diou", "ciou"]
 
 
-def overlap(a: Tensor, b: Tensor, measure: Measure) -> Tensor:
+def overlap(a: Tensor, b: Tensor, measure: Overlap) -> Tensor:
     """The measure between boxes [..., 4], centre and size, that broadcast against each other: [...]."""
     plain = iou(a, b)
     if measure == "iou":
@@ -37,7 +37,7 @@ def overlap(a: Tensor, b: Tensor, measure: Measure) -> Tensor:
     return torch.where(diagonal == 0, plain, plain - (share + factor * aspect))
 
 
-def box_gradient(box: Tensor, truth: Tensor, measure: Measure) -> Tensor:
+def box_gradient(box: Tensor, truth: Tensor, measure: Overlap) -> Tensor:
     """How the measure rises with each of a box's x, y, w, h, [..., 4], as the fork has it.
 
     `box` and `truth` [..., 4], centre and size in fractions, sides above 0.

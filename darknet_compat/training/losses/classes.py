@@ -22,7 +22,7 @@ class ClassRows(NamedTuple):
     probability: Tensor
 
 
-class Labels(nn.Module):
+class LabelPaths(nn.Module):
     """Each class's way down a tree, from its root; without a tree all classes are siblings and the way is one step.
 
     `nodes` and `groups` [C, depth]: the nodes on the way and the sibling groups they belong to, then -1. `depths` and
@@ -83,7 +83,7 @@ class Labels(nn.Module):
         return slots.matched[..., None] & (groups >= 0) & ~again.any(2)
 
 
-def one_label(labels: Labels, slots: Slots, label: Tensor, probabilities: Tensor, scale: float) -> ClassRows:
+def one_label(labels: LabelPaths, slots: Slots, label: Tensor, probabilities: Tensor, scale: float) -> ClassRows:
     """`scale`·(onehot - p) in the groups on the way to each label [N, T], nothing elsewhere.
 
     `probabilities`: [N, T, C], given the parent, at each truth's slot. Original: `delta_region_class`.

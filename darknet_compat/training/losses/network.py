@@ -21,7 +21,7 @@ from darknet_compat.training.losses.fork import ForkYoloLoss, GaussianLoss
 from darknet_compat.training.losses.region import RegionLoss
 from darknet_compat.training.losses.softmax import LogisticLoss, SoftmaxLoss
 from darknet_compat.training.losses.yolo import YoloLoss
-from darknet_compat.training.options import Rule
+from darknet_compat.training.options import ObjectnessRule
 
 LOSSES: dict[type[LayerSpec], Callable[[Any, Any], nn.Module]] = {
     s.Region: RegionLoss,
@@ -72,7 +72,7 @@ class LossResult:
         return {name: total / count for name, (total, count) in zip(sums, values, strict=True) if count}
 
 
-class Source(NamedTuple):
+class LossSource(NamedTuple):
     """What a loss reads: the `number`-th raw output, or what the head `through` makes of it."""
 
     number: int
@@ -86,7 +86,7 @@ class Losses(nn.Module):
     or with one that cannot be trained.
     """
 
-    def __init__(self, network: Network, *, rule: Rule = "darknet") -> None:
+    def __init__(self, network: Network, *, rule: ObjectnessRule = "darknet") -> None:
         super().__init__()
         self.spec = network.spec
         costs = tuple(layer for layer in self.spec.layers if isinstance(layer, s.Cost))
@@ -101,7 +101,7 @@ class Losses(nn.Module):
                 raise TrainingError(f"{self.spec.name}:{layer.line}: [{layer.type}] cannot be trained here")
             self.losses.append(loss(layer, network.layers[layer.index], **self._extra(loss, rule)))
 
-    def _extra(self, loss: object, rule: Rule) -> dict[str, Any]:
+    def _extra(self, loss: object, rule: ObjectnessRule) -> dict[str, Any]:
         """What a kind of loss is told of beside its layer."""
         if loss is RegionLoss:
             return {"rule": rule}
@@ -132,19 +132,19 @@ class Losses(nn.Module):
         names = tuple(f"_{layer.index}" if len(self.spec.heads) > 1 else "" for layer in self.layers)
         return LossResult(torch.stack(pulls).sum(), tuple(parts), names)
 
-    def _source(self, layer: LayerSpec, network: Network) -> Source:
+    def _source(self, layer: LayerSpec, network: Network) -> LossSource:
         """Where among the network's raw outputs the layer finds what it reads."""
         heads = self.spec.heads
         if layer in heads:
-            return Source(heads.index(layer), None)
+            return LossSource(heads.index(layer), None)
         before = layer.sources[0]
         for number, head in enumerate(heads):
             if head.index == before and isinstance(head, s.Softmax | s.Logistic):
-                return Source(number, network.layers[before])
+                return LossSource(number, network.layers[before])
         if heads or before != self.spec.output_index:
             what = self.spec.layers[before].type
             raise TrainingError(f"{self.spec.name}:{layer.line}: [cost] after [{what}] cannot be trained here")
-        return Source(0, None)
+        return LossSource(0, None)
 
     def _size(self, raws: Sequence[Tensor]) -> tuple[int, int]:
         """The (width, height) of the images that gave these, from the cfg's proportion of input to the finest grid."""

@@ -12,16 +12,16 @@ from darknet_compat.definition import spec as s
 from darknet_compat.network.heads import Region, by_anchor
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.base import HeadLoss, iou, matched_figures, shape_iou, squares
-from darknet_compat.training.losses.classes import ClassRows, Labels, focal, many_labels, one_label
+from darknet_compat.training.losses.classes import ClassRows, LabelPaths, focal, many_labels, one_label
 from darknet_compat.training.losses.slots import Slots, add_rows, box_targets, cells, rows_at, set_rows
-from darknet_compat.training.options import Rule
+from darknet_compat.training.options import ObjectnessRule
 
 PRIOR_IMAGES = 12_800
 _PRIOR_SCALE = 0.01
 _LEAST_OBJECTNESS = 0.3
 
 
-class Located(NamedTuple):
+class BoxOutputs(NamedTuple):
     """The part of a head without classes, activated: `coordinates` [N, A, coords, H, W], `objectness` [N, A, H, W], and
     `boxes` [N, D, 4], which the coordinates mean."""
 
@@ -55,10 +55,10 @@ class RegionLoss(nn.Module):
 
     map: Tensor
 
-    def __init__(self, spec: s.Region, head: Region, rule: Rule = "darknet") -> None:
+    def __init__(self, spec: s.Region, head: Region, rule: ObjectnessRule = "darknet") -> None:
         super().__init__()
         self.spec, self.head, self.rule = spec, head, rule
-        self.labels = Labels(spec.classes, spec.tree)
+        self.labels = LabelPaths(spec.classes, spec.tree)
         known = torch.arange(spec.classes) if spec.map is None else torch.tensor(spec.map)
         self.register_buffer("map", known, persistent=False)
 
@@ -85,12 +85,12 @@ class RegionLoss(nn.Module):
             delta = -gradient
         return HeadLoss(delta.flatten(1, 2), gradient.flatten(1, 2), squares(delta), figures)
 
-    def located(self, activated: Tensor) -> Located:
+    def located(self, activated: Tensor) -> BoxOutputs:
         """From coordinates and objectness, [N, A, coords + 1, H, W]."""
         coordinates = activated[:, :, :-1]
-        return Located(coordinates, activated[:, :, -1], self.head.decode(coordinates[:, :, :4]))
+        return BoxOutputs(coordinates, activated[:, :, -1], self.head.decode(coordinates[:, :, :4]))
 
-    def slope(self, located: Located) -> Tensor:
+    def slope(self, located: BoxOutputs) -> Tensor:
         """The derivative of coordinates and objectness, [N, A, coords + 1, H, W] (`backward_region_layer_gpu`)."""
         both = torch.cat([located.coordinates, located.objectness[:, :, None]], 2)
         slope = both * (1 - both)
@@ -101,7 +101,7 @@ class RegionLoss(nn.Module):
             slope[:, :, -1] = 1
         return slope
 
-    def choose(self, located: Located, truth: Truth, probability: Callable[[Tensor, Tensor], Tensor]) -> Chosen:
+    def choose(self, located: BoxOutputs, truth: Truth, probability: Callable[[Tensor, Tensor], Tensor]) -> Chosen:
         """Match truths with slots; `probability` gives that of labels [N] at every slot, [N, D], in images [N] that
         have a label as a whole (in others it does not matter)."""
         truth = truth.first(self.spec.max_boxes)
@@ -136,7 +136,7 @@ class RegionLoss(nn.Module):
         before = torch.full_like(chosen.label, -1)
         return many_labels(chosen.classes, chosen.label, probabilities, scale, before, average_all=False)
 
-    def box_delta(self, located: Located, truth: Truth, chosen: Chosen, seen: int, masks: Tensor | None) -> Tensor:
+    def box_delta(self, located: BoxOutputs, truth: Truth, chosen: Chosen, seen: int, masks: Tensor | None) -> Tensor:
         """What coordinates and objectness should move by, [N, A, coords + 1, H, W]."""
         truth = truth.first(self.spec.max_boxes)
         delta = self._without_truth(located, truth, chosen, seen)
@@ -144,7 +144,7 @@ class RegionLoss(nn.Module):
         set_rows(delta, chosen.boxes, self._with_truth(located, there, truth, chosen, masks))
         return delta
 
-    def figures(self, located: Located, chosen: Chosen, rows: ClassRows) -> dict[str, tuple[Tensor, Tensor]]:
+    def figures(self, located: BoxOutputs, chosen: Chosen, rows: ClassRows) -> dict[str, tuple[Tensor, Tensor]]:
         """What the original prints."""
         slots, objectness = chosen.boxes, located.objectness.flatten(1)  # [N, D]
         counted = objectness * ~chosen.whole[:, None]
@@ -159,7 +159,7 @@ class RegionLoss(nn.Module):
         steps = classes.gather(2, nodes.clamp_min(0).expand(shape))
         return torch.where(nodes >= 0, steps, 1.0).prod(2).flatten(1)
 
-    def _slots(self, located: Located, truth: Truth) -> Tensor:
+    def _slots(self, located: BoxOutputs, truth: Truth) -> Tensor:
         """Each truth's slot [N, T]: its cell, and the anchor, or the predicted box there, that is most like it."""
         anchors, height, width = located.objectness.shape[1:]
         cell = cells(truth.boxes, (height, width))  # [N, T]
@@ -171,7 +171,7 @@ class RegionLoss(nn.Module):
         anchor = shape_iou(sizes, truth.boxes[:, :, None, 2:]).argmax(2)
         return anchor * (height * width) + cell
 
-    def _without_truth(self, located: Located, truth: Truth, chosen: Chosen, seen: int) -> Tensor:
+    def _without_truth(self, located: BoxOutputs, truth: Truth, chosen: Chosen, seen: int) -> Tensor:
         """Deltas of slots that no truth has, [N, A, coords + 1, H, W]."""
         delta = torch.zeros_like(torch.cat([located.coordinates, located.objectness[:, :, None]], 2))
         if seen < PRIOR_IMAGES:
@@ -191,7 +191,7 @@ class RegionLoss(nn.Module):
         return delta
 
     def _with_truth(
-        self, located: Located, there: Tensor, truth: Truth, chosen: Chosen, masks: Tensor | None
+        self, located: BoxOutputs, there: Tensor, truth: Truth, chosen: Chosen, masks: Tensor | None
     ) -> Tensor:
         """Deltas of the slots of truths, whose coordinates and objectness are `there`, [N, T, coords + 1]."""
         spec, grid = self.spec, located.objectness.shape[2:]

@@ -12,7 +12,7 @@ from darknet_compat.definition import spec as s
 from darknet_compat.network.heads import Head
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.base import HeadLoss
-from darknet_compat.training.losses.classes import Labels
+from darknet_compat.training.losses.classes import LabelPaths
 
 UNKNOWN = -1234.0
 """The original's `SECRET_NUM`."""
@@ -25,7 +25,7 @@ class Targets(nn.Module):
     `smooth` of what is there is spread over all the others, as the fork does for `label_smooth_eps` of [net].
     """
 
-    def __init__(self, inputs: int, labels: Labels | None, smooth: float = 0.0) -> None:
+    def __init__(self, inputs: int, labels: LabelPaths | None, smooth: float = 0.0) -> None:
         super().__init__()
         self.inputs, self.labels, self.smooth = inputs, labels, smooth
 
@@ -58,7 +58,7 @@ class SoftmaxLoss(nn.Module):
     def __init__(self, spec: s.Softmax, head: Head, smooth: float = 0.0) -> None:
         super().__init__()
         self.head, self.noloss = head, spec.noloss
-        self.targets = Targets(spec.output.size, Labels(spec.output.size, spec.tree) if spec.tree else None, smooth)
+        self.targets = Targets(spec.output.size, LabelPaths(spec.output.size, spec.tree) if spec.tree else None, smooth)
 
     def forward(self, raw: Tensor, truth: Truth | Tensor, seen: int, size: tuple[int, int]) -> HeadLoss:
         """`raw` [N, …], float32. The cost is the cross-entropy."""

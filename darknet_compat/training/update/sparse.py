@@ -25,8 +25,8 @@ from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses import LossResult
 from darknet_compat.training.losses.base import HeadLoss, squares
 from darknet_compat.training.losses.classes import ClassRows
-from darknet_compat.training.losses.region import Chosen, Located, RegionLoss
-from darknet_compat.training.options import Rule
+from darknet_compat.training.losses.region import BoxOutputs, Chosen, RegionLoss
+from darknet_compat.training.options import ObjectnessRule
 from darknet_compat.training.update.optimizer import DarknetSGD, make_optimizer
 from darknet_compat.training.update.rows import RowSGD
 
@@ -69,7 +69,7 @@ class SparseHead(nn.Module):
 
     box_rows: Tensor
 
-    def __init__(self, network: Network, *, rule: Rule = "darknet", net: Net | None = None) -> None:
+    def __init__(self, network: Network, *, rule: ObjectnessRule = "darknet", net: Net | None = None) -> None:
         super().__init__()
         if not sparsely_trainable(network.spec):
             raise TrainingError(
@@ -121,7 +121,7 @@ class SparseHead(nn.Module):
         loss: Tensor = _Handed.apply(features, biases, gradient, to_biases, cost, keep)  # type: ignore[no-untyped-call]
         return LossResult(loss, (HeadLoss(box_delta.flatten(1, 2), box_gradient, cost, figures),), ("",))
 
-    def _located(self, x: Tensor, weights: Tensor) -> Located:
+    def _located(self, x: Tensor, weights: Tensor) -> BoxOutputs:
         """Boxes and objectness everywhere."""
         biases = self.convolution.biases[self.box_rows].to(x.dtype)
         raw = F.conv2d(x, weights.to(x.dtype)[:, :, None, None], biases).float()

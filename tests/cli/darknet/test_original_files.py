@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from darknet_compat.definition.lower import load_spec
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.heads import answers
 from darknet_compat.heads.numpy_ops import NumpyOps
 from darknet_compat.inference import job
 from darknet_compat.parity.reference import Original as Library
-from darknet_compat.runtime.base import Floats
 from tests.cli.darknet.conftest import Darknet, Real, unnumbered, write_data
 from tests.cli.darknet.test_original import DETECTORS, EVERY, each
 from tests.conftest import Original

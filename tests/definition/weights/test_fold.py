@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from darknet_compat.definition.builds import Build
 from darknet_compat.definition.weights import fold
+from darknet_compat.formats.words import Build
 
 
 def floats(*shape: int, seed: int = 0) -> fold.Floats:

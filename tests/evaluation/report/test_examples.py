@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from darknet_compat.datasets.base import Labels
-from darknet_compat.evaluation.material.entries import Entry
+from darknet_compat.evaluation.material.entries import Example
 from darknet_compat.evaluation.material.tables import Found, Truths
 from darknet_compat.evaluation.report.examples import MISSED, RIGHT, WRONG, Verdicts, judged
 from darknet_compat.vision.image import decode
@@ -31,7 +31,7 @@ def test_right_wrong_and_missed() -> None:
 def test_a_picture_shows_each_in_its_colour(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     cv2.imwrite(str(path), np.full((100, 240, 3), 255, np.uint8))
-    entry = Entry("a", 0, 1, path, Labels.drawn([], []), None, None)
+    entry = Example("a", 0, 1, path, Labels.drawn([], []), None, None)
     truths = Truths.of([0, 0], [0, 0], [[10, 40, 40, 40], [90, 40, 40, 40]])
     found = Found.of([0, 0], [0, 0], [[10, 40, 40, 40], [170, 40, 40, 40]], [0.9, 0.8])
     html = judged(entry, 0, Verdicts.of(found, truths), ("cell",))

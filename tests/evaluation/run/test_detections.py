@@ -98,9 +98,9 @@ def test_all_that_decides_is_in_the_key(detector: Detector, tmp_path: Path) -> N
     assert len(keys) == 3
 
 
-def random_answers(count: int) -> list[journal.Answer]:
+def random_answers(count: int) -> list[journal.Detected]:
     rng = np.random.default_rng(0)
-    answers: list[journal.Answer] = []
+    answers: list[journal.Detected] = []
     for number in range(count):
         if number % 4 == 2:
             answers.append(Failure(None, journal.ImageError(f"picture {number} \udcff: damaged")))
@@ -113,7 +113,7 @@ def random_answers(count: int) -> list[journal.Answer]:
     return answers
 
 
-def same(a: journal.Answer, b: journal.Answer) -> bool:
+def same(a: journal.Detected, b: journal.Detected) -> bool:
     if isinstance(a, Failure) or isinstance(b, Failure):
         return isinstance(a, Failure) and isinstance(b, Failure) and str(a.error) == str(b.error)
     arrays = all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("boxes", "scores", "class_ids"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from darknet_compat.evaluation.scores import classification
-from darknet_compat.evaluation.scores.classification import Answer
+from darknet_compat.evaluation.scores.classification import RankedClasses
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.wordtree import from_parents
 from darknet_compat.inference.batch import Failure
@@ -42,7 +42,7 @@ def test_accuracy_is_the_originals(
     labels = LABELS.read_text().split()
     truths, paths = [], []
     for number, (photo, answer) in enumerate(zip(chosen, answers, strict=True)):
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, RankedClasses)
         truth = (int(answer.best[0]), int(answer.best[3]), 999 if 999 not in answer.best else 998)[number % 3]
         place = tmp_path / labels[truth] / photo.name
         place.parent.mkdir(exist_ok=True)
@@ -55,7 +55,7 @@ def test_accuracy_is_the_originals(
     base = shared_data / "models/tiny-darknet/tiny"
     printed = run_program("classifier", verb, data, f"{base}.cfg", f"{base}.weights").stdout
     theirs = re.findall(r"^\d+: top 1: (\S+), top 5: (\S+)", printed, re.MULTILINE)
-    given = [answer for answer in answers if isinstance(answer, Answer)]
+    given = [answer for answer in answers if isinstance(answer, RankedClasses)]
     ours = [classification.score(given[:end], truths[:end]) for end in range(1, 7)]
     for one, (top1, top5) in zip(ours, theirs, strict=True):
         assert (one.top1, one.top5) == pytest.approx((float(top1), float(top5)), abs=1e-6)
@@ -83,8 +83,8 @@ def test_the_middle_square() -> None:
 TREE = from_parents(["thing", "animal", "dog", "cat", "terrier", "collie"], [-1, 0, 1, 1, 2, 2])
 
 
-def answer(best: int, deepest: int, stopped: int) -> Answer:
-    return Answer(np.array([best, -1, -1, -1, -1]), deepest, stopped)
+def answer(best: int, deepest: int, stopped: int) -> RankedClasses:
+    return RankedClasses(np.array([best, -1, -1, -1, -1]), deepest, stopped)
 
 
 def test_levels_of_a_tree() -> None:

@@ -80,7 +80,7 @@ def test_equal_to_the_definition(seed: int, form: str) -> None:
     assert scores.mean == pytest.approx(np.mean(known)) and max(known) > 0.05
 
 
-def official_areas(found: Found, truths: Truths, scores: voc.Scores, pictures: int) -> list[float]:
+def official_areas(found: Found, truths: Truths, scores: voc.VocScores, pictures: int) -> list[float]:
     """pycocotools with VOC's settings, for each class that has objects: one threshold, any number of detections, IoU
     of the plain kind also with what counts neither way, and every recall that can occur as a level."""
     evaluation = pytest.importorskip("pycocotools.cocoeval")
@@ -112,7 +112,7 @@ def official_areas(found: Found, truths: Truths, scores: voc.Scores, pictures: i
     return areas
 
 
-def areas_of(scores: voc.Scores) -> list[float | None]:
+def areas_of(scores: voc.VocScores) -> list[float | None]:
     return [one.average_precision for one in scores.classes if one.positives]
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.lower import load_spec
-from darknet_compat.definition.weights.arrays import StoredWeights, Trained
+from darknet_compat.definition.weights.arrays import NetworkWeights, StoredWeights
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.heads.layouts import LAYOUTS
@@ -48,7 +48,7 @@ SIZE = 96
 class Case:
     """A network, a picture of its input's size, and a threshold that leaves some detections."""
 
-    network: Trained
+    network: NetworkWeights
     picture: NDArray[np.uint8]
     thresh: float
     default: Path

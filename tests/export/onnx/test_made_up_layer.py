@@ -24,7 +24,7 @@ from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.onnx.graph import Graph
 from darknet_compat.export.onnx.layers import EMIT
-from darknet_compat.formats.cfg import Options
+from darknet_compat.formats.cfg import SectionOptions
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import MODULES, Network
 from tests.export.support import assert_raw_same, pictures
@@ -48,7 +48,7 @@ class Blend(LayerSpec):
         return self.output.h * self.output.w
 
 
-def blend(options: Options, context: Context) -> LayerSpec:
+def blend(options: SectionOptions, context: Context) -> LayerSpec:
     source = context.source(options, "from", options.integer("from", -1))
     image = context.image(options)
     common = context.common(options, image, (context.index - 1, source))

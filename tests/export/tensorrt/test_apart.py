@@ -17,7 +17,7 @@ from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.tensorrt import apart
 from darknet_compat.export.tensorrt.apart import build_apart
-from darknet_compat.export.tensorrt.build import Build
+from darknet_compat.export.tensorrt.build import EngineBuild
 from darknet_compat.export.tensorrt.engine import build_engine, planned, prepared
 from darknet_compat.export.tensorrt.settings import Settings
 from darknet_compat.runtime.exported import read_artefact
@@ -115,7 +115,7 @@ def test_the_builders_reason_comes_back(model: Path) -> None:
     for graph, said in ((b"no graph", "parser refuses it: "), (prepared(model, SETTINGS, profiles, typed=True), "")):
         wrong = dataclasses.replace(profiles[0], most=(9, 9, 9))
         with pytest.raises(ExportError, match=said or "refuses the profile") as caught:
-            build_apart(Build(artefact, SETTINGS, [wrong]), graph)
+            build_apart(EngineBuild(artefact, SETTINGS, [wrong]), graph)
         assert "\n" not in str(caught.value) and not children()
 
 

@@ -16,7 +16,7 @@ from darknet_compat.catalogue import catalog
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.quantize.quantize import quantizable, quantize_onnx
-from darknet_compat.export.tensorrt.build import Build
+from darknet_compat.export.tensorrt.build import EngineBuild
 from darknet_compat.export.tensorrt.engine import build_engine, planned, prepared
 from darknet_compat.export.tensorrt.parserforms import problems
 from darknet_compat.export.tensorrt.profiles import input_shape
@@ -308,6 +308,6 @@ def test_the_reason_is_told_while_something_else_of_the_library_lives(tmp_path: 
     export_onnx(seeded(tmp_path / "m.cfg"), tmp_path / "m.onnx", outputs="detections")
     other = Parsed((tmp_path / "m.onnx").read_bytes())
     artefact = dataclasses.replace(read_artefact(tmp_path / "m.onnx"), outputs="boxes")
-    build = Build(artefact, rtx(), planned(artefact, rtx(), "m"))
+    build = EngineBuild(artefact, rtx(), planned(artefact, rtx(), "m"))
     with pytest.raises(ExportError, match=r"cannot build it: .*no runners"):
         build.run(other.trt, (tmp_path / "m.onnx").read_bytes())

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from darknet_compat.datasets.base import Labels
-from darknet_compat.training.augment.boxes import Truths
+from darknet_compat.training.augment.boxes import PictureTruths
 from darknet_compat.training.augment.draws import Colours, Draws
 from darknet_compat.training.augment.fork import Borders, ForkRecipe
 
@@ -18,7 +18,7 @@ SIZE = 96, 64
 PLAIN = Colours(0.0, 1.0, 1.0)
 
 
-def made(recipe: ForkRecipe, picture: Bytes, labels: Labels, seed: int) -> tuple[NDArray[np.float32], Truths]:
+def made(recipe: ForkRecipe, picture: Bytes, labels: Labels, seed: int) -> tuple[NDArray[np.float32], PictureTruths]:
     out = np.zeros((3, SIZE[1], SIZE[0]), np.float32)
     return out, recipe(picture, labels, out, Draws(3, seed), lambda: (picture, labels))
 
@@ -43,7 +43,7 @@ def scene(seed: int, objects: int = 3) -> tuple[Bytes, Labels]:
     return picture, Labels.drawn(boxes, list(range(objects)))
 
 
-def brightness_inside(out: NDArray[np.float32], truths: Truths) -> list[float]:
+def brightness_inside(out: NDArray[np.float32], truths: PictureTruths) -> list[float]:
     """The mean of what each box that is more than a few pixels large shows."""
     means = []
     for x, y, w, h in truths.boxes * [SIZE[0], SIZE[1], SIZE[0], SIZE[1]]:

@@ -11,11 +11,12 @@ from darknet_compat.datasets.base import Labels
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.definition.lower import lower
 from darknet_compat.errors import TrainingError
+from darknet_compat.formats.arrays import Bytes
 from darknet_compat.formats.cfg import parse_cfg
-from darknet_compat.training.augment.boxes import Truths
+from darknet_compat.training.augment.boxes import PictureTruths
 from darknet_compat.training.augment.draws import Draws
 from darknet_compat.training.augment.mixing import Mixing
-from darknet_compat.training.augment.recipes import Bytes, ClassificationRecipe, recipe
+from darknet_compat.training.augment.recipes import ClassificationRecipe, recipe
 
 NET = "width=20\nheight=20\nchannels=3\nmin_crop=20\nmax_crop=20\nflip=0\nhue=0"
 
@@ -27,7 +28,7 @@ def made(options: str, dialect: DialectName | None = None) -> ClassificationReci
     return found
 
 
-def pictures(make: ClassificationRecipe, number: int) -> tuple[np.ndarray, Truths]:
+def pictures(make: ClassificationRecipe, number: int) -> tuple[np.ndarray, PictureTruths]:
     """What comes of pictures of one grey each: the first has 40 and class 0, further ones 80 and 1, 120 and 2, …"""
     numbers = count()
 
@@ -39,13 +40,13 @@ def pictures(make: ClassificationRecipe, number: int) -> tuple[np.ndarray, Truth
     return out, make(*another(), out, Draws(7, number), another)
 
 
-def shares(image: np.ndarray, truths: Truths) -> dict[int, float]:
+def shares(image: np.ndarray, truths: PictureTruths) -> dict[int, float]:
     """Of each class, what part of the picture has its grey."""
     greys = np.round(image[0] * 255 / 40).astype(int) - 1
     return {int(which): float((greys == which).mean()) for which in truths.classes}
 
 
-def many(options: str) -> list[tuple[np.ndarray, Truths]]:
+def many(options: str) -> list[tuple[np.ndarray, PictureTruths]]:
     make = made(options)
     return [pictures(make, number) for number in range(400)]
 

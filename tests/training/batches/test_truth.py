@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from darknet_compat.training.augment.boxes import Truths
+from darknet_compat.training.augment.boxes import PictureTruths
 from darknet_compat.training.batches.truth import Truth, stack
 
 
@@ -13,9 +13,9 @@ def test_images_are_padded_to_the_fullest() -> None:
     box = np.array([[0.5, 0.5, 0.2, 0.1]], np.float32)
     truth = stack(
         [
-            Truths(np.repeat(box, 3, 0), np.array([4, 5, 6])),
-            Truths(box[:0], np.array([], np.int64)),
-            Truths(box, np.array([7])),
+            PictureTruths(np.repeat(box, 3, 0), np.array([4, 5, 6])),
+            PictureTruths(box[:0], np.array([], np.int64)),
+            PictureTruths(box, np.array([7])),
         ]
     )
     assert truth.boxes.shape == (3, 3, 4)
@@ -26,14 +26,14 @@ def test_images_are_padded_to_the_fullest() -> None:
 
 def test_a_limit_keeps_the_first() -> None:
     boxes = np.random.default_rng(0).random((5, 4), np.float32)
-    truth = stack([Truths(boxes, np.arange(5))], 2)
+    truth = stack([PictureTruths(boxes, np.arange(5))], 2)
     assert truth.classes.tolist() == [[0, 1]]
     np.testing.assert_array_equal(truth.boxes[0], boxes[:2])
     assert truth.first(1).classes.tolist() == [[0]]
 
 
 def test_without_any_object_there_is_room_for_one() -> None:
-    assert stack([Truths(np.empty((0, 4), np.float32), np.empty(0, np.int64))]).boxes.shape == (1, 1, 4)
+    assert stack([PictureTruths(np.empty((0, 4), np.float32), np.empty(0, np.int64))]).boxes.shape == (1, 1, 4)
     assert stack([]).boxes.shape == (0, 1, 4)
 
 
@@ -45,7 +45,10 @@ def test_a_box_of_zeros_is_a_label_of_the_picture_and_one_without_area_nothing()
 
 def test_shares_of_labels_are_1_where_none_are_said_and_follow_everywhere() -> None:
     nothing = np.zeros((2, 4), np.float32)
-    whole, mixed = Truths(nothing[:1], np.array([4])), Truths(nothing, np.array([1, 2]), np.float32([0.25, 0.75]))
+    whole, mixed = (
+        PictureTruths(nothing[:1], np.array([4])),
+        PictureTruths(nothing, np.array([1, 2]), np.float32([0.25, 0.75])),
+    )
     assert stack([whole]).shares is None
     truth = stack([mixed, whole, mixed])
     assert truth.shares is not None and truth.shares.tolist() == [[0.25, 0.75], [1, 1], [0.25, 0.75]]

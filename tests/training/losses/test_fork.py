@@ -15,10 +15,10 @@ from darknet_compat.network.network import Network
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses import Losses
 from darknet_compat.training.losses.base import iou
-from darknet_compat.training.losses.boxes import Measure, box_gradient, overlap
+from darknet_compat.training.losses.boxes import Overlap, box_gradient, overlap
 from tests.training.losses.making import batches, off
 
-MEASURES: tuple[Measure, ...] = ("iou", "giou", "diou", "ciou")
+MEASURES: tuple[Overlap, ...] = ("iou", "giou", "diou", "ciou")
 ANCHORS = "anchors=2,3, 5,4, 8,13, 16,14\nnum=4\n"
 
 
@@ -71,7 +71,7 @@ def some_boxes(seed: int, count: int = 200) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("measure", ["iou", "giou"])
-def test_where_boxes_overlap_the_gradient_is_the_measures_and_twice_that_of_sides(measure: Measure) -> None:
+def test_where_boxes_overlap_the_gradient_is_the_measures_and_twice_that_of_sides(measure: Overlap) -> None:
     box, truth = some_boxes(0)
     moving = box.clone().requires_grad_()
     (expected,) = torch.autograd.grad(overlap_of(moving, truth, measure).sum(), moving)
@@ -80,7 +80,7 @@ def test_where_boxes_overlap_the_gradient_is_the_measures_and_twice_that_of_side
     torch.testing.assert_close(found[:, 2:], 2 * expected[:, 2:], atol=1e-9, rtol=1e-7)
 
 
-def overlap_of(a: Tensor, b: Tensor, measure: Measure) -> Tensor:
+def overlap_of(a: Tensor, b: Tensor, measure: Overlap) -> Tensor:
     """The measure in plain torch, for autograd."""
     low = torch.maximum(a[:, :2] - a[:, 2:] / 2, b[:, :2] - b[:, 2:] / 2)
     high = torch.minimum(a[:, :2] + a[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2)
@@ -95,7 +95,7 @@ def overlap_of(a: Tensor, b: Tensor, measure: Measure) -> Tensor:
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_a_box_far_away_is_pulled_towards_its_truth_except_by_iou(measure: Measure) -> None:
+def test_a_box_far_away_is_pulled_towards_its_truth_except_by_iou(measure: Overlap) -> None:
     box, truth = torch.tensor([[0.2, 0.3, 0.1, 0.1]]), torch.tensor([[0.8, 0.7, 0.2, 0.2]])
     gradient = box_gradient(box, truth, measure)[0]
     if measure == "iou":
@@ -105,7 +105,7 @@ def test_a_box_far_away_is_pulled_towards_its_truth_except_by_iou(measure: Measu
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_measures_by_hand(measure: Measure) -> None:
+def test_measures_by_hand(measure: Overlap) -> None:
     """A square of side 2 and one of side 1 in its corner: IoU ¼, enclosed by the larger; centres ½, ½ apart."""
     a, b = torch.tensor([1.0, 1, 2, 2]), torch.tensor([0.5, 0.5, 1, 1])
     share = 0.5 / 8  # squared distance over squared diagonal

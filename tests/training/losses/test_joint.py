@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from darknet_compat.definition.spec import Region
 from darknet_compat.parity.definition import region_with_tree
 from darknet_compat.training.losses import Losses
-from darknet_compat.training.options import Rule
+from darknet_compat.training.options import ObjectnessRule
 from tests.training.losses.making import TOLERANCE, batches, head_only, off, random_tree, truth_of
 
 Doubles = NDArray[np.float64]
@@ -40,7 +40,7 @@ def learn_class(spec: Region, output: Doubles, delta: Doubles, node: int) -> Non
         delta[5 + step] = spec.class_scale * (1 - output[5 + step])
 
 
-def learn_picture(spec: Region, output: Doubles, delta: Doubles, node: int, rule: Rule) -> None:
+def learn_picture(spec: Region, output: Doubles, delta: Doubles, node: int, rule: ObjectnessRule) -> None:
     """An image [slots, values] with a label as a whole."""
     assert spec.tree is not None
     delta[:, 4] = 0 if rule == "surest" else -spec.noobject_scale * output[:, 4]
@@ -73,7 +73,7 @@ def learn_boxes(spec: Region, output: Doubles, delta: Doubles, truths: Doubles, 
 
 
 @pytest.mark.parametrize("rule", ["darknet", "paper", "surest"])
-def test_pictures_with_boxes_and_with_labels_as_a_whole(tmp_path: Path, rule: Rule) -> None:
+def test_pictures_with_boxes_and_with_labels_as_a_whole(tmp_path: Path, rule: ObjectnessRule) -> None:
     values = 5 + NODES
     for number, batch in enumerate(batches((2 * values, *GRID), NODES)):
         rng = np.random.default_rng(number)

@@ -13,7 +13,7 @@ from darknet_compat.definition.dialects import DialectName
 from darknet_compat.definition.lower import lower
 from darknet_compat.errors import TrainingError
 from darknet_compat.formats.cfg import parse_cfg
-from darknet_compat.network.layers import Build
+from darknet_compat.formats.words import Build
 from darknet_compat.network.network import Network
 from darknet_compat.training.update.optimizer import DarknetAdam, DarknetSGD, freeze, make_optimizer
 

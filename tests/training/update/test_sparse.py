@@ -18,8 +18,8 @@ from darknet_compat.network.network import Network
 from darknet_compat.training.batches.loader import Batch
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses import Losses
-from darknet_compat.training.options import Rule
-from darknet_compat.training.trainer import Settings, Trainer
+from darknet_compat.training.options import ObjectnessRule
+from darknet_compat.training.trainer import Trainer, TrainerSettings
 from darknet_compat.training.update.optimizer import make_optimizer
 from darknet_compat.training.update.rows import RowSGD
 from darknet_compat.training.update.sparse import Features, SparseHead, SparseSGD, sparsely_trainable, worth_sparse
@@ -72,7 +72,7 @@ def off(found: Tensor, expected: Tensor) -> float:
 @pytest.mark.parametrize(
     ("options", "rule"), [("rescore=1", "paper"), ("bias_match=1", "darknet"), ("object_scale=2", "surest")]
 )
-def test_gradients_are_the_full_heads(tmp_path: Path, nodes: int, options: str, rule: Rule) -> None:
+def test_gradients_are_the_full_heads(tmp_path: Path, nodes: int, options: str, rule: ObjectnessRule) -> None:
     """Of the features, of every row of the weights and of the biases, to 1e-6 of the largest."""
     full, sparse = twins(tmp_path, nodes, options)
     head, losses = SparseHead(sparse, rule=rule), Losses(full, rule=rule)
@@ -203,7 +203,7 @@ def test_the_trainer_takes_it_and_comes_to_the_same(tmp_path: Path) -> None:
         def batches(start: int) -> Iterator[Batch]:
             return (Batch(*batch(number, 300), number, ()) for number in range(start, 100))
 
-        settings = Settings(device="cpu", ema=ema, checkpoint_every=4)
+        settings = TrainerSettings(device="cpu", ema=ema, checkpoint_every=4)
         trainer = Trainer(network, batches, tmp_path / name, name="tree", settings=settings)
         assert isinstance(trainer.losses, SparseHead if name == "sparse" else Losses)
         assert len(list(trainer.run())) == 6
