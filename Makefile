@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 TORCH := $(shell sed -n 's/^torch==\([^ ;]*\).*/\1/p' constraints.txt)
 PYTEST_ARGS ?=
+SOURCES := $(shell find darknet_compat cfg weights -name '*.py' -o -name '*.cfg' -o -name '*.weights')
+NOTEBOOKS := $(patsubst docs/notebooks/%.ipynb,build/notebooks/%.md,$(wildcard docs/notebooks/*.ipynb))
 
 # Two workers on two cores; more than four only fight for memory. The machine's own load is each test's business.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
@@ -57,8 +59,17 @@ format: $(VENV)/ready-dev
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-docs: $(VENV)/ready-docs
+docs: $(VENV)/ready-docs $(NOTEBOOKS)
 	@$(BIN)/zensical build --strict
+
+# The pages of the notebooks take these in (docs/notebooks/*.md): run anew where the notebook or the package has changed,
+# each in a folder of its own, since it writes files beside itself.
+$(NOTEBOOKS): build/notebooks/%.md: docs/notebooks/%.ipynb $(SOURCES) | $(VENV)/ready-docs
+	@echo "running $<"
+	@rm -rf build/notebooks/$*; mkdir -p build/notebooks/$*; cp $< build/notebooks/$*/
+	@cd build/notebooks/$* && PATH="$(CURDIR)/$(BIN):$$PATH" JUPYTER_PREFER_ENV_PATH=1 jupyter-nbconvert \
+		--log-level ERROR --execute --to markdown --ExtractOutputPreprocessor.enabled=False $*.ipynb
+	@sed 's/!\[png\]/![What the cell above drew]/' build/notebooks/$*/$*.md > $@
 
 wheel: $(VENV)/ready-python
 	@$(PIP) build
@@ -93,9 +104,8 @@ $(VENV)/ready-torch: $(VENV)/ready-python constraints.txt
 		|| $(PIP) torch==$(TORCH); fi
 	@touch $@
 
-# The site reads the sources without importing them, so that it needs no torch.
-$(VENV)/ready-demo $(VENV)/ready-dev: $(VENV)/ready-torch
-$(VENV)/ready-docs: $(VENV)/ready-python
+# The site's notebooks train and export.
+$(VENV)/ready-demo $(VENV)/ready-dev $(VENV)/ready-docs: $(VENV)/ready-torch
 $(VENV)/ready-demo $(VENV)/ready-dev $(VENV)/ready-docs: $(VENV)/ready-%: pyproject.toml constraints.txt
 	@echo "installing darknet-compat[$*]"
 	@$(PIP) -e '.[$*]'

@@ -21,6 +21,9 @@ def test_there_are_notebooks_and_none_keeps_what_it_printed() -> None:
     for path in NOTEBOOKS:
         cells = nbformat.read(str(path), 4).cells
         assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+        taken_in = f'--8<-- "{path.stem}.md"'  # what `make docs` makes of it
+        assert taken_in in path.with_suffix(".md").read_text("utf-8")
+        assert f"notebooks/{path.stem}.md\n" in (REPOSITORY / "mkdocs.yml").read_text("utf-8")
 
 
 @pytest.mark.timeout(900)
