@@ -82,3 +82,17 @@ def download(browser: Any, button: str, path: Path) -> bytes:
     one_of(browser, button).click()
     until(browser, path.exists)
     return path.read_bytes()
+
+
+CONTRAST = Path(__file__).with_name("contrast.js")
+
+
+def low_contrasts(browser: Any, marks: str = "") -> list[str]:
+    """What WCAG 2.1 AA finds too faint, light and dark: words below 4.5 (large ones 3), and below 3 the borders of
+    what one types into and the fill of what `marks`, a selector, names. Pictures are not looked into."""
+    found = []
+    for scheme in ("light", "dark"):
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+        found += [f"{scheme}: {line}" for line in browser.execute_script(CONTRAST.read_text("utf-8"), marks)]
+    return found

@@ -10,6 +10,7 @@ from pathlib import Path
 from darknet_compat.benchmark.measure import MEASURES, SpeedRow
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.atomic import atomic_write
+from darknet_compat.formats.colours import lines
 
 _TITLES = {"network": "network alone", "picture": "from file to answer", "stream": "many files"}
 
@@ -23,15 +24,15 @@ def speed_plot(rows: Sequence[SpeedRow], title: str) -> bytes:
         from matplotlib.figure import Figure
         from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
     except ModuleNotFoundError:
-        raise BackendError("matplotlib is not installed: pip install darknet-compat[parity]") from None
+        raise BackendError("matplotlib is not installed: pip install 'darknet-compat[parity]'") from None
     measures = [measure for measure in MEASURES if any(row.measure == measure for row in rows)]
     figure = Figure(figsize=(4.8 * len(measures) + 1.2, 4.6), layout="constrained")
     panels = figure.subplots(1, len(measures), squeeze=False, sharex=True)[0]
     for axes, measure in zip(panels, measures, strict=True):
         shown = [row for row in rows if row.measure == measure]
-        for (name, points), color in zip(_lines(shown).items(), _colors(), strict=False):
+        for (name, points), (colour, style) in zip(_lines(shown).items(), lines(), strict=False):
             speeds = [row.images_per_second for row in points]
-            axes.plot([_side(row) for row in points], speeds, "o-", ms=5, lw=1.5, color=color, label=name)
+            axes.plot([_side(row) for row in points], speeds, style, marker="o", ms=5, lw=1.5, color=colour, label=name)
         axes.set(title=_TITLES[measure], xlabel="network's input, pixels a side")
         speeds = [row.images_per_second for row in shown]
         if max(speeds) > 20 * min(speeds):
@@ -71,9 +72,3 @@ def _lines(rows: Sequence[SpeedRow]) -> dict[str, list[SpeedRow]]:
 def _side(row: SpeedRow) -> float:
     """The side of a square of as many pixels."""
     return float((row.width * row.height) ** 0.5)
-
-
-def _colors() -> list[str]:
-    from matplotlib import colormaps
-
-    return [*colormaps["tab10"].colors, *colormaps["Dark2"].colors, *colormaps["Set2"].colors] * 4  # type: ignore[attr-defined]

@@ -33,7 +33,7 @@ figure img, figure svg { max-width: 100%; height: auto; background: #fff }
 .headline { display: flex; flex-wrap: wrap; gap: .6rem 2.4rem; margin: 1.2rem 0 }
 .headline dd { margin: 0; font-size: 1.9rem; line-height: 1.2 } .headline dt { opacity: .75 }
 summary { cursor: pointer }
-.good { color: #2d8a5a } .bad { color: #c03434 }
+.good { color: light-dark(#1f7a4d, #5cc08d) } .bad { color: light-dark(#b3261e, #ff8a80) }
 """
 _PAGE = """<!DOCTYPE html>
 <html lang="en">

@@ -9,6 +9,7 @@ from typing import Any
 
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.atomic import atomic_write
+from darknet_compat.formats.colours import BLUE, PALE_BLUE, RED
 from darknet_compat.parity.compare import Difference
 from darknet_compat.parity.layers import LayerParity
 from darknet_compat.parity.stages import StageParity
@@ -26,14 +27,14 @@ def save_plot(parity: LayerParity, path: str | Path) -> None:
     rows = [(number, row) for number, row in enumerate(parity.rows) if row.verdict != "nothing to compare"]
     axes = figure.subplots()
     depth = [number for number, _ in rows]
-    axes.step(depth, [row.tolerance for _, row in rows], where="mid", color="#b03030", label="tolerance")
-    axes.plot(depth, [_shown(row.relative) for _, row in rows], "o-", ms=3, lw=1, color="#1f5fa8", label="largest")
+    axes.step(depth, [row.tolerance for _, row in rows], where="mid", color=RED, label="tolerance")
+    axes.plot(depth, [_shown(row.relative) for _, row in rows], "o-", ms=3, lw=1, color=BLUE, label="largest")
     mean = [_shown(row.mean_abs / row.scale if row.scale else 0.0) for _, row in rows]
-    axes.plot(depth, mean, "o-", ms=2, lw=1, color="#7fa8d0", label="mean")
+    axes.plot(depth, mean, "o-", ms=2, lw=1, color=PALE_BLUE, label="mean")
     failed = [(number, row) for number, row in rows if row.verdict == "differs"]
     if failed:
         numbers, values = [number for number, _ in failed], [_shown(row.relative) for _, row in failed]
-        axes.plot(numbers, values, "X", ms=8, color="#b03030", label="differs")
+        axes.plot(numbers, values, "X", ms=8, color=RED, label="differs")
         _name(axes, failed[0])
     axes.set(yscale="log", xlabel="layer", ylabel="difference / layer's largest value")
     axes.set_title(f"{Path(parity.cfg).name}: original against torch, {'passed' if parity.passed else 'FAILED'}")
@@ -66,11 +67,11 @@ def stages_figure(stages: Sequence[StageParity]) -> Any:
     for axes, stage in zip(panels, stages, strict=True):
         rows = [(number, row) for number, row in enumerate(stage.rows) if row.verdict != "nothing to compare"]
         at = [number for number, _ in rows]
-        axes.step(at, [row.tolerance for _, row in rows], where="mid", color="#b03030", label="tolerance")
-        axes.plot(at, [_shown(row.relative) for _, row in rows], "o", ms=4, color="#1f5fa8", label="largest difference")
+        axes.step(at, [row.tolerance for _, row in rows], where="mid", color=RED, label="tolerance")
+        axes.plot(at, [_shown(row.relative) for _, row in rows], "o", ms=4, color=BLUE, label="largest difference")
         for number, row in rows:
             if row.verdict == "differs":
-                axes.plot(number, _shown(row.relative), "X", ms=9, color="#b03030")
+                axes.plot(number, _shown(row.relative), "X", ms=9, color=RED)
         if stage.first is not None:
             _name(axes, (stage.rows.index(stage.first), stage.first))
         few = len(rows) <= 12
@@ -92,7 +93,7 @@ def _figure(width: float, height: float) -> Any:
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
-        raise BackendError("matplotlib is not installed: pip install darknet-compat[parity]") from None
+        raise BackendError("matplotlib is not installed: pip install 'darknet-compat[parity]'") from None
     return Figure(figsize=(width, height), layout="constrained")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from darknet_compat.errors import TrainingError
 from darknet_compat.formats.atomic import atomic_write
+from darknet_compat.formats.colours import BLUE, GREY, RED
 from darknet_compat.formats.textfile import count
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ class Log:
         from matplotlib.ticker import LogLocator
 
         batches = [row["batch"] for row in self.rows]
-        axes.plot(batches, [row["loss"] for row in self.rows], color="0.8", linewidth=0.8, label="loss")
-        axes.plot(batches, [row["average_loss"] for row in self.rows], color="tab:blue", label="average loss")
+        axes.plot(batches, [row["loss"] for row in self.rows], color=GREY, linewidth=0.8, label="loss")
+        axes.plot(batches, [row["average_loss"] for row in self.rows], color=BLUE, label="average loss")
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
@@ -92,7 +93,7 @@ class Log:
         if scored := [row for row in self.rows if "mAP" in row]:
             right = axes.twinx()
             points = [100 * row["mAP"] for row in scored]
-            right.plot([row["batch"] for row in scored], points, "o-", color="tab:red", markersize=4, label="mAP")
+            right.plot([row["batch"] for row in scored], points, "o-", color=RED, markersize=4, label="mAP")
             for at in {max(range(len(points)), key=points.__getitem__), len(points) - 1}:
                 right.annotate(
                     f"{points[at]:.1f}", (scored[at]["batch"], points[at]), (-4, 6), textcoords="offset points",

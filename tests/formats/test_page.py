@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from darknet_compat.errors import DarknetCompatError
 from darknet_compat.formats import page
+from tests.browser import chromium, low_contrasts
 
 
 class _Reader(HTMLParser):
@@ -89,3 +90,17 @@ def test_only_a_cell_that_is_a_verdict_is_coloured() -> None:
     html = page.table(["a"], [["same"], ["same as"], ["DIFFERS: 3"], ["it DIFFERS"]])
     assert [cell.count("class=") for cell in html.split("<td>")[1:]] == [1, 0, 1, 0]
     assert read(html).cells == ["same", "same as", "DIFFERS: 3", "it DIFFERS"]
+
+
+def test_a_page_is_read_on_light_and_dark(tmp_path: Path) -> None:
+    parts = [
+        page.headline([("verdict", "passed"), ("other verdict", "FAILED: 2 of 9")]),
+        page.section("a", page.table(["a"], [["same"], ["DIFFERS"], ["right"], ["x"]], caption="all of it")),
+        page.beside(page.image(b"", "a picture"), page.folded("more", page.paragraph("inside"))),
+    ]
+    page.write_page(tmp_path / "a.html", "Title", "what it is about", parts)
+    with chromium(tmp_path / "profile") as browser:
+        browser.get((tmp_path / "a.html").as_uri())
+        assert low_contrasts(browser) == []
+        browser.execute_script("document.querySelector('table').style.color = '#8a8a8a'")
+        assert [line.split(":")[0] for line in low_contrasts(browser)].count("light") >= 2, "what is faint is found"

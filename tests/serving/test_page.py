@@ -17,7 +17,7 @@ from darknet_compat.inference.detector import Detector
 from darknet_compat.serving.options import ServeOptions
 from darknet_compat.vision.draw import save
 from darknet_compat.vision.image import decode
-from tests.browser import DROP, PASTE, all_of, chromium, download, narrow, one_of, rows, slide, until
+from tests.browser import DROP, PASTE, all_of, chromium, download, low_contrasts, narrow, one_of, rows, slide, until
 from tests.serving.conftest import Client, serving
 
 
@@ -114,6 +114,27 @@ def test_a_dark_screen(browser: Any, client: Client, scene: Path) -> None:
     one_of(browser, "#file").send_keys(str(scene))
     until(browser, lambda: rows(browser))
     assert light_of("backgroundColor") < 60 and light_of("color") > 200
+
+
+def test_words_and_the_colours_of_classes_are_seen_on_light_and_dark(browser: Any, client: Client, scene: Path) -> None:
+    opened(browser, client)
+    one_of(browser, "#model option[value='yolo9000-digits']").click()
+    one_of(browser, "#file").send_keys(str(scene))
+    until(browser, lambda: all_of(browser, "#list details"))
+    one_of(browser, "#list details summary").click()
+    one_of(browser, "#list > li").send_keys("")  # has the focus, and with it the background of its own
+    assert low_contrasts(browser, ".swatch") == []
+    browser.execute_script(
+        "for (let id = 0; id < 400; id++) document.getElementById('list').append("
+        " row({ class: `class ${id}`, class_id: id, score: 0.5 }, id));"
+    )
+    assert len(all_of(browser, ".swatch")) > 400
+    assert low_contrasts(browser, ".swatch") == []
+    white_on_it = browser.execute_script(
+        "for (const one of document.querySelectorAll('.swatch')) { one.textContent = 'w'; one.style.color = '#fff'; }"
+        "return true"
+    )
+    assert white_on_it and low_contrasts(browser) == [], "as in the picture's labels"
 
 
 def test_everything_fits_390_pixels_and_has_a_name(browser: Any, client: Client, scene: Path) -> None:

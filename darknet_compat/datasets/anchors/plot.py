@@ -11,9 +11,9 @@ from darknet_compat.datasets.anchors.find import Anchors
 from darknet_compat.datasets.readers.shapes import Shapes
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.atomic import atomic_write
+from darknet_compat.formats.colours import PALE_BLUE, SERIES
 from darknet_compat.formats.textfile import count
 
-_COLOURS = ("#1f5fa8", "#b03030", "#3a8a5f", "#c98a1b", "#7a4fa3")
 _MOST_DOTS = 20_000
 
 
@@ -27,7 +27,7 @@ def save_anchors_plot(
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
-        raise DatasetError("matplotlib is not installed: pip install matplotlib") from None
+        raise DatasetError("matplotlib is not installed: pip install 'darknet-compat[eval]'") from None
     figure = Figure(figsize=(11, 4.1), layout="constrained")
     left, middle, right = panels = figure.subplots(1, 3)
     _draw_curves(left, curves, chosen)
@@ -50,7 +50,7 @@ def save_anchors_plot(
 
 
 def _draw_curves(axes: Any, curves: Mapping[str, Sequence[tuple[int, float]]], chosen: Anchors) -> None:
-    for (name, points), colour in zip(curves.items(), _COLOURS, strict=False):
+    for (name, points), colour in zip(curves.items(), SERIES, strict=False):
         ks, values = [k for k, _ in points], [100 * value for _, value in points]
         axes.plot(ks, values, "o-" if len(ks) > 1 else "D", ms=4, lw=1.2, color=colour, label=name)
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -64,7 +64,7 @@ def _draw_boxes(axes: Any, chosen: Anchors, network: tuple[int, int]) -> None:
     from matplotlib.patches import Rectangle
 
     for number, (width, height) in enumerate(chosen.sizes.tolist()):
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = SERIES[number % len(SERIES)]
         corner = (network[0] - width) / 2, (network[1] - height) / 2
         axes.add_patch(Rectangle(corner, width, height, fill=False, lw=1.5, color=colour))
     side = max(network)
@@ -75,9 +75,9 @@ def _draw_boxes(axes: Any, chosen: Anchors, network: tuple[int, int]) -> None:
 
 def _draw_dots(axes: Any, shapes: Shapes, chosen: Anchors) -> None:
     sizes = shapes.sizes[:: -(-len(shapes.sizes) // _MOST_DOTS)]
-    axes.plot(*sizes.T, ".", ms=1.5, alpha=0.3, color="#7fa8d0", rasterized=True)
+    axes.plot(*sizes.T, ".", ms=1.5, alpha=0.3, color=PALE_BLUE, rasterized=True)
     for number, size in enumerate(chosen.sizes.tolist()):
-        axes.plot(*size, "X", ms=9, mec="white", mew=0.8, color=_COLOURS[number % len(_COLOURS)])
+        axes.plot(*size, "X", ms=9, mec="white", mew=0.8, color=SERIES[number % len(SERIES)])
     most = 1.04 * float(sizes.max())
     axes.set(xlabel="width, pixels", ylabel="height, pixels", title="Among all boxes", aspect="equal")
     axes.set(xlim=(0, most), ylim=(0, most))

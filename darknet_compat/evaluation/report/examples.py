@@ -22,6 +22,7 @@ from darknet_compat.vision.opencv import opencv
 SHOWN = 0.25
 """The least score that is drawn."""
 WIDEST = 560
+"""Most pixels of a picture on the page; a small one is enlarged by a whole number, which leaves its labels room."""
 RIGHT, WRONG, MISSED = (45, 138, 90), (192, 52, 52), (230, 140, 20)
 """Colours of detections that found an object, of others, and of objects that none found."""
 
@@ -52,7 +53,7 @@ def judged(entry: Example, number: int, verdicts: Verdicts, names: Sequence[str]
     found, true, missed = verdicts.found.rows(here), verdicts.true[here], verdicts.missed.rows(gone)
     caption = f"{entry.id}: {int(true.sum())} right, {int((~true).sum())} wrong, {len(missed)} missed"
     try:
-        picture, scale = _smaller(entry.image)
+        picture, scale = _fitted(entry.image)
     except ImageError as error:
         return paragraph(error)
     for table, scores, colours in (
@@ -66,8 +67,8 @@ def judged(entry: Example, number: int, verdicts: Verdicts, names: Sequence[str]
 
 
 def drawn(source: Any, found: Detections | None, shown: float = SHOWN) -> Bytes:
-    """A copy of the picture, made smaller, uint8 [H, W, 3] in RGB, with the detections above `shown`."""
-    picture, scale = _smaller(source)
+    """A copy of the picture in the page's size, uint8 [H, W, 3] in RGB, with the detections above `shown`."""
+    picture, scale = _fitted(source)
     if found is None or not len(found):
         return picture
     chosen = np.flatnonzero(found.scores > shown)
@@ -75,14 +76,15 @@ def drawn(source: Any, found: Detections | None, shown: float = SHOWN) -> Bytes:
     return draw(picture, found.boxes[chosen] * scale, names, found.scores[chosen], found.class_ids[chosen])
 
 
-def _smaller(source: Any) -> tuple[Bytes, float]:
-    """A picture that is at most WIDEST pixels wide, and its part of the size that it had."""
+def _fitted(source: Any) -> tuple[Bytes, float]:
+    """A picture at most WIDEST pixels wide, a small one enlarged, and how many times as large as it was it is."""
     picture = decode(source)
-    scale = min(1.0, WIDEST / picture.shape[1])
-    if scale < 1:
+    height, width = picture.shape[:2]
+    scale = WIDEST / width if width > WIDEST else float(max(1, WIDEST // max(height, width)))
+    if scale != 1:
         cv2 = opencv()
-        size = (round(picture.shape[1] * scale), max(1, round(picture.shape[0] * scale)))
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        size = (round(width * scale), max(1, round(height * scale)))
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
     return picture, scale
 
 

@@ -12,10 +12,12 @@ import numpy as np
 from darknet_compat.errors import DatasetError
 from darknet_compat.evaluation.report.diagnosis import KINDS, Calibration, Confusion, FalsePositives
 from darknet_compat.evaluation.scores.average_precision import Curve, falling
+from darknet_compat.formats.colours import BLUE, GREEN, GREY, OCHRE, PALE_BLUE, RED, SERIES, VIOLET, lines
 
-MOST_CURVES = 9
+MOST_CURVES = len(SERIES)
 MOST_CLASSES = 25
-_COLOURS = ("#3a8a5f", "#1f5fa8", "#7a4fa3", "#c98a1b", "#b03030", "#888888")
+_COLOURS = (GREEN, BLUE, VIOLET, OCHRE, RED, GREY)
+"""Of `mistakes`: what is right, then as KINDS."""
 
 
 def chart(draw: Callable[[Any], None], width: float = 6.4, height: float = 4.4) -> bytes:
@@ -42,10 +44,10 @@ def curves(points: Sequence[tuple[str, float | None, Curve]]) -> bytes:
     def draw(axes: Any) -> None:
         chosen = sorted(points, key=lambda item: -item[2].positives)[:MOST_CURVES]
         chosen.sort(key=lambda item: -(item[1] or 0))
-        for name, value, one in chosen:
+        for (name, value, one), colour in zip(chosen, SERIES, strict=False):
             recall = np.concatenate([[0.0], one.recall])
             precision = falling(np.concatenate([one.precision[:1], one.precision])) if len(one.recall) else np.zeros(1)
-            axes.step(recall, precision, where="pre", label=f"{_short(name)} {100 * (value or 0):.0f} %")
+            axes.step(recall, precision, where="pre", color=colour, label=f"{_short(name)} {100 * (value or 0):.0f} %")
         axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
         axes.grid(alpha=0.3)
         if chosen:
@@ -99,9 +101,9 @@ def calibration(found: Calibration) -> bytes:
 
     def draw(axes: Any) -> None:
         known = found.counts > 0
-        axes.plot([0, 1], [0, 1], color="#999999", linestyle="--", linewidth=1)
-        axes.bar((np.arange(len(known)) + 0.5) / len(known), np.where(known, found.right, 0), 0.09, color="#9dbfe0")
-        axes.plot(found.scores[known], found.right[known], "o-", color="#1f5fa8")
+        axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+        axes.bar((np.arange(len(known)) + 0.5) / len(known), np.where(known, found.right, 0), 0.09, color=PALE_BLUE)
+        axes.plot(found.scores[known], found.right[known], "o-", color=BLUE)
         for x, y, count in zip(found.scores[known], found.right[known], found.counts[known], strict=True):
             axes.annotate(f"{count}", (x, y), textcoords="offset points", xytext=(0, 6), ha="center", fontsize=7)
         axes.set(xlim=(0, 1), ylim=(0, 1.05), xlabel="score", ylabel="share that is right")
@@ -113,8 +115,8 @@ def trade_off(series: Mapping[str, Sequence[tuple[float, float, str]]]) -> bytes
     """Score over speed (paper, Figure 4): for each name points (pictures a second, score in percent, label)."""
 
     def draw(axes: Any) -> None:
-        for name, points in series.items():
-            axes.plot([x for x, _, _ in points], [y for _, y, _ in points], "o-", label=name)
+        for (name, points), (colour, style) in zip(series.items(), lines(), strict=False):
+            axes.plot([x for x, _, _ in points], [y for _, y, _ in points], style, marker="o", color=colour, label=name)
             for x, y, label in points:
                 axes.annotate(label, (x, y), textcoords="offset points", xytext=(5, 5), fontsize=8)
         axes.set(xlabel="pictures a second", ylabel="mean average precision, %")

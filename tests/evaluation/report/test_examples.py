@@ -38,8 +38,9 @@ def test_a_picture_shows_each_in_its_colour(tmp_path: Path) -> None:
     assert "a: 1 right, 1 wrong, 1 missed" in html
     (data,) = re.findall(r"base64,([^\"]*)", html)
     shown = decode(base64.b64decode(data)).astype(int)
-    for x, colour in ((10, RIGHT), (90, MISSED), (170, WRONG)):
-        edge = shown[50:70, x - 1 : x + 2].mean(0)
+    assert shown.shape == (200, 480, 3), "enlarged by as whole a number as the page has room for"
+    for x, colour in ((20, RIGHT), (180, MISSED), (340, WRONG)):
+        edge = shown[100:140, x - 1 : x + 2].mean(0)
         darkest = edge[edge.sum(1).argmin()]  # of a thin line that JPEG has paled
         assert min((RIGHT, WRONG, MISSED), key=lambda one: np.abs(darkest - one).sum()) == colour
     path.write_bytes(b"no picture")

@@ -14,6 +14,7 @@ from darknet_compat.errors import TreeError
 from darknet_compat.formats.tree.named import NamedTree, open_tree
 from darknet_compat.formats.tree.page import html_page, render, svg_picture
 from darknet_compat.formats.wordtree import from_parents
+from tests.browser import chromium, low_contrasts, narrow
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WORDS = ("animal", "plant", "dog", "</script><b>%TITLE%", "rose & thorn", "mouse", "terrier", "\udcff\x01")
@@ -151,3 +152,17 @@ def test_the_page_folds_unfolds_and_searches(tmp_path: Path) -> None:
     assert said["rowsThen"] < 500
     assert said["all"] == 9418 and said["folded"] == 0
     assert said["milliseconds"] < 10_000  # 0.7 s on a small machine
+
+
+def test_the_page_is_read_on_light_and_dark_and_on_a_telephone(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(html_page(open_tree()), "utf-8")
+    with chromium(tmp_path / "profile") as browser:
+        narrow(browser)
+        browser.get(page.as_uri())
+        browser.execute_script("choose(words.indexOf('Norfolk terrier'))")
+        assert low_contrasts(browser) == []
+        browser.execute_script("$('query').value = 'terrier'; $('query').oninput(); $('found').firstChild.focus()")
+        assert low_contrasts(browser) == []
+        ends = "return [...document.querySelectorAll('.chosen > span')].map(one => one.getBoundingClientRect().right)"
+        assert 0 < max(browser.execute_script(ends)) <= 390, "sixteen levels down all of a row is in sight"
