@@ -28,6 +28,7 @@ from pathlib import Path
 from darknet_compat.cli.main import application
 from darknet_compat.cli.main import main as command_line
 from darknet_compat.definition.lower import load_spec
+from darknet_compat.definition.weights.slots import slots
 from darknet_compat.errors import DarknetCompatError
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.parity.seeded import seed_weights
@@ -100,10 +101,7 @@ def _run(*words: object) -> Callable[[], object]:
 def _save_random(cfg: Path, weights: Path) -> Callable[[], object]:
     def work() -> None:
         try:
-            try:
-                network = load_network(cfg, size=(SIDE, SIDE))
-            except DarknetCompatError:
-                network = load_network(cfg)
+            network = load_network(cfg, size=_quick_size(cfg))
             seed_weights(network)
             save_weights(network, weights)
         except DarknetCompatError as error:
@@ -111,6 +109,20 @@ def _save_random(cfg: Path, weights: Path) -> Callable[[], object]:
             raise SystemExit(1) from None
 
     return work
+
+
+def _quick_size(cfg: Path) -> tuple[int, int] | None:
+    """The size to make weights at; None for the definition's own, where the layers do not permit another or a file of
+    weights depends on it, as with [connected] and [local]: `export` takes the file at the definition's own size."""
+
+    def shapes(size: tuple[int, int] | None) -> list[tuple[int, ...]] | None:
+        try:
+            return [slot.shape for slot in slots(load_spec(cfg, size, quiet=True))]
+        except DarknetCompatError:
+            return None
+
+    small, own = shapes((SIDE, SIDE)), shapes(None)
+    return (SIDE, SIDE) if small is not None and own in (None, small) else None
 
 
 Found = dict[str, dict[str, object]]

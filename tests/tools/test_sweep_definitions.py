@@ -37,6 +37,19 @@ def test_each_command_is_counted_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_weights_fit_the_size_that_is_exported(tmp_path: Path) -> None:
+    """A connected layer's weights are for one size of picture, and `export` takes the definition's own."""
+    (tmp_path / "wild").mkdir()
+    (tmp_path / "wild" / "flat.cfg").write_text(
+        "[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=2\n[connected]\noutput=4\n[softmax]\n"
+    )
+    done = swept(tmp_path)
+    assert done.returncode == 0, done.stderr
+    counted = {tuple(line.split()) for line in done.stdout.splitlines()[1:]}
+    assert {("export", "answered", "1"), ("classify", "exported", "answered", "1")} <= counted
+
+
+@pytest.mark.slow
 def test_a_traceback_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "wild").mkdir()
     write_toy(tmp_path / "wild", "boxes", DETECTOR, [0, 0, 0, 0, 3, 0, 0] * 2)
