@@ -61,12 +61,11 @@ def with_classes(cfg: Cfg, classes: int) -> Cfg:
         raise CfgError(f"{cfg.name}: has no head whose classes could be changed ({', '.join(_VALUES)})")
     for head in heads:
         section = sections[head]
-        values = _VALUES[section.type](SectionOptions(section, cfg.name), classes)
+        options = SectionOptions(section, cfg.name, head - 1)
+        values = _VALUES[section.type](options, classes)
         feeder = next((at for at in range(head - 1, 0, -1) if sections[at].type in _OUTPUTS), None)
         if feeder is None:
-            raise CfgError(
-                f"{cfg.name}:{section.line}: [{section.type}] follows no layer whose outputs could be changed"
-            )
+            raise options.error("follows no layer whose outputs could be changed")
         sections[feeder] = _with(sections[feeder], _OUTPUTS[sections[feeder].type], values)
         kept = tuple(option for option in section.options if option.key not in _OF_OTHER_CLASSES)
         section = dataclasses.replace(section, options=kept)

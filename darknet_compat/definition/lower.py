@@ -88,7 +88,7 @@ def lower(cfg: Cfg, roots: Sequence[Path] | None = None, *, dialect: DialectName
     notes = options.finish(known(first.type))
     context = Context(net, cfg.name, [cfg_dir()] if roots is None else roots, spoken)
     for section in rest:
-        options = SectionOptions(section, cfg.name)
+        options = SectionOptions(section, cfg.name, None if section.type in _NET else context.index)
         if section.type in _NET:
             raise options.error("stands a second time; are these two definitions in one file?")
         if section.type not in LOWERINGS:

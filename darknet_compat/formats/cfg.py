@@ -125,6 +125,13 @@ def format_cfg(cfg: Cfg | Iterable[Section]) -> str:
     return "\n".join(blocks)
 
 
+def place(name: str, line: int, section: str, layer: int | None = None) -> str:
+    """What every message about a section begins with: file, line, the number of the layer as Darknet counts ([net] is
+    none, nor are sections of a `.data` file), section."""
+    number = "" if layer is None else f"layer {layer} "
+    return f"{name}:{line}: {number}[{plain(section)}]"
+
+
 def one_slip(written: str, meant: str) -> bool:
     """Whether one slip of the pen makes the one of the other: a letter more, less, or other, or two changed over."""
     if written == meant or abs(len(written) - len(meant)) > 1 or len(meant) < 3:  # B1 may be as good as B2
@@ -143,9 +150,11 @@ class SectionOptions:
     numbers only at their start, and, after `finish`, options that nobody read.
     """
 
-    def __init__(self, section: Section, cfg_name: str) -> None:
+    def __init__(self, section: Section, cfg_name: str, layer: int | None = None) -> None:
+        """`layer` is the section's number among a network's layers, where it is one."""
         self.section = section
         self.cfg_name = cfg_name
+        self.layer = layer
         self.notes: list[str] = []
         self._read: set[str] = set()
 
@@ -165,7 +174,7 @@ class SectionOptions:
         self.notes.append(f"{self.where(key)} {message}")
 
     def where(self, key: str | None = None) -> str:
-        """What messages about `key` begin with: file, line, section."""
+        """What messages about `key` begin with (`place`)."""
         option = self.section.find(key) if key else None
         return self._at(option.line if option else self.section.line)
 
@@ -219,7 +228,7 @@ class SectionOptions:
         return self.notes
 
     def _at(self, line: int) -> str:
-        return f"{self.cfg_name}:{line}: [{plain(self.section.type)}]"
+        return place(self.cfg_name, line, self.section.type, self.layer)
 
     def _remark(self, option: CfgOption, known: Collection[str]) -> str:
         """What a person should know about an option, if anything."""

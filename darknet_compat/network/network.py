@@ -121,9 +121,8 @@ class Network(nn.Module):
             return None
         found = " and ".join(str(list(x.shape)) for x in inputs)
         return ValueError(
-            f"{self.spec.name}: layer {index} [{self.spec.layers[index].type}] cannot take {found}, which images of "
-            f"{images.shape[3]} x {images.shape[2]} give it; the cfg's are {shape.w} x {shape.h} "
-            f"({str(error).splitlines()[0]})"
+            f"{self.spec.place(self.spec.layers[index])} cannot take {found}, which images of {images.shape[3]} x "
+            f"{images.shape[2]} give it; the cfg's are {shape.w} x {shape.h} ({str(error).splitlines()[0]})"
         )
 
     def _checked(self, images: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ def test_everything_else_stays() -> None:
     ("text", "message"),
     [
         ("[net]\n[convolutional]\nfilters=3\n", "has no head whose classes could be changed"),
-        ("[net]\n[region]\nnum=2\n", r":2: \[region\] follows no layer whose outputs could be changed"),
+        ("[net]\n[region]\nnum=2\n", r":2: layer 0 \[region\] follows no layer whose outputs could be changed"),
     ],
 )
 def test_what_cannot_be_adapted(text: str, message: str) -> None:

@@ -94,14 +94,16 @@ def test_anchors_unlike_num() -> None:
     few, many = YOLO.replace("1,2,3,4", "1,2,3"), YOLO.replace("1,2,3,4", "1,2,3,4,5,6")
     spec = as_dialect(few, None)
     assert spec.dialect is ORIGINAL
-    assert spec.notes == ("m.cfg:10: [yolo] anchors: 2 x num = 4 numbers count, found 3; missing ones are 0.5",)
+    assert spec.notes == ("m.cfg:10: layer 1 [yolo] anchors: 2 x num = 4 numbers count, found 3; missing ones are 0.5",)
     spec = as_dialect(many, None)
     assert spec.dialect.signs == ("more anchors than num in [yolo] 1",)
-    assert spec.notes == ("m.cfg:10: [yolo] anchors: 2 x num = 4 numbers count, found 6; the others count for nothing",)
+    assert spec.notes == (
+        "m.cfg:10: layer 1 [yolo] anchors: 2 x num = 4 numbers count, found 6; the others count for nothing",
+    )
     spec = as_dialect(f"{many}\nmask=0,2", None)
     head = spec.layers[-1]
     assert isinstance(head, s.Yolo) and head.anchors == ((1, 2), (3, 4), (5, 6))
-    assert spec.notes == ("m.cfg:11: [yolo] num=2, but mask names anchor 2 of those listed, which is taken",)
+    assert spec.notes == ("m.cfg:11: layer 1 [yolo] num=2, but mask names anchor 2 of those listed, which is taken",)
     assert "anchors: expected 2 x num = 4 numbers, found 6" in refusal(lambda: as_dialect(many, "original"))
 
 
@@ -111,5 +113,5 @@ def test_the_last_heads_suppression_is_that_of_all() -> None:
     assert (spec.nms_kind, spec.beta_nms) == ("diounms", 0.9)
     assert as_dialect(f"{two}\nnms_kind=diounms", "original").nms_kind == "default"
     assert as_dialect(f"{two}\nnms_kind=soft", None).notes == (
-        "m.cfg:18: [yolo] unknown nms_kind 'soft' is taken for default",
+        "m.cfg:18: layer 3 [yolo] unknown nms_kind 'soft' is taken for default",
     )

@@ -145,89 +145,97 @@ def test_bin_output_drops_the_activation_unless_a_join_reads_the_layer() -> None
 
 CONV = "[conv]\nfilters=4\n"
 REFUSED = {
-    "sam without from": (CONV + "[sam]", "m.cfg:7: [sam] needs from= with one layer, found 0"),
+    "sam without from": (CONV + "[sam]", "m.cfg:7: layer 1 [sam] needs from= with one layer, found 0"),
     "scale_channels without from": (
-        "[avgpool]\n[scale_channels]", "m.cfg:6: [scale_channels] needs from= with one layer, found 0",
+        "[avgpool]\n[scale_channels]", "m.cfg:6: layer 1 [scale_channels] needs from= with one layer, found 0",
     ),
     "shift_channels without from": (
-        CONV + "[shift_channels]", "m.cfg:7: [shift_channels] needs from= with one layer, found 0",
+        CONV + "[shift_channels]", "m.cfg:7: layer 1 [shift_channels] needs from= with one layer, found 0",
     ),
     "sam of a later layer": (
-        CONV + "[sam]\nfrom=5", "m.cfg:8: [sam] from=5 means layer 5; before layer 1 there are layers 0 to 0",
+        CONV + "[sam]\nfrom=5", "m.cfg:8: layer 1 [sam] from=5 means layer 5; before layer 1 there are layers 0 to 0",
     ),
     "a share of no layer": (
-        "[conv]\nshare_index=3", "m.cfg:6: [conv] share_index=3 means layer 3; before layer 0 there are none",
+        "[conv]\nshare_index=3", "m.cfg:6: layer 0 [conv] share_index=3 means layer 3; before layer 0 there are none",
     ),
     "a share of another kind": (
-        "[avgpool]\n[conv]\nshare_index=0", "m.cfg:7: [conv] layer 0 is no [convolutional] but [avgpool]",
+        "[avgpool]\n[conv]\nshare_index=0", "m.cfg:7: layer 1 [conv] layer 0 is no [convolutional] but [avgpool]",
     ),
     "a share of another shape": (
         CONV + "[conv]\nfilters=3\nshare_index=0",
-        "m.cfg:9: [conv] layer 0 has 4 filters of 4 channels, size 1, groups 1; this one 3 filters of 4 channels, size"
+        "m.cfg:9: layer 1 [conv] layer 0 has 4 filters of 4 channels, size 1, groups 1; this one 3 filters of 4"
+        " channels, size"
         " 1, groups 1",
     ),
     "sam of another shape": (
         CONV + "[conv]\nfilters=3\n[sam]\nfrom=0",
-        "m.cfg:10: [sam] layer 0 (8 x 6 x 4) and the input (8 x 6 x 3) have different shapes",
+        "m.cfg:10: layer 2 [sam] layer 0 (8 x 6 x 4) and the input (8 x 6 x 3) have different shapes",
     ),
     "scale_channels of another shape": (
         CONV + "[conv]\nfilters=3\n[avgpool]\n[scale_channels]\nfrom=0",
-        "m.cfg:11: [scale_channels] needs 1 x 1 x 4 before it to scale layer 0 (8 x 6 x 4), found 1 x 1 x 3",
+        "m.cfg:11: layer 3 [scale_channels] needs 1 x 1 x 4 before it to scale layer 0 (8 x 6 x 4), found 1 x 1 x 3",
     ),
     "weights without normalization": (
         CONV + "[shortcut]\nfrom=0\nweights_type=per_channel",
-        "m.cfg:7: [shortcut] weights_type=per_channel needs weights_normalization, one of relu, avg_relu, softmax;"
+        "m.cfg:7: layer 1 [shortcut] weights_type=per_channel needs weights_normalization, one of relu,"
+        " avg_relu, softmax;"
         " found 'none'",
     ),
     "a route to a filtered layer": (
         CONV + "antialiasing=1\n[route]\nlayers=0",
-        "m.cfg:9: [route] layer 0 has antialiasing; the fork reads such a one's memory unfiltered",
+        "m.cfg:9: layer 1 [route] layer 0 has antialiasing; the fork reads such a one's memory unfiltered",
     ),
     "dilation that is no convolution": (
         "[conv]\nsize=3\ndilation=2",
-        "m.cfg:7: [conv] dilation=2 with size=3 and padding=0: what the fork computes there is no convolution; it needs"
+        "m.cfg:7: layer 0 [conv] dilation=2 with size=3 and padding=0: what the fork computes there is no"
+        " convolution; it needs"
         " pad=1 and an odd size",
     ),
     "contrastive of no yolo": (
-        CONV + "[contrastive]\nyolo_layer=0", "m.cfg:8: [contrastive] layer 0 is no [yolo] but [conv]",
+        CONV + "[contrastive]\nyolo_layer=0", "m.cfg:8: layer 1 [contrastive] layer 0 is no [yolo] but [conv]",
     ),
     "a bottleneck": (
         "[conv_lstm]\npad=1\nbottleneck=1",
-        "m.cfg:7: [conv_lstm] bottleneck=1 is not supported in [conv_lstm]; the fork's CPU build stops at it",
+        "m.cfg:7: layer 0 [conv_lstm] bottleneck=1 is not supported in [conv_lstm]; the fork's CPU build stops at it",
     ),
     "a recurrent layer's shortcut": (
         "[conv_lstm]\npad=1\nshortcut=1",
-        "m.cfg:7: [conv_lstm] shortcut=1 is not supported in [conv_lstm]; only the fork's GPU build has it",
+        "m.cfg:7: layer 0 [conv_lstm] shortcut=1 is not supported in [conv_lstm]; only the fork's GPU build has it",
     ),
     "a recurrent layer's signs": (
         "[crnn]\npad=1\nxnor=1",
-        "m.cfg:7: [crnn] xnor=1 is not supported in [crnn]; the fork packs the bits of [convolutional] alone, and is at"
+        "m.cfg:7: layer 0 [crnn] xnor=1 is not supported in [crnn]; the fork packs the bits of [convolutional]"
+        " alone, and is at"
         " fault where it does not",
     ),
     "a slip of the pen in from": (
-        CONV + "[sam]\nform=0", "m.cfg:7: [sam] needs from= with one layer, found 0; did you mean that by form= in line"
+        CONV + "[sam]\nform=0",
+        "m.cfg:7: layer 1 [sam] needs from= with one layer, found 0; did you mean that by form= in line"
         " 8?",
     ),
     "a slip of the pen in layers": (
-        CONV + "[route]\nlayer=-1", "m.cfg:7: [route] needs layers=, the layers to read; did you mean that by layer= in"
+        CONV + "[route]\nlayer=-1",
+        "m.cfg:7: layer 1 [route] needs layers=, the layers to read; did you mean that by layer= in"
         " line 8?",
     ),
     "a shortcut's weights of no kind": (
         CONV + "[shortcut]\nfrom=0\nweights_type=each",
-        "m.cfg:9: [shortcut] weights_type: expected one of none, per_feature, per_layer, per_channel, found 'each'",
+        "m.cfg:9: layer 1 [shortcut] weights_type: expected one of none, per_feature, per_layer, per_channel,"
+        " found 'each'",
     ),
     "counters of other classes": (
         "[conv]\nfilters=6\n[yolo]\nclasses=1\ncounters_per_class=1,2",
-        "m.cfg:9: [yolo] counters_per_class: expected a number for each of 1 classes, found 2",
+        "m.cfg:9: layer 1 [yolo] counters_per_class: expected a number for each of 1 classes, found 2",
     ),
     "halves that do not meet": (
         "[conv]\n[conv]\nstride=2\n[conv]\nstride=2\n[upsample]\n[route]\nlayers=1,3\n[conv]",
-        "m.cfg:13: [conv] needs an image before it, found 28 values without height and width: layer 4 [route] joins"
+        "m.cfg:13: layer 5 [conv] needs an image before it, found 28 values without height and width: layer 4"
+        " [route] joins"
         " layers of 4 x 3 and 4 x 4; a width and height that 4 divides would not, such as 8 x 8",
     ),
     "an embedding layer to come": (
         "[conv]\nfilters=6\n[yolo]\nclasses=1\nembedding_layer=7",
-        "m.cfg:9: [yolo] embedding_layer=7 means layer 7; before layer 1 there are layers 0 to 0",
+        "m.cfg:9: layer 1 [yolo] embedding_layer=7 means layer 7; before layer 1 there are layers 0 to 0",
     ),
 }  # fmt: skip
 
@@ -237,7 +245,7 @@ def test_refused(name: str) -> None:
     body, expected = REFUSED[name]
     message = refusal(lambda: fork(body))
     assert message == expected
-    assert re.match(r"m\.cfg:\d+: \[", message)
+    assert re.match(r"m\.cfg:\d+: layer \d+ \[", message)
 
 
 @pytest.mark.parametrize(
@@ -259,4 +267,4 @@ def test_other_tools_words_are_refused_by_name(body: str, whose: str) -> None:
 
 def test_an_unknown_activation_is_relu_in_the_fork_and_said_so() -> None:
     spec = fork("[conv]\nactivation=mishs")
-    assert spec.notes == ("m.cfg:6: [conv] unknown activation 'mishs' is taken for relu, as the fork does",)
+    assert spec.notes == ("m.cfg:6: layer 0 [conv] unknown activation 'mishs' is taken for relu, as the fork does",)

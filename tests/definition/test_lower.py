@@ -256,10 +256,10 @@ def test_notes_name_the_line() -> None:
     spec = lowered("[conv]\nfilters=2x\nsize=1\nsize=3\nbreadth=2\n[cost]\ntype=nonsense", IMAGE + "\npolicy=cosine")
     assert spec.notes == (
         "m.cfg:5: [net] unknown policy 'cosine' is taken for constant",
-        "m.cfg:7: [conv] filters='2x' is read as 2",
-        "m.cfg:9: [conv] size stands twice; the first one counts",
-        "m.cfg:10: [conv] unused option breadth=2",
-        "m.cfg:12: [cost] unknown type 'nonsense' is taken for sse",
+        "m.cfg:7: layer 0 [conv] filters='2x' is read as 2",
+        "m.cfg:9: layer 0 [conv] size stands twice; the first one counts",
+        "m.cfg:10: layer 0 [conv] unused option breadth=2",
+        "m.cfg:12: layer 1 [cost] unknown type 'nonsense' is taken for sse",
     )
 
 
@@ -268,11 +268,11 @@ def test_what_nothing_here_goes_by_is_named() -> None:
     head = "[conv]\nfilters=6\nonlyforward=1\n[region]\nclasses=1\nnum=1\nclassfix=1\nabsolute=1\n"
     assert [note.partition(" ")[2] for note in lowered(crop + head, IMAGE + "\nnotruth=1").notes] == [
         "[net] unused option notruth=1",
-        "[crop] unused option angle=7",
-        "[crop] unused option saturation=1.5",
-        "[crop] unused option shift=.1",
-        "[conv] unused option onlyforward=1",
-        "[region] unused option classfix=1",
+        "layer 0 [crop] unused option angle=7",
+        "layer 0 [crop] unused option saturation=1.5",
+        "layer 0 [crop] unused option shift=.1",
+        "layer 1 [conv] unused option onlyforward=1",
+        "layer 2 [region] unused option classfix=1",
     ]
 
 
@@ -301,9 +301,9 @@ def test_a_misspelt_option_is_understood(tmp_path: Path) -> None:
         load_spec(path)
     (warning,) = warned
     assert str(warning.message) == (
-        f"{path}:5: [net] unused option mosaik=1; did you mean mosaic?; line 8: [conv] unused option filter=9; did you"
-        " mean filters?; line 12: [yolo] unused option anchros=1,2,3,4,5,6; did you mean anchors?; 2 more, which `info`"
-        " lists"
+        f"{path}:5: [net] unused option mosaik=1; did you mean mosaic?; line 8: layer 0 [conv] unused option filter=9;"
+        " did you mean filters?; line 12: layer 1 [yolo] unused option anchros=1,2,3,4,5,6; did you mean anchors?; 2"
+        " more, which `info` lists"
     )
 
 

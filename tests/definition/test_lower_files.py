@@ -68,7 +68,7 @@ def test_a_path_that_leaves_the_models_folder_is_refused(name: str, model: Path,
     (model / "link").symlink_to(tmp_path)
     name = name.format(outside=outside)
     message = refusal(lambda: load(model, f"tree={name}\n"))
-    assert message.startswith(f"{model}/m.cfg:9: [region] tree: ")
+    assert message.startswith(f"{model}/m.cfg:9: layer 1 [region] tree: ")
     assert " leaves the model's folder; copy the file into " in message
 
 
@@ -77,7 +77,7 @@ def test_a_file_that_is_not_there_is_refused_at_once(name: str, model: Path) -> 
     start = time.process_time()
     (model / "m.cfg").write_bytes(f"[net]\n{IMAGE}\n{NINE}tree={name}\n".encode(errors="surrogateescape"))
     message = refusal(lambda: load_spec(model / "m.cfg"))
-    assert message.startswith(f"{model}/m.cfg:9: [region] tree: there is no '")
+    assert message.startswith(f"{model}/m.cfg:9: layer 1 [region] tree: there is no '")
     assert time.process_time() - start < 0.5
 
 
@@ -96,10 +96,10 @@ def test_trees_that_are_none(model: Path) -> None:
     )
     path.write_text("animal -1\ndog 0\n")
     assert refusal(lambda: load(model, "tree=data/bad.tree\n")) == (
-        f"{model}/m.cfg:9: [region] tree: {path} has 2 nodes, but there are 4 classes"
+        f"{model}/m.cfg:9: layer 1 [region] tree: {path} has 2 nodes, but there are 4 classes"
     )
     assert refusal(lambda: load(model, "[softmax]\ntree=data/bad.tree\n", "[conv]\n")) == (
-        f"{model}/m.cfg:7: [softmax] tree: {path} has 2 nodes, but there are 48 inputs"
+        f"{model}/m.cfg:7: layer 1 [softmax] tree: {path} has 2 nodes, but there are 48 inputs"
     )
 
 

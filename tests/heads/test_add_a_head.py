@@ -134,5 +134,5 @@ def test_the_numbers_by_hand(cfg: Path) -> None:
 def test_info_knows_it_and_training_refuses_it_by_name(cfg: Path) -> None:
     about = gather(str(cfg))
     assert (about.spec.layers[-1].type, about.names, about.problem) == ("dots", ("one", "two"), None)
-    with pytest.raises(TrainingError, match=r"dots\.cfg:11: \[dots\] cannot be trained here"):
+    with pytest.raises(TrainingError, match=r"dots\.cfg:11: layer 1 \[dots\] cannot be trained here"):
         Losses(load_network(cfg))

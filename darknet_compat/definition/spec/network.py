@@ -9,6 +9,7 @@ from darknet_compat.definition.dialects import ORIGINAL, Dialect
 from darknet_compat.definition.spec.base import LayerSpec
 from darknet_compat.definition.spec.heads import Detection, Region, YoloHead
 from darknet_compat.definition.spec.net import Net
+from darknet_compat.formats.cfg import place
 from darknet_compat.formats.words import NmsKind, Resize
 from darknet_compat.formats.wordtree import WordTree
 
@@ -26,6 +27,10 @@ class NetworkSpec:
     dialect: Dialect = ORIGINAL
     unfollowed: tuple[str, ...] = ()
     """Options for training that the trainer does not follow: "[net] cutmix, seq_scales", a text a kind of section."""
+
+    def place(self, layer: LayerSpec) -> str:
+        """What messages about a layer begin with: the definition's name, line, number and section."""
+        return place(self.name, layer.line, layer.type, layer.index)
 
     @property
     def heads(self) -> tuple[LayerSpec, ...]:

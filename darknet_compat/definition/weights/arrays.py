@@ -64,8 +64,8 @@ class StoredWeights:
         for layer in spec.layers:
             if layer_slots(layer) and (layer.dontload or layer.numload):
                 raise ExportError(
-                    f"{spec.name}:{layer.line}: layer {layer.index} [{layer.type}] is not loaded as a whole"
-                    " (dontload, numload), and the rest of its weights would be random"
+                    f"{spec.place(layer)} is not loaded as a whole (dontload, numload), and the rest of its weights"
+                    " would be random"
                 )
 
     def array(self, slot: Slot) -> Floats:

@@ -66,7 +66,7 @@ def mirrored_candidates(spec: NetworkSpec) -> Ints:
     start = 0
     for head in spec.heads:
         if not isinstance(head, s.Region | s.YoloHead):
-            raise BackendError(f"flip: {spec.name} has a [{head.type}], which has no grid of boxes to mirror")
+            raise BackendError(f"{spec.place(head)} has no grid of boxes that flip could mirror")
         rows, columns = head.output.h, head.output.w
         if isinstance(head, s.Region):  # anchor by anchor
             places = np.arange(head.num * rows * columns).reshape(head.num * rows, columns, 1)

@@ -16,7 +16,7 @@ def refuse(spec: NetworkSpec, outputs: Outputs, layout: OtherLayout | None, nms_
     """Raise ExportError for what cannot be exported, naming the layer, before any work."""
     for layer in spec.layers:
         if why := _obstacle(layer, spec):
-            raise ExportError(f"{spec.name}:{layer.line}: layer {layer.index} [{layer.type}] {why}")
+            raise ExportError(f"{spec.place(layer)} {why}")
     if not spec.net.input.image:
         raise ExportError(
             f"{spec.name}: reads {spec.net.input} values; only networks that read pictures can be exported"
@@ -49,8 +49,8 @@ def refuse_build(spec: NetworkSpec, build: Build) -> None:
     for layer in spec.layers:
         if isinstance(layer, s.Convolutional) and misread(layer, build):
             raise ExportError(
-                f"{spec.name}:{layer.line}: layer {layer.index} [{layer.type}] has a stride, which the"
-                " CPU build misreads; load the network with batchnorm='cuda'"
+                f"{spec.place(layer)} has a stride, which the CPU build misreads; load the network with"
+                " batchnorm='cuda'"
             )
 
 

@@ -169,13 +169,13 @@ def recipe(spec: NetworkSpec) -> Recipe:
     if heads:
         head = heads[-1]
         if not 0 <= head.jitter < 1:
-            raise TrainingError(f"{spec.name}:{head.line}: jitter must be from 0 to below 1, found {head.jitter:g}")
+            raise TrainingError(f"{spec.place(head)} jitter must be from 0 to below 1, found {head.jitter:g}")
         if isinstance(head, Detection):
             return CropRecipe(head.jitter, _colours(net), net.flip)
         if spec.dialect.opencv_pictures:
             resize = head.resize if isinstance(head, YoloHead) else 1.0
             if resize <= 0:
-                raise TrainingError(f"{spec.name}:{head.line}: resize must be above 0, found {resize:g}")
+                raise TrainingError(f"{spec.place(head)} resize must be above 0, found {resize:g}")
             return ForkRecipe(
                 head.jitter, resize, _colours(net), net.flip, head.max_boxes, bool(net.letter_box), net.mosaic,
                 net.mosaic_bound, net.mixup, net.blur, net.gaussian_noise,

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
-from darknet_compat.errors import TrainingError
 from darknet_compat.network.heads import Head
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.base import HeadLoss, iou, squares
@@ -26,10 +25,6 @@ class DetectionLoss(nn.Module):
 
     def __init__(self, spec: s.Detection, head: Head) -> None:
         super().__init__()
-        if spec.coords != 4:
-            raise TrainingError(
-                f"line {spec.line}: [detection] with coords={spec.coords} cannot be trained; expected 4"
-            )
         self.spec, self.head = spec, head
 
     def forward(self, raw: Tensor, truth: Truth, seen: int, size: tuple[int, int]) -> HeadLoss:

@@ -98,7 +98,10 @@ class Losses(nn.Module):
         known = ADDING if self.spec.dialect.adding_deltas else LOSSES
         for layer in self.layers:
             if (loss := known.get(type(layer))) is None:
-                raise TrainingError(f"{self.spec.name}:{layer.line}: [{layer.type}] cannot be trained here")
+                raise TrainingError(f"{self.spec.place(layer)} cannot be trained here")
+            if isinstance(layer, s.Detection) and layer.coords != 4:
+                where = self.spec.place(layer)
+                raise TrainingError(f"{where} with coords={layer.coords} cannot be trained; expected 4")
             self.losses.append(loss(layer, network.layers[layer.index], **self._extra(loss, rule)))
 
     def _extra(self, loss: object, rule: ObjectnessRule) -> dict[str, Any]:
@@ -143,7 +146,7 @@ class Losses(nn.Module):
                 return LossSource(number, network.layers[before])
         if heads or before != self.spec.output_index:
             what = self.spec.layers[before].type
-            raise TrainingError(f"{self.spec.name}:{layer.line}: [cost] after [{what}] cannot be trained here")
+            raise TrainingError(f"{self.spec.place(layer)} after [{what}] cannot be trained here")
         return LossSource(0, None)
 
     def _size(self, raws: Sequence[Tensor]) -> tuple[int, int]:

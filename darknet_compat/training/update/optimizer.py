@@ -94,7 +94,7 @@ class DarknetAdam(_Darknet, torch.optim.Adam):  # type: ignore[misc]
         batch = _batch(net)
         for layer in network.spec.layers:
             if isinstance(layer, s.Local | s.Crnn):
-                raise TrainingError(f"{network.spec.name}:{layer.line}: [{layer.type}] cannot be trained with adam=1")
+                raise TrainingError(f"{network.spec.place(layer)} cannot be trained with adam=1")
         together: dict[tuple[float, float, int], list[nn.Parameter]] = {}
         for (_, scale, clip, begins), parameters in _groups(network, net).items():
             together.setdefault((scale, clip, begins), []).extend(parameters)
@@ -140,7 +140,7 @@ def _groups(network: Network, net: Net) -> dict[tuple[bool, float, float, int], 
             continue
         begins = max(layer.dont_update, layer.burnin_update * net.burn_in)
         if isinstance(layer, s.Convolutional) and layer.smooth and network.batchnorm == "cuda":
-            raise TrainingError(f"{network.spec.name}:{layer.line}: [{layer.type}] smooth= cannot be trained with")
+            raise TrainingError(f"{network.spec.place(layer)} smooth= cannot be trained with")
         for name, parameter in _learning(module):
             weights = name.rpartition(".")[2] == "weights"
             clipped = weights and isinstance(layer, s.Convolutional) and network.batchnorm == "cuda"

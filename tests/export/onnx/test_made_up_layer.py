@@ -109,7 +109,7 @@ def test_a_layer_by_the_documented_steps(cfg: Path, monkeypatch: pytest.MonkeyPa
 def test_without_a_step_the_next_one_fails_and_says_where(
     cfg: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with pytest.raises(Exception, match=r"made-up\.cfg:8: \[blend\] unknown section"):
+    with pytest.raises(Exception, match=r"made-up\.cfg:8: layer 1 \[blend\] unknown section"):
         load_spec(cfg)
     take(monkeypatch, "lowering")
     spec = load_spec(cfg)

@@ -89,5 +89,5 @@ def test_images_do_not_meet(tmp_path: Path) -> None:
 def test_a_network_with_nothing_to_learn_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="nothing to be learned"):
         Losses(head_only(tmp_path, "[maxpool]\nsize=1", (3, 4, 4)))
-    with pytest.raises(TrainingError, match=r":\d: \[iseg\] cannot be trained"):
+    with pytest.raises(TrainingError, match=r":\d: layer \d \[iseg\] cannot be trained"):
         Losses(head_only(tmp_path, "[iseg]\nclasses=2\nids=1", (3, 4, 4)))

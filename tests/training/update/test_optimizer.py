@@ -166,9 +166,9 @@ def test_what_the_original_never_updates() -> None:
     ("net", "layers", "message"),
     [
         ("batch=1\nsubdivisions=8", LAYERS, "batch=1 in subdivisions=8 leaves no image for each; lower subdivisions"),
-        ("", "[convolutional]\nsmooth=.1\n[softmax]\n", r"<cfg>:\d+: \[convolutional\] smooth= cannot be trained with"),
+        ("", "[conv]\nsmooth=.1\n[softmax]\n", r"<cfg>:\d+: layer 0 \[conv\] smooth= cannot be trained with"),
         ("", "[avgpool]\n[softmax]\n", "<cfg>: no layer has anything to learn"),
-        ("adam=1", "[local]\nfilters=2\nsize=3\n[softmax]\n", r"<cfg>:\d+: \[local\] cannot be trained with adam=1"),
+        ("adam=1", "[local]\nfilters=2\nsize=3\n[softmax]\n", r"<cfg>:\d+: layer 0 \[local\] cannot be trained with"),
     ],
 )
 def test_what_cannot_be_trained(net: str, layers: str, message: str) -> None:
