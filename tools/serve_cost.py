@@ -157,7 +157,8 @@ def processor(pid: int) -> float:
 def speed(options: argparse.Namespace) -> None:
     """The first two bars, and the plain handler."""
     picture = Path(options.picture).read_bytes()
-    lanes = Detector(options.model, options.weights, threads=1)
+    lanes = Detector(options.model, options.weights, mode="throughput")  # a core each, as many at once as there are
+    alone = Detector(options.model, options.weights, threads=1)
     whole = Detector(options.model, options.weights)
     port, plain_port = free_port(), free_port()
     plain = [sys.executable, "-c", HANDLER, options.model, options.weights or "", str(plain_port)]
@@ -166,7 +167,7 @@ def speed(options: argparse.Namespace) -> None:
         ways: dict[str, tuple[Callable[[], object], int, tuple[int, ...]]] = {
             "serve": (Asker(port, address(options), picture), many, (server.pid,)),
             f"Detector, {many} threads": (lambda: lanes(picture), many, (ours,)),
-            "Detector, one at a time, one core": (lambda: lanes(picture), 1, (ours,)),
+            "Detector, one at a time, one core": (lambda: alone(picture), 1, (ours,)),
             "Detector, one at a time, default": (lambda: whole(picture), 1, (ours,)),
             "plain handler": (Asker(plain_port, "/detect", picture), many, (handler.pid,)),
         }
@@ -339,15 +340,15 @@ def soak(options: argparse.Namespace) -> None:
         asyncio.run(one.run(rate, seconds, look))
         alive = server.poll() is None
         turn(call, 8, 2)  # it still answers
-        first = median(held for now, held in seen if 0.1 * seconds <= now < 0.2 * seconds)
-        last = median(held for now, held in seen if now >= 0.9 * seconds)
+        held = [[mib for now, mib in seen if 10 * now // seconds == tenth] for tenth in range(10)]
+        tenths = [median(some or [float("nan")]) for some in held]
     print(f"{'':12}" + "answers")
     for kind in ("good", "damaged", "oversized", "slow", "cut"):
         found = {status: count for (one_kind, status), count in sorted(one.answers.items()) if one_kind == kind}
         print(f"{kind:12}" + ", ".join(f"{status}: {count:,}" for status, count in found.items()))
-    print(
-        f"memory: {first:.1f} MiB after a tenth of the time, {last:.1f} at the end ({100 * (last / first - 1):+.1f} %)"
-    )
+    first, last = tenths[1], tenths[-1]
+    print(f"memory in MiB, each tenth of the time: {', '.join(f'{mib:.0f}' for mib in tenths)}")
+    print(f"memory after a tenth of the time against the end: {100 * (last / first - 1):+.1f} % (bar: 2 %)")
     print("the server lives and answers" if alive else "THE SERVER ENDED")
 
 

@@ -203,22 +203,24 @@ def _work_off(work: Callable[[], Any], done: Future[Any]) -> None:
         done.set_exception(error)
 
 
-def quicker(model: Answering[Any], lanes: int, most: int, seconds: float = 0.5) -> bool:
-    """Whether batches of `most` are quicker here than so many lanes of one, by trying both in turn on noise."""
-    own = model.runtime.description
+def quicker(together: Answering[Any], lanes: Answering[Any], count: int, most: int, seconds: float = 0.5) -> bool:
+    """Whether batches of `most` through `together` are quicker here than `count` at a time, each alone, through
+    `lanes`, by trying both in turn on noise. They are one network, opened for the one and for the other."""
+    own = lanes.runtime.description
     noise = np.random.default_rng(0).random((most, own.channels, own.height, own.width), np.float32)
-    single, together = 0.0, 0.0
-    with ThreadPoolExecutor(lanes) as pool:
-        for warm in (True, False):
-            began = time.perf_counter()
-            while time.perf_counter() - began < (0 if warm else seconds):
+    spent = [0.0, 0.0]
+    with ThreadPoolExecutor(count) as pool:
+
+        def alone() -> None:
+            list(pool.map(lambda row: lanes.runtime.infer(row[None], 0.5), noise))
+
+        ways: tuple[Callable[[], object], ...] = (alone, lambda: together.runtime.infer(noise, 0.5))
+        for way in ways:  # warm
+            way()
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            for number, way in enumerate(ways):
                 start = time.perf_counter()
-                list(pool.map(lambda row: model.runtime.infer(row[None], 0.5), noise))
-                middle = time.perf_counter()
-                model.runtime.infer(noise, 0.5)
-                single, together = single + middle - start, together + time.perf_counter() - middle
-            if warm:
-                list(pool.map(lambda row: model.runtime.infer(row[None], 0.5), noise))
-                model.runtime.infer(noise, 0.5)
-                single = together = 0.0
-    return together < single
+                way()
+                spent[number] += time.perf_counter() - start
+    return spent[1] < spent[0]

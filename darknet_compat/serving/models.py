@@ -33,15 +33,17 @@ class Served:
         self.task = task_of(self.files.cfg)
         self._lock = threading.Lock()
         self._seen = self._state()
-        self._model = self._open()
         count = options.lanes or _cores()
-        batches = options.max_batch > 1 and quicker(self._model, count, options.max_batch)
+        self._shared_by: int | None = count
+        self._model = self._open(count)
         self.lanes: Lanes
-        if batches:
+        if options.max_batch > 1 and quicker(together := self._open(None), self._model, count, options.max_batch):
+            self._shared_by, self._model = None, together
             self.lanes = BatchLanes(self.model, options.max_batch, options.max_delay_ms / 1000, options.queue)
+            self.how = f"batches of up to {options.max_batch}"
         else:
             self.lanes = SingleLanes(self.model, count, options.queue)
-        self.how = f"batches of up to {options.max_batch}" if batches else f"{count} at a time"
+            self.how = f"{count} at a time"
 
     def model(self) -> OpenModel:
         """The model as it is now."""
@@ -80,7 +82,7 @@ class Served:
             return
         self._seen = state
         try:
-            fresh = self._open()
+            fresh = self._open(self._shared_by)
         except (DarknetCompatError, OSError) as error:
             self.say(f"{self.name}: not opened again: {error}")
             return
@@ -88,10 +90,11 @@ class Served:
             self._model = fresh
         self.say(f"{self.name}: opened again")
 
-    def _open(self) -> OpenModel:
+    def _open(self, lanes: int | None) -> OpenModel:
+        """The model as so many lanes share it, a core for each; or, with None, with all cores for each pass."""
         options = self.options
         arguments: dict[str, Any] = {name: getattr(options, name) for name in options_of(RunOptions)}
-        arguments["threads"] = 1 if options.max_batch == 1 else None
+        arguments |= _shared(options, lanes)
         if self.task == "classify":
             return Classifier(self.asked, **arguments)
         return Detector(self.asked, thresh=options.thresh, nms=options.nms, **arguments)
@@ -122,6 +125,15 @@ def open_models(options: ServeOptions, say: Say) -> dict[str, Served]:
             raise OptionError(f"two models are called {name}; rename one of the files", "models")
         served[name] = Served(model, options, say)
     return served
+
+
+def _shared(options: ServeOptions, lanes: int | None) -> dict[str, Any]:
+    """The mode and threads of a model for so many lanes: runtimes take as many calls at a time as they have threads in
+    mode "throughput". Torch takes any number, and its threads are each call's own."""
+    if lanes is None:
+        return {"mode": "latency", "threads": None}
+    is_torch = options.backend == "torch"
+    return {"mode": "latency" if is_torch else "throughput", "threads": 1 if is_torch else lanes}
 
 
 def _cores() -> int:

@@ -42,9 +42,8 @@ class RequestPictures(NamedTuple):
 async def read_body(request: Request, options: ServeOptions) -> bytes:
     """The body. Raises RequestRefused for one that is too large or comes too slowly."""
     stated = request.headers.get("content-length", "0")
-    too_large = RequestRefused(413, f"expected {options.max_bytes:,} bytes at most; --max-bytes allows more")
     if stated.isdecimal() and int(stated) > options.max_bytes:
-        raise too_large
+        raise _too_large(options)
     if request.headers.get("content-encoding", "identity") != "identity":
         raise RequestRefused(415, "expected a body without Content-Encoding")
     parts: list[bytes] = []
@@ -55,7 +54,7 @@ async def read_body(request: Request, options: ServeOptions) -> bytes:
         async for chunk in request.stream():
             size += len(chunk)
             if size > options.max_bytes:
-                raise too_large
+                raise _too_large(options)
             parts.append(chunk)
 
     try:
@@ -65,6 +64,10 @@ async def read_body(request: Request, options: ServeOptions) -> bytes:
     except ClientDisconnect:
         raise RequestRefused(400, "the request was cut off") from None  # nobody reads this; it is counted
     return b"".join(parts)
+
+
+def _too_large(options: ServeOptions) -> RequestRefused:
+    return RequestRefused(413, f"expected {options.max_bytes:,} bytes at most; --max-bytes allows more")
 
 
 async def pictures_of(request: Request, options: ServeOptions) -> RequestPictures:

@@ -24,6 +24,7 @@ import pytest
 from darknet_compat.datasets.readers.digits import DigitScenes
 from darknet_compat.errors import BackendError, OptionError
 from darknet_compat.inference.detector import Detector
+from darknet_compat.serving import models
 from darknet_compat.serving.lanes import BatchLanes, Busy, SingleLanes
 from darknet_compat.serving.models import Served, open_models
 from darknet_compat.serving.options import ServeOptions
@@ -328,6 +329,27 @@ def test_batches_share_a_pass_and_keep_their_own_answers(toys: Path) -> None:
 
 
 # ---------------------------------------------------------------------------------------------- models
+
+
+@pytest.mark.parametrize(("backend", "at_once"), [("onnxruntime", 3), ("torch", 1)])
+def test_as_many_run_at_once_as_there_are_lanes(toys: Path, backend: str, at_once: int) -> None:
+    pytest.importorskip(backend)
+    served = Served(str(toys / "toy.cfg"), ServeOptions(models=["toy"], lanes=3, backend=backend), print)
+    assert served.how == "3 at a time" and served.model().runtime.streams == at_once  # torch does not count them
+    served.lanes.close()
+
+
+@pytest.mark.parametrize("batches", [True, False])
+def test_what_is_quicker_is_kept(toys: Path, monkeypatch: pytest.MonkeyPatch, batches: bool) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(models, "quicker", lambda *_: batches)
+    served = Served(str(toys / "toy.cfg"), ServeOptions(models=["toy"], lanes=3, max_batch=4), print)
+    assert isinstance(served.lanes, BatchLanes if batches else SingleLanes)
+    assert served.model().runtime.streams == (1 if batches else 3)
+    write_toy(toys, "toy", DETECTOR, [0, 0, 0, 0, 4, 0, 3, 0, 0, 0, 0, -2, 0, 8])
+    served.refresh()
+    assert served.model().runtime.streams == (1 if batches else 3)
+    served.lanes.close()
 
 
 def test_a_changed_file_is_opened_again_without_a_lost_request(toys: Path) -> None:
