@@ -14,7 +14,7 @@ from darknet_compat.definition.spec import ActivationName, LayerSpec, Net, Shape
 from darknet_compat.errors import CfgError
 from darknet_compat.formats.cfg import SectionOptions
 from darknet_compat.formats.metadata import resolve_inside
-from darknet_compat.formats.textfile import shown
+from darknet_compat.formats.textfile import count, shown
 
 LIMIT = 2**31 - 1
 """The original counts values and weights in C ints; a layer beyond this is a mistake or an attack."""
@@ -81,7 +81,8 @@ class Context:
         """The input, which has to be an image."""
         if not self.input.image:
             raise options.error(
-                f"needs an image before it, found {self.input.size} values without height and width{self._why_flat()}"
+                f"needs an image before it, found {count(self.input.size, 'value')} without"
+                f" height and width{self._why_flat()}"
             )
         return self.input
 
@@ -120,8 +121,8 @@ class Context:
     def weigh(self, options: SectionOptions, *counts: int) -> None:
         """Refuse a layer whose weights, the product of `counts`, nobody could hold; and the network they add up to."""
         number = 1
-        for count in counts:
-            number *= count
+        for one in counts:
+            number *= one
         if number > LIMIT:
             raise options.error(f"needs {_gigabytes(number)} of weights; {_REFUSED}")
         self.parameters += number

@@ -53,9 +53,7 @@ def class_names(names: str | Path | Sequence[str] | None, classes: int) -> tuple
     source = names if isinstance(names, str | Path) else "names"
     found = read_names(names) if isinstance(names, str | Path) else _texts(names)
     if len(found) != classes:
-        raise MetadataError(
-            f"{source}: has {count(len(found), 'name')}, but the network has {count(classes, 'class', 'classes')}"
-        )
+        raise MetadataError(f"{source}: has {count(len(found), 'name')}, but the network has {count(classes, 'class')}")
     return found
 
 

@@ -99,5 +99,6 @@ def shown(text: str, limit: int = 60) -> str:
 
 
 def count(number: int, thing: str, things: str | None = None) -> str:
-    """`1 picture`, `2 pictures`; `things` where an s does not make the plural."""
-    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
+    """`1 picture`, `2 pictures`, `2 classes`; `things` where neither s nor es makes the plural."""
+    plural = things or f"{thing}{'es' if thing.endswith(('s', 'x', 'ch')) else 's'}"
+    return f"{number:,} {thing if number == 1 else plural}"

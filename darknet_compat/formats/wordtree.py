@@ -17,7 +17,7 @@ import numpy as np
 
 from darknet_compat.errors import TreeError
 from darknet_compat.formats.arrays import Bools, Floats, Int32s
-from darknet_compat.formats.textfile import MAX_LIST_BYTES, read_lines, shown
+from darknet_compat.formats.textfile import MAX_LIST_BYTES, count, read_lines, shown
 
 _FIELDS = re.compile(r"[^ \t\n\v\f\r]+")  # what C's scanf takes for blanks
 _INDEX = re.compile(r"-?[0-9]{1,9}")
@@ -119,7 +119,7 @@ def from_parents(names: Sequence[str], parents: Sequence[int], source: str = "<t
     cycles); siblings contiguous, so that a group is one softmax.
     """
     if not names or len(names) != len(parents):
-        found = f"{len(names)} names, {len(parents)} parents"
+        found = f"{count(len(names), 'name')}, {count(len(parents), 'parent')}"
         raise TreeError(f"{source}: expected as many parents as names and at least one, found {found}")
     seen: dict[str, int] = {}
     closed: set[int] = set()

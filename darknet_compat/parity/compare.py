@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 
 from darknet_compat.formats.arrays import Array
+from darknet_compat.formats.textfile import count
 from darknet_compat.runtime.registry import ROWS
 
 _Key = tuple[str, str, str]
@@ -119,7 +120,7 @@ def compare(name: str, expected: Array, found: Array, tolerance: float, note: st
     scale and `found` is too. A reference without any finite value is no reference: that differs.
     """
     if expected.size != found.size:
-        raise ValueError(f"{name}: expected {expected.size} values, found {found.size}")
+        raise ValueError(f"{name}: expected {count(expected.size, 'value')}, found {found.size}")
     left, right = expected.astype(np.float64).reshape(found.shape), found.astype(np.float64)
     alike = ~np.isfinite(left) & ((left == right) | (np.isnan(left) & np.isnan(right)))
     with np.errstate(invalid="ignore"):

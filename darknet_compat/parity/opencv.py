@@ -19,6 +19,7 @@ from darknet_compat.definition.spec import LayerSpec, NetworkSpec
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.cfg import CfgOption, Section, format_cfg, read_cfg
+from darknet_compat.formats.textfile import count
 from darknet_compat.inference.batch import prepare
 from darknet_compat.network import heads
 from darknet_compat.network.load import load_network, save_weights
@@ -165,7 +166,7 @@ def _rows(network: Network, outputs: dict[int, Floats], images: Floats) -> Itera
         elif theirs.size == ours.numel():
             values[layer.index] = torch.from_numpy(theirs).reshape(ours.shape)
         else:
-            why = why or f"OpenCV has {theirs.size} values"
+            why = why or f"OpenCV has {count(theirs.size, 'value')}"
         tolerance = TOLERANCES["opencv", "torch", "fp32"]
         yield _nothing(name, ours, why) if why else compare(name, theirs, ours.numpy(), tolerance)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.textfile import count
 from darknet_compat.vision.image import decode
 from darknet_compat.vision.opencv import opencv
 
@@ -43,7 +44,7 @@ def loaded(original: Original, path: str | Path, channels: int) -> np.ndarray:
     if channels == 3:
         return original.load_image(path)
     if channels != 1:
-        raise BackendError(f"{path}: the network reads {channels} channels, a picture has 3, or in grey 1")
+        raise BackendError(f"{path}: the network reads {count(channels, 'channel')}, a picture has 3, or in grey 1")
     cv2 = opencv()
     grey = cv2.cvtColor(decode(path), cv2.COLOR_RGB2GRAY)
     return np.asarray(grey[None] / np.float32(255), np.float32)

@@ -87,7 +87,7 @@ def _answers(name: str, matchings: Sequence[Matching]) -> tuple[str, ...]:
 def _values(stage: StageParity) -> Html:
     headers = ("value", "shape", "largest value", "max abs", "relative", "mean", "expected", "found", "")
     values = _judged(headers, map(_value_cells, stage.rows))
-    return folded(f"{stage.reference} → {stage.stage}, value by value: {len(stage.rows)} rows", values)
+    return folded(f"{stage.reference} → {stage.stage}, value by value: {count(len(stage.rows), 'row')}", values)
 
 
 def _value_cells(row: Difference) -> tuple[str, ...]:
@@ -133,4 +133,5 @@ def _files(chain: Chain) -> Html:
 def _machine() -> str:
     found = describe_machine()
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    return f"{found['processor']}, {found['cores']} cores, {found['system']}, python {found['python']}, {versions}"
+    cores = count(found["cores"], "core")
+    return f"{found['processor']}, {cores}, {found['system']}, python {found['python']}, {versions}"

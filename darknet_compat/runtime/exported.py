@@ -145,7 +145,7 @@ class ExportedRuntime(ABC):
         if problem := self.artefact.size_problem(width, height):
             raise BackendError(f"{self.path}: {problem}")
         if channels != self.artefact.channels:
-            raise BackendError(f"{self.path}: reads {self.artefact.channels} channels, found {channels}")
+            raise BackendError(f"{self.path}: reads {count(self.artefact.channels, 'channel')}, found {channels}")
         batch = self.artefact.batch
         if batch is None or batch == count:
             return self._infer(images, thresh)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from darknet_compat.formats.textfile import count
 from darknet_compat.runtime.processor import abilities, cpuinfo
 from darknet_compat.runtime.registry import ROWS
 
@@ -25,7 +26,7 @@ _PACKAGES = (
 
 def machine() -> str:
     """The machine in a line: processor, cores, system, Python."""
-    return f"{_processor()}, {cores()} cores, {platform.system()}, Python {platform.python_version()}"
+    return f"{_processor()}, {count(cores(), 'core')}, {platform.system()}, Python {platform.python_version()}"
 
 
 def describe_machine() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.formats.arrays import Floats
-from darknet_compat.formats.textfile import shown
+from darknet_compat.formats.textfile import count, shown
 from darknet_compat.serving.refused import RequestRefused
 
 HEADER = "Inference-Header-Content-Length"
@@ -82,7 +82,7 @@ def _given(document: dict[str, Any], behind: bytes) -> RequestTensor:
             raise RequestRefused(400, f"{name}: expected data, a list")
         if behind:
             raise RequestRefused(
-                400, f"{name}: {len(behind)} bytes follow the JSON, and no binary_data_size says whose"
+                400, f"{name}: {count(len(behind), 'byte')} behind the JSON, and no binary_data_size says whose"
             )
         return RequestTensor(name, shape, tensor["data"])
     if type(size) is not int or size != len(behind):

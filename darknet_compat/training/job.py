@@ -182,7 +182,7 @@ def _look_at(spec: NetworkSpec, material: Material, check: bool, tell: Progress[
     expect_boxes(spec, material.parts[0])
     if material.tree is None or not check:
         return {}
-    found = coverage(material.tree, material.parts, progress=counting(tell, "what nodes are learnt from"))
+    found = coverage(material.tree, material.parts, progress=counting(tell, "what nodes are learned from"))
     tell(Covered(material.dataset, found))
     return {"pictures": [len(part) for part in material.parts], "coverage": found.counts}
 

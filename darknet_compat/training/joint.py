@@ -11,6 +11,7 @@ import numpy as np
 from darknet_compat.datasets.base import Dataset, Sample
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.arrays import Ints
+from darknet_compat.formats.textfile import count
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.training.batches.examples import trainable_labels
 
@@ -31,7 +32,8 @@ class OnTree(Dataset):
         self.nodes = np.array(_named(dataset, tree) if nodes is None else nodes, np.int64)
         if dataset.names and len(dataset.names) != len(self.nodes):
             raise DatasetError(
-                f"{self.title}: {len(dataset.names)} classes, but the map onto the tree has {len(self.nodes)} lines"
+                f"{self.title}: {count(len(dataset.names), 'class')}, but the map onto the tree has"
+                f" {count(len(self.nodes), 'line')}"
             )
         if len(self.nodes) and not -1 <= self.nodes.min() <= self.nodes.max() < len(tree):
             raise DatasetError(
@@ -47,7 +49,8 @@ class OnTree(Dataset):
         labels = sample.labels
         if len(labels) and labels.classes.max() >= len(self.nodes):
             raise DatasetError(
-                f"{self.title}: {sample.id} has class {labels.classes.max()}, but the map has {len(self.nodes)} lines"
+                f"{self.title}: {sample.id} has class {labels.classes.max()}, but the map has"
+                f" {count(len(self.nodes), 'line')}"
             )
         labels = replace(labels, classes=self.nodes[labels.classes])
         if (labels.classes < 0).any():
@@ -119,7 +122,7 @@ class Coverage:
     def __str__(self) -> str:
         boxes, images, below, nothing = self.counts.values()
         return (
-            f"{len(self.boxes)} nodes: {boxes} with boxes, {images} with images only, "
+            f"{count(len(self.boxes), 'node')}: {boxes} with boxes, {images} with images only, "
             f"{below} with neither but above such nodes, {nothing} with nothing"
         )
 
@@ -138,8 +141,8 @@ def coverage(
     boxes, images = np.zeros(len(tree), np.int64), np.zeros(len(tree), np.int64)
     counts = [min(len(dataset), _ENOUGH) if dataset.is_composed else len(dataset) for dataset in datasets]
     done = 0
-    for dataset, count in zip(datasets, counts, strict=True):
-        for index in range(count):
+    for dataset, some in zip(datasets, counts, strict=True):
+        for index in range(some):
             labels = trainable_labels(dataset.sample(index).labels)
             np.add.at(boxes, labels.classes[labels.is_drawn], 1)
             np.add.at(images, labels.classes[~labels.is_drawn], 1)

@@ -47,7 +47,7 @@ def expect_classes(classes: int, dataset: Dataset, report: Report) -> None:
     if not named and used > classes:
         raise DatasetError(
             f"{dataset.title}: its labels go up to class {used - 1}, the cfg has"
-            f" {count(classes, 'class', 'classes')}; --names names them"
+            f" {count(classes, 'class')}; --names names them"
         )
     if named and named != classes and named > used:
         raise DatasetError(
@@ -71,7 +71,7 @@ def schedule_notes(net: Net) -> list[str]:
     """What a person should know of the schedule."""
     if 0 < net.max_batches < net.burn_in:
         return [
-            f"burn_in={net.burn_in} is longer than the whole run of {count(net.max_batches, 'batch', 'batches')}:"
+            f"burn_in={net.burn_in} is longer than the whole run of {count(net.max_batches, 'batch')}:"
             f" the rate never comes to learning_rate={net.learning_rate:g}"
         ]
     return []

@@ -109,11 +109,11 @@ class Log:
         last = self.rows[-1]
         done = int(last["batch"])
         if self.batches is None or last["batch"] >= self.batches:
-            return f"{self.name}: {count(done, 'batch', 'batches')}"
+            return f"{self.name}: {count(done, 'batch')}"
         pace = [row["seconds"] for row in self.rows[-_PACED:] if "seconds" in row]
         left = timedelta(seconds=round(median(pace) * (self.batches - last["batch"]))) if pace else None
         rest = "" if left is None else f", about {left} left"
-        return f"{self.name}: {done:,} of {count(self.batches, 'batch', 'batches')}{rest}"
+        return f"{self.name}: {done:,} of {count(self.batches, 'batch')}{rest}"
 
 
 def _read(path: Path) -> list[dict[str, float]]:

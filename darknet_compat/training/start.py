@@ -58,7 +58,7 @@ def start_training(
     adapted = classes is not None and classes != head_classes(old)
     if classes is not None and adapted:
         sections = with_classes(sections, classes)
-        own = count(head_classes(old), "class", "classes")
+        own = count(head_classes(old), "class")
         notes.append(f"the cfg has {own}, the data {classes}: its heads are made anew for these")
     sections = with_net_options(sections, dict(options or {}) | _said(old))
     place = _lay_out(out, cfg, format_cfg(sections), {} if adapted else old.files)
@@ -68,7 +68,7 @@ def start_training(
     if weights is not None:
         notes += _load(network, Path(weights), old)
     if clear and network.header.seen:
-        notes.append(f"{network.header.seen:,} images seen before do not count (clear)")
+        notes.append(f"{count(network.header.seen, 'image')} seen before do not count (clear)")
         network.header = replace(network.header, seen=0)
     return Start(network.train(), place, tuple(notes))
 
@@ -125,7 +125,7 @@ def _load(network: Network, path: Path, old: NetworkSpec) -> list[str]:
         layers = ", ".join(f"{layer} [{network.spec.layers[layer].type}]" for layer in left_out)
         notes.append(f"layer {layers} of {path.name} is for other classes and starts at random")
     if notes and values.header.seen:
-        notes.append(f"so the {values.header.seen:,} images seen before do not count")
+        notes.append(f"so {count(values.header.seen, 'image')} seen before do not count")
     if notes:
         network.header = Header()
     if not kept:

@@ -225,7 +225,7 @@ REFUSED = {
     ),
     "counters of other classes": (
         "[conv]\nfilters=6\n[yolo]\nclasses=1\ncounters_per_class=1,2",
-        "m.cfg:9: layer 1 [yolo] counters_per_class: expected a number for each of 1 classes, found 2",
+        "m.cfg:9: layer 1 [yolo] counters_per_class: expected a number for each of 1 class, found 2",
     ),
     "halves that do not meet": (
         "[conv]\n[conv]\nstride=2\n[conv]\nstride=2\n[upsample]\n[route]\nlayers=1,3\n[conv]",

@@ -125,7 +125,7 @@ def test_one_stream(tree: WordTree) -> None:
     assert set(truth[whole].tolist()) == {2, 4} and set(truth[~whole].tolist()) == {2, 3}
 
 
-def test_what_nodes_are_learnt_from(tree: WordTree) -> None:
+def test_what_nodes_are_learned_from(tree: WordTree) -> None:
     found = coverage(tree, [boxed(tree, 6), labelled(tree, 5)])
     assert found.boxes.tolist() == [0, 0, 3, 3, 0, 0]
     assert found.images.tolist() == [0, 0, 2, 0, 3, 0]

@@ -287,7 +287,7 @@ def _outline(named: NamedTree, node: int, depth: int, values: Array | None, inde
     """A line for the node, and indented below it those of what is below, `depth` levels of it."""
     value = "" if values is None else f"{values[node]:.4f}  "
     leaves = int(named.leaves_below[node])
-    below = "" if named.tree.leaves[node] else "  1 leaf" if leaves == 1 else f"  {leaves:,} leaves"
+    below = "" if named.tree.leaves[node] else f"  {terminal.count(leaves, 'leaf', 'leaves')}"
     text = f"{named.words[node]}  {named.tree.names[node]}{below}"
     lines = [indent * "  " + value + terminal.printable(text)]
     for child in _below(named, node, values) if depth else ():

@@ -45,12 +45,13 @@ def _fields(artefact: Artefact) -> Iterator[tuple[str, str]]:
     names = f": {', '.join(artefact.names[:6])}{', …' if len(artefact.names) > 6 else ''}" if artefact.names else ""
     yield "classes", f"{artefact.classes:,}{names}"
     if artefact.tree is not None:
-        yield "tree", f"{len(artefact.tree):,} nodes"
+        yield "tree", terminal.count(len(artefact.tree), "node")
     if artefact.task == "detect":
         inside = ", in force inside" if artefact.outputs == "detections" else ""
         yield "thresholds", f"thresh {artefact.thresh:g}, nms {artefact.nms:g}{_kind(artefact)}{inside}"
     if (lost := artefact.quantization) is not None and "drop" in lost:
-        yield "int8 loses", f"{lost['drop']:.1f} points of {lost['measure']} on {lost['pictures']} pictures"
+        pictures = terminal.count(lost["pictures"], "picture")
+        yield "int8 loses", f"{lost['drop']:.1f} points of {lost['measure']} on {pictures}"
     for what, checksum in (("cfg", artefact.cfg_sha256), ("weights", artefact.weights_sha256)):
         if checksum:
             yield f"{what} sha256", checksum

@@ -10,6 +10,7 @@ from darknet_compat.cli.terminal import layer_table
 from darknet_compat.cli.terminal import output as terminal
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import NetworkSpec
+from darknet_compat.formats.textfile import count
 from darknet_compat.inference.about import About
 
 
@@ -36,7 +37,8 @@ def fields(about: About) -> Iterator[tuple[str, str]]:
         leaves, deepest = int(tree.leaves.sum()), int(tree.depths.max())
         yield (
             "tree",
-            f"{len(tree):,} nodes, {leaves:,} of them leaves, {len(tree.group_sizes):,} groups, {deepest + 1} levels",
+            f"{count(len(tree), 'node')}, {leaves:,} of them leaves, {count(len(tree.group_sizes), 'group')},"
+            f" {count(deepest + 1, 'level')}",
         )
     for name, path in spec.files.items():
         yield "file", f"{name} is {path}"
@@ -73,7 +75,7 @@ def _weights_text(about: About) -> str:
         size = about.weights.stat().st_size if about.weights else 0
         return (
             f"{about.weights}: exactly this network's {size:,} bytes; header of {header.layout.size} bytes,"
-            f" version {version}, {header.seen:,} images seen in training"
+            f" version {version}, {count(header.seen, 'image')} seen in training"
         )
     if about.problem:
         return f"{about.weights}: not read, see below"
@@ -87,13 +89,17 @@ def _weights_text(about: About) -> str:
 def _head_text(head: Any) -> str:
     if isinstance(head, s.Region):
         kind = "tree" if head.tree else "softmax" if head.softmax else "logistic"
-        return f"region: {kind} over {head.classes} classes, {head.num} anchors in cells: {_anchors(head.anchors)}"
+        sides = f"{count(head.num, 'anchor')} in cells: {_anchors(head.anchors)}"
+        return f"region: {kind} over {count(head.classes, 'class')}, {sides}"
     if isinstance(head, s.YoloHead):
         mine = [head.anchors[number] for number in head.mask]
-        return f"{head.type}: logistic over {head.classes} classes, {len(mine)} anchors in pixels: {_anchors(mine)}"
+        sides = f"{count(len(mine), 'anchor')} in pixels: {_anchors(mine)}"
+        return f"{head.type}: logistic over {count(head.classes, 'class')}, {sides}"
     if isinstance(head, s.Detection):
-        return f"detection: {head.classes} classes, {head.num} boxes a cell of {head.side} x {head.side}"
-    return f"{head.type} over {head.output.size} values"
+        return (
+            f"detection: {count(head.classes, 'class')}, {count(head.num, 'box')} a cell of {head.side} x {head.side}"
+        )
+    return f"{head.type} over {count(head.output.size, 'value')}"
 
 
 def _anchors(anchors: Any) -> str:

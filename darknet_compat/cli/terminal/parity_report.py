@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darknet_compat.cli.terminal import output as terminal
+from darknet_compat.formats.textfile import count
 
 if TYPE_CHECKING:
     from darknet_compat.parity.compare import Difference
@@ -26,12 +27,14 @@ def print_layers(result: LayerParity, written: Sequence[Path]) -> None:
     for remark in result.remarks:
         print(remark)
     if failed:
-        print(f"FAILED: {len(failed)} of {len(compared)} layers differ, the first is {failed[0].name}")
+        print(f"FAILED: {len(failed)} of {count(len(compared), 'layer')} differ, the first is {failed[0].name}")
     elif worst is None:
         print("FAILED: nothing could be compared")
     else:
         at = f"{worst.relative:.1e} of scale at {worst.name}, tolerance {worst.tolerance:.0e}"
-        print(f"passed: {len(compared)} layers equal {result.reader}'s; largest difference {at}")
+        print(
+            f"passed: {count(len(compared), 'layer equals', 'layers equal')} {result.reader}'s; largest difference {at}"
+        )
     for path in written:
         print(path)
 

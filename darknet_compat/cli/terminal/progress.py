@@ -107,12 +107,13 @@ class TrainingProgress(JobProgress):
 def print_trained(trained: job.Trained, max_batches: int) -> None:
     """The last words."""
     if trained.loss is None:
-        terminal.print_line(f"nothing to do: {trained.batches:,} batches are done, max_batches is {max_batches:,}")
+        done = terminal.count(trained.batches, "batch is", "batches are")
+        terminal.print_line(f"nothing to do: {done} done, max_batches is {max_batches:,}")
         return
     best = trained.best
     scores = "" if best is None else f", best mAP {100 * best.mAP:.2f} % after batch {best.batch:,}"
     took = timedelta(seconds=round(trained.seconds))
-    batches = terminal.count(trained.batches, "batch", "batches")
+    batches = terminal.count(trained.batches, "batch")
     terminal.print_line(f"{batches} in {took}, average loss {trained.loss:.4g}{scores}", bold=True)
     weights, cfg, chart = trained.weights, trained.cfg, trained.folder / CHART
     verb = "detect" if load_spec(cfg, quiet=True).heads[-1].detects else "classify"

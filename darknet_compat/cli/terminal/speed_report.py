@@ -36,7 +36,10 @@ def print_measured(measured: Measured) -> None:
         ("runs", f"{protocol['runs']} of each in turn, after {protocol['warmup']} to warm up{slow}"),
         ("weights", document["weights"]),
         ("thresh", "" if protocol["thresh"] is None else f"{protocol['thresh']:.4g}"),
-        ("machine", f"{machine['processor']}, {machine['cores']} cores, {' '.join(machine['flags'])}"),
+        (
+            "machine",
+            ", ".join([machine["processor"], terminal.count(machine["cores"], "core"), " ".join(machine["flags"])]),
+        ),
         ("", f"{machine['system']}, python {machine['python']}, {versions}"),
         *(("not run", f"{'; '.join(what)}: {why}") for why, what in _by_reason(document["not_run"]).items()),
         *(("written", str(path)) for path in written),

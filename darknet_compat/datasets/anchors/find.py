@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from darknet_compat.datasets.anchors.options import MOST, Distance
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.arrays import Doubles, Ints
+from darknet_compat.formats.textfile import count
 
 _SAMPLE = 20_000
 """Restarts look at this many boxes, until few change their centroid; the best one goes on with all."""
@@ -47,12 +48,13 @@ def find_anchors(boxes: ArrayLike, k: int, *, by: Distance = "iou", seed: int = 
         raise DatasetError("expected widths and heights above 0")
     different = np.unique(sizes, axis=1).shape[1]
     if different < k:
-        raise DatasetError(f"{different} different shapes of boxes are too few for {k} anchors")
+        shapes = count(different, "different shape of boxes is", "different shapes of boxes are")
+        raise DatasetError(f"{shapes} too few for {count(k, 'anchor')}")
     rng = np.random.default_rng(seed)
-    count = sizes.shape[1]
-    some = sizes if count <= _SAMPLE else sizes[:, np.sort(rng.choice(count, _SAMPLE, replace=False))]
+    whole = sizes.shape[1]
+    some = sizes if whole <= _SAMPLE else sizes[:, np.sort(rng.choice(whole, _SAMPLE, replace=False))]
     tries = [_settle(some, _begin(some, k, by, rng), by, some.shape[1] // 500) for _ in range(max(1, restarts))]
-    centroids, _ = _settle(sizes, min(tries, key=lambda one: one[1])[0], by, count // 10_000)
+    centroids, _ = _settle(sizes, min(tries, key=lambda one: one[1])[0], by, whole // 10_000)
     centroids = centroids[:, np.argsort(centroids.prod(axis=0), kind="stable")]
     return Anchors(np.ascontiguousarray(centroids.T), average_iou(sizes.T, centroids.T))
 
@@ -109,9 +111,9 @@ def _settle(sizes: Doubles, centroids: Doubles, by: Distance, few: int) -> tuple
 
 def _nearest(sizes: Doubles, centroids: Doubles, by: Distance) -> tuple[Ints, Doubles]:
     """[N] the number of each box's nearest centroid, and [N] the distance. Both arguments are [2, …]."""
-    count = sizes.shape[1]
-    nearest, best = np.zeros(count, np.int64), np.full(count, np.inf)
-    for start in range(0, count, _BLOCK):
+    boxes = sizes.shape[1]
+    nearest, best = np.zeros(boxes, np.int64), np.full(boxes, np.inf)
+    for start in range(0, boxes, _BLOCK):
         rows = slice(start, start + _BLOCK)
         _nearest_of(sizes[:, rows], centroids, by, nearest[rows], best[rows])
     return nearest, best

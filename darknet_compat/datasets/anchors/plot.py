@@ -36,7 +36,7 @@ def save_anchors_plot(
     for axes in panels:
         axes.set_box_aspect(1)
     figure.suptitle(
-        f"{count(len(chosen.sizes), 'anchor')} for {count(len(shapes.sizes), 'box', 'boxes')} of"
+        f"{count(len(chosen.sizes), 'anchor')} for {count(len(shapes.sizes), 'box')} of"
         f" {count(shapes.pictures, 'picture')}: average IoU"
         f" {100 * chosen.average_iou:.1f} %"
     )

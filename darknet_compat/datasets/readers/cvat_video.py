@@ -16,7 +16,7 @@ from darknet_compat.datasets.readers.cvat import BOXES, Events, has_tracks, is_c
 from darknet_compat.datasets.readers.drawn import Corners
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.arrays import Bytes
-from darknet_compat.formats.textfile import shown
+from darknet_compat.formats.textfile import count, shown
 from darknet_compat.sources.base import Frame
 from darknet_compat.sources.video import open_video
 
@@ -157,7 +157,8 @@ class _Film:
                 if (following := next(self._frames, None)) is None:
                     there = 0 if self._last is None else self._last[0] + 1
                     raise DatasetError(
-                        f"{self.path}: has {there:,} frames, and frame {number} is annotated; is it another video?"
+                        f"{self.path}: has {count(there, 'frame')}, and frame {number} is annotated;"
+                        " is it another video?"
                     )
                 self._last = following
             return np.ascontiguousarray(self._last[1].pixels()[..., ::-1])

@@ -122,7 +122,8 @@ def _parsed(fields: Sequence[str], text: str, classes: int | None) -> tuple[int,
         raise DatasetError(f"expected the number of a class first, found {shown(fields[0])}")
     number = int(fields[0])
     if classes is not None and number >= classes:
-        raise DatasetError(f"class {number}, but there are {classes} classes, from 0 to {classes - 1}")
+        known = "is 1 class, 0" if classes == 1 else f"are {classes} classes, from 0 to {classes - 1}"
+        raise DatasetError(f"class {number}, but there {known}")
     values = [float(field) for field in fields[1:]]
     if is_outline:
         x1, y1, x2, y2 = min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])

@@ -10,7 +10,7 @@ from darknet_compat.definition.foreign import ASFF
 from darknet_compat.definition.spec import LayerSpec
 from darknet_compat.formats.cfg import SectionOptions
 from darknet_compat.formats.metadata import read_map
-from darknet_compat.formats.textfile import plain, shown
+from darknet_compat.formats.textfile import count, plain, shown
 from darknet_compat.formats.wordtree import WordTree, read_tree
 
 _DEFAULT_ANCHOR = 0.5
@@ -22,7 +22,7 @@ def softmax(options: SectionOptions, context: Context) -> LayerSpec:
     inputs = context.input.size
     groups = options.integer("groups", 1, minimum=1)
     if inputs % groups:
-        raise options.error(f"groups={groups} does not divide its {inputs} inputs", "groups")
+        raise options.error(f"groups={groups} does not divide its {count(inputs, 'input')}", "groups")
     temperature = options.real("temperature", 1.0)
     if temperature == 0:
         raise options.error("temperature=0 would divide by zero", "temperature")
@@ -109,7 +109,7 @@ def _yolo(options: SectionOptions, context: Context, numbers: int) -> dict[str, 
     counters = options.integers("counters_per_class")
     if counters and len(counters) != classes:
         raise options.error(
-            f"counters_per_class: expected a number for each of {classes} classes, found {len(counters)}",
+            f"counters_per_class: expected a number for each of {count(classes, 'class')}, found {len(counters)}",
             "counters_per_class",
         )
     return {

@@ -8,7 +8,7 @@ from darknet_compat.definition import spec
 from darknet_compat.definition.context import Context, Lowering, activation
 from darknet_compat.definition.spec import LayerSpec, Shape, flat
 from darknet_compat.formats.cfg import SectionOptions
-from darknet_compat.formats.textfile import shown
+from darknet_compat.formats.textfile import count, shown
 
 
 def route(options: SectionOptions, context: Context) -> LayerSpec:
@@ -58,7 +58,7 @@ def shortcut(options: SectionOptions, context: Context) -> LayerSpec:
 def _expect_strided(options: SectionOptions, image: Shape, source: int, other: Shape) -> None:
     """Refuse what the original cannot add cell by cell."""
     if not other.image:
-        raise options.error(f"layer {source} is no image, but {other.size} values", "from")
+        raise options.error(f"layer {source} is no image, but {count(other.size, 'value')}", "from")
     if other.w // image.w != other.h // image.h or image.w // other.w != image.h // other.h:
         raise options.error(f"layer {source} ({other}) and the input ({image}) differ more in one direction", "from")
 
@@ -98,7 +98,7 @@ def _from(options: SectionOptions, context: Context) -> tuple[int, Shape]:
     source = context.source(options, "from", numbers[0])
     shape = context.shape(source)
     if not shape.image:
-        raise options.error(f"layer {source} is no image, but {shape.size} values", "from")
+        raise options.error(f"layer {source} is no image, but {count(shape.size, 'value')}", "from")
     return source, shape
 
 

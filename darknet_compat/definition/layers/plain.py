@@ -8,7 +8,7 @@ from darknet_compat.definition import spec
 from darknet_compat.definition.context import Context, Lowering, activation
 from darknet_compat.definition.spec import LayerSpec, Shape, flat
 from darknet_compat.formats.cfg import SectionOptions
-from darknet_compat.formats.textfile import shown
+from darknet_compat.formats.textfile import count, shown
 
 
 def connected(options: SectionOptions, context: Context) -> LayerSpec:
@@ -46,7 +46,7 @@ def normalization(options: SectionOptions, context: Context) -> LayerSpec:
     image = context.image(options)
     size = options.integer("size", 5, minimum=1)
     if size // 2 > image.c:
-        raise options.error(f"size={size} reaches beyond the {image.c} channels", "size")
+        raise options.error(f"size={size} reaches beyond {count(image.c, 'channel')}", "size")
     return spec.Normalization(
         **context.common(options, image),
         size=size,

@@ -10,6 +10,7 @@ from darknet_compat.definition import spec
 from darknet_compat.definition.context import Context, Lowering, activation
 from darknet_compat.definition.spec import BLURS, LayerSpec, Shape
 from darknet_compat.formats.cfg import SectionOptions
+from darknet_compat.formats.textfile import count
 
 
 def _window(options: SectionOptions, length: int, size: int, stride: int, padding: int) -> int:
@@ -120,7 +121,7 @@ def _shared(options: SectionOptions, context: Context, layer: spec.Convolutional
     same = ("filters", "size", "groups")
     if owner.input.c != layer.input.c or any(getattr(owner, key) != getattr(layer, key) for key in same):
         found, wanted = (
-            f"{one.filters} filters of {one.input.c} channels, size {one.size}, groups {one.groups}"
+            f"{count(one.filters, 'filter')} of {count(one.input.c, 'channel')}, size {one.size}, groups {one.groups}"
             for one in (owner, layer)
         )
         raise options.error(f"layer {index} has {found}; this one {wanted}", "share_index")

@@ -76,7 +76,8 @@ def read_weights(
     wanted = list(slots(spec, transposed=header.transposed, cutoff=cutoff))
     needed, whole = (header.layout.size + 4 * sum(slot.size for slot in some) for some in (wanted, slots(spec)))
     if size not in (needed, whole) and not (longer and size > needed):
-        asker = spec.name if cutoff is None else f"the first {cutoff} layers of {spec.name}"
+        first = "layer" if cutoff == 1 else f"{cutoff} layers"
+        asker = spec.name if cutoff is None else f"the first {first} of {spec.name}"
         raise WeightsError(
             f"{path}: has {size} bytes, but {asker} need{'s' * (cutoff is None)} {needed}: "
             + divergence(spec, header, size, wanted)

@@ -13,7 +13,7 @@ import numpy as np
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.definition.weights.slots import Header, Slot
-from darknet_compat.formats.textfile import shown
+from darknet_compat.formats.textfile import count, shown
 
 _CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\v\f\r")
 
@@ -100,7 +100,7 @@ def _other_classes(spec: NetworkSpec, available: int, wanted: Sequence[Slot]) ->
     each = sum(number * (counts[layer] // rows[layer]) for layer, number in boxes.items() if layer in counts)
     known = next((head.classes for head in spec.layers if isinstance(head, s.Region | s.YoloHead)), 0)
     if each and surplus % each == 0 and known + surplus // each > 0:
-        return f"{known + surplus // each} classes instead of {known}"
+        return f"{count(known + surplus // each, 'class')} instead of {known:,}"
     last = spec.layers[max(counts)]
     each = counts[last.index] // rows[last.index]
     kind = {s.Convolutional: "filters", s.Connected: "outputs"}.get(type(last))

@@ -14,6 +14,7 @@ from darknet_compat.errors import ExportError
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.exported.artefact import Artefact
 from darknet_compat.formats.exported.enginefile import EngineRecord
+from darknet_compat.formats.textfile import count
 from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.vision.boxes import distance_exponent
 
@@ -121,6 +122,7 @@ The engine has to be built first, once, on the machine that is to run it, with T
 TensorRT 11 has no `--fp16`: leave it out there. `python3 run.py {model.name} dog.jpg` runs the file itself by ONNX
 Runtime, without a GPU, to compare.
 """
+    size = f"{artefact.width} x {artefact.height}"
     if record is not None:
         known = ", ".join(f"{major}.{minor}" for major, minor in record.capabilities)
         gpu = f"any GPU of compute capability {known}" if known else f"{record.gpu} only"
@@ -136,7 +138,7 @@ prints a line for each object: picture, class, score, and its corners x1 y1 x2 y
 {build}
 | file | what it is |
 |---|---|
-| `{model.name}` | the model: {artefact.width} x {artefact.height}, {artefact.classes} classes, one picture at a time |
+| `{model.name}` | the model: {size}, {count(artefact.classes, "class")}, one picture at a time |
 | `model.json` | what run.py reads: size, input, names, thresholds; where the model comes from |
 | `{model.stem}.names` | the classes, one a line |
 | `run.py` | 60 lines: TensorRT, numpy and OpenCV, nothing else |

@@ -18,7 +18,7 @@ from darknet_compat.errors import ExportError
 from darknet_compat.export.targets.base import ExportedModel, Target, Tool
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.exported.artefact import Artefact
-from darknet_compat.formats.textfile import plain
+from darknet_compat.formats.textfile import count, plain
 
 LIMIT = 1800
 """Seconds that a converter may take."""
@@ -51,7 +51,7 @@ def page(target: Target, made: ExportedModel) -> str:
     outputs = artefact.layout or artefact.outputs
     return f"""# {made.name} for {target.title}
 
-`{made.model}`: {size} pixels, RGB, 0..1, {artefact.resize}; outputs `{outputs}`; {artefact.classes} classes.
+`{made.model}`: {size} pixels, RGB, 0..1, {artefact.resize}; outputs `{outputs}`; {count(artefact.classes, "class")}.
 
 {steps}
 {notes}{" " if notes else ""}Facts from: {target.source}.

@@ -260,9 +260,9 @@ def _contradiction(artefact: Artefact) -> str | None:
     """What one field says against another; None where they agree."""
     classes = artefact.classes
     if artefact.tree is not None and len(artefact.tree) != classes:
-        return f"its tree has {count(len(artefact.tree), 'node')}, but it has {count(classes, 'class', 'classes')}"
+        return f"its tree has {count(len(artefact.tree), 'node')}, but it has {count(classes, 'class')}"
     if artefact.map is not None and (largest := max(artefact.map, default=0)) >= classes:
-        return f"its map names class {largest}, but it has {count(classes, 'class', 'classes')}"
+        return f"its map names class {largest}, but it has {count(classes, 'class')}"
     if artefact.layout is not None:
         gives = "detections" if artefact.layout == "nms" else "boxes"
         if (

@@ -24,7 +24,7 @@ from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.jsonfile import parse_json
 from darknet_compat.formats.metadata import read_names
 from darknet_compat.formats.packaged import cfg_dir
-from darknet_compat.formats.textfile import read_text, shown
+from darknet_compat.formats.textfile import count, read_text, shown
 from darknet_compat.formats.wordtree import WordTree, format_tree, read_tree
 
 
@@ -132,7 +132,8 @@ def open_tree(source: str | Path = "9k", names: str | Path | None = None) -> Nam
     words = tree.names if words_file is None else read_names(words_file)
     if len(words) != len(tree):
         raise MetadataError(
-            f"{words_file}: has {len(words)} names, but {path} has {len(tree)} nodes; name the nodes' file with --names"
+            f"{words_file}: has {count(len(words), 'name')}, but {path} has {count(len(tree), 'node')};"
+            " name the nodes' file with --names"
         )
     return NamedTree(tree, words)
 
