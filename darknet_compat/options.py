@@ -18,6 +18,7 @@ from dataclasses import dataclass, fields
 from inspect import get_annotations
 from math import nan
 from numbers import Real
+from operator import index
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -181,7 +182,7 @@ def parse_size(value: Any) -> Size:
         size = Size(int(match[1]), int(match[2] or match[1]))
     else:
         try:
-            size = Size(*map(int, (value, value) if isinstance(value, Real) else value))
+            size = Size(*map(index, (value, value) if isinstance(value, Real) else value))
         except (TypeError, ValueError):
             raise OptionError(f"expected a number of pixels, or (width, height), found {plain(repr(value))}") from None
     if not (0 < size.width <= MOST_PIXELS and 0 < size.height <= MOST_PIXELS):

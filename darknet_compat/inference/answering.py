@@ -13,6 +13,7 @@ import numpy as np
 from darknet_compat.errors import BackendError, MetadataError, WeightsError
 from darknet_compat.formats.arrays import Floats
 from darknet_compat.inference.batch import Failure, Prepared, attempt, map_batches, prepared_batches
+from darknet_compat.inference.hierarchy import HierarchyRule
 from darknet_compat.inference.model import LoadedModel
 from darknet_compat.sources.base import Frame, Frames
 from darknet_compat.sources.open import open_source
@@ -40,11 +41,21 @@ class Answering(ABC, Generic[Answer]):
         self._arguments = arguments, options
         return self
 
-    def __init__(self, loaded: LoadedModel, max_pixels: int | None = None) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        hier_thresh: float | None,
+        hierarchy: HierarchyRule,
+        level: int | None,
+        max_pixels: int | None,
+    ) -> None:
         self.runtime = loaded.runtime
         self.choice = loaded.choice
         self.names = loaded.names
         self.max_pixels = expect_max_pixels(max_pixels)
+        self._expect_tree_for(level)
+        self.hier_thresh = self.runtime.description.hier_thresh if hier_thresh is None else hier_thresh
+        self.hierarchy, self.level = hierarchy, level
 
     def _expect_tree_for(self, level: int | None) -> None:
         """Raise MetadataError for a level of a WordTree where there is none."""

@@ -15,7 +15,8 @@ from darknet_compat.inference.answering import Answering
 from darknet_compat.inference.batch import Prepared
 from darknet_compat.inference.classification import Classification
 from darknet_compat.inference.hierarchy import HierarchyRule, path_steps, top_nodes
-from darknet_compat.inference.model import expect_way_down, load_model
+from darknet_compat.inference.model import load_model
+from darknet_compat.inference.options import expected
 from darknet_compat.runtime.base import Use
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Classifier(Answering[Classification]):
         max_pixels: int | None = None,
         progress: TransferProgress | None = None,
     ) -> None:
-        expect_way_down(hier_thresh, hierarchy, level)
+        expected({"hier_thresh": hier_thresh, "hierarchy": hierarchy, "level": level})
         loaded = load_model(
             model,
             weights,
@@ -61,10 +62,7 @@ class Classifier(Answering[Classification]):
             use=Use(backend, precision, size, resize, mode, threads, device, dialect, batchnorm),  # type: ignore[arg-type]
             progress=progress,
         )
-        super().__init__(loaded, max_pixels)
-        self.hier_thresh = loaded.runtime.description.hier_thresh if hier_thresh is None else hier_thresh
-        self._expect_tree_for(level)
-        self.hierarchy, self.level = hierarchy, level
+        super().__init__(loaded, hier_thresh, hierarchy, level, max_pixels)
         tree = loaded.runtime.description.tree
         if leaves is not None and tree is None:
             raise MetadataError(f"leaves: {loaded.runtime.description.name} has no WordTree")

@@ -20,7 +20,8 @@ from darknet_compat.inference.answering import Answering, Source, picture_of
 from darknet_compat.inference.batch import Failure, Prepared
 from darknet_compat.inference.follow import follow
 from darknet_compat.inference.hierarchy import HierarchyRule, PathStep, path_steps
-from darknet_compat.inference.model import class_map, expect_fraction, expect_level, expect_way_down, load_model
+from darknet_compat.inference.model import class_map, load_model
+from darknet_compat.inference.options import expected
 from darknet_compat.inference.results import Detections
 from darknet_compat.inference.select import Criteria, darknet_places, select, surest
 from darknet_compat.runtime.base import Description, Use
@@ -99,10 +100,7 @@ class Detector(Answering[Detections]):
         max_pixels: int | None = None,
         progress: TransferProgress | None = None,
     ) -> None:
-        for name, value in (("thresh", thresh), ("nms", nms)):
-            if value is not None:
-                expect_fraction(name, value)
-        expect_way_down(hier_thresh, hierarchy, level)
+        expected({"thresh": thresh, "nms": nms, "hier_thresh": hier_thresh, "hierarchy": hierarchy, "level": level})
         loaded = load_model(
             model,
             weights,
@@ -111,15 +109,13 @@ class Detector(Answering[Detections]):
             use=Use(backend, precision, size, resize, mode, threads, device, dialect, batchnorm),  # type: ignore[arg-type]
             progress=progress,
         )
-        super().__init__(loaded, max_pixels)
-        self._expect_tree_for(level)
+        super().__init__(loaded, hier_thresh, hierarchy, level, max_pixels)
         self.node_names = self.names
         self.map: tuple[int, ...] | None = None
         if map is not None:
             self.map, self.names = class_map(map, loaded)
         own = self.runtime.description
         self.thresh = own.thresh if thresh is None else thresh
-        self.hier_thresh = own.hier_thresh if hier_thresh is None else hier_thresh
         self.nms = own.nms if nms is None else nms
         self.nms_kind, self.beta_nms = own.nms_kind, own.beta_nms
         _expect_not_suppressed(str(model), own, self.thresh, self.nms)
@@ -128,7 +124,6 @@ class Detector(Answering[Detections]):
                 f"{model}: names the nodes of its tree itself, with hier_thresh {own.hier_thresh:g}, found"
                 f" {self.hier_thresh:g} and hierarchy {hierarchy}; for others export it with --outputs boxes"
             )
-        self.hierarchy, self.level = hierarchy, level
 
     def stream(
         self,
@@ -155,14 +150,10 @@ class Detector(Answering[Detections]):
         left = set(asked) - {"thresh", "nms", "classes", "level"}
         if left:
             raise BackendError(f"{min(left)}: a call takes thresh, nms, classes and level")
-        values = {"thresh": self.thresh, "nms": self.nms}
-        for name in values:
-            if asked.get(name) is not None:
-                expect_fraction(name, asked[name])
-                values[name] = asked[name]
+        given = expected({name: asked.get(name) for name in ("thresh", "nms", "level")})
+        level, classes = given.pop("level"), asked.get("classes")
+        values = {name: getattr(self, name) if value is None else value for name, value in given.items()}
         _expect_not_suppressed(self.runtime.description.name, self.runtime.description, **values)
-        level, classes = asked.get("level"), asked.get("classes")
-        expect_level(level)
         self._expect_tree_for(level)
         numbers = None if classes is None else class_numbers(classes, self.names)
         return _Asked(**values, classes=numbers, level=self.level if level is None else level)

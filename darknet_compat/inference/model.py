@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from numbers import Real
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, SupportsIndex, get_args
+from typing import TYPE_CHECKING
 
 from darknet_compat.catalogue import catalog
-from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, CatalogError, MetadataError
 from darknet_compat.formats.metadata import class_names, names_beside, read_map
 from darknet_compat.formats.packaged import cfg_dir
-from darknet_compat.formats.textfile import shown
-from darknet_compat.formats.words import Build, Mode, Precision, Resize, Task
+from darknet_compat.formats.words import Task
 from darknet_compat.inference.backends import Choice, expect_usable, open_runtime
-from darknet_compat.inference.hierarchy import HierarchyRule
-from darknet_compat.inference.options import BACKENDS
-from darknet_compat.options import MOST_PIXELS
+from darknet_compat.inference.options import expected
 from darknet_compat.runtime.base import Runtime, Use
 from darknet_compat.runtime.registry import is_exported
 
 if TYPE_CHECKING:
     from darknet_compat.catalogue.fetch.transfer import TransferProgress
-
-MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -93,18 +85,9 @@ def load_model(
     progress: TransferProgress | None = None,
 ) -> LoadedModel:
     """What a Detector or Classifier needs. Raises DarknetCompatError, one line, for whatever is missing or wrong."""
-    expect_one_of("backend", use.backend, BACKENDS)
-    expect_one_of("precision", use.precision, get_args(Precision))
-    expect_one_of("mode", use.mode, get_args(Mode))
-    if use.resize is not None:
-        expect_one_of("resize", use.resize, get_args(Resize))
-    if use.threads is not None and not (isinstance(use.threads, int) and 1 <= use.threads <= MOST_THREADS):
-        raise BackendError(f"threads: expected 1 to {MOST_THREADS}, found {use.threads}")
-    expect_one_of("batchnorm", use.batchnorm, get_args(Build))
-    if use.dialect is not None:
-        expect_one_of("dialect", use.dialect, get_args(DialectName))
-        if is_exported(Path(model)):
-            raise BackendError(f"{model}: its dialect was settled when it was exported; leave out {use.dialect}")
+    use = Use(**expected(vars(use)))
+    if use.dialect is not None and is_exported(Path(model)):
+        raise BackendError(f"{model}: its dialect was settled when it was exported; leave out {use.dialect}")
     if weights is not None and is_exported(Path(model)):
         raise BackendError(f"{model}: holds its own weights; leave out {weights}")
     expect_usable(use.backend)  # before anything is fetched for it
@@ -112,7 +95,7 @@ def load_model(
     if known is not None and known.task != task:
         raise _other_task(model, task)  # before anything is fetched for it
     sources = locate(model, weights, progress=progress)
-    runtime, choice = open_runtime(sources.cfg, sources.weights, replace(use, size=_pair(use.size)))
+    runtime, choice = open_runtime(sources.cfg, sources.weights, use)
     if runtime.description.task != task:
         raise _other_task(sources.cfg, task)
     usual = runtime.description.names or sources.names
@@ -145,48 +128,7 @@ def class_map(map: str | Path | Sequence[int], model: LoadedModel) -> tuple[tupl
     return nodes, tuple(model.names[node] for node in nodes)
 
 
-def _pair(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
-    """(width, height)."""
-    if size is None:
-        return None
-    try:
-        sides = (size, size) if isinstance(size, SupportsIndex) else size
-        width, height = map(operator.index, sides)
-    except (TypeError, ValueError):
-        found = shown(str(size))
-        raise BackendError(f"size: expected a number of pixels or (width, height), found {found}") from None
-    if not (0 < width <= MOST_PIXELS and 0 < height <= MOST_PIXELS):
-        raise BackendError(f"size: expected 1 to {MOST_PIXELS} pixels a side, found {width} x {height}")
-    return width, height
-
-
 def _beside(cfg: Path, suffix: str) -> Path | None:
     """The file of the same name with another suffix, where there is one."""
     path = cfg.with_suffix(suffix)
     return path if os.path.isfile(path) else None
-
-
-def expect_one_of(what: str, value: str, known: Sequence[str]) -> None:
-    """Raise BackendError for a `value` of the option `what` that is not among the `known`."""
-    if value not in known:
-        raise BackendError(f"{what}: expected one of {', '.join(known)}, found {shown(str(value))}")
-
-
-def expect_fraction(what: str, value: object) -> None:
-    """Raise BackendError for a `value` of the option `what` that is no number from 0 to 1."""
-    if not (isinstance(value, Real) and 0 <= float(value) <= 1):  # which nan is not
-        raise BackendError(f"{what}: expected a number from 0 to 1, found {value!r}")
-
-
-def expect_way_down(hier_thresh: object, hierarchy: str, level: int | None) -> None:
-    """Raise BackendError where these do not say how to go down a WordTree."""
-    if hier_thresh is not None:
-        expect_fraction("hier_thresh", hier_thresh)
-    expect_one_of("hierarchy", hierarchy, get_args(HierarchyRule))
-    expect_level(level)
-
-
-def expect_level(level: object) -> None:
-    """Raise BackendError unless it is a level of a WordTree, or None for all."""
-    if level is not None and not (isinstance(level, int) and level >= 0):
-        raise BackendError(f"level: expected 0 (the roots) or more, found {level!r}")

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from darknet_compat.definition.dialects import DialectName
-from darknet_compat.errors import OptionError
+from darknet_compat.errors import BackendError, OptionError
 from darknet_compat.formats.textfile import shown
 from darknet_compat.formats.words import Build, Mode, Precision, Resize
-from darknet_compat.options import MaxPixels, Option, Options, Size, parse_fraction, parse_size, parse_words
+from darknet_compat.options import (
+    MaxPixels,
+    Option,
+    Options,
+    Size,
+    checked,
+    options_of,
+    parse_fraction,
+    parse_size,
+    parse_words,
+)
 from darknet_compat.runtime.registry import NAMES
 
 BACKENDS = ("auto", *NAMES)
@@ -196,3 +207,21 @@ class ClassifyOptions(AskOptions):
     files: PicturesOption
     top: Top = 5
     leaves: Leaves = None
+
+
+_KNOWN = options_of(DetectOptions)
+
+
+def expected(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a Detector or Classifier as the options of their names take them; a number has to be one, not a
+    text. Raises BackendError."""
+    values = {}
+    for name, value in given.items():
+        field = _KNOWN[name]
+        if field.type is float:
+            field = field._replace(option=Option(field.option.help, least=0, most=1))
+        try:
+            values[name] = checked(name, value, field)
+        except OptionError as error:
+            raise BackendError(str(error)) from None
+    return values

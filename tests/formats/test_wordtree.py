@@ -209,7 +209,7 @@ def test_trees_from_elsewhere_are_checked_too() -> None:
     for name in ("", "two words", "line\nend"):
         with pytest.raises(TreeError, match=r"^<tree>:1: '.*' is no name: it is empty or has blanks$"):
             from_parents([name], [-1])
-    with pytest.raises(TreeError, match="found 2 names, 1 parents"):
+    with pytest.raises(TreeError, match="found 2 names, 1 parent"):
         from_parents(["a", "b"], [-1])
 
 

@@ -123,7 +123,7 @@ def test_a_trees_answer_leads_down_to_where_confidence_ends(tmp_path: Path) -> N
     [
         ({"hier_thresh": 2}, "hier_thresh: expected a number from 0 to 1, found 2"),
         ({"hierarchy": "yolo"}, "hierarchy: expected one of darknet, paper, found 'yolo'"),
-        ({"level": -1}, "level: expected 0 (the roots) or more, found -1"),
+        ({"level": -1}, "level: expected a whole number from 0 on, found -1"),
     ],
 )
 def test_ways_down_that_are_none(toy: Files, arguments: dict[str, object], message: str) -> None:

@@ -225,7 +225,7 @@ def test_nothing_exceeds_1(toy: Files) -> None:
         ({"nms": 1.5}, "nms: expected a number from 0 to 1, found 1.5"),
         ({"thresh": "0.5"}, "thresh: expected a number from 0 to 1, found '0.5'"),
         ({"hierarchy": "yolo"}, "hierarchy: expected one of darknet, paper, found 'yolo'"),
-        ({"level": -1}, "level: expected 0 (the roots) or more, found -1"),
+        ({"level": -1}, "level: expected a whole number from 0 on, found -1"),
     ],
 )
 def test_what_cannot_be_asked_for(toy: Files, arguments: dict[str, object], message: str) -> None:

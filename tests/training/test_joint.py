@@ -68,7 +68,7 @@ def test_classes_become_nodes(tree: WordTree) -> None:
     [
         (("cat", "unicorn"), None, "x: no nodes of <tree> are called unicorn; give a map"),
         ((), None, "x: no nodes of <tree> are called classes without names; give a map"),
-        (("a", "b"), [1], "x: 2 classes, but the map onto the tree has 1 lines"),
+        (("a", "b"), [1], "x: 2 classes, but the map onto the tree has 1 line"),
         (("a", "b"), [1, 6], "x: the map names node 6, but <tree> has nodes 0 to 5"),
     ],
 )

@@ -46,7 +46,7 @@ def normalization(options: SectionOptions, context: Context) -> LayerSpec:
     image = context.image(options)
     size = options.integer("size", 5, minimum=1)
     if size // 2 > image.c:
-        raise options.error(f"size={size} reaches beyond {count(image.c, 'channel')}", "size")
+        raise options.error(f"size={size} reaches beyond the {count(image.c, 'channel')}", "size")
     return spec.Normalization(
         **context.common(options, image),
         size=size,

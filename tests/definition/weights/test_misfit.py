@@ -81,10 +81,10 @@ def test_the_other_width_of_the_header(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "other", "expected"),
     [
-        (DETECTOR, DETECTOR.replace("classes=4", "classes=1").replace("=36", "=24"), "1 classes instead of 4"),
+        (DETECTOR, DETECTOR.replace("classes=4", "classes=1").replace("=36", "=24"), "1 class instead of 4"),
         (DETECTOR, DETECTOR.replace("classes=4", "classes=80").replace("=36", "=340"), "80 classes instead of 4"),
         (TWO_HEADS, TWO_HEADS.replace("classes=4", "classes=1").replace("=18", "=12").replace("=27", "=18"),
-         "1 classes instead of 4"),
+         "1 class instead of 4"),
         (CLASSIFIER, CLASSIFIER.replace("=10", "=1000"), "1000 filters instead of 10 in layer 1 [conv]"),
         (CLASSIFIER.replace("=10", "=10\nbatch_normalize=1"), CLASSIFIER.replace("=10", "=7\nbatch_normalize=1"),
          "7 filters instead of 10 in layer 1 [conv]"),
