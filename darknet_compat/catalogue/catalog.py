@@ -95,7 +95,10 @@ def fetch(model: Model | str, *, progress: TransferProgress | None = None) -> Pa
 
 
 def cache_dir() -> Path:
-    """The folder for downloads: DARKNET_COMPAT_CACHE, or the system's folder for caches. It need not exist yet."""
+    """The folder for downloads: DARKNET_COMPAT_CACHE, or the system's folder for caches. It need not exist yet.
+
+    Raises CatalogError where neither is known.
+    """
     if named := os.environ.get(CACHE_VARIABLE):
         return Path(named).expanduser()
     try:

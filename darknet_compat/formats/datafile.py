@@ -55,5 +55,5 @@ class DataFile:
         raise MetadataError(f"{self.path}: {keys[0]}: there is no {shown(value, 200)}")
 
     def names(self, *keys: str) -> tuple[str, ...]:
-        """The names that a key's file lists; a line each."""
+        """The names that a key's file lists, a line each. Raises MetadataError."""
         return read_names(self.file(*keys))

@@ -86,7 +86,10 @@ def read_map(path: str | Path, classes: int | None = None) -> tuple[int, ...]:
 
 
 def read_data(path: str | Path) -> Section:
-    """A `.data` file as one section of options (original: `read_data_cfg`); `SectionOptions` reads it typed."""
+    """A `.data` file as one section of options (original: `read_data_cfg`); `SectionOptions` reads it typed.
+
+    Raises MetadataError for what is no such file.
+    """
     options = []
     for number, line in lines_that_count(read_text(path, MetadataError, "a .data file", MAX_CFG_BYTES)):
         option = option_on(line, number)

@@ -129,8 +129,10 @@ class Decoder:
         self.heads = [HEADS[_KINDS[one["type"]]](SimpleNamespace(**one, tree=tree), build) for one in cut.heads or ()]
 
     def __call__(self, outputs: Mapping[str, Array], size: tuple[int, int]) -> dict[str, Floats]:
-        """`boxes`, `objectness` and `classes` as `runtime.base.Runtime.infer` has them. Raises BackendError for outputs
-        that are not what the metadata promise."""
+        """Raw outputs [N, …] by name → `boxes`, `objectness` and `classes` as `runtime.base.Runtime.infer` has them.
+
+        Raises BackendError for outputs that are not what the metadata promise.
+        """
         ops, raws = NumpyOps(), []
         for one in self.cut.heads or ():
             raw = outputs.get(one["output"])

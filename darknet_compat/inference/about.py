@@ -92,7 +92,7 @@ def task_of(model: Path) -> str:
 
 
 def own_size(model: Path) -> WidthHeight:
-    """(width, height) of the input that a model was made for."""
+    """(width, height) of the input that a model was made for. Raises DarknetCompatError for a file that is no model."""
     if (artefact := artefact_of(model)) is not None:
         return artefact.width, artefact.height
     net = load_spec(model).net
@@ -101,7 +101,7 @@ def own_size(model: Path) -> WidthHeight:
 
 def usual_threshold(model: OpenModel, file: Path, candidates: int) -> float:
     """The threshold that this many scores of a picture exceed: what a network with seeded weights is asked for, whose
-    scores mean nothing, so that choosing and suppressing are as much work as with trained ones."""
+    scores mean nothing, so that choosing and suppressing are as much work as with trained ones. Raises ImageError."""
     from darknet_compat.inference.batch import prepare
 
     outputs = model.runtime.infer(prepare(file, model.runtime.description).pixels[None], 0.0)

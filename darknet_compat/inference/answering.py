@@ -112,6 +112,9 @@ class Answering(ABC, Generic[Answer]):
         `batch` of them go through the network at once, while the next ones are read: up to twice `batch` sources are
         taken ahead of the picture that is answered. In mode "throughput" several threads (`Runtime.streams`) each read
         a batch, run the network and make answers of what it gives, and two batches more than that are taken ahead.
+
+        Raises BackendError where the runtime fails, WeightsError for weights that give no numbers, SourceError for a
+        source that breaks off.
         """
         yield from self._stream(sources, batch, self._asked(asked))
 

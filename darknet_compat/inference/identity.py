@@ -12,7 +12,7 @@ from darknet_compat.vision.header import max_pixels
 
 
 def model_key(model: str | Path, weights: str | Path | None, detector: Detector, batch: int) -> dict[str, Any]:
-    """Plain values, for JSON, of which none is a path."""
+    """Plain values, for JSON, of which none is a path. Raises CatalogError for a model that is not there."""
     sources = locate(model, weights, download=False)
     files = [path for path in (sources.cfg, sources.weights) if path is not None]
     description = detector.runtime.description

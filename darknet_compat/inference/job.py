@@ -75,7 +75,7 @@ def open_classifier(
     progress: TransferProgress | None = None,
     names: Sequence[str] | None = None,
 ) -> Classifier:
-    """The classifier that the options mean; as `open_detector`."""
+    """The classifier that the options mean; as `open_detector`. Raises DarknetCompatError."""
     return Classifier(options.model, progress=progress, **_arguments(options, sources, names, "batch", "top"))
 
 

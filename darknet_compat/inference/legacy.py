@@ -61,7 +61,10 @@ class DETNUMPAIR:
 
 @dataclass(eq=False)
 class LegacyNetwork:
-    """A network, opened when it is first used; a Detector a way of fitting pictures, on one runtime."""
+    """A network, opened when it is first used; a Detector a way of fitting pictures, on one runtime.
+
+    Raises DarknetCompatError for files that do not make one.
+    """
 
     cfg: Path
     weights: Path | None
@@ -253,7 +256,10 @@ def network_predict_batch(
     letter: int = 0,
 ) -> list[DETNUMPAIR]:
     """`get_network_boxes` of several pictures: for each `.dets` and `.num`. `images` are IMAGEs, or as in the fork one
-    IMAGE with a pointer to the floats of all, [batch, channels, height, width] in RGB from 0 to 1."""
+    IMAGE with a pointer to the floats of all, [batch, channels, height, width] in RGB from 0 to 1.
+
+    Raises ImageError.
+    """
     batches = []
     for image in _apart(images, batch_size) if isinstance(images, IMAGE) else images[:batch_size]:
         network.last = (image, bool(letter))

@@ -157,7 +157,10 @@ class Detections:
         return np.ascontiguousarray(drawn[..., ::-1])
 
     def crop(self, image: Any = None) -> list[Bytes]:
-        """What is inside each box, uint8 [h, w, 3] in BGR, cut to the picture; at least a pixel each way."""
+        """What is inside each box, uint8 [h, w, 3] in BGR, cut to the picture; at least a pixel each way.
+
+        Raises ImageError where the picture is not at hand, or is of another size.
+        """
         pixels = self._pixels(image)[..., ::-1]
         limits = np.array([self.width, self.height] * 2)
         corners = np.nan_to_num(np.concatenate([np.floor(self.boxes[:, :2]), np.ceil(self.boxes[:, 2:])], axis=1))
@@ -222,13 +225,13 @@ class Detections:
         return convert.to_labelme(self)
 
     def to_supervision(self) -> Any:
-        """A `supervision.Detections`."""
+        """A `supervision.Detections`. Raises BackendError where the package is not installed."""
         from darknet_compat.inference.interop import to_supervision
 
         return _installed("supervision").Detections(**to_supervision(self))
 
     def to_fiftyone(self) -> Any:
-        """A `fiftyone.Detections`."""
+        """A `fiftyone.Detections`. Raises BackendError where the package is not installed."""
         from darknet_compat.inference.interop import to_fiftyone
 
         fiftyone = _installed("fiftyone")

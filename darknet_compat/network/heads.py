@@ -30,7 +30,7 @@ class Head(nn.Module):
         self.spec, self.head, self.ops = spec, HEADS[type(spec)](spec, build), TorchOps()
 
     def forward(self, x: Tensor) -> Tensor:
-        """The raw output activated; of a head with a grid in the same shape."""
+        """The raw output [N, C, H, W] activated; of a head with a grid in the same shape."""
         found = self.head.activate(self.ops, x)
         if not self.spec.detects:
             return _tensor(found)
@@ -38,7 +38,7 @@ class Head(nn.Module):
         return joined.reshape(x.shape) if self.head.axis > 1 else joined
 
     def boxes(self, activated: Tensor, input_size: tuple[int, int]) -> Boxes:
-        """Decode `forward`'s result; `input_size` is the network's (width, height)."""
+        """Decode `forward`'s result [N, C, H, W]; `input_size` is the network's (width, height), in pixels."""
         size = self.ops.sides(*input_size, activated) if self.head.needs_input_size else None
         found: Boxes = self.head.boxes(self.ops, self.head.parts(self.ops, activated), activated, size)
         return found

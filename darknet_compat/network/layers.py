@@ -27,8 +27,8 @@ Modules = dict[type[s.LayerSpec], Callable[[Any, Build], nn.Module]]
 class Biased(nn.Module):
     """Biases, or all of batch normalization, then the activation: the end of every layer with weights.
 
-    With batch normalization y = scales·(x - mean)/sqrt(variance) + biases; in training by the batch's own mean and
-    variance (original: batchnorm_layer.c).
+    With batch normalization y = scales·(x - mean)/sqrt(variance) + biases, each [C]; in training by the batch's own
+    mean and variance (original: batchnorm_layer.c).
     """
 
     scales: nn.Parameter
@@ -64,7 +64,7 @@ class Biased(nn.Module):
         return None if self.normalized else self.biases
 
     def normalize(self, x: Tensor) -> Tensor:
-        """Batch normalization as the build has it."""
+        """Batch normalization of x [N, C, …] as the build has it."""
         if self.training:
             return self.batch_normalize(
                 x, self.scales, self.biases, (self.rolling_mean, self.rolling_variance), self.build

@@ -78,15 +78,15 @@ class Cuda(Protocol):
         ...
 
     def host_memory(self, size: int) -> Bytes:
-        """`size` bytes here that the GPU reads and writes by itself (pinned); freed with the array."""
+        """`size` bytes, uint8 [size], here that the GPU reads and writes by itself (pinned); freed with the array."""
         ...
 
     def upload(self, pointer: int, source: Bytes, stream: Stream) -> None:
-        """Queue a copy of all of `source` to the GPU."""
+        """Queue a copy of all of `source`, uint8 [size], to the GPU."""
         ...
 
     def download(self, target: Bytes, pointer: int, stream: Stream) -> None:
-        """Queue a copy from the GPU that fills `target`."""
+        """Queue a copy from the GPU that fills `target`, uint8 [size]."""
         ...
 
     def memory_in_use(self) -> int:

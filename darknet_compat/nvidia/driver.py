@@ -69,7 +69,10 @@ def expect_gpu(what: str) -> None:
 
 @contextmanager
 def on_gpu(number: int) -> Iterator[None]:
-    """Make the GPU's primary context this thread's inside the block: TensorRT builds for the one that is current."""
+    """Make the GPU's primary context this thread's inside the block: TensorRT builds for the one that is current.
+
+    Raises BackendError where there is none.
+    """
     driver, context, other = ctypes.CDLL(LIBRARY), ctypes.c_void_p(), ctypes.c_void_p()
     _ask(driver, "cuDevicePrimaryCtxRetain", ctypes.byref(context), number)
     try:

@@ -42,7 +42,10 @@ def expect_tensorrt(name: str) -> None:
 
 
 def import_tensorrt(target: EngineTarget = "tensorrt") -> ModuleType:
-    """The target's module. Of `tensorrt` nothing may be made before `find_gpu` has found one."""
+    """The target's module. Of `tensorrt` nothing may be made before `find_gpu` has found one.
+
+    Raises BackendError where it is not installed, or cannot be loaded.
+    """
     module, name = _MODULES[target], NAMES[target]
     try:
         return importlib.import_module(module)

@@ -158,7 +158,7 @@ class Original:
         self._worker.ask("save_weights", setup.cfg, setup, str(Path(out).absolute()), cutoff, clear)
 
     def rates(self, cfg: PathLike, count: int, *, first: int = 0, seed: int = 0) -> Floats:
-        """The learning rates of `count` batches from batch `first` on (original: `get_current_rate`).
+        """The learning rates, float32 [count], of `count` batches from batch `first` on (original: `get_current_rate`).
 
         `seed` is for C's `rand`, from which policy=random draws.
         """
@@ -223,7 +223,8 @@ class Original:
         *,
         processor: bool = False,
     ) -> list[float]:
-        """Seconds of each of `repeats` updates, as `train`, on a batch of these rows; with `processor` of its time."""
+        """Seconds of each of `repeats` updates, as `train`, on one batch of `images` [batch, …] and `truths`
+        [batch, truths]; with `processor` of its time."""
         setup = _setup(cfg, weights, rows=len(images), time_steps=1)
         arrays = (np.ascontiguousarray(values, np.float32) for values in (images, truths))
         return list(self._worker.ask("time_train", setup.cfg, setup, *arrays, repeats, processor))
@@ -259,7 +260,10 @@ class Original:
         *,
         size: tuple[int, int] | None = None,
     ) -> OriginalClasses:
-        """The `top` classes of an image, as `darknet classifier predict` (original: `predict_classifier`)."""
+        """The `top` classes of an image, a file or float32 [C, H, W] in RGB from 0 to 1.
+
+        As `darknet classifier predict` (original: `predict_classifier`).
+        """
         setup = _setup(cfg, weights, size=size)
         return OriginalClasses(*self._worker.ask("classify", setup.cfg, setup, _image(image), top))
 
@@ -271,7 +275,7 @@ class Original:
         return np.asarray(self._worker.ask("load_image", str(path), _picture(path)))
 
     def random_numbers(self, seed: int, count: int) -> Ints:
-        """What C's `rand` gives after `srand(seed)`, from 0 to 2^31 - 1: all chance in the original comes from it."""
+        """[count]: what C's `rand` gives after `srand(seed)`, 0 to 2^31 - 1, the source of all chance in it."""
         return np.asarray(self._worker.ask("random_numbers", f"seed {seed}", seed, count))
 
     def load_detection(

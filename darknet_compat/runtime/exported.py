@@ -137,7 +137,7 @@ class ExportedRuntime(ABC):
 
     @abstractmethod
     def run(self, images: Array) -> dict[str, Array]:
-        """The graph as it is: its input → its outputs by name."""
+        """The graph as it is: its input, [N, C, H, W] or as bytes [N, H, W, C] → its outputs [N, …] by name."""
 
     def infer(self, images: Floats, thresh: float = 0.0) -> Mapping[str, Floats]:
         """See `runtime.base.Runtime.infer`. Raises BackendError for images that the model does not take."""

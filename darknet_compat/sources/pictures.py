@@ -35,7 +35,7 @@ def find_pictures(files: Iterable[str], failed: Failed) -> list[Path]:
     """The pictures that `files` mean, in order and each once: files as they are, folders' pictures, globs' matches, and
     the lines of a list (.txt).
 
-    Whatever means none (an empty folder, a glob without a match) is handed to `failed`.
+    Whatever means none (an empty folder, a glob without a match) is handed to `failed`, and not raised.
     """
     found: dict[Path, None] = {}
     for file in files:

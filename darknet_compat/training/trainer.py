@@ -217,7 +217,7 @@ class Trainer:
             self.save_weights(self.detecting, f"{self.name}_ema.weights")
 
     def save_weights(self, network: Network, file: str) -> Path:
-        """Write a network's weights into the folder."""
+        """Write a network's weights into the folder. Raises WeightsError."""
         network.header = dataclasses.replace(self.network.header, seen=self.seen)
         save_weights(network, self.folder / file)
         return self.folder / file

@@ -61,14 +61,18 @@ def picture_shape(image: Bytes | Floats) -> tuple[int, int, int]:
 
 
 def resize_into(out: Floats, image: Bytes | Floats) -> None:
-    """`resize` to the size of `out` [C, height, width] and into it; neither side may be 0."""
+    """`resize` to the size of `out` [C, height, width] and into it; neither side may be 0.
+
+    Raises ImageError for a picture too large to be worked on.
+    """
     channels, image_height, image_width = picture_shape(image)
     _, height, width = out.shape
     _sample_into(out, image, _resize_plan(image_width, image_height, width, height, channels))
 
 
 class Axis(NamedTuple):
-    """What each output pixel along one side is made of: two pixels of the picture, and the weight of each."""
+    """What each output pixel along one side is made of: two pixels of the picture, and the weight of each,
+    all [pixels]."""
 
     first: Indices
     second: Indices

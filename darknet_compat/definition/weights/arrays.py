@@ -69,7 +69,10 @@ class StoredWeights:
                 )
 
     def array(self, slot: Slot) -> Floats:
-        """The slot's values; what no file holds, or `dontloadscales` leaves out, is as in a new network."""
+        """The slot's values, in its shape; what no file holds, or `dontloadscales` leaves out, is as in a new network.
+
+        Raises WeightsError where the file does not hold them.
+        """
         stored, offset = self._places.get((slot.layer, slot.name), (None, 0))
         if stored is None:
             return np.full(slot.shape, float(slot.name in ("scales", "rolling_variance")), np.float32)
@@ -133,7 +136,8 @@ class LayerArrays:
         return self._trained.array(self._slots[name])
 
     def folded_weights(self, axis: int = 0) -> Floats:
-        """What the layer multiplies by, with batch normalization in it; filters lie along `axis`."""
+        """What the layer multiplies by, with batch normalization in it, in the shape of its slot `weights`; filters lie
+        along `axis`."""
         weights, layer = self["weights"], self._layer
         if isinstance(layer, s.Convolutional) and binary_weights(layer, self._trained.batchnorm):
             weights = fold.signs(weights)

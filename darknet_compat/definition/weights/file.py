@@ -46,7 +46,8 @@ SeenBytes = Literal[4, 8]
 
 @dataclass(frozen=True)
 class Weights:
-    """A file's header and, per slot, its values: read-only views of the mapped file, nothing read until used."""
+    """A file's header and, per slot, its values [slot.size], float32: read-only views of the mapped file, nothing read
+    until used."""
 
     header: Header
     arrays: tuple[tuple[Slot, Floats], ...]
@@ -97,7 +98,8 @@ def read_weights(
 def write_weights(path: str | Path, header: Header, arrays: Iterable[tuple[Slot, Floats]]) -> None:
     """Write a weights file; it appears at `path` whole or not at all.
 
-    Raises WeightsError where that fails, or where an array is not as large as its slot.
+    `arrays`: each slot with its values, float32 in its shape, in file order. Raises WeightsError where that fails, or
+    where an array is not as large as its slot.
     """
     start = header.to_bytes()
     with atomic_write(path, WeightsError) as file:

@@ -62,7 +62,8 @@ def recalls(detector: Detector, entries: Entries, batch: int = 1) -> Iterator[Re
     """Each picture's part of the sums, in order.
 
     As the original has it: pictures are stretched whatever the model was made for, boxes above an objectness of 0.001
-    are suppressed by objectness at 0.4 across classes, and every label counts.
+    are suppressed by objectness at 0.4 across classes, and every label counts. A picture that cannot be read is a
+    Failure; raises BackendError where the model's runtime fails.
     """
     description = replace(detector.runtime.description, resize="stretch")
     labels = (row.labels for row in entries.rows)

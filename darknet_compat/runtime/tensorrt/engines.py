@@ -103,7 +103,7 @@ def engine_folder() -> Path:
 
 
 def timing_cache(tensorrt: str, gpu: Gpu) -> Path:
-    """Where it is remembered which kernels are fastest on this GPU."""
+    """Where it is remembered which kernels are fastest on this GPU. Raises CatalogError without a folder for caches."""
     name = "".join(c if c.isalnum() else "-" for c in gpu.name)
     return engine_folder() / f"timing-{name}-{tensorrt}.cache"
 
