@@ -125,7 +125,7 @@ def _load(network: Network, path: Path, old: NetworkSpec) -> list[str]:
         layers = ", ".join(f"{layer} [{network.spec.layers[layer].type}]" for layer in left_out)
         notes.append(f"layer {layers} of {path.name} is for other classes and starts at random")
     if notes and values.header.seen:
-        notes.append(f"so {count(values.header.seen, 'image')} seen before do not count")
+        notes.append(f"so the {count(values.header.seen, 'image')} seen before do not count")
     if notes:
         network.header = Header()
     if not kept:
