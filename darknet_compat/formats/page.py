@@ -22,7 +22,7 @@ h1 { font-size: 1.6rem; margin-bottom: .2rem } h2 { font-size: 1.2rem; margin-to
 p.about { margin-top: 0; opacity: .75; overflow-wrap: anywhere }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums }
-caption, figcaption { text-align: left; opacity: .75; padding: .2rem 0 }
+caption, figcaption { text-align: left; opacity: .75; padding: .2rem 0; max-width: calc(100vw - 2rem) }
 th, td { padding: .2rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th.left, td.left { text-align: left; white-space: normal }
 thead th { border-bottom-width: 2px } tbody tr:hover { background: var(--soft) }

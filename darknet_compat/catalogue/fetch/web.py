@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import http.client
+import re
 import socket
 import urllib.error
 import urllib.parse
@@ -147,8 +148,12 @@ def interrupted(reason: object) -> Interrupted:
 
 
 def _is_unreachable(reason: object) -> bool:
-    no_way = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
-    return isinstance(reason, socket.gaierror) or (isinstance(reason, OSError) and reason.errno in no_way)
+    if not isinstance(reason, OSError):
+        return False
+    no_way = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ECONNREFUSED)
+    # What http.client says of a proxy that lets nobody through; that it is slow (408), busy (429) or ill may pass.
+    turned_away = re.match(r"Tunnel connection failed: 4(?!08|29)", str(reason)) is not None
+    return isinstance(reason, socket.gaierror) or reason.errno in no_way or turned_away
 
 
 def plain(text: object) -> str:

@@ -18,7 +18,7 @@ from darknet_compat.evaluation.scores.bootstrap import DRAWS, Interval, interval
 from darknet_compat.evaluation.scores.matching import match_free, overlapping, rank
 from darknet_compat.evaluation.scores.metrics import METRICS, Score
 from darknet_compat.formats.arrays import Doubles
-from darknet_compat.formats.page import Html, joined, paragraph, section, table, write_page
+from darknet_compat.formats.page import Html, beside, paragraph, section, table, write_page
 from darknet_compat.formats.textfile import count
 
 MOST_PARTED = 8
@@ -188,10 +188,12 @@ def _pictures(found: Comparison) -> list[Html]:
     first, second = found.results
     if not found.parted_most:
         return [paragraph("Nowhere: each box of one is a box of the other.")]
-    parts = [paragraph(f"On the left {found.labels[0]}, on the right {found.labels[1]}; boxes above {SHOWN:g}.")]
+    parts = [paragraph(f"Boxes above {SHOWN:g}; added up are the scores of those that only one of the two has.")]
     for row in found.parted_most:
-        entry = first.entries.rows[row]
-        caption = f"{entry.id}: boxes that only one has, scores summed {found.agreement.parted[row]:.2f}"
-        parts.append(joined(example(entry.image, caption, [first.answers[row], second.answers[row]])))
-        parts.append(Html("<br>"))
+        entry, apart = first.entries.rows[row], found.agreement.parted[row]
+        answers = (
+            (f"{entry.id}, {apart:.2f}: {found.labels[0]}", first.answers[row]),
+            (found.labels[1], second.answers[row]),
+        )
+        parts.append(beside(*example(entry.image, answers)))
     return parts

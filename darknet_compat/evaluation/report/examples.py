@@ -95,9 +95,9 @@ def figure(picture: Bytes, caption: str) -> Html:
     return image(data.tobytes(), caption, kind="jpeg", width=picture.shape[1])
 
 
-def example(source: Any, caption: str, found: Sequence[Detections | None]) -> list[Html]:
-    """The picture once for each of `found`; a line instead where it cannot be read."""
+def example(source: Any, found: Sequence[tuple[str, Detections | None]]) -> list[Html]:
+    """The picture once for each of `found`, (caption, detections); a line instead where it cannot be read."""
     try:
-        return [figure(drawn(source, one), caption) for one in found]
+        return [figure(drawn(source, one), caption) for caption, one in found]
     except ImageError as error:
         return [paragraph(error)]

@@ -6,7 +6,9 @@ import io
 import time
 import urllib.request
 from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -262,9 +264,29 @@ def test_a_file_that_never_gets_whole(server: Server, target: Path) -> None:
     assert target.with_name("yolo.weights.part").stat().st_size == 100_000
 
 
-def test_nobody_listens(server: Server, target: Path) -> None:
-    with pytest.raises(DownloadError, match=r"127\.0\.0\.1:1: Connection refused, after 3 attempts"):
-        download(["http://127.0.0.1:1/f"], target, patience=QUICK)
+def test_nobody_listens(target: Path) -> None:
+    """Nothing has come and nobody is there: to ask again would only have someone off line wait."""
+    with pytest.raises(DownloadError, match=r"127\.0\.0\.1:1: Connection refused\)"):
+        download(["http://127.0.0.1:1/f"], target, patience=Patience(pause=600))
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [(403, r"Tunnel connection failed: 403 Forbidden\)"), (503, "after 3 attempts")]
+)
+def test_a_proxy_that_lets_nothing_through(code: int, said: str, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Proxy(BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            self.send_error(code)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        Thread(target=proxy.serve_forever, daemon=True).start()
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.server_port}")
+        with pytest.raises(DownloadError, match=said):
+            download(["https://example.org/f"], target, patience=Patience(pause=600 if code == 403 else 0.001))
+        proxy.shutdown()
 
 
 @pytest.mark.parametrize(
