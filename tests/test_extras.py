@@ -59,6 +59,7 @@ assert sum(1 for frame in open_source("clip.mp4")) == 12
 """
 DIGITS = "from darknet_compat.datasets.readers.digits import DigitScenes; assert len(DigitScenes('test')) > 1000"
 LOADED = "import darknet_compat as dc; print(dc.load_network('yolov2-digits'))"
+ROWS = "import pyarrow.dataset as ds; assert ds.dataset('rows', format='parquet').count_rows() == 2"
 PLUGIN = "import onnxruntime, onnxruntime_ep_nv_tensorrt_rtx as ep; print(ep.__file__)"
 
 
@@ -92,6 +93,7 @@ TRIES = {
     "eval": Try([f"{SCORED} --out report"], files=["report/report.html"]),
     "digits": Try(programs=[DIGITS]),
     "parity": Try(["parity yolov2-digits"]),
+    "ray": Try(["detect yolov2-digits scenes --engine ray --workers 1 --out rows"], [ROWS]),
     "demo": Try(programs=[(REPOSITORY / "tools" / "demo.py").as_posix()]),
     "all": Try([*SAME, f"{SCORED} --out report", TRAINED], [DIGITS, VIDEO], ["run/chart.png", "report/report.html"]),
 }
