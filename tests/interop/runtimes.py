@@ -81,6 +81,13 @@ RUNTIMES = (
 TRITON = Runtime("triton", "tritonclient", ("tritonclient[grpc,http]==2.73.0", "numpy==2.4.6"))
 """Triton's own definition of its configurations, and its client."""
 
+TRITON_SERVER = Runtime(
+    "triton-server",
+    "Triton's server",
+    ("nvidia-pytriton==0.7.0", "onnxruntime==1.23.2", "opencv-python-headless==4.11.0.86", "numpy==1.26.4"),
+)
+"""The server itself, 2.51, in the one package that holds it: with its backend for Python alone."""
+
 COREML = Runtime("coreml", "coremltools", ("coremltools==9.0", "numpy==2.3.5", "torch==2.13.0"))
 """Converts here and runs on Apple's systems alone."""
 
@@ -113,7 +120,7 @@ def interpreter(version: str | None) -> str:
 
 def main() -> None:
     """Install what is missing, one after another; what cannot be had is named, and its tests are skipped."""
-    for runtime in (*RUNTIMES, TRITON, COREML):
+    for runtime in (*RUNTIMES, TRITON, TRITON_SERVER, COREML):
         if (runtime.packages or runtime.npm) and runtime.missing():
             print(f"installing {runtime.title}: {' '.join(runtime.packages + runtime.alone + runtime.npm)}", flush=True)
             try:

@@ -20,7 +20,7 @@ from darknet_compat.network.load import save_weights
 from darknet_compat.runtime.exported import read_artefact
 from tests.export.layouts import rules
 from tests.export.support import SHIPPED, seeded
-from tests.export.targets.support import REPOSITORY, THRESH, detector, make, planes, scene
+from tests.export.targets.support import REPOSITORY, detector, make, planes
 from tests.interop.runtimes import COREML, READERS, RUNTIMES, TRITON
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
@@ -36,27 +36,6 @@ for path in sys.argv[1:]:
     given = {one.name: [one.data_type, *one.dims] for one in config.input}
     batching = config.HasField("dynamic_batching")
     print(json.dumps([config.name, config.backend, config.max_batch_size, batching, given, outputs]))
-"""
-
-CLIENT = """
-import json
-import cv2, numpy as np, onnxruntime
-import client
-
-class Found:
-    def __init__(self, outputs):
-        self.as_numpy = outputs.__getitem__
-
-class Server:  # the file itself where Triton would be: nothing is sent
-    def infer(self, name, inputs):
-        (given,) = inputs
-        assert (given.name(), given.datatype()) == ("images", "FP32")
-        images = np.frombuffer(given._get_content(), np.float32).reshape(given.shape())
-        session = onnxruntime.InferenceSession(f"{name}/1/model.onnx")
-        names = [output.name for output in session.get_outputs()]
-        return Found(dict(zip(names, session.run(None, {"images": images}))))
-
-print(json.dumps(client.detect(Server(), cv2.imread("scene.png"))))
 """
 
 
@@ -173,25 +152,3 @@ def test_coremltools_converts_the_network(name: str, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [f"{name}.mlpackage", f"{name}.onnx", "README.md", "labels.txt", "metadata.yaml"]
     )
-
-
-def test_tritons_client_finds_what_detect_finds(tmp_path: Path) -> None:
-    """With the real client library and the file itself; no server is asked."""
-    if why := TRITON.missing():
-        pytest.skip(why)
-    make("triton", tmp_path)
-    cv2.imwrite(str(tmp_path / "scene.png"), scene())
-    packages = next((TRITON.folder / "lib").glob("python*/site-packages"))
-    code = f"import sys; sys.path.append({str(packages)!r})\n{CLIENT}"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert not done.returncode, done.stderr
-    cfg, weights = detector("yolov2-digits")
-    ours = Detector(cfg, weights, thresh=THRESH)(scene())
-
-    theirs = json.loads(done.stdout)
-    assert len(theirs) == len(ours) > 0
-    for name, score, box in theirs:
-        near = [one for one in range(len(ours)) if str(ours.class_ids[one]) == name]
-        assert any(
-            abs(ours.scores[one] - score) < 1e-3 and np.allclose(ours.boxes[one], box, atol=0.5) for one in near
-        ), (name, score, box)
