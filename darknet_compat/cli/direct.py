@@ -8,13 +8,12 @@ one place that explains.
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
-from darknet_compat.cli.terminal.failures import exit_code, ready_streams, remarks_said_once
+from darknet_compat.cli.terminal.failures import exit_code, remarks_said_once, standard_streams
 from darknet_compat.errors import DarknetCompatError, OptionError
 from darknet_compat.options import Field, Options, field_of, made, options_of
 from darknet_compat.vision.header import limited_pixels
@@ -29,8 +28,11 @@ class _NotPlain(Exception):
 def direct(arguments: Sequence[str]) -> int | None:
     """Run `VERB …` and give the exit code: 0, or 1 for bad input. None for what typer has to look at, of which nothing
     has been done yet."""
-    verb, *words = arguments
-    ready_streams()
+    with standard_streams():
+        return _run(*arguments)
+
+
+def _run(verb: str, *words: str) -> int | None:
     function = getattr(import_module(f"darknet_compat.cli.commands.{verb}"), verb)
     hints = get_type_hints(function, include_extras=True)
     parameters = inspect.signature(function).parameters
@@ -46,9 +48,6 @@ def direct(arguments: Sequence[str]) -> int | None:
             function(**plain)
     except (_NotPlain, OptionError):
         return None
-    except BrokenPipeError:  # `… | head`: whoever read has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
     except (DarknetCompatError, ImportError, OSError, MemoryError, KeyboardInterrupt) as error:
         return exit_code(error)
     except SystemExit as end:

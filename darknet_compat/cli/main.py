@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from darknet_compat import __version__
 from darknet_compat.cli import commands
 from darknet_compat.cli.arguments import command
-from darknet_compat.cli.terminal.failures import exit_code, ready_streams, remarks_said_once
+from darknet_compat.cli.terminal.failures import exit_code, remarks_said_once, standard_streams
 from darknet_compat.errors import DarknetCompatError
 
 _ORDER = [
@@ -110,5 +110,5 @@ def _options(
 
 def main() -> None:
     """Run the command line of this process and exit."""
-    ready_streams()
-    application([verb for verb in verbs() if sys.argv[1:2] == [verb]])(prog_name="darknet-compat")
+    with standard_streams():
+        application([verb for verb in verbs() if sys.argv[1:2] == [verb]])(prog_name="darknet-compat")

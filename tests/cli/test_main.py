@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import select
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from darknet_compat import __version__
 from darknet_compat.cli import commands
 from darknet_compat.cli.main import verbs
+from darknet_compat.cli.terminal.failures import exit_code
 from tests.cli.support import REPOSITORY, Command, Toy, on_a_terminal, paint
 
 
@@ -146,11 +150,45 @@ def test_a_package_that_is_missing_is_named_with_its_extra(hidden: str, argument
     assert hidden in done.stderr and f"darknet-compat[{extra}]" in done.stderr
 
 
+WRITING = {
+    "typer": ["darknet_compat", "info", "tiny"],
+    "help": ["darknet_compat", "--help"],
+    "direct": ["darknet_compat", "detect", "CFG", "PICTURE"],
+    "Darknet's words": ["darknet_compat", "darknet"],
+    "Darknet's module": ["darknet_compat.darknet", "ops", "CFG"],
+}
+"""Each way into the command line."""
+
+
+def written_to(out: IO[str], way: str, cfg: Path, picture: Path) -> tuple[int, str]:
+    """The exit code and standard error of a command that writes to `out`."""
+    there = {"CFG": str(cfg), "PICTURE": str(paint(picture))}
+    command = [sys.executable, "-m", *(there.get(word, word) for word in WRITING[way])]
+    done = subprocess.run(command, cwd=REPOSITORY, stdout=out, stderr=subprocess.PIPE, text=True, timeout=60)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="nothing here tells who has gone")
+@pytest.mark.parametrize("way", WRITING)
+def test_a_pipe_that_nobody_reads_any_more_ends_quietly(way: str, detector: Toy, tmp_path: Path) -> None:
+    """As `… | head -3` leaves it."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as pipe:
+        assert written_to(pipe, way, detector.cfg, tmp_path / "a.png") == (1, "")
+
+
+def test_a_pipe_of_somebody_else_that_broke_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(BrokenPipeError(errno.EPIPE, "Broken pipe")) == 1
+    assert capsys.readouterr().err == "darknet-compat: output: Broken pipe\n"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full to write to")
-def test_a_full_disk_is_one_line() -> None:
-    command = f'"{sys.executable}" -m darknet_compat info tiny > /dev/full'
-    done = subprocess.run(["sh", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (1, "darknet-compat: output: No space left on device\n")
+@pytest.mark.parametrize("way", WRITING)
+def test_what_a_full_disk_does_not_take_is_one_line(way: str, detector: Toy, tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        found = written_to(full, way, detector.cfg, tmp_path / "a.png")
+    assert found == (1, "darknet-compat: output: No space left on device\n")
 
 
 def test_many_pictures_have_a_progress_bar_on_a_terminal(detector: Toy, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ Nothing of typer is loaded: whoever types Darknet's lines waits for the network 
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 
 from darknet_compat.cli.darknet import explain
 from darknet_compat.cli.darknet.grammar import Line, nearest, parse, words_of
-from darknet_compat.cli.terminal.failures import exit_code, ready_streams, remarks_said_once
+from darknet_compat.cli.terminal.failures import exit_code, remarks_said_once, standard_streams
 from darknet_compat.cli.terminal.output import say
 from darknet_compat.errors import OptionError
 
@@ -89,9 +88,6 @@ def run(arguments: Sequence[str]) -> int:
     except OptionError as error:
         say(str(error))
         return 2
-    except BrokenPipeError:  # `… | head`: whoever read has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
     except BaseException as error:
         return exit_code(error)
     return code
@@ -144,8 +140,8 @@ def usage() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line of this process and exit."""
-    ready_streams()
-    raise SystemExit(run(sys.argv[1:] if arguments is None else arguments))
+    with standard_streams():
+        raise SystemExit(run(sys.argv[1:] if arguments is None else arguments))
 
 
 __all__ = ["VERBS", "Line", "main", "run", "usage"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import warnings
 from collections.abc import Iterator
@@ -48,7 +49,9 @@ def exit_code(error: BaseException) -> int:
         absent = isinstance(error, ModuleNotFoundError) and error.name == package
         what = "is not installed" if absent else f"cannot be loaded: {str(error).splitlines()[0]}"
         say(f"{package} {what}; pip install 'darknet-compat[{_BROUGHT_BY[package]}]' brings it")
-    elif isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+    elif isinstance(error, BrokenPipeError) and _unread():
+        raise error  # to `standard_streams`
+    elif isinstance(error, OSError):
         say(f"{error.filename or 'output'}: {error.strerror or error}")
     elif isinstance(error, MemoryError):
         say("not enough memory; a smaller --size or --batch needs less")
@@ -60,7 +63,42 @@ def exit_code(error: BaseException) -> int:
     return 1
 
 
-def ready_streams() -> None:
+@contextmanager
+def standard_streams() -> Iterator[None]:
+    """Around all that a command line does: whatever is written is taken, and written out before the end.
+
+    Where nobody reads it any more (`… | head`), the program ends in silence with code 1; where it cannot be written, as
+    on a full disk, with a line.
+    """
+    _ready_streams()
+    try:
+        try:
+            yield
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+    except OSError as error:
+        code = 1 if isinstance(error, BrokenPipeError) and _unread() else exit_code(error)
+        for descriptor in _STREAMS:  # or Python tries again, and complains
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+        raise SystemExit(code) from None
+
+
+_STREAMS = (1, 2)
+"""The descriptors of standard output and error."""
+
+
+def _unread() -> bool:
+    """Whether whoever read what is written here has gone."""
+    if not hasattr(select, "poll"):
+        return True  # on Windows, where nothing tells it from other broken pipes
+    poll = select.poll()
+    for descriptor in _STREAMS:
+        poll.register(descriptor, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _ready_streams() -> None:
     """Have standard output and error take whatever is written, also where the shell has closed them, and C libraries
     silent where they are to be."""
     for name in ("stdout", "stderr"):
