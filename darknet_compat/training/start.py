@@ -11,14 +11,14 @@ from typing import NamedTuple
 import torch
 
 from darknet_compat.definition.adapt import with_classes, with_net_options
-from darknet_compat.definition.dialects import DialectName
+from darknet_compat.definition.dialects import DialectName, dialect_of
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.definition.weights.file import Weights, covered_layers, read_weights
 from darknet_compat.definition.weights.slots import Header, slots
 from darknet_compat.errors import TrainingError, WeightsError
 from darknet_compat.formats.atomic import atomic_write
-from darknet_compat.formats.cfg import format_cfg, read_cfg
+from darknet_compat.formats.cfg import Cfg, format_cfg, read_cfg
 from darknet_compat.formats.textfile import count
 from darknet_compat.network.network import Network
 
@@ -60,7 +60,8 @@ def start_training(
         sections = with_classes(sections, classes)
         own = count(head_classes(old), "class")
         notes.append(f"the cfg has {own}, the data {classes}: its heads are made anew for these")
-    sections = with_net_options(sections, dict(options or {}) | _said(old))
+    sections, remark = _telling(with_net_options(sections, dict(options or {})), dialect, old)
+    notes += remark
     place = _lay_out(out, cfg, format_cfg(sections), {} if adapted else old.files)
     if seed is not None:
         torch.manual_seed(seed)
@@ -73,11 +74,18 @@ def start_training(
     return Start(network.train(), place, tuple(notes))
 
 
-def _said(spec: NetworkSpec) -> dict[str, int]:
-    """What the folder's definition has to say to be read in the same dialect later, without being told so: a network of
-    the fork's without a word of its own gets one."""
-    told = spec.dialect.letter_box or spec.dialect.signs
-    return {} if told else {"letter_box": int(spec.resize == "letterbox")}
+def _telling(sections: Cfg, asked: DialectName | None, spec: NetworkSpec) -> tuple[Cfg, list[str]]:
+    """The folder's definition so that its words tell the dialect `asked` for, whoever reads it later; and what to say
+    where no words can: none take back what only the fork has."""
+    spoken, told = dialect_of(sections, asked), dialect_of(sections)
+    if spoken == told:
+        return sections, []
+    if told.signs:
+        return sections, [
+            f"the cfg has words that make it the {told.name}'s ({', '.join(told.signs)}): what is trained here has to"
+            f" be read with --dialect {spoken.name}, each time"
+        ]
+    return with_net_options(sections, {"letter_box": int(spec.resize == "letterbox")}), []
 
 
 def head_classes(spec: NetworkSpec) -> int:

@@ -149,4 +149,19 @@ def test_a_dialect_that_was_asked_for_is_told_by_the_folders_cfg(tmp_path: Path)
     start = start_training(tmp_path / "plain.cfg", out=tmp_path / "out", dialect="fork")
     assert start.network.spec.dialect.name == "fork"
     assert load_spec(start.cfg).dialect.signs == ("letter_box in [net]",)
+    assert not any("dialect" in note for note in start.notes)
+
+
+def test_a_dialect_that_the_folders_cfg_cannot_tell_is_said(cfg: Path, tmp_path: Path) -> None:
+    """The original's, asked for a cfg with the fork's words, which no word of the original's takes back."""
+    net, layers = cfg.read_text().split("[net]", 1)
+    (tmp_path / "m.cfg").write_text(f"{net}[net]\nmosaic=1{layers}")
+    start = start_training(tmp_path / "m.cfg", out=tmp_path / "out", dialect="original")
+    assert start.network.spec.dialect.name == "original" and load_spec(start.cfg).dialect.name == "fork"
+    assert start.notes == (
+        "the cfg has words that make it the fork's (mosaic in [net]): what is trained here has to be read with"
+        " --dialect original, each time",
+    )
+    asked = start_training(tmp_path / "m.cfg", out=tmp_path / "again", dialect="fork")
+    assert asked.notes == () and asked.network.spec.dialect.name == "fork"
     assert load_spec(start.cfg).resize == "stretch"
