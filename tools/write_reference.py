@@ -174,7 +174,7 @@ def written(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        return " ".join(value)
+        return " ".join(map(written, value))
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -21,7 +21,7 @@ from darknet_compat.formats.words import Task
 Repair = Literal["no labels", "beside", "clipped", "left out", "polygons", "turned"]
 REPAIRS: dict[Repair, str] = {
     "no labels": "pictures without a file of labels, taken for background",
-    "beside": "pictures whose labels lie where the fork looks for them, not the original",
+    "beside": "pictures whose labels lie where only the other of original and fork looks",
     "clipped": "boxes that reached out of their picture, cut at its border",
     "left out": "labels that were left out: malformed, or outside of their picture",
     "polygons": "outlines of which the box around them was taken",
@@ -36,13 +36,14 @@ Repairs = tuple[tuple[Repair, int], ...]
 class Wanted:
     """How a data set is to be read: the classes' `names` as the network has them, else its own; the `split`, else what
     one trains on; for what `task` where it serves two; the rule for `labels`; the folder of the `pictures` where its
-    annotations do not say it right."""
+    annotations do not say it right; whether Darknet's labels are looked for `beside` them first."""
 
     names: tuple[str, ...] | None = None
     split: str | None = None
     task: Task | None = None
     labels: LabelRule = "clip"
     pictures: Path | None = None
+    beside: bool = False
 
 
 class Layout(NamedTuple):

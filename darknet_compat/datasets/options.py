@@ -40,8 +40,10 @@ class Reading(NamedTuple):
     layout: str | None = None
     labels: LabelRule = "clip"
     pictures: Path | None = None
+    beside: bool = False
+    """Whether Darknet's labels are looked for where the fork looks first (`labels_beside` of a dialect)."""
 
     @classmethod
-    def of(cls, options: Any) -> Reading:
+    def of(cls, options: Any, beside: bool = False) -> Reading:
         """Those of an options value."""
-        return cls(options.layout, options.labels, options.pictures)
+        return cls(options.layout, options.labels, options.pictures, beside)

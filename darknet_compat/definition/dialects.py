@@ -62,6 +62,8 @@ class Dialect:
     nothing, unless mask names them."""
     cpu_batchnorm: bool
     """Whether the CPU build has other numbers: a batch normalization of its own, misread 1x1 convolutions."""
+    rolling: tuple[float, float]
+    """What part of a batch's mean and variance the rolling ones take: in the CUDA build, in the CPU build."""
     wide_seen: bool
     """Whether files of a version above 1000 may have 8 bytes of `seen`."""
     revision: int
@@ -90,6 +92,9 @@ class Dialect:
     """Whether nothing before `stopbackward` learns or gathers statistics; else it decays and gathers them."""
     opencv_pictures: bool
     """Whether a detector's training pictures are cut and coloured by OpenCV, in 8 bits."""
+    labels_beside: bool
+    """Whether a picture's labels are looked for beside it first, those of COCO's folders and JPEGImages excepted; else
+    where `images` in its path is `labels`. Both look in the other place next."""
     scaled_sizes: bool
     """Whether `random` of a head scales the cfg's own size; else it draws from 320 to 608."""
 
@@ -121,6 +126,7 @@ ROWS: dict[str, tuple[Any, Any]] = {
     "list_end":          (None,                                   "#"),
     "most_anchors":      (True,                                   False),
     "cpu_batchnorm":     (True,                                   False),
+    "rolling":           ((0.01, 0.01),                           (0.01, 0.1)),
     "wide_seen":         (False,                                  True),
     "revision":          (0,                                      5),
     "region_max":        (30,                                     200),
@@ -135,6 +141,7 @@ ROWS: dict[str, tuple[Any, Any]] = {
     "adding_deltas":     (False,                                  True),
     "stopbackward_freezes": (False,                               True),
     "opencv_pictures":   (False,                                  True),
+    "labels_beside":     (False,                                  True),
     "scaled_sizes":      (False,                                  True),
 }  # fmt: skip
 """Every row of the table: (the original's, the fork's). The fields of `Dialect` say what each means."""

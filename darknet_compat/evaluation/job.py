@@ -247,7 +247,8 @@ class _Work:
         options = self.options
         classifier = self.subject.classifier(fetching(self.tell, self.subject.model))
         self.tell(Opened(classifier.choice))
-        dataset = open_for(options.data, classifier.names, options.split, "classify", Reading.of(options))
+        reading = Reading.of(options, classifier.runtime.description.labels_beside)
+        dataset = open_for(options.data, classifier.names, options.split, "classify", reading)
         entries = matched_classes(read_entries(dataset), classifier.names)
         rows = [row for row in entries.rows if len(row.labels) == 1 and not row.labels.is_drawn[0]]
         if not rows:
@@ -283,7 +284,7 @@ class _Work:
     def _entries(self, detector: Detector) -> Entries:
         """What is to be scored, as the detector numbers it; reading it may take a while."""
         count = counting(self.tell, "reading labels")
-        reading = Reading.of(self.options)
+        reading = Reading.of(self.options, detector.runtime.description.labels_beside)
         entries = entries_for(detector, self.subject, self.options.data, self.options.split, count, reading)
         if not self.options.results_from:
             entries.expect_pictures()

@@ -6,7 +6,7 @@ official weights were made, or the CPU build's.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,19 @@ from torch import Tensor
 from darknet_compat.formats.words import Build
 
 _EPSILON = 1e-5
-_ROLLING = 0.01
+
+
+class Rolling(NamedTuple):
+    """The mean and variance [C] of all batches so far, which take the `share` of each new one's."""
+
+    mean: Tensor
+    variance: Tensor
+    share: float
+
+    def take(self, mean: Tensor, variance: Tensor) -> None:
+        """Move towards a batch's own."""
+        self.mean.lerp_(mean.to(self.mean.dtype), self.share)
+        self.variance.lerp_(variance.to(self.variance.dtype), self.share)
 
 
 class _Normalization(torch.autograd.Function):
@@ -26,9 +38,7 @@ class _Normalization(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, scales: Tensor, biases: Tensor, rolling: tuple[Tensor, Tensor], build: Build
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, scales: Tensor, biases: Tensor, rolling: Rolling, build: Build) -> Tensor:
         count = x.numel() // x.shape[1]
         if count < 2:
             raise ValueError(f"batch normalization needs more than one value a channel in training: {list(x.shape)}")
@@ -37,14 +47,13 @@ class _Normalization(torch.autograd.Function):
             # The rolling variance gets the one over count - 1 from both.
             ratio = (count - 1) / count
             y, mean, inverse = torch.native_batch_norm(
-                x, scales * ratio**0.5, biases, *rolling, True, _ROLLING, _EPSILON * ratio
+                x, scales * ratio**0.5, biases, *rolling[:2], True, rolling.share, _EPSILON * ratio
             )
             ctx.save_for_backward(x, scales, mean, inverse * ratio**0.5, None)
             return y
         over = [dim for dim in range(x.dim()) if dim != 1]
         variance, mean = torch.var_mean(x.to(scales.dtype), over, correction=1)  # [C]
-        for before, now in zip(rolling, (mean, variance), strict=True):
-            before.lerp_(now.to(before.dtype), _ROLLING)
+        rolling.take(mean, variance)
         deviation, inverse = variance.sqrt() + 1e-6, (variance + _EPSILON).rsqrt()
         ctx.save_for_backward(x, scales, mean, inverse, 1 / (deviation * inverse))
         return F.batch_norm(x, mean, deviation.square(), scales, biases, eps=0.0)
@@ -82,10 +91,10 @@ class _Constrained(torch.autograd.Function):
         return gradients[0].clamp(-1, 1)
 
 
-def batch_normalize(x: Tensor, scales: Tensor, biases: Tensor, rolling: tuple[Tensor, Tensor], build: Build) -> Tensor:
+def batch_normalize(x: Tensor, scales: Tensor, biases: Tensor, rolling: Rolling, build: Build) -> Tensor:
     """[N, C, …] normalized by its own mean and variance over N·spatial - 1, times `scales`, plus `biases`, both [C].
 
-    Moves the `rolling` mean and variance, [C] each, a hundredth of the way. Raises ValueError for a single value a
+    Moves the `rolling` statistics. Raises ValueError for a single value a
     channel, which has no variance.
     """
     y: Tensor = _Normalization.apply(x, scales, biases, rolling, build)  # type: ignore[no-untyped-call]

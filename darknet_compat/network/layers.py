@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.builds import deviation
+from darknet_compat.definition.dialects import ORIGINAL
 from darknet_compat.formats.words import Build
 from darknet_compat.network.activations import ACTIVATIONS, IN_PLACE
-from darknet_compat.network.backward import batch_normalize, constrain_gradient, instead
+from darknet_compat.network.backward import Rolling, batch_normalize, constrain_gradient, instead
 
 Modules = dict[type[s.LayerSpec], Callable[[Any, Build], nn.Module]]
 """What computes each kind of layer, made of its spec."""
@@ -34,6 +35,8 @@ class Biased(nn.Module):
     scales: nn.Parameter
     rolling_mean: Tensor
     rolling_variance: Tensor
+    rolling_share = ORIGINAL.rolling[0]
+    """Of each batch's; the network settles it by its dialect."""
 
     def __init__(self, filters: int, activation: s.ActivationName, normalized: bool, build: Build) -> None:
         super().__init__()
@@ -66,9 +69,8 @@ class Biased(nn.Module):
     def normalize(self, x: Tensor) -> Tensor:
         """Batch normalization of x [N, C, …] as the build has it."""
         if self.training:
-            return self.batch_normalize(
-                x, self.scales, self.biases, (self.rolling_mean, self.rolling_variance), self.build
-            )
+            rolling = Rolling(self.rolling_mean, self.rolling_variance, self.rolling_share)
+            return self.batch_normalize(x, self.scales, self.biases, rolling, self.build)
         return self._normalized(x, self.rolling_mean, self.rolling_variance)
 
     def _normalized(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:

@@ -42,6 +42,9 @@ class Network(nn.Module):
         for module in self.layers:
             if isinstance(module, SharedConvolutional):
                 module.share(self.layers[module.share_index])  # type: ignore[arg-type]
+        for module in self.modules():
+            if isinstance(module, layers.Biased):
+                module.rolling_share = spec.dialect.rolling[batchnorm == "cpu"]
         # Nothing goes back into the last layer with `stopbackward`, nor into any before it.
         self._frozen = max((layer.index for layer in spec.layers if layer.stopbackward), default=-1)
         self._overwriting = {layer.index for layer in spec.layers if layer.overwrites(self.batchnorm)}

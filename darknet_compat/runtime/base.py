@@ -26,8 +26,8 @@ class Description:
     it carries them. `nms_kind` and `beta_nms` say how boxes suppress others (`vision.boxes.distance_exponent`). The
     thresholds are those it is meant to be used with, and with `suppressed` those it has been: what
     scores less has not come out, nor what overlaps more. With `named_inside` nodes of a WordTree have been chosen by
-    `hier_thresh` too, and are classes like any others. `leaves_first`: how a WordTree's answer is chosen
-    (`definition.dialects`)."""
+    `hier_thresh` too, and are classes like any others. `leaves_first`: how a WordTree's answer is chosen,
+    `labels_beside`: where it learnt from labels (`definition.dialects`)."""
 
     name: str
     task: Task
@@ -48,6 +48,7 @@ class Description:
     suppressed: bool = False
     named_inside: bool = False
     leaves_first: bool = False
+    labels_beside: bool = False
 
 
 @dataclass(frozen=True)

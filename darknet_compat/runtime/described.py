@@ -30,6 +30,7 @@ def describe(spec: NetworkSpec, *, precision: Precision = "fp32", resize: Resize
         map=spec.map,
         nms_kind=spec.nms_kind,
         leaves_first=spec.dialect.leaves_first,
+        labels_beside=spec.dialect.labels_beside,
         beta_nms=spec.beta_nms,
     )
 

@@ -87,6 +87,7 @@ def describe(artefact: Artefact, where: str, precision: Precision, size: tuple[i
     width, height = size or (artefact.width, artefact.height)
     if problem := artefact.size_problem(width, height):
         raise BackendError(f"{where}: {problem}")
+    dialect = named(artefact.dialect)
     return Description(
         name=artefact.name,
         task=artefact.task,
@@ -103,7 +104,8 @@ def describe(artefact: Artefact, where: str, precision: Precision, size: tuple[i
         hier_thresh=artefact.hier_thresh,
         nms=artefact.nms,
         nms_kind=artefact.nms_kind,
-        leaves_first=named(artefact.dialect).leaves_first,
+        leaves_first=dialect.leaves_first,
+        labels_beside=dialect.labels_beside,
         beta_nms=artefact.beta_nms,
         suppressed=artefact.outputs == "detections",
         named_inside=named_inside,

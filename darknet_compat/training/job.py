@@ -276,7 +276,8 @@ def _scoring(start: Start, options: TrainOptions, names: tuple[str, ...]) -> Cal
     from darknet_compat.evaluation.run.validation import scoring
 
     assert options.valid is not None
-    return scoring(start.cfg, options.data, options.valid, names, Reading.of(options), options.metric)
+    reading = Reading.of(options, start.network.spec.dialect.labels_beside)
+    return scoring(start.cfg, options.data, options.valid, names, reading, options.metric)
 
 
 # ------------------------------------------------------------------------------------------------- training

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from darknet_compat.errors import TrainingError
 from darknet_compat.formats.words import Build
+from darknet_compat.network.backward import Rolling
 from darknet_compat.network.layers import Biased
 
 
@@ -77,9 +78,7 @@ def synchronize_normalization(network: nn.Module) -> None:
             module.batch_normalize = normalize_together
 
 
-def normalize_together(
-    x: Tensor, scales: Tensor, biases: Tensor, rolling: tuple[Tensor, Tensor], build: Build
-) -> Tensor:
+def normalize_together(x: Tensor, scales: Tensor, biases: Tensor, rolling: Rolling, build: Build) -> Tensor:
     """`network.backward.batch_normalize` of a batch that is spread over all processes; `x` [n, C, …] is one part."""
     y: Tensor = _Together.apply(x, scales, biases, rolling)  # type: ignore[no-untyped-call]
     return y
@@ -89,7 +88,7 @@ class _Together(torch.autograd.Function):
     """As `network.backward`'s: forward by the variance over count - 1, the gradient that of one over count."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scales: Tensor, biases: Tensor, rolling: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, scales: Tensor, biases: Tensor, rolling: Rolling) -> Tensor:
         over = [dim for dim in range(x.dim()) if dim != 1]
         values = x.to(scales.dtype)
         sums = torch.cat([values.sum(over), scales.new_tensor([x.numel() // x.shape[1]])])
@@ -99,8 +98,7 @@ class _Together(torch.autograd.Function):
         squares = (values - _spread(mean, x)).square().sum(over)
         dist.all_reduce(squares)
         variance = squares / (count - 1)
-        for before, now in zip(rolling, (mean, variance), strict=True):
-            before.lerp_(now.to(before.dtype), 0.01)
+        rolling.take(mean, variance)
         inverse = (variance + 1e-5).rsqrt()
         ctx.save_for_backward(x, scales, mean, inverse)
         ctx.count = count

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
+from darknet_compat.definition import dialects
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.dialects import FORK, ORIGINAL, ROWS, Dialect, DialectName
 from darknet_compat.definition.lower import lower
@@ -23,6 +26,18 @@ def as_dialect(body: str, dialect: DialectName | None, net: str = IMAGE) -> Netw
 def test_each_row_of_the_table_is_a_field_and_tells_the_two_apart() -> None:
     assert {field.name for field in fields(Dialect)} == {"name", "signs", *ROWS}
     assert all(original != fork for original, fork in ROWS.values())
+
+
+def test_nobody_else_asks_which_dialect_it_is() -> None:
+    """They ask for a row of the table; a dialect's name is handed on, written and shown, and never compared."""
+    package = Path(dialects.__file__).parents[1]
+    asking = re.compile(
+        r"""dialect(\.name)?\s*(==|!=|\bin\b|\bis\b)\s*["'([FO]|(==|!=|\bis\b)\s*(FORK|ORIGINAL)\b|match .*dialect"""
+    )
+    found = {
+        path.relative_to(package).as_posix() for path in package.rglob("*.py") if asking.search(path.read_text("utf-8"))
+    }
+    assert found == {"definition/dialects.py"}
 
 
 def test_a_definition_without_signs_is_the_originals() -> None:

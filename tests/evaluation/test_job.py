@@ -54,6 +54,49 @@ def test_the_forks_page_of_figures(data: dict[str, Any], tmp_path: Path) -> None
     assert lower.score.counts["missed"] == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "spared"),
+    [
+        ("", 1),
+        ("nms_kind=cornersnms", 1),
+        ("nms_kind=greedynms\nbeta_nms=50", 2),
+        ("nms_kind=diounms", 2),
+        ("nms_kind=diounms\nbeta_nms=50", 1),
+    ],
+)
+@pytest.mark.parametrize("exported", [False, True])
+def test_suppression_is_of_the_heads_kind(
+    words: str, spared: int, exported: bool, data: dict[str, Any], tmp_path: Path
+) -> None:
+    """Two cats of a picture's size each, 0.905 of it apart: IoU 0.095/1.905 = 0.05; distance over diagonal, squared,
+    0.819/4.63 = 0.177: 0.35 to the power of 0.6, greedynms' own, and 0 to that of 50. Beyond 0.04 the second goes."""
+    biases = [-3, 0, 0, 0, 4, 5, 0, 3, 0, 0.6931472, 0.6931472, 4, 5, 0]
+    toy = write_toy(tmp_path, "toy", f"{DETECTOR}{words}\n", biases)
+    model = toy.cfg
+    if exported:
+        model = tmp_path / "toy.onnx"
+        dc.export_onnx(dc.load_network(toy.cfg, toy.weights), model, names=("cat", "dog"))
+    scored = dc.evaluate(model=str(model), data=data["data"], metric="map", nms=0.04)
+    assert isinstance(scored, job.Scored)
+    counts = scored.score.counts
+    assert counts["true positives"] + counts["false positives"] == 2 * spared
+
+
+@pytest.mark.parametrize(("dialect", "misses"), [("original", 1), ("fork", 0)])
+def test_labels_lie_where_the_dialect_has_them(dialect: Any, misses: int, tmp_path: Path) -> None:
+    """Of a picture with two files of labels the original takes the one in `labels`, the fork the one beside it."""
+    toy = write_toy(tmp_path, "toy", DETECTOR, [0, 0, 0, 0, 4, 5, 0, 0, 0, 0, 0, -2, 0, 8])
+    toy.cfg.with_suffix(".names").write_text("cat\ndog\n")
+    picture = paint(tmp_path / "images" / "a.png", 32, 32)
+    picture.with_suffix(".txt").write_text("0 0.5 0.5 1 1\n")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.txt").write_text("1 0.5 0.5 1 1\n")
+    (tmp_path / "all.txt").write_text("images/a.png\n")
+    scored = dc.evaluate(model=str(toy.cfg), data=str(tmp_path / "all.txt"), metric="map", dialect=dialect)
+    assert isinstance(scored, job.Scored)
+    assert scored.score.counts["missed"] == misses
+
+
 def test_the_other_kinds_of_work(data: dict[str, Any], tmp_path: Path) -> None:
     reached = dc.evaluate(**data, metric="recall")
     assert isinstance(reached, job.Reached)

@@ -11,6 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from darknet_compat.definition.dialects import DialectName
+from darknet_compat.definition.lower import lower
+from darknet_compat.formats.cfg import parse_cfg
 from darknet_compat.formats.words import Build
 from darknet_compat.network.layers import Biased
 from darknet_compat.network.network import Network
@@ -64,6 +67,20 @@ def test_builds_differ_by_hand(build: Build, expected: float) -> None:
     layer = Biased(1, "linear", True, build).eval()
     layer.rolling_variance.fill_(1e-8)
     assert layer.finish(torch.tensor([[1e-3]])).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "build", "share"),
+    [("original", "cuda", 0.01), ("original", "cpu", 0.01), ("fork", "cuda", 0.01), ("fork", "cpu", 0.1)],
+)
+def test_what_the_rolling_statistics_take_of_a_batch(dialect: DialectName, build: Build, share: float) -> None:
+    text = "[net]\nwidth=2\nheight=2\nchannels=1\n[conv]\nbatch_normalize=1\nactivation=linear\n"
+    network = Network(lower(parse_cfg(text), dialect=dialect), batchnorm=build).train()
+    with torch.no_grad():
+        network.layers[0].weights.fill_(1)
+    network(torch.tensor([[[[1.0, 2], [3, 6]]]]))  # mean 3, variance 14/3
+    assert network.layers[0].rolling_mean.item() == pytest.approx(share * 3)
+    assert network.layers[0].rolling_variance.item() == pytest.approx(1 + share * (14 / 3 - 1))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -24,7 +24,7 @@ from darknet_compat.datasets.readers.digits import DigitScenes
 from darknet_compat.training.batches.loader import Loader
 from darknet_compat.training.parallel import joined_world
 from darknet_compat.training.start import start_training
-from darknet_compat.training.trainer import Settings, Trainer
+from darknet_compat.training.trainer import Trainer, TrainerSettings
 
 folder = Path(sys.argv[1])
 torch.set_num_threads(1)
@@ -33,7 +33,7 @@ with joined_world("cpu") as world:
     start = start_training(folder / "small.cfg", out=folder / f"out{world.rank}")
     def batches(number):
         return Loader(DigitScenes(count=20), start.network.spec, batch=16, workers=0, start=number, part=world.part)
-    settings = Settings(device="cpu", synchronize=world.size > 1)
+    settings = TrainerSettings(device="cpu", synchronize=world.size > 1)
     trainer = Trainer(start.network, batches, folder / f"out{world.rank}", name="small", settings=settings, world=world)
     for step in trainer.run():
         print(world.rank, step.number, step.seen, f"{step.loss:.6f}", flush=True)

@@ -89,6 +89,7 @@ def recall(line: Line) -> int:
     as the fork does.
     """
     from darknet_compat.datasets.open import open_dataset
+    from darknet_compat.datasets.options import Reading
     from darknet_compat.evaluation.material.entries import read_entries
     from darknet_compat.evaluation.scores.recall import Recall, recalls
     from darknet_compat.inference.batch import Failure
@@ -99,7 +100,8 @@ def recall(line: Line) -> int:
     names = class_names(data, cfg, "names")
     detector = open_detector(options_for(line, cfg, weights, thresh=0.001), names=names)
     pictures = fixed if fixed.is_file() else data.file("valid")
-    entries = read_entries(open_dataset(str(pictures), names=detector.names))
+    reading = Reading(beside=detector.runtime.description.labels_beside)
+    entries = read_entries(open_dataset(str(pictures), names=detector.names, reading=reading))
     total, code = Recall(), 0
     for number, (row, one) in enumerate(zip(entries.rows, recalls(detector, entries), strict=True)):
         if isinstance(one, Failure):

@@ -102,9 +102,10 @@ class PictureList(Dataset):
     """A list of pictures, one path a line; blanks at the ends and empty lines do not count.
 
     A relative path is looked for from the working directory, as in the original, then as `Locator` does. Labels are
-    where the original looks for them; where it has none, where the fork does (`label_places`). Without `names` any
-    class is accepted. With `strings`, one a class, the label of a picture is the one of them that occurs in its path as
-    the list has it (original: `fill_truth`), otherwise labels are read by the rule `labels`.
+    where the original looks for them; where it has none, where the fork does, or with `beside` the other way about
+    (`label_places`). Without `names` any class is accepted. With `strings`, one a class, the label of a picture is the
+    one of them that occurs in its path as the list has it (original: `fill_truth`), otherwise labels are read by the
+    rule `labels`.
     """
 
     is_numbered = True
@@ -122,12 +123,14 @@ class PictureList(Dataset):
         title: str = "",
         labels: LabelRule = "clip",
         pictures: Sequence[str] | None = None,
+        beside: bool = False,
     ) -> None:
         self.path = Path(path)
         self.title = title or self.path.name
         self.names = tuple(names)
         self.strings = None if strings is None else tuple(strings)
         self.rule = labels
+        self.beside = beside
         if pictures is None:
             pictures = read_lines(path, DatasetError, "a list of pictures", MAX_PICTURE_LIST_BYTES)
             self._numbers = np.array([n for n, line in enumerate(pictures, start=1) if line.strip()], np.int64)
@@ -221,7 +224,7 @@ class PictureList(Dataset):
     def _label_places(self, picture: ListedFile) -> tuple[str, ...]:
         """Where a picture's labels may be. Nothing is replaced in the folders before the list's own path: what they are
         called says nothing of the data."""
-        return tuple(os.path.join(picture.root, place) for place in label_places(picture.rest))
+        return tuple(os.path.join(picture.root, place) for place in label_places(picture.rest, self.beside))
 
     def _label_file(self, picture: ListedFile) -> tuple[str | None, bool]:
         """Where a picture's labels are, and whether that is not where they are looked for first."""
@@ -271,6 +274,7 @@ def read_data_file(
     split: str | None = None,
     task: Task | None = None,
     labels: LabelRule = "clip",
+    beside: bool = False,
 ) -> PictureList:
     """The list that a `.data` file gives for `split`: "train" (unless asked otherwise), "valid" or another of its keys.
 
@@ -292,7 +296,7 @@ def read_data_file(
         else:
             names = strings or tuple(str(number) for number in range(count or 0))
     title = f"{Path(path).stem} ({chosen})"
-    drawn = PictureList(picture_list, names, title=title, labels=labels)
+    drawn = PictureList(picture_list, names, title=title, labels=labels, beside=beside)
     drawn.split, drawn.splits = chosen, tuple(there)
     if strings is None or task == "detect" or (task is None and drawn.has_label_file(0)):
         if task == "classify":
@@ -342,7 +346,14 @@ def open_layout(path: Path, wanted: Wanted) -> Dataset:
         raise DatasetError(
             f"{path}: which of {', '.join(str(file.relative_to(path)) for file in files[:6])}? give that"
         )
-    return read_data_file(files[0], names=wanted.names, split=wanted.split, task=wanted.task, labels=wanted.labels)
+    return read_data_file(
+        files[0],
+        names=wanted.names,
+        split=wanted.split,
+        task=wanted.task,
+        labels=wanted.labels,
+        beside=wanted.beside,
+    )
 
 
 def claims_list(path: Path) -> str | None:
@@ -354,7 +365,7 @@ def claims_list(path: Path) -> str | None:
 
 def open_list(path: Path, wanted: Wanted) -> Dataset:
     """The list. Raises DatasetError."""
-    return PictureList(path, wanted.names or (), labels=wanted.labels)
+    return PictureList(path, wanted.names or (), labels=wanted.labels, beside=wanted.beside)
 
 
 def _data_files(folder: Path) -> list[Path]:

@@ -58,12 +58,13 @@ def fork_label_path(picture: str) -> str:
     return os.path.splitext(_FORKS_FOLDERS.sub("/labels/", picture))[0] + ".txt"
 
 
-def label_places(picture: str) -> tuple[str, ...]:
-    """All places where a picture's labels may be: the original's, the fork's, and Ultralytics', which replaces the last
-    folder called images."""
+def label_places(picture: str, beside: bool = False) -> tuple[str, ...]:
+    """All places where a picture's labels may be: the original's, the fork's (`beside`: in the other order), and
+    Ultralytics', which replaces the last folder called images."""
     above, images, below = picture.rpartition("/images/")
     last = f"{above}/labels/{below}" if images else picture
-    return label_path(picture), fork_label_path(picture), os.path.splitext(last)[0] + ".txt"
+    first, second = label_path(picture), fork_label_path(picture)
+    return *((second, first) if beside else (first, second)), os.path.splitext(last)[0] + ".txt"
 
 
 # -------------------------------------------------------------------------------------------------- files
