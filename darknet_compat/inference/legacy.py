@@ -12,6 +12,7 @@ from darknet_compat.errors import ImageError
 from darknet_compat.formats.words import Resize
 
 if TYPE_CHECKING:
+    from darknet_compat.formats.arrays import Floats
     from darknet_compat.inference.classifier import Classifier
     from darknet_compat.inference.detector import Detector
     from darknet_compat.inference.results import Detections
@@ -191,32 +192,38 @@ def _grouped(found: Detections, classes: int, across: float, down: float) -> lis
 
 def do_nms_sort(dets: Sequence[DETECTION], num: int, classes: int, thresh: float) -> None:
     """Set to 0 the `prob` of each class of which a surer box overlaps by more than `thresh`."""
-    import numpy as np
-
-    from darknet_compat.vision.boxes import nms, xywh_to_xyxy
+    from darknet_compat.vision.boxes import nms
 
     if not num:
         return
-    boxes = xywh_to_xyxy(np.array([one.bbox for one in dets[:num]], np.float32))
-    scores = nms(boxes, np.array([one.prob for one in dets[:num]], np.float32), thresh)
-    for one, row in zip(dets, scores.tolist(), strict=False):
+    boxes, scores, _ = _columns(dets[:num])
+    for one, row in zip(dets, nms(boxes, scores, thresh).tolist(), strict=False):
         one.prob[:] = row
-        one.best_class_idx = int(np.argmax(row)) if any(row) else -1
+        one.best_class_idx = row.index(max(row)) if any(row) else -1
 
 
 def do_nms_obj(dets: Sequence[DETECTION], num: int, classes: int, thresh: float) -> None:
     """The same across classes, by objectness."""
-    import numpy as np
-
-    from darknet_compat.vision.boxes import nms_obj, xywh_to_xyxy
+    from darknet_compat.vision.boxes import nms_obj
 
     if not num:
         return
-    boxes = xywh_to_xyxy(np.array([one.bbox for one in dets[:num]], np.float32))
-    objectness = np.array([one.objectness for one in dets[:num]], np.float32)
-    scores, left = nms_obj(boxes, np.array([one.prob for one in dets[:num]], np.float32), objectness, thresh)
+    scores, left = nms_obj(*_columns(dets[:num]), thresh)
     for one, row, value in zip(dets, scores.tolist(), left.tolist(), strict=False):
         one.prob[:], one.objectness = row, value
+
+
+def _columns(dets: Sequence[DETECTION]) -> tuple[Floats, Floats, Floats]:
+    """Corners [M, 4], scores [M, classes] and objectness [M]."""
+    import numpy as np
+
+    from darknet_compat.vision.boxes import xywh_to_xyxy
+
+    boxes, scores, objectness = (np.array([getattr(one, name) for one in dets], np.float32) for name in _COLUMNS)
+    return xywh_to_xyxy(boxes), scores, objectness
+
+
+_COLUMNS = ("bbox", "prob", "objectness")
 
 
 def remove_negatives(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -32,54 +33,48 @@ class Job:
     done: Future[Any] = field(default_factory=Future)
 
 
-class Lanes(Protocol):
-    """Works on pictures."""
+class Lanes(ABC):
+    """Works on pictures, `limit` of them in hand or waiting at the most."""
 
+    def __init__(self, model: Callable[[], Answering[Any]], limit: int) -> None:
+        self.model, self.limit = model, limit
+        self.waiting, self._lock = 0, threading.Lock()
+
+    @abstractmethod
     def submit(self, picture: bytes, asked: Mapping[str, Any]) -> Future[Any]:
         """The answer to come, or the DarknetCompatError that it failed with. Raises Busy."""
 
+    @abstractmethod
     def run(self, work: Callable[[], T]) -> Future[T]:
         """What `work` gives, called when a lane is free. Raises Busy."""
 
-    @property
-    def waiting(self) -> int:
-        """Requests that are in hand or wait."""
+    @abstractmethod
+    def close(self) -> None:
+        """Finish what has been taken, and take no more."""
 
     @property
     def full(self) -> bool:
         """Whether `submit` would raise Busy now."""
-
-    def close(self) -> None:
-        """Finish what has been taken, and take no more."""
-
-
-class _Room:
-    """Counts what is in hand, up to a limit."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit, self.taken, self._lock = limit, 0, threading.Lock()
+        return self.waiting >= self.limit
 
     def enter(self) -> None:
+        """Count a request as in hand. Raises Busy."""
         with self._lock:
-            if self.taken >= self.limit:
+            if self.full:
                 raise Busy
-            self.taken += 1
-
-    @property
-    def full(self) -> bool:
-        """Whether there is room for none."""
-        return self.taken >= self.limit
+            self.waiting += 1
 
     def leave(self, _: object = None) -> None:
+        """Count one as done."""
         with self._lock:
-            self.taken -= 1
+            self.waiting -= 1
 
 
-class SingleLanes:
+class SingleLanes(Lanes):
     """`count` pictures at a time, each by one thread from its bytes to its answer."""
 
     def __init__(self, model: Callable[[], Answering[Any]], count: int, limit: int) -> None:
-        self.model, self.room = model, _Room(count + limit)
+        super().__init__(model, count + limit)
         self.pool = ThreadPoolExecutor(count, "lane")
 
     def submit(self, picture: bytes, asked: Mapping[str, Any]) -> Future[Any]:
@@ -88,39 +83,29 @@ class SingleLanes:
 
     def run(self, work: Callable[[], T]) -> Future[T]:
         """See `Lanes`."""
-        self.room.enter()
+        self.enter()
         try:
             future = self.pool.submit(work)
         except RuntimeError:  # shut down
-            self.room.leave()
+            self.leave()
             raise Busy from None
-        future.add_done_callback(self.room.leave)
+        future.add_done_callback(self.leave)
         return future
-
-    @property
-    def waiting(self) -> int:
-        """See `Lanes`."""
-        return self.room.taken
-
-    @property
-    def full(self) -> bool:
-        """See `Lanes`."""
-        return self.room.full
 
     def close(self) -> None:
         """See `Lanes`."""
         self.pool.shutdown()
 
 
-class BatchLanes:
+class BatchLanes(Lanes):
     """Requests that come within `delay` seconds of each other go through the network together, `most` at once.
 
     One thread gathers and computes; pictures are decoded by the model's own readers meanwhile.
     """
 
     def __init__(self, model: Callable[[], Answering[Any]], most: int, delay: float, limit: int) -> None:
-        self.model, self.most, self.delay = model, most, delay
-        self.room = _Room(most + limit)
+        super().__init__(model, most + limit)
+        self.most, self.delay = most, delay
         self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.thread = threading.Thread(target=self._run, name="batches", daemon=True)
         self.thread.start()
@@ -134,20 +119,10 @@ class BatchLanes:
         return self._put(Job(b"", {}, work))
 
     def _put(self, job: Job) -> Future[Any]:
-        self.room.enter()
-        job.done.add_done_callback(self.room.leave)
+        self.enter()
+        job.done.add_done_callback(self.leave)
         self.jobs.put(job)
         return job.done
-
-    @property
-    def waiting(self) -> int:
-        """See `Lanes`."""
-        return self.room.taken
-
-    @property
-    def full(self) -> bool:
-        """See `Lanes`."""
-        return self.room.full
 
     def close(self) -> None:
         """See `Lanes`."""

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from darknet_compat.errors import ImageError
 from darknet_compat.sources.base import Failed, Frame, Frames, GivenFrames
@@ -39,40 +39,57 @@ def open_source(
     one line, what went wrong where frames go on nevertheless. `hardware` is what decodes (`sources.hardware`),
     where it can; the Frames' `remark` says where it cannot. Raises ImageError, also one line, for anything else and for
     what cannot be opened."""
-    span = span or Span()
-    frames = _open(what, span, timeout, retries, failed, hardware)
-    return frames if span == Span() else Spanned(frames, span)
+    how = _How(span or Span(), timeout, retries, failed, hardware)
+    frames = _open(what, how)
+    return frames if how.span == Span() else Spanned(frames, how.span)
 
 
-def _open(what: Any, span: Span, timeout: float, retries: int, failed: Failed | None, hardware: str | None) -> Frames:
+class _How(NamedTuple):
+    """What `open_source` is asked for beside the source."""
+
+    span: Span
+    timeout: float
+    retries: int
+    failed: Failed | None
+    hardware: str | None
+
+
+def _open(what: Any, how: _How) -> Frames:
     if isinstance(what, Frames):
         return what
     if isinstance(what, int) and not isinstance(what, bool):
         what = str(what)
     if isinstance(what, str | os.PathLike):
-        return _named(os.fspath(what), span, timeout, retries, failed, hardware)
+        return _named(os.fspath(what), how)
     if isinstance(what, list | tuple) and all(isinstance(one, str | Path) for one in what):
-        return Pictures([path for one in what for path in pictures_of(os.fspath(one))], rate=span.fps)
+        return Pictures([path for one in what for path in pictures_of(os.fspath(one))], rate=how.span.fps)
     one = isinstance(what, bytes | bytearray | memoryview) or hasattr(what, "shape") or not isinstance(what, Iterable)
     return GivenFrames([what] if one else what)
 
 
-def _named(name: str, span: Span, timeout: float, retries: int, failed: Failed | None, hardware: str | None) -> Frames:
-    kind = kind_of(name)
+def _named(name: str, how: _How) -> Frames:
+    kind, span = kind_of(name), how.span
     if kind == "video":
         from darknet_compat.sources.video import open_video
 
-        return open_video(name, start=span.start, failed=failed, hardware=hardware)
+        return open_video(name, start=span.start, failed=how.failed, hardware=how.hardware)
     if kind == "camera":
         from darknet_compat.sources.camera import open_camera
 
-        return open_camera(name, retries=retries, failed=failed)
+        return open_camera(name, retries=how.retries, failed=how.failed)
     if kind == "url":
         from darknet_compat.sources.network import open_address
 
-        return open_address(name, timeout=timeout, retries=retries, start=span.start, failed=failed, hardware=hardware)
+        return open_address(
+            name,
+            timeout=how.timeout,
+            retries=how.retries,
+            start=span.start,
+            failed=how.failed,
+            hardware=how.hardware,
+        )
     if kind == "input":
-        return _standard_input(sys.stdin.buffer, failed)
+        return _standard_input(sys.stdin.buffer, how.failed)
     return Pictures(pictures_of(name), name, rate=span.fps)
 
 

@@ -61,8 +61,10 @@ FITTED = '''def fitted(picture):
 Texts = Mapping[str, str]
 """Files by their path within the folder."""
 
-ONE_PICTURE: Mapping[str, Any] = {"sizes": "fixed", "batch": 1}
-"""Of a target's options: pictures of the network's own size, one at a time."""
+
+def one_picture(layout: str, **more: Any) -> dict[str, Any]:
+    """A target's options: this layout of pictures of the network's own size, one at a time."""
+    return {"layout": layout, "sizes": "fixed", "batch": 1, **more}
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,12 @@ class Target:
     """A program that takes our files, a row of `table.TARGETS`.
 
     `options`: the export's (`OnnxOptions`), which nobody can say otherwise then. `files`: the texts beside the model.
-    `place`: the model's path in the folder, {name} being the network's. `steps`: what to do next, a command or a
-    sentence each. `notes`: what differs from Darknet there. `source`: where the shapes, names and
-    values are read off, with the version. `tool`: what converts the file. `trees`: whether that computes a
+    `place` and `labels`: the paths of the model and of its classes' names, {name} being the network's. `steps`: what to
+    do next, a command or a sentence each. `notes`: what differs from Darknet there. `source`: where the shapes, names
+    and values are read off, with the version. `tool`: what converts the file. `trees`: whether that computes a
     WordTree. `network`: what writes the torch network beside it, where torch is installed, as "module:function" of
-    (cfg, weights, folder, artefact). `fork_trees`: whether WordTrees also as the fork does. `brings`: other
-    files of the folder, from a package that lies at a path.
+    (cfg, weights, folder, artefact). `fork_trees`: whether WordTrees also as the fork does. `brings`: other files of
+    the folder, from a package that lies at a path.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Target:
     source: str
     notes: tuple[str, ...] = ()
     place: str = "{name}.onnx"
+    labels: str = "labels.txt"
     tool: Tool | None = None
     network: str | None = None
     trees: bool = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from darknet_compat.export.targets.base import ONE_PICTURE, ExportedModel, Target, Texts
+from darknet_compat.export.targets.base import ExportedModel, Target, Texts, one_picture
 
 SCALE = 1 / 255
 """Pixels of 0..255 to the 0..1 that the network reads."""
@@ -24,7 +24,7 @@ model:
   path: /config/model_cache/{made.name}/{made.model}
   labelmap_path: /config/model_cache/{made.name}/labels.txt
 """
-    return {"config.yml": config, "labels.txt": made.labels}
+    return {"config.yml": config}
 
 
 def _deepstream(made: ExportedModel) -> Texts:
@@ -54,13 +54,13 @@ nms-iou-threshold={made.artefact.nms:g}
 pre-cluster-threshold={made.artefact.thresh:g}
 topk=300
 """
-    return {f"config_infer_primary_{made.name}.txt": config, "labels.txt": made.labels}
+    return {f"config_infer_primary_{made.name}.txt": config}
 
 
 FRIGATE = Target(
     "frigate",
     "Frigate 0.16 and later, model type `yolo-generic`",
-    {"layout": "yolov8", **ONE_PICTURE},
+    one_picture("yolov8"),
     _frigate,
     lambda made: (
         f"Copy this folder to Frigate's `config/model_cache/{made.name}`.",

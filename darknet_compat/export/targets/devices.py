@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from darknet_compat.export.targets.base import ONE_PICTURE, ExportedModel, Target, Texts, Tool
+from darknet_compat.export.targets.base import ExportedModel, Target, Texts, Tool, one_picture
 
 
 def _shape(made: ExportedModel) -> str:
@@ -26,13 +26,13 @@ output: {_ROWS[artefact.layout or ""]}
 thresh: {artefact.thresh:g}
 nms: {artefact.nms:g}
 """
-    return {"labels.txt": made.labels, "metadata.yaml": facts}
+    return {"metadata.yaml": facts}
 
 
 NCNN = Target(
     "ncnn",
     "ncnn, by pnnx",
-    {"layout": "yolov8", **ONE_PICTURE, "precision": "fp32"},
+    one_picture("yolov8", precision="fp32"),
     _phone,
     lambda made: (
         f"`pip install pnnx && pnnx {made.model} inputshape=[{_shape(made)}]f32 fp16=0`, unless it is done already.",
@@ -58,7 +58,7 @@ NCNN = Target(
 TFLITE = Target(
     "tflite",
     "TFLite (LiteRT), by onnx2tf",
-    {"layout": "yolov5", **ONE_PICTURE, "precision": "fp32"},
+    one_picture("yolov5", precision="fp32"),
     _phone,
     lambda made: (
         "With Python 3.12: `pip install onnx2tf`, and",
@@ -81,7 +81,7 @@ TFLITE = Target(
 COREML = Target(
     "coreml",
     "Core ML, by coremltools",
-    {"layout": "yolov8", **ONE_PICTURE},
+    one_picture("yolov8"),
     _phone,
     lambda made: (
         "`pip install torch coremltools 'numpy<2.4'` and this export again, unless it is done already:"
@@ -116,17 +116,16 @@ for done in (
     if done:
         sys.exit(done)
 '''
-    return {"convert.py": program, "labels.txt": made.labels}
+    return {"convert.py": program}
 
 
 def _hailo(made: ExportedModel) -> Texts:
     return {
         "model.alls": "normalization_0 = normalization([0.0, 0.0, 0.0], [255.0, 255.0, 255.0])\n",
-        "labels.txt": made.labels,
     }
 
 
-_HEADS = {"layout": "heads", "heads_cut": "before", **ONE_PICTURE, "precision": "fp32"}
+_HEADS = one_picture("heads", heads_cut="before", precision="fp32")
 
 RKNN = Target(
     "rknn",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from darknet_compat.export.targets.base import FITTED, ONE_PICTURE, ExportedModel, Target, Texts
+from darknet_compat.export.targets.base import FITTED, ExportedModel, Target, Texts, one_picture
 
 _OPENCV = '''"""Finds objects with OpenCV alone: python detect.py PICTURE."""
 
@@ -49,11 +49,7 @@ def _opencv(made: ExportedModel) -> Texts:
         model=made.model,
         fitted=FITTED,
     )
-    return {"detect.py": program, "labels.txt": made.labels}
-
-
-def _labels(made: ExportedModel) -> Texts:
-    return {"labels.txt": made.labels}
+    return {"detect.py": program}
 
 
 def _metadata(made: ExportedModel) -> dict[str, str]:
@@ -71,7 +67,7 @@ def _metadata(made: ExportedModel) -> dict[str, str]:
 OPENCV = Target(
     "opencv",
     "OpenCV 4 and 5, `cv2.dnn.readNetFromONNX`",
-    {"layout": "region", **ONE_PICTURE},
+    one_picture("region"),
     _opencv,
     lambda made: ("`pip install opencv-python-headless`", "`python detect.py dog.jpg`"),
     "the rows that OpenCV's own reader of Darknet's files gives ([region] and [yolo] in OpenCV 4.14)",
@@ -81,9 +77,8 @@ OPENCV = Target(
 OPENVINO = Target(
     "openvino",
     "OpenVINO, and its benchmark_app and ovc",
-    {"layout": "yolov8", **ONE_PICTURE},
+    one_picture("yolov8"),
     lambda made: {
-        "labels.txt": made.labels,
         "model.json": json.dumps({"input": "RGB, 0..1, NCHW", "resize": made.artefact.resize, "names": made.names}),
     },
     lambda made: ("`pip install openvino`", f"`ovc {made.model}` writes an .xml with a .bin of half the size (fp16)."),
@@ -93,8 +88,8 @@ OPENVINO = Target(
 ULTRALYTICS = Target(
     "ultralytics",
     "Ultralytics, `YOLO(…)` on an ONNX file",
-    {"layout": "yolov8", **ONE_PICTURE},
-    _labels,
+    one_picture("yolov8"),
+    lambda made: {},
     lambda made: (
         "`pip install ultralytics`",
         f"`yolo detect predict model={made.model} source=dog.jpg imgsz={made.artefact.height}`",

@@ -84,7 +84,6 @@ def _triton(made: ExportedModel) -> Texts:
     return {
         f"{made.name}/config.pbtxt": _config(made, first),
         **configs,
-        f"{made.name}/labels.txt": made.labels,
         "client.py": client,
     }
 
@@ -105,4 +104,5 @@ TRITON = Target(
     "Triton's model_config.proto (tritonclient 2.73.0), and its pages on model repositories and custom configurations",
     ("Suppression is inside: --thresh and --nms of the export count. A cfg's nms_kind is left for the plain one.",),
     place="{name}/1/model.onnx",
+    labels="{name}/labels.txt",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from darknet_compat.export.targets.base import ONE_PICTURE, ExportedModel, Target, Texts
+from darknet_compat.export.targets.base import ExportedModel, Target, Texts, one_picture
 from darknet_compat.export.web.package import NAME, TRIED, files_of
 from darknet_compat.export.web.page import browser_page, text_of
 
@@ -30,13 +30,13 @@ def _facts(made: ExportedModel) -> str:
 
 def _files(made: ExportedModel) -> Texts:
     scripts = {name: text_of(name) for name in _SCRIPTS}
-    return {"index.html": browser_page(), "model.json": _facts(made), "labels.txt": made.labels, **scripts}
+    return {"index.html": browser_page(), "model.json": _facts(made), **scripts}
 
 
 WEB = Target(
     "web",
     "browsers, a page that any web server can give",
-    {"layout": "boxes", **ONE_PICTURE, "input": "float"},
+    one_picture("boxes", input="float"),
     _files,
     lambda made: (
         "`python3 -m http.server` in this folder, then http://localhost:8000/ tries it.",

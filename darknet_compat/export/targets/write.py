@@ -34,7 +34,8 @@ def write_target(
     """
     made = ExportedModel(target.place.format(name=artefact.name), artefact)
     _tell_more(folder / made.model, target.properties(made))
-    texts = {**target.files(made), "README.md": page(target, made)}
+    labels = target.labels.format(name=artefact.name)
+    texts = {**target.files(made), labels: made.labels, "README.md": page(target, made)}
     for name, data in {**{name: text.encode() for name, text in texts.items()}, **brought}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(folder / name, ExportError) as file:

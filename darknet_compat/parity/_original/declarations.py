@@ -1,18 +1,14 @@
 """What of the original's interface is used, in C.
 
 The compiler takes sizes and offsets from the installed darknet.h; here stand only the names in use. A function more
-needs one line in CDEF, and one in SOURCE too where darknet.h does not declare it though the library exports it.
+needs one line in CDEF, or in _UNDECLARED where darknet.h does not declare it though the library exports it.
 """
 
 from __future__ import annotations
 
 MODULE = "_darknet_original"
 
-SOURCE = """
-#include <darknet.h>
-
-typedef struct { char *type; list *options; } section;
-
+_UNDECLARED = """
 void distort_image(image im, float hue, float sat, float val);
 void embed_image(image source, image dest, int dx, int dy);
 void place_image(image im, int w, int h, int dx, int dy, image canvas);
@@ -28,8 +24,16 @@ data load_data_augment(
     char **paths, int n, int m, char **labels, int k, tree *hierarchy, int min, int max, int size,
     float angle, float aspect, float hue, float saturation, float exposure, int center);
 """
+"""What the library exports, and darknet.h does not declare."""
 
-CDEF = """
+SOURCE = f"""
+#include <darknet.h>
+
+typedef struct {{ char *type; list *options; }} section;
+{_UNDECLARED}"""
+
+CDEF = (
+    """
 typedef enum {
     CONVOLUTIONAL, DECONVOLUTIONAL, CONNECTED, MAXPOOL, SOFTMAX, DETECTION, DROPOUT, CROP, ROUTE, COST, NORMALIZATION,
     AVGPOOL, LOCAL, SHORTCUT, ACTIVE, RNN, GRU, LSTM, CRNN, BATCHNORM, NETWORK, XNOR, REGION, YOLO, ISEG, REORG,
@@ -97,18 +101,8 @@ detection *get_network_boxes(network *net, int w, int h, float thresh, float hie
 void do_nms_sort(detection *dets, int total, int classes, float thresh);
 void do_nms_obj(detection *dets, int total, int classes, float thresh);
 void free_detections(detection *dets, int n);
-void hierarchy_predictions(float *predictions, int n, tree *hier, int only_leaves, int stride);
 void top_k(float *a, int n, int k, int *index);
 
-data load_data_detection(
-    int n, char **paths, int m, int w, int h, int boxes, int classes,
-    float jitter, float hue, float saturation, float exposure);
-data load_data_region(
-    int n, char **paths, int m, int w, int h, int size, int classes,
-    float jitter, float hue, float saturation, float exposure);
-data load_data_augment(
-    char **paths, int n, int m, char **labels, int k, tree *hierarchy, int min, int max, int size,
-    float angle, float aspect, float hue, float saturation, float exposure, int center);
 void free_data(data d);
 
 image load_image_color(char *filename, int w, int h);
@@ -117,10 +111,8 @@ image letterbox_image(image im, int w, int h);
 image resize_min(image im, int min);
 image center_crop_image(image im, int w, int h);
 image crop_image(image im, int dx, int dy, int w, int h);
-image rotate_crop_image(image im, float rad, float s, int w, int h, float dx, float dy, float aspect);
-void embed_image(image source, image dest, int dx, int dy);
-void place_image(image im, int w, int h, int dx, int dy, image canvas);
-void distort_image(image im, float hue, float sat, float val);
 void flip_image(image a);
 void free_image(image m);
 """
+    + _UNDECLARED
+)
