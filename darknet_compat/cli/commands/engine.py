@@ -208,14 +208,13 @@ def _steps(what: str, *, quiet: bool) -> Iterator[BuildProgress | None]:
     if quiet or not sys.stderr.isatty():
         yield None
         return
-    from rich import progress
+    bars = terminal.start_bar(what, None, "{task.description}", "bar", "took", width=40)
 
-    columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), progress.TimeElapsedColumn())
-    with progress.Progress(*columns, console=terminal.console(stderr=True), transient=True) as bars:
-        task = bars.add_task(what, total=None)
+    def step(phase: str, done: int, steps: int) -> None:
+        if steps > 1:
+            bars.update(bars.task_ids[0], description=f"{what}: {phase}"[:50], completed=done, total=steps)
 
-        def step(phase: str, done: int, steps: int) -> None:
-            if steps > 1:
-                bars.update(task, description=f"{what}: {phase}"[:50], completed=done, total=steps)
-
+    try:
         yield step
+    finally:
+        bars.stop()

@@ -168,6 +168,28 @@ def in_bytes(number: int) -> str:
     return in_units(number, (" bytes", " kB", " MB", " GB"))
 
 
+def start_bar(
+    what: str, total: int | None, *columns: str, done: int = 0, width: int | None = None, **fields: Any
+) -> Bars:
+    """A bar on stderr, begun; whoever calls stops it. `columns` from left to right, each a word of those below or a
+    text with rich's fields in braces, of which `fields` are ours. Without a `width` it takes what room there is."""
+    from rich import progress
+
+    known: dict[str, progress.ProgressColumn] = {
+        "bar": progress.BarColumn(bar_width=width),
+        "of": progress.MofNCompleteColumn(),
+        "left": progress.TimeRemainingColumn(compact=True),
+        "took": progress.TimeElapsedColumn(),
+        "bytes": progress.DownloadColumn(),
+        "speed": progress.TransferSpeedColumn(),
+    }
+    shown = [known.get(column) or progress.TextColumn(column) for column in columns]
+    bars = progress.Progress(*shown, console=console(stderr=True), transient=True, expand=width is None)
+    bars.add_task(what, total=total, completed=done, **fields)
+    bars.start()
+    return bars
+
+
 class Transfers:
     """A context in which something is loaded: a spinner, and a bar once it turns out that a file has to come.
 
@@ -205,19 +227,9 @@ class Transfers:
             if not self.quiet:
                 say(f"fetching the weights of {self.what}")
             return
-        from rich import progress
-
         self._status.stop()
-        columns = (
-            progress.TextColumn("{task.description}"),
-            progress.BarColumn(bar_width=None),
-            progress.DownloadColumn(),
-            progress.TransferSpeedColumn(),
-            progress.TimeRemainingColumn(compact=True),
-        )
-        self._bars = progress.Progress(*columns, console=console(stderr=True), transient=True, expand=True)
-        self._bars.add_task(f"fetching {self.what}", total=None)
-        self._bars.start()
+        columns = ("{task.description}", "bar", "bytes", "speed", "left")
+        self._bars = start_bar(f"fetching {self.what}", None, *columns)
 
 
 class Counter:
@@ -241,18 +253,8 @@ class Counter:
         if self._quiet:
             return
         if self._bars is None:
-            from rich import progress
-
-            columns = (
-                progress.TextColumn("{task.description}"),
-                progress.BarColumn(bar_width=None),
-                progress.MofNCompleteColumn(),
-                progress.TextColumn("{task.fields[rate]}"),
-                progress.TimeRemainingColumn(compact=True),
-            )
-            self._bars = progress.Progress(*columns, console=console(stderr=True), transient=True, expand=True)
-            self._bars.add_task(self.what, total=total, rate="")
-            self._bars.start()
+            columns = ("{task.description}", "bar", "of", "{task.fields[rate]}", "left")
+            self._bars = start_bar(self.what, total, *columns, rate="")
             self._since, self._first = perf_counter(), done
         seconds = perf_counter() - self._since
         rate = f"{(done - self._first) / seconds:.1f}/s" if done > self._first and seconds else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from time import perf_counter
@@ -77,7 +78,9 @@ class TrainingProgress(JobProgress):
                 f" {trainer.net.step_rows} to {trainer.net.max_batches:,}, on {trainer.device}; results in"
                 f" {trainer.folder}"
             )
-        self._bars = _bars(trainer)
+        if sys.stderr.isatty():
+            columns, most = ("of", "bar", "left", "{task.fields[status]}"), trainer.net.max_batches or None
+            self._bars = terminal.start_bar("", most, *columns, done=trainer.number, width=12, status="")
 
     def _step(self, step: Step, score: float | None) -> None:
         self._estimate(step)
@@ -132,23 +135,3 @@ def _status(step: Step, score: float | None) -> str:
     if score is not None:
         parts.append(f"mAP {100 * score:.1f} %")
     return ", ".join(parts)
-
-
-def _bars(trainer: Trainer) -> Bars | None:
-    """A bar on a terminal."""
-    import sys
-
-    if not sys.stderr.isatty():
-        return None
-    from rich import progress
-
-    columns = (
-        progress.MofNCompleteColumn(),
-        progress.BarColumn(bar_width=12),
-        progress.TimeRemainingColumn(compact=True),
-        progress.TextColumn("{task.fields[status]}"),
-    )
-    bars = progress.Progress(*columns, console=terminal.console(stderr=True), transient=True)
-    bars.add_task("", total=trainer.net.max_batches or None, completed=trainer.number, status="")
-    bars.start()
-    return bars

@@ -30,18 +30,9 @@ class VideoProgress:
     def __enter__(self) -> VideoProgress:
         if self.quiet:
             return self
-        from rich import progress
-
-        columns = (
-            progress.TextColumn("{task.description}"),
-            progress.BarColumn(bar_width=None),
-            progress.MofNCompleteColumn(),
-            progress.TextColumn("{task.fields[status]}"),
-            progress.TimeRemainingColumn(compact=True),
-        )
-        self._bars = progress.Progress(*columns, console=terminal.console(stderr=True), transient=True, expand=True)
-        self._bars.add_task(terminal.printable(self.frames.name), total=self.frames.count, status="")
-        self._bars.start()
+        columns = ("{task.description}", "bar", "of", "{task.fields[status]}", "left")
+        name = terminal.printable(self.frames.name)
+        self._bars = terminal.start_bar(name, self.frames.count, *columns, status="")
         return self
 
     def __exit__(
