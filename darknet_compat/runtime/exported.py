@@ -15,6 +15,7 @@ from darknet_compat.errors import BackendError
 from darknet_compat.formats.arrays import Array, Floats
 from darknet_compat.formats.exported.artefact import Artefact, from_properties
 from darknet_compat.formats.exported.onnxfile import read_top
+from darknet_compat.formats.textfile import count
 from darknet_compat.formats.words import Mode, Precision
 from darknet_compat.heads.layouts import LAYOUTS, Output, axis_length
 from darknet_compat.runtime.base import Description
@@ -143,16 +144,16 @@ class ExportedRuntime(ABC):
 
     def infer(self, images: Floats, thresh: float = 0.0) -> Mapping[str, Floats]:
         """See `runtime.base.Runtime.infer`. Raises BackendError for images that the model does not take."""
-        count, channels, height, width = images.shape
+        pictures, channels, height, width = images.shape
         if problem := self.artefact.size_problem(width, height):
             raise BackendError(f"{self.path}: {problem}")
         if channels != self.artefact.channels:
             raise BackendError(f"{self.path}: reads {count(self.artefact.channels, 'channel')}, found {channels}")
         batch = self.artefact.batch
-        if batch is None or batch == count:
+        if batch is None or batch == pictures:
             return self._infer(images, thresh)
         parts = []
-        for start in range(0, count, batch):
+        for start in range(0, pictures, batch):
             part = images[start : start + batch]
             missing = batch - len(part)
             padded = np.concatenate([part, np.zeros_like(images, shape=(missing, *images.shape[1:]))])

@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 import mmap
 import struct
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.exported.protobuf import Field, fields, mapped, varint
 from darknet_compat.formats.textfile import shown
 
 MOST_NODES = 200_000
@@ -33,19 +32,10 @@ _DIMS, _TYPE, _INT32_DATA, _INT64_DATA, _NAME, _RAW, _EXTERNAL, _LOCATION = 1, 2
 _INTEGERS = {6: "i", 7: "q"}
 
 
-class _Field(NamedTuple):
-    """`value` of a number; where the content lies of anything else."""
-
-    number: int
-    value: int
-    start: int
-    end: int
-
-
 def expect_modest(path: str | Path) -> None:
     """Raise BackendError for a model that asks for what none of ours needs, and for many that are damaged."""
     try:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with mapped(path) as data:
             _Model(data, Path(path)).look()
     except OSError as error:
         raise BackendError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -56,7 +46,7 @@ def expect_modest(path: str | Path) -> None:
 class _Model:
     """A model's bytes, and the shapes that its constants hold."""
 
-    def __init__(self, data: mmap.mmap, path: Path) -> None:
+    def __init__(self, data: bytes | mmap.mmap, path: Path) -> None:
         self.data, self.path = data, path
         self.shapes: dict[bytes, tuple[int, ...]] = {}
         self.nodes = 0
@@ -64,13 +54,13 @@ class _Model:
     def look(self) -> None:
         """Look at all of it."""
         graphs = []
-        for field in _fields(self.data, 0, len(self.data)):
+        for field in fields(self.data, 0, len(self.data)):
             if field.number == _FUNCTIONS:
                 raise self._refused("has functions of its own")
             if field.number == _GRAPH:
                 graphs.append(field)
         for graph in graphs:
-            parts = list(_fields(self.data, graph.start, graph.end))
+            parts = list(fields(self.data, graph.start, graph.end))
             for part in parts:
                 if part.number == _SPARSE:
                     raise self._refused("has sparse tensors")
@@ -80,14 +70,14 @@ class _Model:
                 if part.number == _NODE:
                     self._node(part)
 
-    def _node(self, node: _Field) -> None:
+    def _node(self, node: Field) -> None:
         self.nodes += 1
         if self.nodes > MOST_NODES:
             raise self._refused(f"has more than {MOST_NODES:,} nodes")
         inputs: list[bytes] = []
         output, kind = b"", b""
         attributes = []
-        for field in _fields(self.data, node.start, node.end):
+        for field in fields(self.data, node.start, node.end):
             if field.number == _INPUT:
                 inputs.append(self._bytes(field))
             elif field.number == _OUTPUT and not output:
@@ -100,7 +90,7 @@ class _Model:
         if operator in _UNWELCOME:
             raise self._refused(f"has a {operator}")
         for attribute in attributes:
-            for field in _fields(self.data, attribute.start, attribute.end):
+            for field in fields(self.data, attribute.start, attribute.end):
                 if field.number in (_SUBGRAPH, _SUBGRAPHS):
                     raise self._refused(f"has a graph inside {shown(operator)}")
                 if field.number == _TENSOR:
@@ -112,12 +102,12 @@ class _Model:
         if math.prod(max(1, abs(side)) for side in shape) > MOST_VALUES:
             raise self._refused(f"has a {operator} of {list(shape)}")
 
-    def _tensor(self, tensor: _Field, name: bytes | None) -> None:
+    def _tensor(self, tensor: Field, name: bytes | None) -> None:
         """Hold its size against its bytes; keep it where it may be a shape."""
         dims: list[int] = []
         values: list[int] = []
         kind, raw, external, location = 0, None, False, b""
-        for field in _fields(self.data, tensor.start, tensor.end):
+        for field in fields(self.data, tensor.start, tensor.end):
             if field.number == _DIMS:
                 dims += self._numbers(field)
             elif field.number == _TYPE:
@@ -145,9 +135,9 @@ class _Model:
         if name is not None and values:
             self.shapes[name] = tuple(values)
 
-    def _location(self, field: _Field) -> bytes:
+    def _location(self, field: Field) -> bytes:
         """The file that an entry of a tensor's external data names."""
-        entry = {one.number: self._bytes(one) for one in _fields(self.data, field.start, field.end)}
+        entry = {one.number: self._bytes(one) for one in fields(self.data, field.start, field.end)}
         return entry.get(2, b"") if entry.get(1) == b"location" else b""
 
     def _expect_own(self, location: bytes) -> None:
@@ -156,53 +146,21 @@ class _Model:
         if not plain or (self.path.parent / name).is_symlink():
             raise self._refused(f"has data in {shown(name)}, which is no file beside it")
 
-    def _numbers(self, field: _Field) -> list[int]:
+    def _numbers(self, field: Field) -> list[int]:
         """One number, or several packed ones."""
         if field.start == field.end:
             return [_signed(field.value)]
         found, at = [], field.start
         while at < field.end:
-            value, at = _varint(self.data, at)
+            value, at = varint(self.data, at)
             found.append(_signed(value))
         return found
 
-    def _bytes(self, field: _Field) -> bytes:
+    def _bytes(self, field: Field) -> bytes:
         return self.data[field.start : min(field.end, field.start + 4096)]
 
     def _refused(self, what: str) -> BackendError:
         return BackendError(f"{self.path}: {what}: no file that `export` writes does; it is not given to a runtime")
-
-
-def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[_Field]:
-    """A message's fields. Raises ValueError for malformed ones."""
-    while at < end:
-        key, at = _varint(data, at)
-        number, kind = key >> 3, key & 7
-        start, value = at, 0
-        if kind == 0:
-            value, at = _varint(data, at)
-            start = at
-        elif kind == 2:
-            length, start = _varint(data, at)
-            at = start + length
-        elif kind in (1, 5):
-            at += 8 if kind == 1 else 4
-        else:
-            raise ValueError(f"its field {number} is of kind {kind}")
-        if at > end:
-            raise ValueError(f"a part of it should end at {at:,}, and ends at {end:,}")
-        yield _Field(number, value, start, at)
-
-
-def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("a number in it is too long")
 
 
 def _signed(value: int) -> int:
