@@ -36,6 +36,8 @@ from darknet_compat.parity.seeded import seed_weights
 MEMORY = 14 << 30
 """Bytes of address space that a command may take; libraries alone claim several GB of it."""
 SECONDS = 300
+"""Of processor time; a busy machine may take `MOST` times as long by the clock."""
+MOST = 10
 PICTURE = Path("/usr/share/darknet/data/dog.jpg")
 ENDED = {0: "answered", 1: "refused"}
 FEW = ["--thresh", 0.9, "--nms", 1]
@@ -62,6 +64,7 @@ def in_a_process(work: Callable[[], object], folder: Path) -> tuple[str, str, st
 def _be_the_child(work: Callable[[], object], outs: list[Path]) -> None:
     os.setsid()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
     for number, path in enumerate(outs, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
     code = 0
@@ -78,15 +81,18 @@ def _be_the_child(work: Callable[[], object], outs: list[Path]) -> None:
 
 
 def _wait(child: int) -> str:
-    end = time.monotonic() + SECONDS
+    end = time.monotonic() + SECONDS * MOST
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             code = os.waitstatus_to_exitcode(status)
+            if code == -signal.SIGXCPU:
+                break
             return ENDED.get(code, f"killed by signal {-code}" if code < 0 else f"exit code {code}")
         time.sleep(0.02)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    else:
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
     return f"longer than {SECONDS} s"
 
 
@@ -177,7 +183,7 @@ STAGES = {"described": described, "computed": computed}
 def _verb(cfg: Path) -> str:
     """What to ask the definition for; of one that is refused it is all the same."""
     try:
-        return "detect" if any(head.detects for head in load_spec(cfg).heads) else "classify"
+        return "detect" if any(head.detects for head in load_spec(cfg, quiet=True).heads) else "classify"
     except DarknetCompatError:
         return "detect"
 

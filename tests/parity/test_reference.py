@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from darknet_compat.definition.lower import load_spec
+from darknet_compat.definition.weights.file import read_weights
 from darknet_compat.errors import OriginalError
 from darknet_compat.parity import reference
 from darknet_compat.parity._original import build
@@ -207,6 +210,27 @@ def test_weights_saved_by_the_original_come_back_the_same(darknet: Original, sha
     assert np.frombuffer(before, np.int32, 3).tolist() == [0, 2, 5]
     assert np.frombuffer(again, np.int32, 3).tolist() == [0, 2, 0]  # it writes its own revision
     assert again[12:] == before[12:]
+
+
+@pytest.mark.parametrize(
+    ("version", "width"),
+    [((0, 0), "i"), ((0, 1), "i"), ((0, 1001), "i"), ((0, 2), "Q"), ((0, 999), "Q"), ((1, 0), "Q")],
+)
+def test_how_wide_seen_is_in_each_version(
+    version: tuple[int, int], width: str, darknet: Original, tmp_path: Path
+) -> None:
+    """The images seen, and where the weights behind them begin, as the original reads a file and as we do."""
+    cfg = tmp_path / "m.cfg"
+    cfg.write_text("[net]\nwidth=2\nheight=2\nchannels=1\n[convolutional]\nfilters=2\nactivation=linear\n")
+    body = np.array([1, 2, 3, 4], "<f4")  # two biases, two weights
+    weights = tmp_path / "m.weights"
+    weights.write_bytes(struct.pack(f"<iii{width}", *version, 0, 77) + body.tobytes())
+    read = read_weights(weights, load_spec(cfg, dialect="original"))
+    darknet.save_weights(cfg, weights, tmp_path / "again.weights")
+    theirs = (tmp_path / "again.weights").read_bytes()
+    assert np.frombuffer(theirs, "<u8", 1, 12)[0] == read.header.seen == 77
+    assert np.frombuffer(theirs, "<f4", 4, 20).tolist() == body.tolist()
+    assert np.concatenate([values.ravel() for _, values in read.arrays]).tolist() == body.tolist()
 
 
 def test_cutoff_and_clear_are_what_partial_does(darknet: Original, shared_data: Path, tmp_path: Path) -> None:

@@ -59,3 +59,16 @@ def test_a_traceback_is_a_fault(tmp_path: Path) -> None:
     assert "boxes.cfg: info: traceback" in done.stdout
     commands = [json.loads(line)["commands"] for line in (tmp_path / "record").read_text().splitlines()]
     assert "ZeroDivisionError" in commands[0]["info"]["said"]
+
+
+@pytest.mark.slow
+def test_processor_time_is_bounded(tmp_path: Path) -> None:
+    """And not the clock's: on a busy machine what takes a minute stands still for ten."""
+    script = (
+        f"import runpy, time, pathlib\nsweep = runpy.run_path({str(TOOL)!r})\nrun = sweep['in_a_process']\n"
+        "run.__globals__['SECONDS'] = 1\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\n"
+        "print(run(lambda: all(iter(lambda: 1, 0)), folder)[0], '|', run(lambda: time.sleep(2), folder)[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "longer than 1 s | answered\n", done.stderr

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.support import Command, Toy
 
-COMMANDS = ("detect", "export", "parity", "bench")
+COMMANDS = ("detect", "export", "parity", "bench", "evaluate", "train", "partial")
 
 
 @pytest.fixture
@@ -29,7 +29,12 @@ def test_every_command_that_computes_says_it_once(
         "export": ["--out", tmp_path / "m.onnx"],
         "parity": [],
         "bench": ["--image", picture, "--runs", "1", "--warmup", "1", "--backends", "torch"],
+        "evaluate": [tmp_path / "all.txt", "--metric", "map"],
+        "train": [tmp_path / "all.txt", "--out", tmp_path / "run", "--max-batches", "1"],
+        "partial": [tmp_path / "cut.weights", "1"],
     }
+    picture.with_suffix(".txt").write_text("0 0.5 0.5 1 1\n")
+    (tmp_path / "all.txt").write_text(f"{picture}\n")
     done = dc(verb, misspelt.cfg, *arguments[verb])
     lines = [line for line in done.err.splitlines() if "unused option" in line]
     assert len(lines) == 1, done.err

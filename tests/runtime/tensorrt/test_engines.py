@@ -54,6 +54,13 @@ def run(*arguments: object) -> tuple[int, str, str]:
     return done.exit_code, done.stdout, done.stderr
 
 
+def test_what_a_definition_says_to_no_effect_is_named_once(cfg: Path, tmp_path: Path) -> None:
+    cfg.write_text(cfg.read_text().replace("[convolutional]", "[convolutional]\nfilter=9", 1))
+    code, _, said = run(cfg, "--out", tmp_path / "m.engine")
+    (line,) = [line for line in said.splitlines() if "unused option" in line]
+    assert code == 0 and line.endswith("layer 0 [convolutional] unused option filter=9; did you mean filters?")
+
+
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_detector_builds_on_first_use_and_keeps_the_engine(precision: str, cfg: Path, tmp_path: Path) -> None:
     expected = Detector(cfg, backend="torch", thresh=0.3)(picture())
