@@ -14,6 +14,8 @@ from tools.definitions.original import ANCHORS_VOC, CROPS, DARKNET19, DETECTOR, 
 from tools.definitions.sections import Rows, Section, conv, linear, net, plan, poly, route, steps
 
 Part = Literal["yolo", "batchnorm", "hires", "convolutional", "hand", "network", "priors", "location", "passthrough"]
+GRID: tuple[Part, ...] = ("yolo", "batchnorm", "hires")
+"""Those that end in connected layers and [detection]."""
 Options = dict[str, object]
 
 
@@ -36,7 +38,7 @@ class Scale:
     convolutions for detection; `hidden` the outputs of YOLO's connected layer. `yolo`, `size` and `large` are sides of
     a detector's input in pixels, `sizes` those of multi-scale training; `low` and `high` of a classifier's. `hand` and
     `priors` are anchors in cells. `scales` are [region]'s for objects, classes and coordinates. Detectors are trained
-    as `training` says, classifiers as `first` and `then`.
+    as `training` says, those with connected layers at `grid` times the rate; classifiers as `first` and `then`.
     """
 
     names: str
@@ -60,6 +62,7 @@ class Scale:
     jitter: float
     pictures: int
     training: Training
+    grid: float
     first: Training
     then: Training
 
@@ -96,6 +99,7 @@ DIGITS = Scale(
     jitter=0,
     pictures=10,
     training=Training(8, 1, 5000, _down(0.002, 15)),
+    grid=10,
     first=Training(64, 1, 5000, _down(0.1, 10, min_crop=48, max_crop=48)),
     then=Training(64, 1, 1000, _down(0.02, 10, min_crop=96, max_crop=96)),
 )
@@ -121,10 +125,12 @@ VOC = Scale(
     jitter=0.3,
     pictures=1000,
     training=Training(64, 8, 41_378, _epochs),
+    grid=5,
     first=Training(128, 1, 1_601_459, lambda batches: {"min_crop": 224, "max_crop": 320, **CROPS, **poly(batches)}),
     then=Training(128, 4, 100_092, lambda batches: {"max_crop": 512, **CROPS, **poly(batches, 0.001)}),
 )
-"""The anchors by hand are Faster R-CNN's, as in `priors.HAND`; how long is as in cfg/recipes."""
+"""The anchors by hand are Faster R-CNN's, as in `priors.HAND`; how long is as in cfg/recipes. Darknet's yolov1.cfg has
+five times the rate of its yolov2-voc.cfg, and `DIGITS` twice and four times the scales of that cfg's [region]."""
 SCALES = {"digits": DIGITS, "voc": VOC}
 
 
@@ -148,12 +154,12 @@ def classifier(scale: Scale, body: str, high: bool, batches: int, on_tree: bool 
 
 def detector(scale: Scale, step: Part, batches: int, tree: str | None = None, rate: float = 1) -> tuple[Section, Rows]:
     """The network of a step, with a `tree` for classes that hang on it, to be trained at a part of the usual rate."""
-    size = scale.yolo if step in ("yolo", "batchnorm", "hires") else scale.size
+    on_grid = step in GRID
     normalized, training = step != "yolo", scale.training
     options = training.options(batches)
-    options["learning_rate"] = options["learning_rate"] * rate  # type: ignore[operator]
-    section = net(size, training.batch, training.parts, **options)
-    if size == scale.yolo:
+    options["learning_rate"] *= rate * (scale.grid if on_grid else 1)  # type: ignore[operator]
+    section = net(scale.yolo if on_grid else scale.size, training.batch, training.parts, **options)
+    if on_grid:
         return section, [*_body(scale.old, normalized), *_connected(scale, normalized)]
     body = plan(scale.new if step in ("network", "priors", "location", "passthrough") else scale.old)
     by_hand = {"convolutional": _average(scale.priors), "hand": scale.hand, "network": scale.hand}
@@ -180,7 +186,8 @@ def _bare(row: str | Section) -> str | Section:
 
 
 def _connected(scale: Scale, normalized: bool) -> Rows:
-    """YOLO's end: cells twice as large, two connected layers, two boxes a cell."""
+    """YOLO's end: cells twice as large, two connected layers, two boxes a cell. Dropout goes where batch normalization
+    comes (paper, section 2)."""
     side = scale.yolo // (2 * scale.stride)
     more: Rows = [conv(scale.added), conv(scale.added, 3, 2), conv(scale.added)]
     options: dict[str, object] = {
@@ -196,7 +203,7 @@ def _connected(scale: Scale, normalized: bool) -> Rows:
     return [
         *(more if normalized else [_bare(row) for row in more]),
         ("connected", {"output": scale.hidden, "activation": "leaky"}),
-        ("dropout", {"probability": 0.5}),
+        *([] if normalized else [("dropout", {"probability": 0.5})]),
         ("connected", {"output": side * side * (scale.classes + 10), "activation": "linear"}),
         ("detection", options),
     ]

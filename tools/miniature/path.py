@@ -52,7 +52,13 @@ FIRST = 0
 def cells(setting: Setting) -> list[list[Cell]]:
     """What there is to run, in groups of which each needs the ones before."""
     low, high = ([classifier_of(name, FIRST) for name in CLASSIFIERS if name.endswith(end)] for end in ("low", "high"))
-    return [low, high, [Cell(TABLE, step.config, seed, detect) for seed in setting.seeds for step in STEPS]]
+    return [low, high, [cell_of(step, seed, setting) for seed in setting.seeds for step in STEPS]]
+
+
+def cell_of(step: Step, seed: int, setting: Setting) -> Cell:
+    """The cell of a row."""
+    grid = {"grid": SCALES[setting.data].grid} if step.network in networks.GRID else {}
+    return Cell(TABLE, step.config, seed, detect, grid)
 
 
 def classifier_of(name: str, seed: int) -> Cell:
