@@ -61,15 +61,17 @@ def larger(setting: Setting) -> tuple[str, tuple[int, int]] | None:
     return (f"mAP {shown(a)} → {shown(b)}", same(a, b)) if found else None
 
 
-def clusters(name: str, k: int, other: str, others: int) -> Callable[[Setting], tuple[str, tuple[int, int]] | None]:
-    """Two ways to choose anchors for VOC's boxes."""
+def clusters(
+    name: str, k: int, other: str, others: int, *, alike: bool = False
+) -> Callable[[Setting], tuple[str, tuple[int, int]] | None]:
+    """Two ways to choose anchors for VOC's boxes, of which the first is better or, `alike`, within a point."""
 
     def ours(setting: Setting) -> tuple[str, tuple[int, int]] | None:
         (found, *_) = known(setting, priors).get("voc", [None])
         if found is None:
             return None
         a, b = found[other][str(others)], found[name][str(k)]
-        return f"average IoU {100 * a:.1f} → {100 * b:.1f}", (int(b >= a), 1)
+        return f"average IoU {100 * a:.1f} → {100 * b:.1f}", (int(abs(b - a) < 0.01 if alike else b > a), 1)
 
     return ours
 
@@ -136,8 +138,8 @@ CLAIMS = (
     Claim("2: high-resolution classifier, almost 4 %", "mAP 65.8 → 69.5", "path", step("batchnorm", "hires")),
     Claim("2: anchor boxes cost a little mAP …", "mAP 69.5 → 69.2", "path", step("convolutional", "hand", falls=True)),
     Claim("2: … and gain recall", "recall 81 → 88", "path", step("convolutional", "hand", "recall")),
-    Claim("2: k-means by IoU, 5 priors, as good as 9 by hand", "average IoU 60.9 → 61.0", "priors",
-          clusters("by IoU", 5, "by hand", 9)),
+    Claim("2: k-means by IoU, 5 priors fit like 9 by hand (within a point)", "average IoU 60.9 → 61.0", "priors",
+          clusters("by IoU", 5, "by hand", 9, alike=True)),
     Claim("2: k-means by IoU better than by squared error", "58.7 → 61.0", "priors",
           clusters("by IoU", 5, "by squared error", 5)),
     Claim("2: 9 priors better than 9 by hand", "60.9 → 67.2", "priors", clusters("by IoU", 9, "by hand", 9)),

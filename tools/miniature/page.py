@@ -138,7 +138,7 @@ def _priors(setting: Setting) -> str:
     rows = []
     for name, given in known(setting, priors).items():
         (found,) = given
-        label = {"voc": "VOC 2007", "digits": "digits"}.get(name, name)
+        label = priors.TITLES.get(name, name)
         for how, points in found.items():
             if isinstance(points, dict):
                 for k in ("5", "9"):

@@ -53,11 +53,11 @@ def _drawn(draw_it: Callable[[Any, Setting], bool], setting: Setting) -> bytes |
     """A picture as PNG, None where there is nothing to draw yet."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.5, 3.6), layout="constrained")
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     if not draw_it(figure, setting):
         return None
     picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=100)
+    figure.savefig(picture, format="png", dpi=125)
     return picture.getvalue()
 
 
@@ -142,7 +142,8 @@ def _priors(figure: Any, setting: Setting) -> bool:
     for (name, (one,)), colour in zip(found.items(), _COLOURS, strict=False):
         for how, style in (("by IoU", "o-"), ("by squared error", "x:")):
             points = [(int(k), 100 * value) for k, value in one[how].items()]
-            axes.plot(*zip(*points, strict=True), style, color=colour, ms=4, label=f"{name}, {how}")
+            label = f"{priors.TITLES.get(name, name)}, {how}"
+            axes.plot(*zip(*points, strict=True), style, color=colour, ms=4, label=label)
     for how, marker in (("by IoU", "s"), ("by squared error", "D"), ("by hand", "^")):
         axes.plot(*zip(*priors.PAPER[how].items(), strict=True), marker, color="black", label=f"the paper, VOC, {how}")
     axes.set(xlabel="k", ylabel="average IoU, %", title="Figure 2 and Table 1: how well k anchors fit")
