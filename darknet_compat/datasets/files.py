@@ -12,7 +12,7 @@ import numpy as np
 
 from darknet_compat.errors import DatasetError, MetadataError
 from darknet_compat.formats.metadata import read_names
-from darknet_compat.formats.textfile import MAX_LIST_BYTES, read_lines, shown
+from darknet_compat.formats.textfile import MAX_LIST_BYTES, count, read_lines, shown
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm")
 """In lower case."""
@@ -154,6 +154,13 @@ def names_in(*folders: Path) -> tuple[str, ...] | None:
     if path is None:
         return None
     return _label_map(path) if path.name == "labelmap.txt" else read_names(path)
+
+
+def class_number(name: str, numbers: Mapping[str, int], where: str) -> int:
+    """The number of a class that an annotation names. Raises DatasetError, beginning with `where`, for another."""
+    if name not in numbers:
+        raise DatasetError(f"{where}: {shown(name)} is not one of the {count(len(numbers), 'class')}")
+    return numbers[name]
 
 
 def _label_map(path: Path) -> tuple[str, ...]:

@@ -254,19 +254,14 @@ def _entry(path: Path, artefact: Artefact, seconds: float) -> dict[str, Any]:
         "file": str(path),
         "bytes": path.stat().st_size,
         "seconds": round(seconds, 3),
-        "outputs": artefact.outputs,
-        "layout": artefact.layout,
-        "input": artefact.input,
-        "width": artefact.width,
-        "height": artefact.height,
-        "sizes": artefact.sizes,
-        "step": artefact.step,
-        "batch": artefact.batch,
-        "classes": artefact.classes,
-        "precision": artefact.precision,
+        **{name: getattr(artefact, name) for name in _ENTRY},
         "quantization": _told(artefact),
         "weights_sha256": artefact.weights_sha256,
     }
+
+
+_ENTRY = ("outputs", "layout", "input", "width", "height", "sizes", "step", "batch", "classes", "precision")
+"""What `--json` has of an artefact as it is."""
 
 
 def _told(artefact: Artefact) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.datasets.base import Dataset, Labels, Layout, Sample, Wanted
+from darknet_compat.datasets.files import class_number
 from darknet_compat.datasets.readers.cvat import BOXES, Events, has_tracks, is_cvat, parse
 from darknet_compat.datasets.readers.drawn import Corners
 from darknet_compat.errors import DatasetError
@@ -101,9 +102,8 @@ class AnnotatedVideo(Dataset):
             raise DatasetError(f"{path}: {error}") from None
         self._objects: dict[int, tuple[list[int], list[Corners]]] = {}
         for frame, objects in task.objects.items():
-            if unknown := next((name for name, _ in objects if name not in number_of), None):
-                raise DatasetError(f"{path}: {shown(unknown)} is not one of the {len(self.names)} classes")
-            self._objects[frame] = [number_of[name] for name, _ in objects], [corners for _, corners in objects]
+            numbers = [class_number(name, number_of, str(path)) for name, _ in objects]
+            self._objects[frame] = numbers, [corners for _, corners in objects]
         self._film = _Film(self.video)
 
     def __len__(self) -> int:

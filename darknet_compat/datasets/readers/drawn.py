@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from darknet_compat.datasets.base import Labels, Repair, Repairs
+from darknet_compat.datasets.files import class_number
 from darknet_compat.datasets.turned import turned_along
 from darknet_compat.errors import DatasetError
-from darknet_compat.formats.textfile import shown
 from darknet_compat.vision.image import decode
 
 _MOST_PIXELS = 1e9
@@ -56,11 +56,9 @@ def drawn_labels(
         if one.corners is None:
             counts["left out"] += 1
             continue
-        if one.name not in numbers:
-            raise DatasetError(f"{where}: {shown(one.name)} is not one of the {len(numbers)} classes")
         counts["polygons"] += one.is_outline
         corners.append(one.corners)
-        classes.append(numbers[one.name])
+        classes.append(class_number(one.name, numbers, where))
     size = stated or (decode(picture).shape[1::-1] if corners else (1, 1))
     labels, turned = turned_along(Labels.from_corners(corners, (size[0], size[1]), classes), picture, stated)
     return labels, (*turned, *((repair, count) for repair, count in counts.items() if count))

@@ -9,6 +9,7 @@ from pathlib import Path
 from darknet_compat.datasets.base import Dataset, Labels, Layout, Sample, Wanted
 from darknet_compat.datasets.files import (
     USUAL_SPLITS,
+    class_number,
     first_words,
     is_picture,
     pick_split,
@@ -98,9 +99,8 @@ def _numbered(
     names = tuple(folders if names is None else names)
     by_id = len(names) == len(ids) and set(folders) <= set(ids)
     number_of = {name: number for number, name in enumerate(ids if by_id else names)}
-    unknown = next((name for name in folders if name not in number_of), None)
-    if unknown is not None:
-        raise DatasetError(f"{root / unknown}: {shown(unknown)} is not one of the {len(names)} classes")
+    for name in folders:
+        class_number(name, number_of, str(root / name))
     return names, number_of
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from darknet_compat.datasets.base import Dataset, Labels, Layout, Sample, Wanted
 from darknet_compat.datasets.files import (
     USUAL_SPLITS,
+    class_number,
     folder_called,
     names_in,
     pick_split,
@@ -61,10 +62,8 @@ class KittiFolder(Dataset):
         for line, (name, box) in _read(file):
             if name == _NOT_LABELLED:
                 continue
-            if name not in self._numbers:
-                raise DatasetError(f"{file}:{line}: {shown(name)} is not one of the {len(self.names)} classes")
             corners.append(box)
-            classes.append(self._numbers[name])
+            classes.append(class_number(name, self._numbers, f"{file}:{line}"))
         size = (1, 1)
         if corners:
             header = read_stored(picture)

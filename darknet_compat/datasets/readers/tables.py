@@ -16,6 +16,7 @@ from darknet_compat.datasets.base import Dataset, Labels, Layout, Repair, Sample
 from darknet_compat.datasets.files import (
     PICTURE_SUFFIXES,
     USUAL_SPLITS,
+    class_number,
     inside,
     names_in,
     pick_split,
@@ -90,10 +91,8 @@ class BoxTable(Dataset):
                 picture.repairs[row.repair] += 1
             if not row.name:
                 continue
-            if row.name not in number_of:
-                raise DatasetError(f"{title}: {shown(row.name)} is not one of the {len(self.names)} classes")
             picture.corners.append(row.corners)
-            picture.classes.append(number_of[row.name])
+            picture.classes.append(class_number(row.name, number_of, title))
             picture.crowd.append(row.crowd)
         if not self._pictures:
             raise DatasetError(f"{title}: expected boxes, found none")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from darknet_compat.datasets.base import Dataset, Joined, Labels, Layout, Sample, Wanted
 from darknet_compat.datasets.files import (
     USUAL_SPLITS,
+    class_number,
     folder_called,
     inside,
     names_among,
@@ -163,15 +164,12 @@ class VocFolder(Dataset):
         it states no size and the picture cannot be read either."""
         annotation = self.annotation(index)
         picture = self.picture(index, annotation.picture)
-        unknown = next((name for name in annotation.objects if name not in self._numbers), None)
-        if unknown is not None:
-            path = self._annotations / f"{self.ids[index]}.xml"
-            raise DatasetError(f"{path}: {shown(unknown)} is not one of the {len(self.names)} classes")
+        path = str(self._annotations / f"{self.ids[index]}.xml")
+        classes = [class_number(name, self._numbers, path) for name in annotation.objects]
         size = annotation.size
         if size is None and annotation.objects:
             size = decode(picture).shape[1::-1]
         corners = [(xmin - 1, ymin - 1, xmax, ymax) for xmin, ymin, xmax, ymax in annotation.corners]
-        classes = [self._numbers[name] for name in annotation.objects]
         labels = Labels.from_corners(corners, size or (1, 1), classes, annotation.difficult)
         return Sample(self.ids[index], picture, *turned_along(labels, picture, annotation.size))
 

@@ -30,7 +30,7 @@ def test_classes_by_the_alphabet(tmp_path: Path) -> None:
     assert [(sample.id, sample.labels.classes.tolist()) for sample in pictures] == [("x", [0]), ("1", [1]), ("2", [1])]
     assert not pictures[0].labels.is_drawn.any()
     assert ClassFolders(folder, names=["dog", "cow", "cat"])[0].labels.classes.tolist() == [2]
-    with pytest.raises(DatasetError, match="cat: 'cat' is not one of the 1 classes"):
+    with pytest.raises(DatasetError, match="cat: 'cat' is not one of the 1 class"):
         ClassFolders(folder, names=["dog"])
 
 

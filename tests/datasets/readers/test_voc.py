@@ -148,7 +148,7 @@ def test_annotations_that_are_none(text: str, message: str, tmp_path: Path) -> N
 
 def test_a_class_that_is_none_of_the_names(tmp_path: Path) -> None:
     folder = make(tmp_path, {"a": annotation(OBJECT.format("dog", "", 1, 1, 2, 2))})
-    with pytest.raises(DatasetError, match=r"a.xml: 'dog' is not one of the 1 classes"):
+    with pytest.raises(DatasetError, match=r"a.xml: 'dog' is not one of the 1 class"):
         VocFolder(folder, names=["cat"])[0]
 
 
