@@ -115,7 +115,7 @@ class VideoWriter:
         if width % 2 or height % 2:
             picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
         planes = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2YUV_I420)  # [H * 3 / 2, W]
-        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+        frame = av.VideoFrame.from_numpy_buffer(planes, format="yuv420p")  # which the encoder copies
         frame.colorspace, frame.color_range = _COLOURS["colorspace"], _COLOURS["color_range"]
         return frame
 
