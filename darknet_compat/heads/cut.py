@@ -82,7 +82,7 @@ class Cut:
 
 def cut_of(spec: NetworkSpec, order: AxisOrder, activated: bool) -> Cut:
     """How a graph of this network ends."""
-    if not detects(spec):
+    if not detects(spec) or not all(head.detects for head in spec.heads):
         return Cut(order, activated)
     kinds = {kind: name for name, kind in _KINDS.items()}
     described = []

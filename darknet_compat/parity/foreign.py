@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from darknet_compat.definition.spec import Cost, LayerSpec, NetworkSpec, Shape
+from darknet_compat.definition.spec import Convolutional, Cost, Dropout, LayerSpec, NetworkSpec, Shape
 from darknet_compat.formats.cfg import Cfg, CfgOption, Section, format_cfg
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
@@ -40,14 +40,17 @@ ACTIVATIONS = frozenset(
 """The original's (its activations.c, `get_activation`)."""
 
 OPTIONS: dict[str, dict[str, str]] = {
-    "convolutional": {"antialiasing": "0", "dilation": "1", "share_index": "", "stride_x": "", "stride_y": ""},
+    "convolutional": {
+        "antialiasing": "0", "bin_output": "0", "cbn": "0", "dilation": "1", "share_index": "", "stride_x": "",
+        "stride_y": "",
+    },
     "maxpool": {"antialiasing": "0", "maxpool_depth": "0", "stride_x": "", "stride_y": ""},
     "route": {"groups": "1"},
     "shortcut": {"weights_type": "none"},
     "yolo": {"new_coords": "0", "scale_x_y": "1"},
     "rnn": {"logistic": "0"},
     "crnn": {"dilation": "1", "groups": "1", "hidden": "", "output": "", "size": "3"},
-}
+}  # fmt: skip
 """Options that change what a layer gives and that the original does not have → the value that changes nothing."""
 
 
@@ -136,6 +139,9 @@ def _one_input(section: Section, layer: LayerSpec) -> list[Section]:
     """The section itself, in the original's words; of a [route] of one layer the layer becomes the input."""
     if section.type == "route":
         return [_section("activation", activation="linear"), _section("route", layers=-1)]
+    if isinstance(layer, Convolutional) and section.find("groups"):  # with xnor, or of 0, the fork takes them for 1
+        own = {option.key: option.value for option in section.counting.values()}
+        return [_section(section.type, **own | {"groups": layer.groups})]
     return [section]
 
 
@@ -173,6 +179,8 @@ def _inseparable(layer: LayerSpec, spec: NetworkSpec) -> str:
     """Why a layer that the original has cannot be run there by itself; empty where it can."""
     if isinstance(layer, Cost):
         return "a cost without truth"
+    if isinstance(layer, Dropout):
+        return "hands on what is before it, which a layer alone does not have"
     if layer.recurrent:
         return "keeps a state, which a layer alone does not have"
     if len(layer.sources) > 1:

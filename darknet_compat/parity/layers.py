@@ -89,7 +89,10 @@ def layer_parity(
         if unknown:
             rows = list(rows_alone(parsed, network, found, torch.from_numpy(images), original, Path(folder)))
         else:
-            rows = compare_layers(network, original.layer_outputs(cfg, weights, images, size=size), found)
+            # time_steps counts only where a layer keeps a state; elsewhere it would only ask for more pictures.
+            steps = None if any(layer.recurrent for layer in network.spec.layers) else 1
+            outputs = original.layer_outputs(cfg, weights, images, size=size, time_steps=steps)
+            rows = compare_layers(network, outputs, found)
     return LayerParity(str(cfg), named, source, tuple(rows), remarks=remarks_on(parsed, unknown))
 
 

@@ -42,7 +42,8 @@ from tests.datasets.readers.test_voc import OBJECT, annotation
 from tests.formats.test_mutations import SMALL
 from tests.vision.test_header import FILES as PICTURES
 
-Kind = Literal["text", "bytes", "json"]
+Kind = Literal["text", "bytes", "json", "bit"]
+"""How it is damaged; "bit" is one bit and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -240,17 +241,23 @@ def _read_journal(folder: Path) -> object:
         return [isinstance(answer, Failure) or len(answer.boxes) for answer in open_one.answers]
 
 
-def _checkpoint() -> Sequence[bytes]:
+def _lay_checkpoints(folder: Path) -> None:
     import torch
 
-    state = {"network": {"w": torch.arange(50.0)}, "seen": 3, "average_loss": None}
-    return [_written(lambda folder: Checkpoints(folder / "c.pt", {"seed": 1}).write(state), "c.pt")]
+    checkpoints = Checkpoints(folder / "c.pt", {"seed": 1})
+    for seen in (2, 3):
+        checkpoints.write({"network": {"w": torch.arange(50.0)}, "seen": seen, "average_loss": None})
 
 
-def _read_checkpoint(folder: Path) -> object:
-    """A damaged one is never used: what is read without a word is the good one to the bit."""
-    state, _ = Checkpoints(folder / "c.pt", {"seed": 1}).read()
-    if not (state["seen"] == 3 and state["network"]["w"].tolist() == [float(n) for n in range(50)]):
+def _checkpoint() -> Sequence[bytes]:
+    return [_written(_lay_checkpoints, "c.pt")]
+
+
+def _read_checkpoint(folder: Path, damaged: bool = False) -> object:
+    """A damaged one is never used, but the one before, to the bit, and a line says so."""
+    state, note = Checkpoints(folder / "c.pt", {"seed": 1}).read()
+    whole = state["seen"] == (2 if note else 3) and state["network"]["w"].tolist() == [float(n) for n in range(50)]
+    if not whole or (damaged and not note):
         raise AssertionError("a damaged checkpoint was used")
     return state
 
@@ -331,7 +338,10 @@ FORMATS: dict[str, Format] = {
     "engine": Format(
         "m.engine", "bytes", _engine("m.engine"), _read_engine, ("formats.exported.enginefile.read_plan",), _lay_engine
     ),
-    "checkpoint": Format("c.pt", "bytes", _checkpoint, _read_checkpoint, ()),
+    "checkpoint": Format("c.pt", "bytes", _checkpoint, _read_checkpoint, (), _lay_checkpoints),
+    "checkpoint, one bit": Format(
+        "c.pt", "bit", _checkpoint, lambda f: _read_checkpoint(f, damaged=True), (), _lay_checkpoints
+    ),
     "training log": Format("log.csv", "text", lambda: [_log()], _read_log, ()),
     "picture header": Format(
         "p", "bytes", lambda: list(PICTURES.values()), _read_picture, ("vision.orientation.read_stored",)

@@ -1,6 +1,6 @@
 """Damaged files of one format, thrown at its reader: each ends soon, in little memory, with an answer or a typed line.
 
-    python -m tests.attack.fuzz "engine record" --seconds 60 --start 0
+    python -m tests.attack.fuzz "engine record" --count 10000 --start 0
 
 Mutation N of a format is always the same file. The last line is JSON.
 """
@@ -66,7 +66,7 @@ def damaged(one: Format, seeds: list[bytes], random: Random) -> bytes:
     """A file with something wrong, mostly something small."""
     data = random.choice(seeds)
     way = random.random()
-    if way < 0.1:
+    if way < 0.1 or one.kind == "bit":
         return _flipped(data, random)
     if one.kind == "json" and way < 0.7:
         return _changed_json(data, random)
@@ -143,20 +143,20 @@ def attempt(one: Format, folder: Path, data: bytes, tally: Tally) -> str | None:
             one.read(folder)
         tally.read += 1
     except DarknetCompatError as error:
-        tally.refused[f"{type(error).__name__} {_place(error)}"] += 1
+        tally.refused[f"{type(error).__name__} {place_of(error)}"] += 1
         message = str(error).encode("utf-8", "surrogateescape").decode("latin-1")
         if min(message, default=" ") < " " or len(message) > 2000:
             return f"a message that is no line: {message[:200]!r}"
     except TooSlowError:
         return f"took more than {SECONDS:g} s"
     except Exception as error:
-        return f"{type(error).__name__} at {_place(error)}: {str(error)[:200]!r}"
+        return f"{type(error).__name__} at {place_of(error)}: {str(error)[:200]!r}"
     finally:
         tally.slowest = max(tally.slowest, time.process_time() - began)
     return None
 
 
-def _place(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
     """Where in the project an error was raised."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "darknet_compat" in frame.filename]
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "outside"
@@ -197,7 +197,7 @@ def corpus_file(name: str) -> Path:
     return CORPUS / f"{''.join(letter if letter.isalnum() else '-' for letter in name)}.json"
 
 
-def write_corpus(name: str, most: int = 8, length: int = 1500, tried: int = 4000) -> None:
+def write_corpus(name: str, most: int = 8, length: int = 2500, tried: int = 4000) -> None:
     """Keep a few small mutations of a format, each with another end: what `make test` replays."""
     one, kept, ends = FORMATS[name], list[str](), set[str]()
     seeds = list(one.seeds())
@@ -217,19 +217,32 @@ def write_corpus(name: str, most: int = 8, length: int = 1500, tried: int = 4000
     path.write_text(json.dumps(kept, indent=0) + "\n")
 
 
+def limits(parser: argparse.ArgumentParser) -> None:
+    """The options of how long a part of the bench goes on."""
+    parser.add_argument("--seconds", type=float, help="default: 10, or until --count")
+    parser.add_argument("--count", type=int, help="so many")
+    parser.add_argument("--start", type=int, default=0, help="the first number")
+
+
+def limits_of(given: argparse.Namespace) -> tuple[float, int]:
+    """Seconds and how many, of which the first to come ends it."""
+    seconds = given.seconds if given.seconds is not None else 10 if given.count is None else 1e9
+    return seconds, 1 << 60 if given.count is None else given.count
+
+
 def main() -> None:
     """One format, as the bench runs it: in a process of its own, which what is damaged may end."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("format", choices=FORMATS)
-    parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--start", type=int, default=0)
+    limits(parser)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--corpus", action="store_true", help="write the corpus of the format anew, and nothing else")
     given = parser.parse_args()
     if given.corpus:
         write_corpus(given.format)
         return
-    tally = fuzz(given.format, given.start, seconds=given.seconds, keep=given.keep)
+    seconds, count = limits_of(given)
+    tally = fuzz(given.format, given.start, seconds=seconds, count=count, keep=given.keep)
     print(json.dumps(vars(tally)))
 
 

@@ -2,71 +2,78 @@
 
     python -m tests.attack.kills --seconds 60
 
-What is done again after kill -9 has to be what was never interrupted, byte for byte, and nothing else may be left.
+What is done again after kill -9 has to be what was never interrupted, byte for byte, and nothing else may be left: not
+beside the results, in the cache or in the folder for temporary files.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import cv2
 import numpy as np
 
+from darknet_compat.catalogue import catalog
+from darknet_compat.catalogue.fetch.checksum import Expected
+from darknet_compat.catalogue.model import WeightsFile
 from darknet_compat.formats.packaged import cfg_dir, weights_dir
-from tests.catalogue.fetch.http_server import gives, running
+from tests.attack.fuzz import limits, limits_of
+from tests.attack.processes import Child
+from tests.catalogue.fetch.http_server import Server, gives, running
+from tests.conftest import has_tensorrt
 from tests.training.test_trainer import CFG
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 MODEL, WEIGHTS = cfg_dir() / "yolov2-digits.cfg", weights_dir() / "yolov2-digits.weights"
-_SKIPPED = ("log.csv", "chart.png")  # hold the seconds that batches took
-
-
-def command(*arguments: object, cwd: Path, **environment: str) -> subprocess.Popen[str]:
-    """`darknet-compat ARGUMENTS` on one thread."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "darknet_compat", *map(str, arguments)], cwd=cwd, text=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"} | environment,
-    )  # fmt: skip
+_OF_TIME = ("log.csv", "chart.png", "f.weights.json")
+"""Files that hold seconds or moments: they have to be there."""
 
 
 def result(folder: Path) -> dict[str, bytes]:
     """What a command left, by name."""
-    paths = (path for path in folder.rglob("*") if path.is_file() and path.name not in _SKIPPED)
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): b"" if path.name in _OF_TIME else path.read_bytes() for path in paths}
 
 
+@dataclass(frozen=True)
 class Job:
-    """A command and the folder of its results."""
+    """A command; its arguments for a folder of results, and whether it goes on there. `first`: see `Child`."""
 
-    def __init__(self, name: str, arguments: Callable[[Path, bool], list[object]], work: Path) -> None:
-        self.name, self.arguments, self.work = name, arguments, work
+    name: str
+    arguments: Callable[[Path, bool], list[object]]
+    work: Path
+    first: Callable[[], object] = lambda: None
 
-    def start(self, out: Path, again: bool) -> subprocess.Popen[str]:
+    def start(self, out: Path, again: bool = False, **limits: Any) -> Child:
         """Begin it, or go on with it."""
-        return command(*self.arguments(out, again), cwd=self.work, DARKNET_COMPAT_CACHE=str(out / "cache"))
+        for folder in (temporary := out / "temporary", cache := out / "cache"):
+            folder.mkdir(parents=True, exist_ok=True)
+        places = {"TMPDIR": str(temporary), "DARKNET_COMPAT_CACHE": str(cache)}
+        with tempfile.NamedTemporaryFile(dir=self.work, prefix="lines", delete=False) as lines:
+            pass
+        errors = Path(lines.name)
+        return Child(self.arguments(out, again), self.work, errors, environment=places, first=self.first, **limits)
 
     def whole(self, out: Path, again: bool = False) -> str | None:
         """Let it come to its end; what went wrong, if anything."""
-        process = self.start(out, again)
-        _, errors = process.communicate()
-        return f"ended with {process.returncode}: {errors[-200:]}" if process.returncode else None
+        code, lines = self.start(out, again).wait()
+        return f"ended with {code}: {lines[-300:]}" if code else None
 
 
-def jobs(work: Path) -> list[Job]:
-    """train, evaluate and export, on small things that take a few seconds each."""
+def _material(work: Path) -> None:
+    """Small things for commands to work on."""
     (work / "small.cfg").write_text(CFG.format(batches=40, subdivisions=1))
     random = np.random.default_rng(0)
     for number in range(12):
@@ -75,9 +82,14 @@ def jobs(work: Path) -> list[Job]:
     (work / "ten.names").write_text("\n".join("0123456789") + "\n")
     (work / "all.txt").write_text("".join(f"{work}/{number}.png\n" for number in range(12)))
 
+
+def jobs(work: Path, server: Server) -> list[Job]:
+    """The five commands, each on something that takes a second or a few."""
+    _material(work)
+
     def train(out: Path, again: bool) -> list[object]:
         resumed = ["--resume"] if again and any(out.glob("checkpoint*.pt")) else []
-        options = ["--workers", 0, "--device", "cpu", "--checkpoint-every", 5, "--json"]
+        options = ["--workers", 0, "--device", "cpu", "--checkpoint-every", 5, "--seed", 1, "--json"]
         return ["train", work / "small.cfg", "digits", "--out", out, *options, *resumed]
 
     def evaluate(out: Path, again: bool) -> list[object]:
@@ -87,95 +99,123 @@ def jobs(work: Path) -> list[Job]:
     def export(out: Path, again: bool) -> list[object]:
         return ["export", MODEL, "--weights", WEIGHTS, "--out", out]
 
-    return [Job("train", train, work), Job("evaluate", evaluate, work), Job("export", export, work)]
+    def engine(out: Path, again: bool) -> list[object]:
+        tune = ["--target", "rtx", "--batches", 1, "--level", 0]
+        return ["engine", MODEL, "--weights", WEIGHTS, *tune, "--out", out / "m.engine"]
+
+    data = Random(0).randbytes(400_000)
+    server.routes["/f"] = lambda handler: (time.sleep(0.1), gives(data)(handler))  # type: ignore[func-returns-value]
+    found = catalog.find("tiny")
+    weights = WeightsFile("f.weights", len(data) // 4 - 5, 20, (server.url("/f"),), Expected())
+    downloaded = replace(found, weights=weights)
+
+    def local() -> None:
+        catalog.find = lambda name: downloaded
+
+    made = [Job("train", train, work), Job("evaluate", evaluate, work), Job("export", export, work)]
+    made.append(Job("fetch", lambda out, again: ["fetch", "tiny"], work, local))
+    return made + ([Job("engine", engine, work)] if has_tensorrt() else [])
 
 
-def kill_one(job: Job, expected: dict[str, bytes], longest: float, random: Random) -> str | None:
-    """Kill it once or twice, then let it end; what differs from what was never interrupted, if anything."""
-    with tempfile.TemporaryDirectory(dir=job.work) as place:
-        out = Path(place)
-        for attempt in range(random.choice([1, 1, 2])):
-            process = job.start(out, attempt > 0)
-            time.sleep(random.uniform(0, longest))
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-        if problem := job.whole(out, again=True):
-            return problem
-        found = result(out)
-    left = {name for name in found if name.endswith((".part", ".lock"))}
-    if left:
-        return f"left behind: {sorted(left)}"
-    differing = [name for name, data in expected.items() if found.get(name) != data and not name.startswith("cache")]
+@contextmanager
+def folder_in(work: Path) -> Iterator[Path]:
+    """A folder that goes with all that is in it."""
+    with tempfile.TemporaryDirectory(dir=work) as place:
+        yield Path(place) / "out"
+
+
+def differences(job: Job, out: Path, expected: dict[str, bytes]) -> str | None:
+    """What is not as if nothing had happened, if anything."""
+    found = result(out)
+    if more := sorted(found.keys() - expected.keys()):
+        return f"left behind: {more}"
+    differing = [name for name, data in expected.items() if found.get(name) != data]
     return f"differ: {differing}" if differing else None
 
 
-def fetch_one(random: Random) -> str | None:
-    """Kill a download from a slow server, and fetch again."""
-    data = random.randbytes(400_000)
-    code = (
-        "import sys; from darknet_compat.catalogue.fetch.download import download; download([sys.argv[1]], sys.argv[2])"
-    )
-    with running() as server, tempfile.TemporaryDirectory() as place:
-        server.routes["/f"] = lambda handler: (time.sleep(0.05), gives(data)(handler))
-        target = Path(place) / "f.weights"
-        arguments = [sys.executable, "-c", code, server.url("/f"), str(target)]
-        environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "no_proxy": "127.0.0.1"}
-        process = subprocess.Popen(arguments, env=environment)
-        time.sleep(random.uniform(0, 1.0))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        subprocess.run(arguments, env=environment, check=True)
-        found = {path.name: path.read_bytes() for path in Path(place).iterdir()}
-    return None if found == {"f.weights": data} else f"found {sorted(found)}"
+def kill_one(job: Job, expected: dict[str, bytes], longest: float, random: Random) -> tuple[int, str | None]:
+    """Kill it once or twice, then let it end; how many of them it did not outrun, and what differs from what was never
+    interrupted, if anything."""
+    killed = 0
+    with folder_in(job.work) as out:
+        for attempt in range(random.choice([1, 1, 2])):
+            child = job.start(out, attempt > 0)
+            time.sleep(random.uniform(0, longest))
+            killed += child.kill()
+        return killed, job.whole(out, again=True) or differences(job, out, expected)
 
 
-def places(job: Job) -> dict[str, str]:
-    """Two at once into one folder, a folder that may not be written, a disk that is full: each ends in one line."""
-    ends = {}
-    with tempfile.TemporaryDirectory(dir=job.work) as place:
-        out = Path(place) / "both"
-        pair = [job.start(out, False) for _ in range(2)]
-        errors = [process.communicate()[1] for process in pair]
-        fine = not any("Traceback" in one for one in errors) and any(process.returncode == 0 for process in pair)
-        ends["two at once"] = "ok" if fine else f"fault: {[one[-200:] for one in errors]}"
-        for what, limit in (("full disk", "ulimit -f 8"),):
-            line = " ".join(
-                map(str, [sys.executable, "-m", "darknet_compat", *job.arguments(Path(place) / what, False)])
-            )
-            environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-            environment["DARKNET_COMPAT_CACHE"] = str(Path(place) / "cache")
-            line = line.replace(str(Path(place) / what), f"'{Path(place) / what}'")
-            done = subprocess.run(
-                ["bash", "-c", f"{limit}; trap '' XFSZ; {line}"], capture_output=True, text=True, env=environment
-            )
-            last = done.stderr.strip().splitlines()[-1:] or ["nothing"]
-            bad = "Traceback" in done.stderr or done.returncode not in (0, 1)
-            ends[what] = f"fault: {last[0][:300]}" if bad else "ok"
-    return ends
+def both(job: Job, expected: dict[str, bytes]) -> str | None:
+    """Two at once into one folder: one at least comes to its end, neither in a traceback, and the result is whole."""
+    with folder_in(job.work) as out:
+        ends = [child.wait() for child in (job.start(out), job.start(out))]
+        if any(code not in (0, 1) or "Traceback" in lines for code, lines in ends) or all(code for code, _ in ends):
+            return f"ended with {ends}"[:600]
+        return differences(job, out, expected)
+
+
+def full(job: Job, expected: dict[str, bytes]) -> str | None:
+    """No room for files above 8 KiB: one line; with room again, it is as if nothing had happened."""
+    with folder_in(job.work) as out:
+        code, lines = job.start(out, most=8192).wait()
+        if code not in (0, 1) or "Traceback" in lines:
+            return f"ended with {code}: {lines[-300:]}"
+        half = [name for name, data in result(out).items() if name in expected and data != expected[name]]
+        if half and not code:
+            return f"half-written: {half}"
+        return job.whole(out, again=True) or differences(job, out, expected)
+
+
+def closed(job: Job, expected: dict[str, bytes]) -> str | None:
+    """A folder that may not be written: one line, and nothing in it."""
+    with folder_in(job.work) as out:
+        for folder in (out, out / "temporary", out / "cache"):
+            folder.mkdir(parents=True)
+        for folder in (out / "cache", out):
+            folder.chmod(0o555)
+        code, lines = job.start(out, without_rights=True).wait()
+        for folder in (out / "cache", out):
+            folder.chmod(0o755)
+        said = lines.strip().splitlines()
+        if code != 1 or "Traceback" in lines or not any("ermission" in line for line in said):
+            return f"ended with {code}: {lines[-300:]}"
+        left = [name for name in result(out) if not name.startswith("temporary")]
+        return f"left behind: {left}" if left else None
+
+
+PLACES = {"two at once": both, "full disk": full, "read-only folder": closed}
 
 
 def main() -> None:
     """As the bench runs it. The last line is JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--start", type=int, default=0)
+    limits(parser)
+    parser.add_argument("--only", nargs="*", help="these commands alone")
     given = parser.parse_args()
-    end, random, kills, faults = time.monotonic() + given.seconds, Random(given.start), Counter[str](), list[str]()
-    ends: dict[str, dict[str, str]] = {}
-    with tempfile.TemporaryDirectory() as place:
+    cv2.setNumThreads(1)
+    seconds, count = limits_of(given)
+    end, random, kills, faults = time.monotonic() + seconds, Random(given.start), Counter[str](), list[str]()
+    ends: dict[str, dict[str, str]] = defaultdict(dict)
+    with running() as server, tempfile.TemporaryDirectory() as place:
         work = Path(place)
-        wanted = {}
-        for job in jobs(work):
+        attacks: list[tuple[str, Callable[[Random], tuple[int, str | None]]]] = []
+        for job in jobs(work, server):
+            if given.only and job.name not in given.only:
+                continue
             began = time.monotonic()
             problem = job.whole(work / f"whole-{job.name}")
-            wanted[job.name] = (job, result(work / f"whole-{job.name}"), time.monotonic() - began)
+            longest, expected = time.monotonic() - began, result(work / f"whole-{job.name}")
             if problem:
                 faults.append(f"{job.name}: {problem}")
-            ends[job.name] = places(job)
-        while time.monotonic() < end:
-            name = random.choice([*wanted, "fetch"])
-            problem = fetch_one(random) if name == "fetch" else kill_one(*wanted[name], random)
-            kills[name] += 1
+                continue
+            for what, attack in PLACES.items():
+                ends[job.name][what] = attack(job, expected) or "ok"
+            attacks.append((job.name, functools.partial(kill_one, job, expected, longest)))
+        turns = itertools.cycle(attacks)
+        while attacks and time.monotonic() < end and sum(kills.values()) < count:
+            name, kill = next(turns)
+            killed, problem = kill(random)
+            kills[name] += killed
             if problem:
                 faults.append(f"kill of {name}: {problem}")
         shutil.rmtree(work, ignore_errors=True)

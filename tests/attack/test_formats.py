@@ -38,7 +38,7 @@ def test_the_table_has_every_reader() -> None:
     assert not listed & set(ELSEWHERE)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [name for name, one in FORMATS.items() if one.kind != "bit"])
 def test_good_files_are_read(name: str, tmp_path: Path) -> None:
     one = FORMATS[name]
     one.around(tmp_path)

@@ -24,11 +24,15 @@ from tests.inference.support import noise
 CFG, WEIGHTS = cfg_dir() / "yolov2-digits.cfg", weights_dir() / "yolov2-digits.weights"
 
 PROGRAM = """
-import json, multiprocessing, sys
+import asyncio, json, multiprocessing, sys
+from concurrent.futures import ThreadPoolExecutor
 import darknet_compat as dc
 
+def rounded(found):
+    return [round(float(score), 5) for score in found.scores]
+
 def look(detector, queue):
-    queue.put([round(float(score), 5) for score in detector(sys.argv[2]).scores])
+    queue.put(rounded(detector(sys.argv[2])))
 
 def answered(how, detector):
     context = multiprocessing.get_context(how)
@@ -39,11 +43,20 @@ def answered(how, detector):
     process.join()
     return found
 
+def by_threads(detector):
+    with ThreadPoolExecutor(4) as pool:
+        return [rounded(found) for found in pool.map(detector, [sys.argv[2]] * 8)]
+
+async def awaited(detector):
+    found = await asyncio.gather(*(asyncio.to_thread(detector, sys.argv[2]) for _ in range(3)))
+    return [rounded(one) for one in found]
+
 if __name__ == "__main__":
     detector = dc.Detector("yolov2-digits", backend=sys.argv[1], thresh=0.9, threads=2)
     detector.thresh = 0.01
-    here = [round(float(score), 5) for score in detector(sys.argv[2]).scores]
-    print(json.dumps([here, *(answered(how, detector) for how in sys.argv[3:])]))
+    here = rounded(detector(sys.argv[2]))
+    processes = [answered(how, detector) for how in sys.argv[3:]]
+    print(json.dumps([here, *processes, by_threads(detector), asyncio.run(awaited(detector))]))
 """
 
 
@@ -53,7 +66,7 @@ def png(path: Path, width: int, height: int) -> Path:
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnxruntime", "openvino"])
-def test_a_detector_in_use_goes_on_in_other_processes(backend: str, tmp_path: Path) -> None:
+def test_a_detector_in_use_goes_on_in_other_processes_in_threads_and_awaited(backend: str, tmp_path: Path) -> None:
     """torch waited for ever in a forked process: its threads were not forked with it."""
     (tmp_path / "program.py").write_text(PROGRAM)
     picture = png(tmp_path / "noise.png", 900, 700)
@@ -62,11 +75,13 @@ def test_a_detector_in_use_goes_on_in_other_processes(backend: str, tmp_path: Pa
         capture_output=True, text=True, timeout=300, env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    here, forked, spawned = json.loads(done.stdout)
+    here, forked, spawned, threads, awaited = json.loads(done.stdout)
     assert len(here) > 5
     # A forked process computes with one thread, which rounds otherwise than two.
     assert forked == pytest.approx(here, abs=1e-4)
     assert spawned == pytest.approx(here, abs=1e-4)
+    assert len(threads) == 8 and len(awaited) == 3
+    assert all(one == here for one in (*threads, *awaited))
 
 
 def test_a_pickled_one_opens_its_files_again_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,8 @@ def running() -> Iterator[Original]:
         (CONV + "dilation=2\n", "dilation=2"),
         (CONV + "dilation=1\nantialiasing=0\n", ""),
         (CONV + "stride_x=2\n", "stride_x=2"),
+        (CONV + "cbn=1\n", "cbn=1"),
+        (CONV + "xnor=1\nbin_output=1\n", "bin_output=1"),
         ("[conv]\nsize=3\nshare_index=0\n", "share_index=0"),
         (ROUTE, "groups=2"),
         ("[route]\nlayers=-1\ngroups=1\n", ""),
@@ -72,8 +74,10 @@ def test_all_of_it_is_said_in_one_line() -> None:
         ),
         ((CONV, ROUTE, "[avgpool]\n", "[connected]\noutput=5\n", "[softmax]\n"), [True, False, True, True, True]),
         ((CONV, ROUTE, "[upsample]\n", "[reorg]\nstride=2\n", CONV), [True, False, True, True, True]),
+        ((CONV, ROUTE, "[dropout]\n", CONV), [True, False, False, True]),
+        ((CONV, ROUTE, CONV + "groups=2\nxnor=1\n", CONV + "groups=0\n"), [True, False, True, True]),
     ],
-    ids=range(6),
+    ids=range(8),
 )
 def test_the_other_layers_are_the_originals(
     sections: tuple[str, ...], compared: list[bool], tmp_path: Path, running: Original

@@ -139,6 +139,16 @@ def test_a_variance_too_small_for_a_float_counts_as_none(running: Original, tmp_
     np.testing.assert_allclose(deviation(values, "cpu").numpy(), found, rtol=1e-6)
 
 
+@pytest.mark.reference
+def test_time_steps_of_a_network_without_a_state_ask_for_no_more_pictures(running: Original, tmp_path: Path) -> None:
+    cfg = tmp_path / "steps.cfg"
+    cfg.write_text(
+        "[net]\nwidth=8\nheight=8\nchannels=3\ntime_steps=3\n[convolutional]\nfilters=2\nsize=3\n[connected]\noutput=5\n"
+    )
+    parity = layer_parity(cfg, original=running)
+    assert parity.passed and [row.shape[0] for row in parity.rows] == [1, 1]
+
+
 GREY = """[net]
 width=32
 height=32

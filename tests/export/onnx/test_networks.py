@@ -30,6 +30,7 @@ from tests.export.support import (
     assert_well_made,
     pictures,
     seeded,
+    small,
 )
 
 REAL = (
@@ -88,7 +89,7 @@ def test_every_feed_forward_network_that_the_original_ships(original: Original, 
         path = tmp_path / "m.onnx"
         if cfg.stem in RECURRENT:
             with pytest.raises(ExportError, match="recurrent"):
-                export_onnx(network, path)
+                export_onnx(network, path, outputs="boxes")
             continue
         if cfg.stem == "yolo9000":
             continue  # has a test of its own
@@ -239,3 +240,16 @@ def test_uint8_pixels_and_a_fixed_batch(tmp_path: Path) -> None:
     assert [d.dim_value for d in graph.input[0].type.tensor_type.shape.dim] == [2, 416, 416, 3]
     images = np.rint(pictures(3, 416, 416, 3) * 255).astype(np.float32) / np.float32(255)
     assert_answers_same(TorchRuntime(network), path, images)
+
+
+def test_heads_of_several_kinds_leave_as_they_are(tmp_path: Path) -> None:
+    """A [yolo] after a [logistic]: nobody's answers, but outputs."""
+    path = tmp_path / "m.onnx"
+    convolution = "[convolutional]\nfilters=6\nsize=1\nactivation=linear\n"
+    text = f"{convolution}[logistic]\n[route]\nlayers=0\n{convolution}[yolo]\nclasses=1\nnum=1\nmask=0\nanchors=1,2\n"
+    network = small(text, (3, 8, 8))
+    artefact = export_onnx(network, path, outputs="heads")
+    assert artefact.task is None
+    assert_raw_same(network, path, pictures(3, 8, 8))
+    with pytest.raises(ExportError, match="neither detects nor classifies"):
+        export_onnx(network, path, outputs="boxes")
