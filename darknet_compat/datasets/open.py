@@ -137,7 +137,9 @@ def open_dataset(
         return open_digits(str(source), split)
     found = recognise(source, reading.layout)
     _expect_used(reading, found.layout, f"{source}: is {LAYOUTS[found.layout].title}")
-    wanted = Wanted(None if names is None else tuple(names), split, task, *reading[1:])
+    wanted = Wanted(
+        None if names is None else tuple(names), split, task, reading.labels, reading.pictures, reading.beside
+    )
     dataset = LAYOUTS[found.layout].open(Path(source), wanted)
     dataset.asks_for_pictures = LAYOUTS[found.layout].pictures
     return dataset
