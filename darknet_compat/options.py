@@ -96,6 +96,11 @@ def field_of(hint: Any) -> Field | None:
     return Field(Union[tuple(kind for kind in kinds if kind is not NoneType)], True, option)  # noqa: UP007
 
 
+def flag(option: str) -> str:
+    """`max_batches` as it is typed: --max-batches; and `from_`, which Python keeps for itself: --from."""
+    return "--" + option.rstrip("_").replace("_", "-")
+
+
 def made(kind: type[_Made], options: _Made | None, given: Mapping[str, Any]) -> _Made:
     """An options value as it is, or one made of keyword arguments. Raises OptionError, also for both at once."""
     if options is not None:

@@ -175,6 +175,28 @@ def test_functions_take_few_arguments(source: Path) -> None:
     look(ast.parse(source.read_text(encoding="utf-8")), "")
 
 
+def types_of(source: Path) -> set[str]:
+    """The public types that a file defines: classes, and names like a class's that stand for one."""
+    found = set()
+    for node in ast.parse(source.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign) and "TypeVar" not in ast.unparse(node.value):
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return {name for name in found if name[0].isupper() and not name.isupper()}
+
+
+def test_a_type_name_means_one_thing() -> None:
+    """A kind of layer is called the same as a spec, as a module and as a head's meaning; nothing else is."""
+    layers = set().union(*map(types_of, (REPOSITORY / "darknet_compat" / "definition" / "spec").glob("*.py")))
+    files: dict[str, list[str]] = {}
+    for source in SOURCES:
+        for name in types_of(source) - layers:
+            files.setdefault(name, []).append(str(source.relative_to(REPOSITORY)))
+    assert len(files) > 400
+    assert not {name: where for name, where in files.items() if len(where) > 1}
+
+
 # ------------------------------------------------------------------------------------- the tests' own rules
 
 

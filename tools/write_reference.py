@@ -20,10 +20,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY)]
 
 from darknet_compat.cli import commands
-from darknet_compat.cli.arguments import flag
 from darknet_compat.cli.main import verbs
 from darknet_compat.definition import dialects
-from darknet_compat.options import Field, Options, Size, field_of, options_of
+from darknet_compat.options import Field, Options, Size, field_of, flag, options_of
 
 FOLDER = REPOSITORY / "docs" / "reference"
 Given = tuple[str, Field, Any]

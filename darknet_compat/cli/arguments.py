@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_origin, get_type_hints
 import typer
 
 from darknet_compat.errors import OptionError
-from darknet_compat.options import Field, Options, Size, field_of, made, options_of
+from darknet_compat.options import Field, Options, Size, field_of, flag, made, options_of
 from darknet_compat.vision.header import limited_pixels
 
 _Parameter = inspect.Parameter
@@ -56,11 +56,6 @@ def usage_errors() -> Iterator[None]:
         yield
     except OptionError as error:
         raise typer.BadParameter(error.reason, param_hint=flag(error.option) if error.option else None) from None
-
-
-def flag(option: str) -> str:
-    """`max_batches` as it is typed: --max-batches; and `from_`, which Python keeps for itself: --from."""
-    return "--" + option.rstrip("_").replace("_", "-")
 
 
 class _Choice(str, Enum):

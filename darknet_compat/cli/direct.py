@@ -15,7 +15,7 @@ from typing import Any, get_origin, get_type_hints
 
 from darknet_compat.cli.terminal.failures import exit_code, remarks_said_once, standard_streams
 from darknet_compat.errors import DarknetCompatError, OptionError
-from darknet_compat.options import Field, Options, field_of, made, options_of
+from darknet_compat.options import Field, Options, field_of, flag, made, options_of
 from darknet_compat.vision.header import limited_pixels
 
 VERBS = ("detect", "classify")
@@ -57,9 +57,7 @@ def _run(verb: str, *words: str) -> int | None:
 
 def _values(words: Sequence[str], known: dict[str, Field]) -> dict[str, Any]:
     """What each option is given. Raises _NotPlain."""
-    named = {
-        f"--{name.rstrip('_').replace('_', '-')}": name for name, field in known.items() if not field.option.positional
-    }
+    named = {flag(name): name for name, field in known.items() if not field.option.positional}
     values: dict[str, Any] = {}
     positional: list[str] = []
     rest = list(words)
@@ -68,23 +66,23 @@ def _values(words: Sequence[str], known: dict[str, Field]) -> dict[str, Any]:
         if word == "-" or not word.startswith("-"):
             positional.append(word)
             continue
-        flag, equals, text = word.partition("=")
-        if flag not in named:
+        typed, equals, text = word.partition("=")
+        if typed not in named:
             raise _NotPlain
-        field = known[named[flag]]
+        field = known[named[typed]]
         if field.type is bool:
             if equals:
                 raise _NotPlain
-            values[named[flag]] = True
+            values[named[typed]] = True
             continue
         if not equals:
             if not rest or rest[0].startswith("-"):
                 raise _NotPlain
             text = rest.pop(0)
         if _is_list(field):
-            values.setdefault(named[flag], []).append(text)
+            values.setdefault(named[typed], []).append(text)
         else:
-            values[named[flag]] = _typed(text, field)
+            values[named[typed]] = _typed(text, field)
     return values | _placed(positional, known)
 
 

@@ -16,6 +16,7 @@ import pytest
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.weights.file import read_weights
 from darknet_compat.errors import OriginalError
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.parity import reference
 from darknet_compat.parity._original import build
 from darknet_compat.parity._original.networks import Setup
@@ -63,7 +64,7 @@ def small(tmp_path: Path) -> Path:
     return path
 
 
-def noise(*shape: int, seed: int = 0) -> reference.Array:
+def noise(*shape: int, seed: int = 0) -> Floats:
     return np.random.default_rng(seed).random(shape, np.float32)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any
 
-from darknet_compat.cli.arguments import flag
 from darknet_compat.cli.commands._int8 import quantize
 from darknet_compat.cli.options import DialectOption, InputSize, Json, MaxPixels, ModelOption, WeightsOption, explaining
 from darknet_compat.cli.terminal import output as terminal
@@ -18,7 +17,7 @@ from darknet_compat.errors import CatalogError, ExportError, OptionError
 from darknet_compat.export.onnx.options import OnnxOptions
 from darknet_compat.export.targets.table import TARGETS
 from darknet_compat.formats.atomic import expect_no_input
-from darknet_compat.options import Option, Options, options_of
+from darknet_compat.options import Option, Options, flag, options_of
 from darknet_compat.runtime.registry import is_onnx
 
 if TYPE_CHECKING:

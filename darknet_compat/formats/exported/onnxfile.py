@@ -12,7 +12,7 @@ from pathlib import Path
 
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.exported.onnxlimits import expect_modest
-from darknet_compat.formats.exported.protobuf import Field, fields, mapped
+from darknet_compat.formats.exported.protobuf import MessageField, fields, mapped
 
 OPSETS = range(13, 27)
 """The opsets of the standard operators for which what runs a model here was tried: ours are 17, and those from 18 on
@@ -63,5 +63,5 @@ def read_top(path: str | Path) -> OnnxTop:
     return OnnxTop(ir_version, opset, properties)
 
 
-def _text(data: bytes | mmap.mmap, field: Field | None) -> bytes:
+def _text(data: bytes | mmap.mmap, field: MessageField | None) -> bytes:
     return b"" if field is None else data[field.start : field.end]

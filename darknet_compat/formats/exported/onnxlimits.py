@@ -13,7 +13,7 @@ import struct
 from pathlib import Path
 
 from darknet_compat.errors import BackendError
-from darknet_compat.formats.exported.protobuf import Field, fields, mapped, varint
+from darknet_compat.formats.exported.protobuf import MessageField, fields, mapped, varint
 from darknet_compat.formats.textfile import shown
 
 MOST_NODES = 200_000
@@ -70,7 +70,7 @@ class _Model:
                 if part.number == _NODE:
                     self._node(part)
 
-    def _node(self, node: Field) -> None:
+    def _node(self, node: MessageField) -> None:
         self.nodes += 1
         if self.nodes > MOST_NODES:
             raise self._refused(f"has more than {MOST_NODES:,} nodes")
@@ -102,7 +102,7 @@ class _Model:
         if math.prod(max(1, abs(side)) for side in shape) > MOST_VALUES:
             raise self._refused(f"has a {operator} of {list(shape)}")
 
-    def _tensor(self, tensor: Field, name: bytes | None) -> None:
+    def _tensor(self, tensor: MessageField, name: bytes | None) -> None:
         """Hold its size against its bytes; keep it where it may be a shape."""
         dims: list[int] = []
         values: list[int] = []
@@ -135,7 +135,7 @@ class _Model:
         if name is not None and values:
             self.shapes[name] = tuple(values)
 
-    def _location(self, field: Field) -> bytes:
+    def _location(self, field: MessageField) -> bytes:
         """The file that an entry of a tensor's external data names."""
         entry = {one.number: self._bytes(one) for one in fields(self.data, field.start, field.end)}
         return entry.get(2, b"") if entry.get(1) == b"location" else b""
@@ -146,7 +146,7 @@ class _Model:
         if not plain or (self.path.parent / name).is_symlink():
             raise self._refused(f"has data in {shown(name)}, which is no file beside it")
 
-    def _numbers(self, field: Field) -> list[int]:
+    def _numbers(self, field: MessageField) -> list[int]:
         """One number, or several packed ones."""
         if field.start == field.end:
             return [_signed(field.value)]
@@ -156,7 +156,7 @@ class _Model:
             found.append(_signed(value))
         return found
 
-    def _bytes(self, field: Field) -> bytes:
+    def _bytes(self, field: MessageField) -> bytes:
         return self.data[field.start : min(field.end, field.start + 4096)]
 
     def _refused(self, what: str) -> BackendError:

@@ -21,7 +21,7 @@ def mapped(path: str | Path) -> Iterator[bytes | mmap.mmap]:
             yield data
 
 
-class Field(NamedTuple):
+class MessageField(NamedTuple):
     """`value` of a number; where the content lies of anything else."""
 
     number: int
@@ -30,7 +30,7 @@ class Field(NamedTuple):
     end: int
 
 
-def fields(data: bytes | mmap.mmap, at: int, end: int) -> Iterator[Field]:
+def fields(data: bytes | mmap.mmap, at: int, end: int) -> Iterator[MessageField]:
     """The fields of the message from `at` to `end`. Raises ValueError for malformed ones."""
     while at < end:
         key, at = varint(data, at)
@@ -48,7 +48,7 @@ def fields(data: bytes | mmap.mmap, at: int, end: int) -> Iterator[Field]:
             raise ValueError(f"its field {number} is of kind {kind}")
         if at > end:
             raise ValueError(f"a part of it ends at byte {end:,} and should have at least {at - end:,} more")
-        yield Field(number, value, start, at)
+        yield MessageField(number, value, start, at)
 
 
 def varint(data: bytes | mmap.mmap, at: int) -> tuple[int, int]:
