@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from darknet_compat.errors import ImageError
 from darknet_compat.formats.arrays import Array, Bytes, Doubles, Floats
-from darknet_compat.formats.textfile import count
 from darknet_compat.formats.words import Resize
 from darknet_compat.vision.header import expect_few_pixels, picture_size
 from darknet_compat.vision.opencv import opencv, quiet
@@ -52,7 +51,7 @@ def decode(source: Any, max_pixels: int | None = None) -> Bytes:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _from_bytes(bytes(source), f"picture of {count(len(source), 'byte')}", max_pixels)
+        return _from_bytes(bytes(source), f"picture of {len(source)} bytes", max_pixels)
     if isinstance(source, (str, os.PathLike)):
         return _from_bytes(_read(source), os.fspath(source), max_pixels)
     if type(source).__module__.partition(".")[0] == "PIL":
