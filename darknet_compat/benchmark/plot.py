@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from darknet_compat.benchmark.measure import MEASURES, SpeedRow
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.colours import lines
+from darknet_compat.vision.chart import new_figure, to_png
 
 _TITLES = {"network": "network alone", "picture": "from file to answer", "stream": "many files"}
 
@@ -20,13 +20,8 @@ def speed_plot(rows: Sequence[SpeedRow], title: str) -> bytes:
 
     Raises BackendError without matplotlib.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-    except ModuleNotFoundError:
-        raise BackendError("matplotlib is not installed: pip install 'darknet-compat[parity]'") from None
     measures = [measure for measure in MEASURES if any(row.measure == measure for row in rows)]
-    figure = Figure(figsize=(4.8 * len(measures) + 1.2, 4.6), layout="constrained")
+    figure = new_figure(4.8 * len(measures) + 1.2, 4.6, BackendError, "parity")
     panels = figure.subplots(1, len(measures), squeeze=False, sharex=True)[0]
     for axes, measure in zip(panels, measures, strict=True):
         shown = [row for row in rows if row.measure == measure]
@@ -36,6 +31,8 @@ def speed_plot(rows: Sequence[SpeedRow], title: str) -> bytes:
         axes.set(title=_TITLES[measure], xlabel="network's input, pixels a side")
         speeds = [row.images_per_second for row in shown]
         if max(speeds) > 20 * min(speeds):
+            from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -48,9 +45,7 @@ def speed_plot(rows: Sequence[SpeedRow], title: str) -> bytes:
     panels[0].set_ylabel("pictures a second, median")
     panels[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     figure.suptitle(title)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=120)
-    return picture.getvalue()
+    return to_png(figure)
 
 
 def save_speed_plot(rows: Sequence[SpeedRow], title: str, path: Path) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from darknet_compat.errors import BackendError
-from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.colours import BLUE, PALE_BLUE, RED
 from darknet_compat.parity.compare import Difference
 from darknet_compat.parity.layers import LayerParity
 from darknet_compat.parity.stages import StageParity
+from darknet_compat.vision.chart import new_figure, to_png, write_figure
 
 _FLOOR = 1e-9
 """Where a difference of exactly 0 is drawn on the logarithmic axis."""
@@ -23,7 +22,7 @@ def save_plot(parity: LayerParity, path: str | Path) -> None:
 
     Raises BackendError without matplotlib, or if the file cannot be written.
     """
-    figure = _figure(9, 4.5)
+    figure = new_figure(9, 4.5, BackendError, "parity")
     rows = [(number, row) for number, row in enumerate(parity.rows) if row.verdict != "nothing to compare"]
     axes = figure.subplots()
     depth = [number for number, _ in rows]
@@ -40,14 +39,7 @@ def save_plot(parity: LayerParity, path: str | Path) -> None:
     axes.set_title(f"{Path(parity.cfg).name}: original against torch, {'passed' if parity.passed else 'FAILED'}")
     axes.grid(True, which="major", alpha=0.3)
     axes.legend(loc="best")
-    picture = io.BytesIO()
-    suffix = Path(path).suffix.lstrip(".").lower()
-    try:
-        figure.savefig(picture, format=suffix, dpi=120)
-    except ValueError:
-        raise BackendError(f"{path}: expected a name that ends in .png, .svg or .pdf") from None
-    with atomic_write(path, BackendError) as file:
-        file.write(picture.getvalue())
+    write_figure(figure, path, BackendError)
 
 
 def stages_plot(stages: Sequence[StageParity]) -> bytes:
@@ -55,14 +47,12 @@ def stages_plot(stages: Sequence[StageParity]) -> bytes:
 
     Raises BackendError without matplotlib.
     """
-    picture = io.BytesIO()
-    stages_figure(stages).savefig(picture, format="png", dpi=120)
-    return picture.getvalue()
+    return to_png(stages_figure(stages))
 
 
 def stages_figure(stages: Sequence[StageParity]) -> Any:
     """The same, not drawn yet: a panel for each stage, all with one axis of differences."""
-    figure = _figure(9, 2.4 * len(stages) + 0.6)
+    figure = new_figure(9, 2.4 * len(stages) + 0.6, BackendError, "parity")
     panels = figure.subplots(len(stages), 1, squeeze=False, sharey=True)[:, 0]
     for axes, stage in zip(panels, stages, strict=True):
         rows = [(number, row) for number, row in enumerate(stage.rows) if row.verdict != "nothing to compare"]
@@ -87,14 +77,6 @@ def stages_figure(stages: Sequence[StageParity]) -> Any:
     panels[0].legend(loc="best", ncols=2)
     panels[-1].set_xlabel("value, in the order of the chain; one that is exactly the same stands at the bottom")
     return figure
-
-
-def _figure(width: float, height: float) -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise BackendError("matplotlib is not installed: pip install 'darknet-compat[parity]'") from None
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _shown(value: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 from darknet_compat.datasets.anchors.find import Anchors
 from darknet_compat.datasets.readers.shapes import Shapes
 from darknet_compat.errors import DatasetError
-from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.colours import PALE_BLUE, SERIES
 from darknet_compat.formats.textfile import count
+from darknet_compat.vision.chart import new_figure, write_figure
 
 _MOST_DOTS = 20_000
 
@@ -24,11 +23,7 @@ def save_anchors_plot(
 
     Raises DatasetError without matplotlib, or if the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise DatasetError("matplotlib is not installed: pip install 'darknet-compat[eval]'") from None
-    figure = Figure(figsize=(11, 4.1), layout="constrained")
+    figure = new_figure(11, 4.1, DatasetError)
     left, middle, right = panels = figure.subplots(1, 3)
     _draw_curves(left, curves, chosen)
     _draw_boxes(middle, chosen, shapes.network)
@@ -40,13 +35,7 @@ def save_anchors_plot(
         f" {count(shapes.pictures, 'picture')}: average IoU"
         f" {100 * chosen.average_iou:.1f} %"
     )
-    picture = io.BytesIO()
-    try:
-        figure.savefig(picture, format=Path(path).suffix.lstrip(".").lower(), dpi=120)
-    except ValueError:
-        raise DatasetError(f"{path}: expected a name that ends in .png, .svg or .pdf") from None
-    with atomic_write(path, DatasetError) as file:
-        file.write(picture.getvalue())
+    write_figure(figure, path, DatasetError)
 
 
 def _draw_curves(axes: Any, curves: Mapping[str, Sequence[tuple[int, float]]], chosen: Anchors) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from darknet_compat.errors import DatasetError
 from darknet_compat.evaluation.report.diagnosis import KINDS, Calibration, Confusion, FalsePositives
 from darknet_compat.evaluation.scores.average_precision import Curve, falling
 from darknet_compat.formats.colours import BLUE, GREEN, GREY, OCHRE, PALE_BLUE, RED, SERIES, VIOLET, lines
+from darknet_compat.vision.chart import new_figure, to_png
 
 MOST_CURVES = len(SERIES)
 MOST_CLASSES = 25
@@ -22,20 +22,14 @@ _COLOURS = (GREEN, BLUE, VIOLET, OCHRE, RED, GREY)
 
 def chart(draw: Callable[[Any], None], width: float = 6.4, height: float = 4.4) -> bytes:
     """A PNG of one pair of axes that `draw` fills, its sides in inches. Raises DatasetError without matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise DatasetError("matplotlib is not installed, for charts: pip install 'darknet-compat[eval]'") from None
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = new_figure(width, height, DatasetError)
     axes = figure.subplots()
     draw(axes)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    picture = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)  # of names in other scripts: a box
-        figure.savefig(picture, format="png", dpi=110)
-    return picture.getvalue()
+        return to_png(figure, 110)
 
 
 def curves(points: Sequence[tuple[str, float | None, Curve]]) -> bytes:
