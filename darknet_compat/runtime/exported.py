@@ -19,18 +19,13 @@ from darknet_compat.formats.textfile import count
 from darknet_compat.formats.words import Mode, Precision
 from darknet_compat.heads.layouts import LAYOUTS, Output, axis_length
 from darknet_compat.runtime.base import Description
+from darknet_compat.runtime.processor import cores
 
 Decode = Callable[[Mapping[str, Array], int, tuple[int, int]], dict[str, Floats]]
 """Outputs, the number of pictures, the input's (width, height) → candidates (`heads.layouts.Layout.decode`)."""
 
 STREAMS = 16
 """How many inferences at once at most: each holds activations of its own."""
-
-
-def cores() -> int:
-    """How many threads to use by default: one for each core that this process may run on. What the engines take for
-    physical cores is too few on some virtual machines."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def read_artefact(path: str | Path) -> Artefact:

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from darknet_compat.formats.textfile import count
-from darknet_compat.runtime.processor import abilities, cpuinfo
+from darknet_compat.runtime.processor import abilities, cores, cpuinfo
 from darknet_compat.runtime.registry import ROWS
 
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16", "amx_int8", "asimd")
@@ -49,11 +49,6 @@ def describe_machine() -> dict[str, Any]:
 def is_busy(described: Mapping[str, Any]) -> bool:
     """Whether so much else ran that times say little; `described` is `describe_machine`'s."""
     return (described["load"] or 0) > 0.5 * int(described["cores"])
-
-
-def cores() -> int:
-    """How many cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -15,6 +15,7 @@ from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.model import Sources, locate
 from darknet_compat.inference.options import RunOptions
 from darknet_compat.options import options_of
+from darknet_compat.runtime.processor import cores
 from darknet_compat.serving.lanes import BatchLanes, Lanes, SingleLanes, quicker
 from darknet_compat.serving.options import ServeOptions
 
@@ -33,7 +34,7 @@ class Served:
         self.task = task_of(self.files.cfg)
         self._lock = threading.Lock()
         self._seen = self._state()
-        count = options.lanes or _cores()
+        count = options.lanes or cores()
         self._shared_by: int | None = count
         self._model = self._open(count)
         self.lanes: Lanes
@@ -134,7 +135,3 @@ def _shared(options: ServeOptions, lanes: int | None) -> dict[str, Any]:
         return {"mode": "latency", "threads": None}
     is_torch = options.backend == "torch"
     return {"mode": "latency" if is_torch else "throughput", "threads": 1 if is_torch else lanes}
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -31,9 +31,10 @@ from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from darknet_compat.network.load import save_weights
 from darknet_compat.runtime import registry
-from darknet_compat.runtime.exported import ExportedRuntime, cores, layout
+from darknet_compat.runtime.exported import ExportedRuntime, layout
 from darknet_compat.runtime.onnxruntime import OnnxRuntime
 from darknet_compat.runtime.openvino import OpenVinoRuntime
+from darknet_compat.runtime.processor import cores
 from tests.export.support import SHIPPED, pictures, seeded, small
 from tests.inference.support import noise
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -14,6 +13,7 @@ import torch
 from darknet_compat.datasets.base import Dataset
 from darknet_compat.definition.spec import BoxHead, NetworkSpec
 from darknet_compat.errors import DatasetError, TrainingError
+from darknet_compat.runtime.processor import cores
 from darknet_compat.training.augment.recipes import recipe
 from darknet_compat.training.batches.examples import Batch, Examples
 from darknet_compat.training.batches.order import ORDERS, Order
@@ -72,7 +72,7 @@ class Loader:
         if spec.net.channels not in (1, 3):
             raise TrainingError(f"{spec.name}: pictures have 3 channels (or 1), the network reads {spec.net.channels}")
         self.start = start
-        self.workers = _processors() if workers is None else workers
+        self.workers = cores() if workers is None else workers
         self.pin_memory = pin_memory and torch.cuda.is_available()
         self.examples = Examples(
             dataset, recipe(spec), order, training_sizes(spec, seed, sizes), batch, seed, spec.net.channels,
@@ -112,10 +112,6 @@ class Loader:
         finally:
             if workers is not None:
                 workers.close()
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _dead(number: int) -> str:
