@@ -22,5 +22,5 @@ if "$folder/venv/bin/zensical" build --strict > zensical.txt 2>&1; then
     echo "zensical: passes now"
     exit 1
 fi
-grep -q nowhere zensical.txt
+grep -q "anchor does not exist" zensical.txt
 echo "zensical: stops at it"

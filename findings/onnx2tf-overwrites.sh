@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # onnx2tf 2.6.9: the file that is to be converted is written over with a simplified one, though -o names another folder.
 #
-# Seen: the SHA-256 of model.onnx differs afterwards, and its metadata are gone.
+# Seen: the SHA-256 of model.onnx differs afterwards.
 #
-# It matters where the file is the only copy, where a checksum was published of it, and where metadata (classes' names) are
-# wanted later: convert a copy. Python 3.12; 700 MB.
+# It matters where the file is the only copy, where a checksum was published of it, and where it is converted a second time
+# by another tool: convert a copy. Python 3.12; 700 MB.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from onnx import checker, helper, load, numpy_helper, save
+from onnx import checker, helper, numpy_helper, save
 
 weights = np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype(np.float32)
 graph = helper.make_graph(
@@ -30,7 +30,6 @@ graph = helper.make_graph(
     [numpy_helper.from_array(weights, "w")],
 )
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-helper.set_model_props(model, {"names": "cat dog"})
 checker.check_model(model, full_check=True)
 path = Path("model.onnx")
 save(model, path)
@@ -38,8 +37,6 @@ before = hashlib.sha256(path.read_bytes()).hexdigest()
 command = [Path(sys.executable).with_name("onnx2tf"), "-i", path, "-o", "converted", "-n"]
 subprocess.run(command, check=True, capture_output=True)
 after = hashlib.sha256(path.read_bytes()).hexdigest()
-kept = [one.value for one in load(path).metadata_props]
-print(f"{before[:12]} before, {after[:12]} after; metadata {kept}")
+print(f"{before[:12]} before, {after[:12]} after")
 assert before != after, "the input is left alone now"
-assert kept == [], "metadata are kept now"
 PYTHON

@@ -58,7 +58,11 @@ from darknet_compat.sources.open import open_source
 assert sum(1 for frame in open_source("clip.mp4")) == 12
 """
 DIGITS = "from darknet_compat.datasets.readers.digits import DigitScenes; assert len(DigitScenes('test')) > 1000"
-LOADED = "import darknet_compat as dc; print(dc.load_network('yolov2-digits'))"
+LOADED = """
+import darknet_compat as dc
+from darknet_compat.formats.packaged import cfg_dir, weights_dir
+print(dc.load_network(cfg_dir() / "yolov2-digits.cfg", weights_dir() / "yolov2-digits.weights"))
+"""
 ROWS = "import pyarrow.dataset as ds; assert ds.dataset('rows', format='parquet').count_rows() == 2"
 PLUGIN = "import onnxruntime, onnxruntime_ep_nv_tensorrt_rtx as ep; print(ep.__file__)"
 

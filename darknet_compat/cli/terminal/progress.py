@@ -123,6 +123,8 @@ def print_trained(trained: job.Trained, max_batches: int) -> None:
     print(f"weights  {terminal.printable(weights)}")
     if chart.is_file():
         print(f"chart    {terminal.printable(chart)}")
+    else:
+        print("chart    none, for want of matplotlib: pip install 'darknet-compat[train]'")
     print(f"next     darknet-compat {verb} {terminal.printable(cfg)} FILES --weights {terminal.printable(weights)}")
 
 

@@ -52,6 +52,16 @@ def test_training_and_going_on(dc: Command, cfg: Path, tmp_path: Path) -> None:
     assert "nothing to do: 9 batches are done" in again.out
 
 
+def test_without_matplotlib_it_says_what_the_chart_needs(
+    dc: Command, cfg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # as Python has it where it is not installed
+    done = dc("train", cfg, "digits", "--out", tmp_path / "run", "--workers", 0, "--device", "cpu")
+    assert done.code == 0, done.err
+    assert "chart    none, for want of matplotlib: pip install 'darknet-compat[train]'\n" in done.out
+    assert not (tmp_path / "run" / "chart.png").exists() and (tmp_path / "run" / "log.csv").exists()
+
+
 def test_sizes_in_turn(dc: Command, cfg: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     common = ("train", cfg, "digits", "--out", out, "--workers", 0, "--device", "cpu", "--json")
