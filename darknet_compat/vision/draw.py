@@ -210,7 +210,8 @@ def _fitting(name: str, ending: str, letter: float, width: int) -> str:
 
 
 def _free_place(box: _Rectangle, wide: int, high: int, half: int, taken: NDArray[np.uint16]) -> _Rectangle:
-    """Where a label goes: above its box if nothing is there, else inside it, below it, or further along its side.
+    """Where a label goes: above its box if nothing is there, else inside it, below it, or further along its side; below
+    first where it would hide more than a third of what is in the box.
 
     `taken` [H, W] counts the labels on each pixel of the picture: looking there costs the same however many there are.
     """
@@ -218,7 +219,10 @@ def _free_place(box: _Rectangle, wide: int, high: int, half: int, taken: NDArray
     outer = half + (half > 0)  # the frame reaches this far out
     left, right = box.left - outer, box.right + outer + 1 - wide
     above, below = box.top - outer - high, box.bottom + outer + 1
-    places = [(left, above), (left, box.top), (left, below), (left, box.bottom - high + 1)]
+    inside = [(left, box.top), (left, box.bottom - high + 1)]
+    places = [(left, above), inside[0], (left, below), inside[1]]
+    if 3 * high > box.bottom - box.top:
+        places = [(left, above), (left, below), *inside]
     places += [(right, y) for _, y in places]
     for step in range(1, 9):
         places += [(left, box.top + step * high), (left, above - step * high)]

@@ -76,6 +76,12 @@ def test_labels_stay_inside_the_picture(monkeypatch: pytest.MonkeyPatch, width: 
         assert 0 <= place.left < place.right <= width and 0 <= place.top < place.bottom <= height
 
 
+def test_a_label_hides_no_small_thing_at_the_upper_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = places(monkeypatch, plain(192, 192), [[70, 8, 88, 35], [100, 3, 180, 150]], ["9", "7"])
+    assert small.top > 35, "below it, as there is no room above"
+    assert large.top == 3, "in a large one it hides little"
+
+
 def test_labels_of_crowded_boxes_stay_clear_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     boxes = [[200 + 3.0 * n, 200 + 2.0 * n, 400, 400] for n in range(8)]
     found = places(monkeypatch, plain(768, 576), boxes, [f"class {n}" for n in range(8)])
