@@ -267,7 +267,7 @@ def _told(artefact: Artefact) -> dict[str, Any] | None:
     """What int8 has cost and was made from, without the scales."""
     if artefact.quantization is None:
         return None
-    return {name: value for name, value in artefact.quantization.items() if name not in ("results", "before")}
+    return {name: value for name, value in artefact.quantization.items() if name not in ("roundings", "biases")}
 
 
 def _loss(artefact: Artefact) -> str:

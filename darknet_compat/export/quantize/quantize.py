@@ -16,14 +16,17 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from darknet_compat.errors import ExportError
-from darknet_compat.export.quantize.fused import ACTIVATING, MOVING, spread_back
-from darknet_compat.export.quantize.ranges import LEAST_SCALE, LEVELS, Before, Observed
+from darknet_compat.export.quantize.biases import MOST, Given, biases_of, corrected
+from darknet_compat.export.quantize.fused import fused
+from darknet_compat.export.quantize.ranges import LEAST_SCALE, LEVELS, Observed, Signed
+from darknet_compat.export.quantize.roundings import Flow, group_of, roundings
 from darknet_compat.formats.arrays import Array, Floats
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.exported.artefact import Artefact, from_properties, to_properties
@@ -78,21 +81,7 @@ def quantize_onnx(
     convolutions = quantizable(model)
     if not convolutions:
         raise ExportError(f"{source}: has no convolution between its first and its last, so that int8 gains nothing")
-    given, results = {node.input[0] for node in convolutions}, results_of(model, convolutions)
-    before = activated(model, convolutions)
-    ranges: dict[str, Observed | Before] = {name: Observed() for name in given | results}
-    ranges |= {name: Before() for name in before}
-    count = observe(model, ranges, images, artefact, str(source))
-    scales = {name: observed.scale() for name, observed in ranges.items() if isinstance(observed, Observed)}
-    candidate = with_int8(model, {node.name for node in convolutions}, scales)
-    everywhere = {name: scales[name] for name in sorted(results - given)}
-    calibrated = {
-        "convolutions": len(convolutions),
-        "calibration_pictures": count,
-        # What `fused` needs besides.
-        "results": everywhere,
-        "before": roundings(model, before, ranges, scales),
-    }
+    candidate, calibrated = _calibrated(model, convolutions, _fed(images, artefact), str(source))
     made = dataclasses.replace(
         artefact, precision="int8", quantization=calibrated, tools={**artefact.tools, "onnxruntime": _version()}
     )
@@ -115,44 +104,82 @@ def quantize_onnx(
     return made
 
 
+def _calibrated(
+    model: ModelProto, convolutions: Sequence[NodeProto], fed: Iterable[Given], where: str
+) -> tuple[ModelProto, dict[str, Any]]:
+    """The model in int8, and what is to be said of it: for `fused` its roundings and biases.
+
+    The file's own biases stay as they are: corrected, they help other networks in OpenVINO, but YOLO-LITE on VOC less.
+    """
+    flow = Flow(model, convolutions)
+    groups = flow.groups()
+    read = {node.input[0]: Observed() for node in convolutions}
+    seen = {source.measured: Signed() for group in groups for source in group.sources}
+    count, kept = observe(model, [read, seen], fed, where)
+    found = dict(roundings(groups, seen))
+    chosen = [node.name for node in convolutions]
+    candidate = with_int8(model, set(chosen), {name: observed.scale() for name, observed in read.items()})
+    integers = fused(candidate, {"roundings": found})
+    biases = biases_of(model)
+    reading = [name for name in flow.reading(found) if name in biases]
+    added = corrected(model, integers, reading, kept, _session)
+    return candidate, {
+        "convolutions": len(convolutions),
+        "calibration_pictures": count,
+        "roundings": found,
+        "biases": {name: [float(f"{value:.6g}") for value in biases[name] + more] for name, more in added.items()},
+    }
+
+
 def observe(
-    model: ModelProto,
-    ranges: Mapping[str, Observed | Before],
-    images: Iterable[Floats],
-    artefact: Artefact,
-    where: str,
-) -> int:
-    """Count the values of tensors while ONNX Runtime runs the model on `images`; how many pictures these were."""
+    model: ModelProto, counters: Sequence[Mapping[str, Observed | Signed]], fed: Iterable[Given], where: str
+) -> tuple[int, list[Given]]:
+    """Count the values of tensors, by name, while ONNX Runtime runs the model on what it is `fed`.
+
+    Returns how many pictures these were, and some of them, the same distance apart.
+    """
+    outputs, names = len(model.graph.output), sorted({name for counter in counters for name in counter})
+    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
+    session = _session(model)
+    del model.graph.output[outputs:]
+    count, step = 0, 1
+    kept: list[Given] = []
+    for given in fed:
+        for name, values in zip(names, session.run(names, dict(given)), strict=True):
+            if not np.isfinite(values).all():
+                raise ExportError(f"{where}: {name} is not finite on calibration picture {count + 1}")
+            for counter in counters:
+                if name in counter:
+                    counter[name].add(values)
+        if count % step == 0:
+            kept.append(given)
+        if len(kept) > MOST:
+            kept, step = kept[::2], 2 * step
+        count += 1
+    if not count:
+        raise ExportError(f"{where}: no calibration pictures")
+    return count, kept
+
+
+def _session(model: ModelProto) -> Any:
+    """The model in ONNX Runtime. Raises ExportError where that is missing."""
     try:
         import onnxruntime as ort
     except ModuleNotFoundError:
         raise ExportError("onnxruntime is not installed: pip install 'darknet-compat[onnxruntime]'") from None
-    outputs, names = len(model.graph.output), list(ranges)
-    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
     options = ort.SessionOptions()
     options.log_severity_level = 4
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    del model.graph.output[outputs:]
-    count = 0
-    for given in _fed(images, artefact):
-        for name, values in zip(names, session.run(names, {"images": given}), strict=True):
-            if not np.isfinite(values).all():
-                raise ExportError(f"{where}: {name} is not finite on calibration picture {count + 1}")
-            ranges[name].add(values)
-        count += 1
-    if not count:
-        raise ExportError(f"{where}: no calibration pictures")
-    return count
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def _fed(images: Iterable[Floats], artefact: Artefact) -> Iterator[Array]:
+def _fed(images: Iterable[Floats], artefact: Artefact) -> Iterator[Given]:
     """As the graph takes them: its own type, and a fixed batch filled with the same picture."""
     for batch in images:
         for image in batch:
             given: Array = image[None].repeat(artefact.batch or 1, 0)
             if artefact.input == "uint8":
                 given = np.ascontiguousarray(np.rint(given * 255).astype(np.uint8).transpose(0, 2, 3, 1))
-            yield given
+            yield {"images": given}
 
 
 def quantizable(model: ModelProto) -> list[NodeProto]:
@@ -174,57 +201,6 @@ def quantizable(model: ModelProto) -> list[NodeProto]:
         for node in convolutions[1:]
         if followed.intersection(node.output) and node.input[1] in weights and group_of(node) == 1
     ]
-
-
-def activated(model: ModelProto, convolutions: Sequence[NodeProto]) -> dict[str, NodeProto]:
-    """The activation behind each convolution that has one which `fused` knows."""
-    made = {node.output[0] for node in convolutions}
-    return {node.input[0]: node for node in model.graph.node if node.op_type in ACTIVATING and node.input[0] in made}
-
-
-def results_of(model: ModelProto, convolutions: Sequence[NodeProto]) -> set[str]:
-    """What convolutions give, behind their activations, where nothing but plain convolutions reads it.
-
-    Rounding what grouped ones and sums read costs Yolo-Fastest 3 points, so that a convolution before them is computed
-    in float32 by whoever needs its result rounded.
-    """
-    behind = {name: node.output[0] for name, node in activated(model, convolutions).items()}
-    readers: dict[str, list[NodeProto]] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-
-    def plain(name: str) -> bool:
-        return all(
-            all(map(plain, node.output)) if node.op_type in MOVING else node.op_type == "Conv" and group_of(node) == 1
-            for node in readers.get(name, [])
-        )
-
-    found = {behind.get(node.output[0], node.output[0]) for node in convolutions}
-    return {name for name in found - {output.name for output in model.graph.output} if plain(name)}
-
-
-def group_of(convolution: NodeProto) -> int:
-    """How many groups it has."""
-    return next((attribute.i for attribute in convolution.attribute if attribute.name == "group"), 1)
-
-
-def roundings(
-    model: ModelProto,
-    before: Mapping[str, NodeProto],
-    ranges: Mapping[str, Observed | Before],
-    scales: Mapping[str, float],
-) -> dict[str, list[float]]:
-    """Scale and zero point of what each activation reads, where its result has a scale."""
-    spread = dict(scales)
-    spread_back(list(model.graph.node), spread)
-    found = {}
-    for name, node in before.items():
-        observed, scale = ranges[name], spread.get(node.output[0])
-        if scale is not None and isinstance(observed, Before):
-            slope = next((float(one.f) for one in node.attribute if one.name == "alpha"), 0.0)
-            found[name] = list(observed.rounding(scale, slope))
-    return found
 
 
 def with_int8(model: ModelProto, chosen: set[str], scales: dict[str, float]) -> ModelProto:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from darknet_compat.formats.arrays import Array
+from darknet_compat.formats.arrays import Array, Doubles
 
 LEVELS = 127
 """The largest int8; -128 stays unused, so that zero is in the middle."""
@@ -43,6 +43,11 @@ class Observed:
         places = np.minimum((magnitudes * (BINS / self.top)).astype(np.intp), BINS - 1)
         self.counts += np.bincount(places, minlength=BINS)
 
+    @property
+    def centres(self) -> Doubles:
+        """[BINS], the values that are counted."""
+        return np.asarray((np.arange(BINS) + 0.5) * (self.top / BINS), np.float64)
+
     def scale(self) -> float:
         """What 1 stands for; 1 where all values are zero."""
         if self.largest == 0:
@@ -51,41 +56,23 @@ class Observed:
 
     def noise(self, scale: float) -> float:
         """The part of the values' power that rounding to `scale` changes."""
-        centres = (np.arange(BINS) + 0.5) * (self.top / BINS)
-        power = float((self.counts * centres**2).sum())
-        error = centres - scale * np.minimum(np.rint(centres / scale), LEVELS)
+        power = float((self.counts * self.centres**2).sum())
+        error = self.centres - scale * np.minimum(np.rint(self.centres / scale), LEVELS)
         return float((self.counts * error**2).sum()) / power if power else 0.0
 
 
-class Before:
-    """The values that an activation reads, those below zero apart."""
+class Signed:
+    """The values of a tensor, those below zero apart."""
 
     def __init__(self) -> None:
         self.above, self.below = Observed(), Observed()
-        self.pictures = 0
 
     def add(self, values: Array) -> None:
         """Count a picture's values, which are finite."""
-        self.pictures += 1
         self.above.add(values[values >= 0])
         self.below.add(values[values < 0])
 
-    def rounding(self, scale: float, slope: float) -> tuple[float, int]:
-        """The scale and zero point, 0 to 255, to round them with where the activation's result has `scale`: what leaves
-        the least squared error in that. `slope` is what the activation makes of 1 below zero.
-
-        At the result's own scale values above zero are rounded only once; a coarser one reaches further below.
-        """
-        wider = (1.0, 1.1, 1.25, 1.4, 1.6, 2.0, 2.5, 3.2)
-        tried = [(scale * factor, 255 - min(255, int(np.ceil(LEVELS / factor)))) for factor in wider]
-        return min(tried, key=lambda one: self._error(one[0], one[1], scale, slope))
-
-    def _error(self, before: float, zero: int, after: float, slope: float) -> float:
-        """The squared error of the results."""
-        total = 0.0
-        for part, sign, times in ((self.above, 1.0, 1.0), (self.below, -1.0, slope)):
-            exact = sign * (np.arange(BINS) + 0.5) * (part.top / BINS)
-            found = before * np.clip(np.rint(exact / before), -zero, 255 - zero) * times
-            found = after * np.clip(np.rint(found / after), -LEVELS - 1, LEVELS)
-            total += float((part.counts * (found - exact * times) ** 2).sum())
-        return total
+    @property
+    def largest(self) -> float:
+        """The largest magnitude."""
+        return max(self.above.largest, self.below.largest)

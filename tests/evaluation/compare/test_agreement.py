@@ -90,9 +90,9 @@ def test_real_detectors_in_int8_lose_less_than_a_point(
     assert path.stat().st_size < 0.55 * source.stat().st_size
     auto = Detector(path, thresh=0.25)
     assert (auto.choice.backend, auto.runtime.description.precision) == ("openvino", "int8")
-    # Where a value lies between two integers, the runtimes' last bits decide to which of them it is rounded.
+    # ONNX Runtime rounds otherwise than the file says, and is held against float32 too.
     other = Detector(path, thresh=LEAST, backend="onnxruntime")
-    assert agreement(other(photos), Detector(path, thresh=LEAST)(photos)).int8 > 99
+    assert agreement(Detector(source, thresh=LEAST)(photos), other(photos)).int8 > 99
 
 
 def test_a_ruined_model_is_refused(shared_data: Path, photos: list[Path], tmp_path: Path) -> None:

@@ -97,8 +97,11 @@ def test_the_file_says_what_it_is(exported: Path, int8: Path) -> None:
     assert before.quantization is None
     assert after.quantization is not None
     told = dict(after.quantization)
-    assert set(told.pop("results")) == {"5_convolutional/LeakyRelu"}
-    assert set(told.pop("before")) == {"2_convolutional/Conv", "5_convolutional/Conv"}
+    # Behind the third layer comes a grouped convolution, whose input stays as it is, and so the third one's bias.
+    read = {"1_maxpool/MaxPool", "2_convolutional/LeakyRelu", "4_convolutional/LeakyRelu"}
+    joined = {"5_convolutional/LeakyRelu"}
+    assert set(told.pop("roundings")) == read | joined | {"2_convolutional/Conv", "5_convolutional/Conv"}
+    assert {name.split("/")[0] for name in told.pop("biases")} == {f"{n}_convolutional" for n in (2, 3, 5, 7)}
     assert told == {
         "convolutions": 3,
         "calibration_pictures": 4,
@@ -115,13 +118,14 @@ def test_the_file_says_what_it_is(exported: Path, int8: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_answers_stay_near_in_both_runtimes(kind: type[ExportedRuntime], exported: Path, int8: Path) -> None:
     """Of probabilities: on the average 0.004 from float32; OpenVINO 5e-7 at most from what the file says, and ONNX
-    Runtime, which rounds before activations too, no further from float32."""
+    Runtime, which rounds otherwise, 0.05 at most from float32."""
     images = pictures(3, 48, 32, 3)
     exact = OnnxRuntime(exported).infer(images)
     found, said = kind(int8).infer(images), run_graph("onnxruntime", int8, images)  # type: ignore[call-arg]
     for name in ("boxes", "objectness", "classes"):
         assert 0 < np.abs(found[name] - exact[name]).mean() < 0.005
-        assert np.abs(found[name] - said[name]).max() < (1e-5 if kind is OpenVinoRuntime else 0.06)
+        nearest = said if kind is OpenVinoRuntime else exact
+        assert np.abs(found[name] - nearest[name]).max() < (1e-5 if kind is OpenVinoRuntime else 0.06)
     assert kind(int8).description.precision == "int8"  # type: ignore[call-arg]
 
 
