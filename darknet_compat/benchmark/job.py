@@ -16,7 +16,7 @@ from darknet_compat.benchmark.options import BenchOptions
 from darknet_compat.errors import OptionError
 from darknet_compat.formats.atomic import atomic_write, results_folder
 from darknet_compat.inference.model import Sources, locate
-from darknet_compat.inference.progress import Counted, Loading, Progress, counting
+from darknet_compat.inference.progress import Counted, Loading, Progress, counting, silent
 from darknet_compat.options import made
 from darknet_compat.runtime.machine import describe_machine, is_busy
 from darknet_compat.runtime.registry import is_exported
@@ -46,7 +46,7 @@ def bench(
     with each event. Raises OptionError for options that cannot be, BackendError where nothing can run, and other
     DarknetCompatErrors for whatever is missing or wrong.
     """
-    options, tell = made(BenchOptions, options, given), progress or (lambda event: None)
+    options, tell = made(BenchOptions, options, given), progress or silent
     if options.out is not None:
         results_folder(options.out)
     sources = locate(options.model, options.weights, download=False)

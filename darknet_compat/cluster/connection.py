@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from darknet_compat.errors import BackendError, DarknetCompatError
+from darknet_compat.formats.textfile import first_line
 from darknet_compat.vision.opencv import quiet as silence
 
 _SETTINGS = {
@@ -69,7 +70,7 @@ def connected(*, quiet: bool = True) -> Iterator[ModuleType]:
         try:
             ray.init(**asked)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise BackendError(f"no cluster of Ray: {_first_line(error)}") from None
+            raise BackendError(f"no cluster of Ray: {first_line(error)}") from None
         try:
             _quieten(ray)
             with one_line():
@@ -101,13 +102,9 @@ def one_line() -> Iterator[None]:
             cause = getattr(cause, "cause", None) or cause.__cause__
         if cause is not None:
             raise type(cause)(*cause.args) from None
-        raise BackendError(f"Ray: {_first_line(error)}") from error
+        raise BackendError(f"Ray: {first_line(error)}") from error
 
 
 def cores(ray: ModuleType) -> int:
     """Of the whole cluster."""
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -32,7 +32,7 @@ from darknet_compat.inference.about import task_of
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.model import locate
-from darknet_compat.inference.progress import Counted, Loading, Noted, Opened, Progress, counting, fetching
+from darknet_compat.inference.progress import Counted, Loading, Noted, Opened, Progress, counting, fetching, silent
 from darknet_compat.options import made
 from darknet_compat.vision.header import limited_pixels
 
@@ -117,7 +117,7 @@ def evaluate(
     """
     options = made(EvaluateOptions, options, given)
     with limited_pixels(options.max_pixels):
-        return _evaluated(options, _Work(options, progress or _silent))
+        return _evaluated(options, _Work(options, progress or silent))
 
 
 def _evaluated(options: EvaluateOptions, work: _Work) -> Evaluated:
@@ -138,10 +138,6 @@ def _evaluated(options: EvaluateOptions, work: _Work) -> Evaluated:
     if options.metric == "recall":
         return work.reach()
     return work.score_files(options.results_from) if options.results_from else work.score()
-
-
-def _silent(event: EvaluationEvent) -> None:
-    """Nobody listens."""
 
 
 class _Work:

@@ -98,6 +98,12 @@ def shown(text: str, limit: int = 60) -> str:
     return f"'{plain(text, limit)}'"
 
 
+def first_line(error: object, limit: int = 300) -> str:
+    """The first line that an error of another library says anything in, else its kind."""
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return said[:limit]
+
+
 def count(number: int, thing: str, things: str | None = None) -> str:
     """`1 picture`, `2 pictures`, `2 classes`; `things` where neither s nor es makes the plural."""
     plural = things or f"{thing}{'es' if thing.endswith(('s', 'x', 'ch')) else 's'}"

@@ -42,6 +42,10 @@ class Noted(NamedTuple):
     text: str
 
 
+def silent(event: object) -> None:
+    """The progress of a job that nobody follows."""
+
+
 def fetching(tell: Progress[Loading], what: str) -> Callable[[int, int | None], None]:
     """The progress of a model's loading and of its files' transfer as events."""
     tell(Loading(what))

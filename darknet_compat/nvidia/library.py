@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.textfile import first_line
 from darknet_compat.formats.words import EngineTarget
 from darknet_compat.nvidia.driver import Gpu, find_gpu
 
@@ -54,7 +55,7 @@ def import_tensorrt(target: EngineTarget = "tensorrt") -> ModuleType:
             raise BackendError(f"{name} is installed without its part {error.name}; install it again") from None
         raise BackendError(f"{name} is not installed: pip install 'darknet-compat[{name}]'") from None
     except (ImportError, OSError) as error:
-        raise BackendError(f"{name} cannot be loaded: {_first_line(error)}") from None
+        raise BackendError(f"{name} cannot be loaded: {first_line(error)}") from None
 
 
 def capabilities(trt: Any) -> dict[tuple[int, int], Any]:
@@ -96,14 +97,9 @@ def reason(logger: Any) -> str:
         return "TensorRT gives no reason"
     first = logger.errors[0]
     logger.errors.clear()
-    return _first_line(first)
+    return first_line(first)
 
 
 def strongly_typed(trt: Any) -> bool:
     """Whether networks take their precision from the graph; else from flags (TensorRT 8)."""
     return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
-
-
-def _first_line(error: object) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__

@@ -27,7 +27,7 @@ class Description:
     thresholds are those it is meant to be used with, and with `suppressed` those it has been: what
     scores less has not come out, nor what overlaps more. With `named_inside` nodes of a WordTree have been chosen by
     `hier_thresh` too, and are classes like any others. `leaves_first`: how a WordTree's answer is chosen,
-    `labels_beside`: where it learnt from labels (`definition.dialects`)."""
+    `labels_beside`: where it learned from labels (`definition.dialects`)."""
 
     name: str
     task: Task

@@ -27,7 +27,7 @@ from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.lock import alone_in
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.inference.model import locate
-from darknet_compat.inference.progress import Counted, Noted, Progress, counting
+from darknet_compat.inference.progress import Counted, Noted, Progress, counting, silent
 from darknet_compat.options import made
 from darknet_compat.training.batches.loader import Batch, Loader
 from darknet_compat.training.batches.sheet import contact_sheet
@@ -133,7 +133,7 @@ def train(
     folder = options.out or Path("runs") / cfg.stem
     material = open_material(cfg, options)
     with joined_world(options.device) as world, _alone(folder, world), limited_pixels(options.max_pixels):
-        tell = _silent if world.rank or progress is None else progress
+        tell = silent if world.rank or progress is None else progress
         facts = (
             {}
             if world.rank or options.resume
@@ -147,10 +147,6 @@ def train(
             tell(Noted(note))
         score = None if options.valid is None else _scoring(start, options, material.dataset.names)
         return _run(trainer, material.dataset, score, options, tell, facts)
-
-
-def _silent(event: TrainingEvent) -> None:
-    """Nobody listens."""
 
 
 def _alone(folder: Path, world: World) -> AbstractContextManager[object]:
