@@ -73,6 +73,19 @@ def by_number(given: argparse.Namespace, record: Sequence[Line]) -> Iterator[Lin
             there, start = there + count, start + count
 
 
+def apart(ends: Counter[str]) -> Counter[str]:
+    """How networks ended, what each was held against and what not by itself."""
+    counts = Counter[str]()
+    for how, count in ends.items():
+        first, *remarks = how.split("; ")
+        _, same, others = first.partition(": the same as ")
+        held = [f"the same as {other}" for other in others.split(", ")]
+        if not same:
+            held = [first.removeprefix("fork: ").removeprefix("original: ")]
+        counts.update(dict.fromkeys([*held, *remarks], count))
+    return counts
+
+
 def page(record: Sequence[Line]) -> tuple[str, int]:
     """The counts, as text of 80 columns, and how many faults there are."""
     faults = [line["ended"] for line in record if "ended" in line]
@@ -93,7 +106,7 @@ def page(record: Sequence[Line]) -> tuple[str, int]:
     networks = [line for line in record if line["part"] == "networks" and "ended" not in line]
     ends = sum((Counter(line["ends"]) for line in networks), Counter[str]())
     lines.append(f"random networks: {sum(map(done_of, networks)):,}")
-    for how, count in ends.most_common():
+    for how, count in apart(ends).most_common():
         first, *others = textwrap.wrap(how, 70)
         lines += [f"{count:7,} {first}", *(f"{'':10}{other}" for other in others)]
     kills = [line for line in record if line["part"] == "kills" and "ended" not in line]

@@ -235,7 +235,8 @@ def _exported(network: Network, folder: Path, images: np.ndarray, rounded: Calla
         export_onnx(network, path, outputs="heads", sizes=None)
         assert_raw_same(network, path, images)
     except ExportError as error:
-        return f"no .onnx: {str(error).rpartition('] ')[2].removeprefix(f'{network.spec.name}: ')}"
+        why = str(error).rpartition("] ")[2].removeprefix(f"{network.spec.name}: ")
+        return f"no .onnx: {why.partition(';')[0]}"
     except AssertionError as error:
         if "all zeros on both sides" in str(error):
             return "all zeros"

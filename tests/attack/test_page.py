@@ -21,7 +21,12 @@ def fuzzed(name: str, files: int, **more: Any) -> bench.Line:
     return line | {"untyped": [], "slow": [], "slowest": 0.25, "grown": 3 << 20} | more
 
 
-NETWORKS = {"part": "networks", "start": 0, "networks": 9, "ends": {"the same " * 12: 7, "refused": 2}, "faults": []}
+ENDS = {
+    "fork: the same as the original, OpenVINO": 3,
+    "original: the same as OpenVINO; the original dies at [x]: " + "so it does " * 9: 4,
+    "refused": 2,
+}
+NETWORKS = {"part": "networks", "start": 0, "networks": 9, "ends": ENDS, "faults": []}
 KILLS = {"part": "kills", "start": 0, "kills": {"train": 4}, "places": {"train": {"full disk": "ok"}}, "faults": []}
 
 
@@ -32,7 +37,8 @@ def test_it_counts_what_all_runs_did_in_80_columns() -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert f"{'cfg':22} 1,000,005 1,000,003         2   1.500 s     3 MiB\n" in text
     assert f"{'all':22} {len(FORMATS)},000,005\n" in text
-    assert "random networks: 18\n     14 the same" in text
+    assert "random networks: 18\n     14 the same as OpenVINO\n      8 the original dies at [x]: so" in text
+    assert "      6 the same as the original\n      4 refused\n" in text
     assert "kills -9: 4\n      4 train; full disk ok\n" in text
 
 
