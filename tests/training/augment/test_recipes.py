@@ -210,7 +210,7 @@ def test_a_recipe_is_what_the_cfg_says() -> None:
     assert recipe(spec(net, detection)) == CropRecipe(0.1, Colours(0.1, 1.5, 1), True)
     classifier = recipe(spec("angle=7\naspect=.75\nmin_crop=64\nmax_crop=128", "[avgpool]\n[softmax]"))
     assert classifier == ClassificationRecipe(7, 0.75, 1, 2, False, Colours(0, 1, 1), True)
-    with pytest.raises(TrainingError, match=r"x.cfg:\d+: jitter must be from 0 to below 1, found 1"):
+    with pytest.raises(TrainingError, match=r"x.cfg:\d+: layer 1 \[region\] jitter must be from 0 to below 1, found 1"):
         recipe(spec("", "[region]\nclasses=1\nnum=5\njitter=1"))
 
 
