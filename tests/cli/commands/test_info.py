@@ -87,7 +87,7 @@ def test_all_that_is_known_of_a_network(dc: Command, detector: Toy) -> None:
     assert "version 0.2.0, 6,400 images seen" in text
     assert "softmax over 2 classes, 2 anchors in cells: 1x1, 0.5x0.5" in text
     assert "2: cat, dog" in text
-    assert f"{detector.cfg.name}:13: layer 0 [convolutional] unused option colour=blue" in text
+    assert f"{detector.cfg.name}:13: layer 1 [convolutional] unused option colour=blue" in text
     assert "train leaves [convolutional] dot" in text
 
 
