@@ -69,7 +69,7 @@ PLUGIN = "import onnxruntime, onnxruntime_ep_nv_tensorrt_rtx as ep; print(ep.__f
 
 @dataclass(frozen=True)
 class Try:
-    """What an extra is tried for: commands, programs in Python, files that have to lie there afterwards. `beside`: the
+    """What an extra is tried for: commands, then programs in Python, files that lie there afterwards. `beside`: the
     extra that its row needs beside it."""
 
     commands: Sequence[str] = ()
@@ -97,7 +97,7 @@ TRIES = {
     "eval": Try([f"{SCORED} --out report"], files=["report/report.html"]),
     "digits": Try(programs=[DIGITS]),
     "parity": Try(["parity yolov2-digits"]),
-    "ray": Try(["detect yolov2-digits scenes --engine ray --workers 1 --out rows"], [ROWS]),
+    "ray": Try(["detect yolov2-digits scenes/**/*.png --engine ray --workers 1 --out rows"], [ROWS]),
     "demo": Try(programs=[(REPOSITORY / "tools" / "demo.py").as_posix()]),
     "all": Try([*SAME, f"{SCORED} --out report", TRAINED], [DIGITS, VIDEO], ["run/chart.png", "report/report.html"]),
 }
@@ -210,10 +210,10 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path, wheel: Path, mat
 def test_an_extra_does_what_its_row_says(environment: Environment, request: pytest.FixtureRequest) -> None:
     extra = request.node.callspec.params["environment"]
     tried = TRIES[extra]
-    for text in tried.programs:
-        environment.program(text)
     for line in tried.commands:
         environment.run(line)
+    for text in tried.programs:
+        environment.program(text)
     for file in tried.files:
         assert (environment.work / file).stat().st_size > 0, file
     assert environment.has("torch") == (extra in WITH_TORCH)
