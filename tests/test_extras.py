@@ -233,7 +233,7 @@ def test_serve_answers(environment: Environment) -> None:
         while True:
             try:
                 with urllib.request.urlopen(urllib.request.Request(address, picture), timeout=60) as answer:
-                    assert json.load(answer)["objects"]
+                    assert json.load(answer)["detections"]
                 return
             except OSError:
                 assert server.poll() is None and time.monotonic() < deadline
