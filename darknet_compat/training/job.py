@@ -228,7 +228,7 @@ def _net_options(cfg: Path, options: TrainOptions, pictures: int) -> dict[str, A
 
 
 def _trainer(start: Start, dataset: Dataset, folder: Path, options: TrainOptions, world: World) -> Trainer:
-    spec = start.network.spec
+    spec, sheet = start.network.spec, folder / "first_batch.png"
 
     def batches(number: int) -> Iterator[Batch]:
         for batch in Loader(
@@ -242,8 +242,9 @@ def _trainer(start: Start, dataset: Dataset, folder: Path, options: TrainOptions
             part=world.part,
             pin_memory=trainer.device.type == "cuda",
         ):
-            if batch.number == number and not world.rank:
-                save(contact_sheet(batch, dataset.names), folder / "first_batch.png")
+            # What is resumed keeps its own: it ends with the files that it would have had without a break.
+            if batch.number == number and not world.rank and not (options.resume and sheet.exists()):
+                save(contact_sheet(batch, dataset.names), sheet)
             yield batch
 
     trainer = Trainer(

@@ -42,9 +42,10 @@ def test_training_and_going_on(dc: Command, cfg: Path, tmp_path: Path) -> None:
     with (out / "log.csv").open() as file:
         assert [int(row["batch"]) for row in csv.DictReader(file)] == [1, 2, 3, 4, 5, 6]
     assert (out / "chart.png").is_file()
-    assert (out / "first_batch.png").is_file()
+    first_batch = (out / "first_batch.png").read_bytes()
 
     more = dc(*common, "--max-batches", 9, "--resume")
+    assert (out / "first_batch.png").read_bytes() == first_batch
     assert more.code == 0, more.err
     assert "9 batches in" in more.out
     assert f"darknet-compat detect {out}" in more.out
