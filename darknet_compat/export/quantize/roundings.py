@@ -37,7 +37,7 @@ ZEROS = np.arange(0, 161, 4)
 
 
 @dataclass(frozen=True)
-class Source:
+class RoundingSource:
     """Where values come into a group: the tensor `name`, rounded; and `before` what its activation reads, where that
     is rounded too; `slope` is what the activation makes of 1 below zero. `measured` has those of its values that
     matter: where they are all that is read, what is left of them by pooling."""
@@ -53,7 +53,7 @@ class Group:
     """Tensors that have one rounding."""
 
     tensors: tuple[str, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[RoundingSource, ...]
 
 
 def group_of(convolution: NodeProto) -> int:
@@ -160,20 +160,20 @@ class Flow:
                 found.update(node.output)
         return found
 
-    def _sources(self, name: str, rounded: set[str], root: Callable[[str], str]) -> Iterator[Source]:
+    def _sources(self, name: str, rounded: set[str], root: Callable[[str], str]) -> Iterator[RoundingSource]:
         """Where the values of a tensor come from, unless from others of its group."""
         maker = self.made_by.get(name)
         if maker is not None and maker.op_type in MOVING and rounded.issuperset(moved(maker)):
-            yield from (Source(name, part) for part in moved(maker) if root(part) != root(name))
+            yield from (RoundingSource(name, part) for part in moved(maker) if root(part) != root(name))
             return
         measured = name
         while len(readers := self.readers.get(measured, [])) == 1 and readers[0].op_type == "MaxPool":
             measured = readers[0].output[0]
         if maker is None or maker.op_type not in ACTIVATING or maker.input[0] not in self._names:
-            yield Source(name, measured)
+            yield RoundingSource(name, measured)
             return
         slope = next((float(one.f) for one in maker.attribute if one.name == "alpha"), 0.01)
-        yield Source(name, measured, maker.input[0], slope if maker.op_type == "LeakyRelu" else 0.0)
+        yield RoundingSource(name, measured, maker.input[0], slope if maker.op_type == "LeakyRelu" else 0.0)
 
 
 def roundings(groups: Iterable[Group], seen: Mapping[str, Signed]) -> Iterator[tuple[str, Rounding]]:

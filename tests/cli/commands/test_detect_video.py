@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import darknet_compat as dc_package
+from darknet_compat.formats.textfile import count
 from darknet_compat.sources.live import Live
 from darknet_compat.sources.open import open_source
 from tests.cli.support import REPOSITORY, Command, Toy, paint
@@ -299,7 +300,8 @@ def test_a_stream_that_is_lost_for_good_leaves_what_was_written(
     options = ("--out", tmp_path / "found.mp4", "--reconnect", 0, "--timeout", 1.5 if hangs else 60)
     done = dc("detect", detector.cfg, f"{mjpeg.address}/stream", *options)
     assert (done.code, done.err.count("\n")) == (1, 1) and words in done.err
-    assert len(list(open_source(tmp_path / "found.mp4"))) >= 3
+    written = len(list(open_source(tmp_path / "found.mp4")))  # a slow machine drops what is stale
+    assert written >= 1 and f", {count(written, 'frame')}, " in done.out
 
 
 def test_a_live_source_is_never_far_behind(dc: Command, detector: Toy, mjpeg: Camera) -> None:
