@@ -63,6 +63,7 @@ def children() -> list[int]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_engine_is_the_same_in_another_process(model: Path) -> None:
     """Its profile of 2 to 8 pictures comes out anew in each process that builds it by itself. One build in ten or so is
     another where the system does not let addresses be fixed, or gives the processor away: so each may build again."""
@@ -80,6 +81,7 @@ print(built(Path({str(model)!r})))"""
     assert_agree(there, lambda: built(model))
 
 
+@pytest.mark.slow
 def test_files_beside_the_packages_do_not_matter(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python lists the folders in which it looks for modules, and so allocates by what is there."""
     packages, place = apart._packages(), tmp_path / "place"
