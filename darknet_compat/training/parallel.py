@@ -6,6 +6,7 @@ gives each GPU a whole batch and multiplies the rate by their number.) Gradients
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +53,8 @@ def joined_world(device: str | None = None) -> Iterator[World]:
         raise TrainingError(f"the {size} processes cannot meet: {str(error).splitlines()[0]}") from None
     try:
         yield World(dist.get_rank(), size, own)
+        with contextlib.suppress(RuntimeError):  # another one has failed, and says why itself
+            dist.barrier()  # a group that is left while its threads have work may end the process as it exits
     finally:
         dist.destroy_process_group()
 
