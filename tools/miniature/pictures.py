@@ -102,7 +102,7 @@ def _losses(figure: Any, setting: Setting) -> bool:
         xlim=(0, first), title=f"the first {first} batches", xlabel="batch", ylabel="loss a picture", yscale="log"
     )
     axes[1].set(title="all", xlabel="batch", yscale="log")
-    axes[1].legend(frameon=False)
+    figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return True
 
 
