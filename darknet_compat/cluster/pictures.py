@@ -12,7 +12,7 @@ from pyarrow import fs
 
 from darknet_compat.cluster.place import opened
 from darknet_compat.errors import ImageError
-from darknet_compat.formats.textfile import read_lines
+from darknet_compat.formats.textfile import first_line, read_lines
 from darknet_compat.sources.base import Failed, Frame
 from darknet_compat.sources.kind import ADDRESS
 from darknet_compat.sources.pictures import MAX_LIST_BYTES, SUFFIXES, find_pictures
@@ -99,4 +99,4 @@ def _listed(lines: Iterable[str], file: str) -> list[str]:
 
 def _reason(error: BaseException) -> str:
     number = getattr(error, "errno", None)  # Arrow's own words have the file once more, and several sentences
-    return os.strerror(number) if number else str(error).splitlines()[0]
+    return os.strerror(number) if number else first_line(error)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from darknet_compat.errors import CannotWriteError, OptionError
+from darknet_compat.formats.textfile import first_line
 from darknet_compat.sources.kind import ADDRESS
 
 _SETTINGS = "_darknet-compat.json"
@@ -39,7 +40,7 @@ class Place:
             self.removed = self._sweep()
             self._expect_same()
         except (OSError, ValueError, pa.ArrowException) as error:
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            reason = getattr(error, "strerror", None) or first_line(error)
             raise CannotWriteError(f"{self.name}: cannot be written into: {reason}") from None
 
     def done(self) -> set[str]:

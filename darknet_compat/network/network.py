@@ -15,6 +15,7 @@ from darknet_compat.definition import spec as s
 from darknet_compat.definition.builds import deviation
 from darknet_compat.definition.spec import NetworkSpec, Shape
 from darknet_compat.definition.weights.file import Floats, Header, Slot, Weights, slots
+from darknet_compat.formats.textfile import first_line
 from darknet_compat.formats.words import Build
 from darknet_compat.network import fork, heads, layers, recurrent, windows
 from darknet_compat.network.windows import Convolutional, SharedConvolutional
@@ -125,7 +126,7 @@ class Network(nn.Module):
         found = " and ".join(str(list(x.shape)) for x in inputs)
         return ValueError(
             f"{self.spec.place(self.spec.layers[index])} cannot take {found}, which images of {images.shape[3]} x "
-            f"{images.shape[2]} give it; the cfg's are {shape.w} x {shape.h} ({str(error).splitlines()[0]})"
+            f"{images.shape[2]} give it; the cfg's are {shape.w} x {shape.h} ({first_line(error)})"
         )
 
     def _checked(self, images: Tensor) -> Tensor:

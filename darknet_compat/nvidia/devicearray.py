@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.textfile import first_line
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def device_array(array: Any, stream: int) -> DeviceArray:
         try:
             capsule = array.__dlpack__(stream=stream)
         except (BufferError, RuntimeError) as error:  # torch's, of a tensor that requires gradients
-            raise BackendError(f"images on the GPU: {str(error).splitlines()[0]}") from None
+            raise BackendError(f"images on the GPU: {first_line(error)}") from None
         return _from_dlpack(capsule, array)
     given = array.__cuda_array_interface__
     shape, dtype = tuple(given["shape"]), np.dtype(given["typestr"])

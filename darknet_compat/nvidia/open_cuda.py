@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.textfile import first_line
 from darknet_compat.nvidia.cuda import Cuda
 
 
@@ -20,7 +21,7 @@ def open_cuda(number: int = 0, extra: str = "tensorrt") -> Cuda:
             try:
                 return make(number)
             except (ImportError, OSError) as error:
-                failed.append(f"{package} cannot be loaded: {str(error).splitlines()[0]}")
+                failed.append(f"{package} cannot be loaded: {first_line(error)}")
     if failed:
         raise BackendError("; ".join(failed))
     raise BackendError(f"neither pycuda nor cuda-bindings is installed: pip install 'darknet-compat[{extra}]'")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.arrays import Floats
+from darknet_compat.formats.textfile import first_line
 from darknet_compat.formats.words import Precision, Resize
 from darknet_compat.heads.answers import splits, uncertain
 from darknet_compat.network import heads
@@ -127,7 +128,7 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise BackendError(f"device: torch cannot use {name!r}: {str(error).splitlines()[0]}") from None
+        raise BackendError(f"device: torch cannot use {name!r}: {first_line(error)}") from None
     return device
 
 

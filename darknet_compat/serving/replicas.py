@@ -11,6 +11,7 @@ from typing import Any
 from darknet_compat.cluster.connection import connected, cores, serve_module
 from darknet_compat.cluster.plan import SHARE
 from darknet_compat.errors import BackendError
+from darknet_compat.formats.textfile import first_line
 from darknet_compat.serving.app import make_app
 from darknet_compat.serving.models import Say, Served, open_models
 from darknet_compat.serving.options import ServeOptions
@@ -51,7 +52,7 @@ def serve_replicas(
             serve.start(http_options={"host": host, "port": port}, proxy_location="HeadOnly")
             serve.run(deployment.bind(), name=_NAME, route_prefix="/")
         except RuntimeError as error:
-            raise BackendError(f"Ray Serve: {str(error).splitlines()[0]}") from None
+            raise BackendError(f"Ray Serve: {first_line(error)}") from None
         try:
             ended = threading.Event()
             with wish_to_end(lambda *_: ended.set()):

@@ -15,7 +15,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect
 
-from darknet_compat.formats.textfile import shown
+from darknet_compat.formats.textfile import first_line, shown
 from darknet_compat.serving.fetch import fetch
 from darknet_compat.serving.options import ServeOptions
 from darknet_compat.serving.refused import RequestRefused
@@ -166,7 +166,7 @@ def _form(body: bytes, boundary: bytes) -> RequestPictures:
         parser.write(body)
         parser.finalize()
     except FormParserError as error:
-        raise RequestRefused(400, f"a malformed form: {str(error).splitlines()[0]}") from None
+        raise RequestRefused(400, f"a malformed form: {first_line(error)}") from None
     return RequestPictures(pictures, len(pictures) != 1, fields)
 
 

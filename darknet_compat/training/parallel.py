@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from darknet_compat.errors import TrainingError
+from darknet_compat.formats.textfile import first_line
 from darknet_compat.formats.words import Build
 from darknet_compat.network.backward import Rolling
 from darknet_compat.network.layers import Biased
@@ -50,7 +51,7 @@ def joined_world(device: str | None = None) -> Iterator[World]:
     try:
         dist.init_process_group("nccl" if on_gpu else "gloo")
     except (RuntimeError, ValueError) as error:
-        raise TrainingError(f"the {size} processes cannot meet: {str(error).splitlines()[0]}") from None
+        raise TrainingError(f"the {size} processes cannot meet: {first_line(error)}") from None
     try:
         yield World(dist.get_rank(), size, own)
         with contextlib.suppress(RuntimeError):  # another one has failed, and says why itself

@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from darknet_compat.errors import ImageError, TrainingError
+from darknet_compat.formats.textfile import first_line
 from darknet_compat.network.load import save_weights
 from darknet_compat.network.network import Network
 from darknet_compat.training.batches.loader import Batch
@@ -237,7 +238,7 @@ class Trainer:
                 torch.cuda.set_rng_state(state["random_cuda"], self.device)
         except (AttributeError, LookupError, RuntimeError, ValueError, TypeError) as error:
             where = self.folder / CHECKPOINT
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = first_line(error)
             raise TrainingError(f"{where}: is of another network or other settings: {reason}") from None
 
     def _learn(self, batch: Batch) -> tuple[float, float, dict[str, float]]:

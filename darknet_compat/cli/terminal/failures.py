@@ -13,6 +13,7 @@ from typing import Any
 
 from darknet_compat.cli.terminal.output import say
 from darknet_compat.errors import CfgWarning, DarknetCompatError
+from darknet_compat.formats.textfile import first_line
 from darknet_compat.runtime.registry import ROWS
 from darknet_compat.vision.opencv import quiet
 
@@ -47,7 +48,7 @@ def exit_code(error: BaseException) -> int:
         if package not in _BROUGHT_BY:
             raise error
         absent = isinstance(error, ModuleNotFoundError) and error.name == package
-        what = "is not installed" if absent else f"cannot be loaded: {str(error).splitlines()[0]}"
+        what = "is not installed" if absent else f"cannot be loaded: {first_line(error)}"
         say(f"{package} {what}; pip install 'darknet-compat[{_BROUGHT_BY[package]}]' brings it")
     elif isinstance(error, BrokenPipeError) and _unread():
         raise error  # to `standard_streams`
