@@ -15,7 +15,8 @@ from darknet_compat.formats.textfile import first_line
 from darknet_compat.serving.app import make_app
 from darknet_compat.serving.models import Say, Served, open_models
 from darknet_compat.serving.options import ServeOptions
-from darknet_compat.serving.run import address_of, listener_of, wish_to_end
+from darknet_compat.serving.run import address_of, listener_of
+from darknet_compat.signals import wish_to_end
 
 _NAME = "darknet-compat"
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 import uvicorn
 
@@ -16,6 +13,7 @@ from darknet_compat.errors import BackendError
 from darknet_compat.serving.app import make_app
 from darknet_compat.serving.models import Say, Served, open_models
 from darknet_compat.serving.options import ServeOptions
+from darknet_compat.signals import wish_to_end
 
 
 def serve(
@@ -65,21 +63,6 @@ class _Server(uvicorn.Server):
         """See uvicorn."""
         with wish_to_end(self.handle_exit):
             yield
-
-
-@contextmanager
-def wish_to_end(heard: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """A context in which SIGTERM and Ctrl-C call `heard`. Signals come to the main thread alone: in others nothing
-    changes."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, heard) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def address_of(host: str, port: int) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING
 
 from darknet_compat.cli.options import Json
 from darknet_compat.cli.terminal import output as terminal
+from darknet_compat.signals import wish_to_end
 from darknet_compat.training.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -41,18 +41,12 @@ def train(options: TrainOptions, json: Json = False) -> None:
         print_trained(trained, progress.trainer.net.max_batches)
 
 
-@contextmanager
-def _stopping(trainer: Trainer) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end training after the batch under way; a second Ctrl-C ends it at once."""
+def _stopping(trainer: Trainer) -> AbstractContextManager[None]:
+    """A context in which Ctrl-C and SIGTERM end training after the batch under way; a second Ctrl-C ends it at once."""
 
     def stop(number: int, frame: object) -> None:
         trainer.stop()
         terminal.say("stopping after this batch; --resume goes on from there")
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
+    return wish_to_end(stop)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import FrameType
+from typing import Any
+
+from darknet_compat.signals import wish_to_end
 
 
 class Interruption:
@@ -14,19 +15,14 @@ class Interruption:
     def __init__(self, ending: Callable[[], None]) -> None:
         self.ending = ending
         self.signal: int | None = None
-        self._before: dict[int, object] = {}
+        self._hearing = wish_to_end(self._handle)
 
     def __enter__(self) -> Interruption:
-        if threading.current_thread() is threading.main_thread():  # the only one that signals come to
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._handle)
+        self._hearing.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+    def __exit__(self, *error: Any) -> None:
+        self._hearing.__exit__(*error)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
