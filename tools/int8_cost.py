@@ -1,6 +1,6 @@
 """What int8 costs: how far trained models answer as in float32, on ONNX Runtime in integers and on OpenVINO.
 
-    python tools/int8_cost.py MODEL.cfg … [--calibrate half|all|photographs] [--json]
+    python tools/int8_cost.py MODEL.cfg … [--calibrate half|all|photographs]
 
 Pictures are the original's seven photographs, each as it is, mirrored, darker, cut, blurred and smaller: 42; every
 second of them tells the ranges ("half"), or all, or the seven alone, with which the chain of `parity --stages` compares

@@ -55,6 +55,11 @@ class Section:
         """The option that counts for each key: the first one that is not empty (original: `option_find`)."""
         return {option.key: option for option in reversed(self.options) if option.value != ""}
 
+    @property
+    def given(self) -> dict[str, str]:
+        """The values that count, of lines that have one."""
+        return {key: option.value for key, option in self.counting.items() if option.value is not None}
+
     def find(self, key: str) -> CfgOption | None:
         """The option that counts for `key`."""
         return self.counting.get(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import cycle, product
 
 SERIES = (
     "#1f5fa8", "#b03030", "#3a8a5f", "#b57d18", "#7a4fa3", "#0089a8", "#c8488f", "#5d4037", "#777777", "#7f8f1f",
@@ -18,5 +18,4 @@ GREY = "#8c8c8c"
 
 def lines() -> Iterator[tuple[str, str]]:
     """A colour and a style of matplotlib's for each of any number of lines; ten are solid, then dashed, dotted."""
-    while True:
-        yield from ((colour, style) for style, colour in product(("-", "--", ":", "-."), SERIES))
+    return cycle((colour, style) for style, colour in product(("-", "--", ":", "-."), SERIES))

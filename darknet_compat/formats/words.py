@@ -44,7 +44,7 @@ by sqrt(variance + 1e-5) in the CUDA build, with which the official weights were
 in the CPU build."""
 
 WidthHeight = tuple[int, int]
-"""The pixels of a picture or of a network's input."""
+"""(width, height) in pixels, of a picture or of a network's input."""
 
 AnswersFormat = Literal["csv", "coco", "yolo", "labelme", "jsonl", "json"]
 """What detections can be written as (`inference.writers`)."""

@@ -25,8 +25,6 @@ from darknet_compat.runtime.registry import artefact_of
 OpenModel = Detector | Classifier
 """A model that is open."""
 
-"""(width, height) in pixels."""
-
 
 @dataclass(frozen=True)
 class About:

@@ -209,7 +209,10 @@ class ClassifyOptions(AskOptions):
     leaves: Leaves = None
 
 
-_KNOWN = options_of(DetectOptions)
+_KNOWN = {
+    name: field._replace(option=Option(field.option.help, least=0, most=1)) if field.type is float else field
+    for name, field in options_of(DetectOptions).items()
+}
 
 
 def expected(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,11 +220,8 @@ def expected(given: Mapping[str, Any]) -> dict[str, Any]:
     text. Raises BackendError."""
     values = {}
     for name, value in given.items():
-        field = _KNOWN[name]
-        if field.type is float:
-            field = field._replace(option=Option(field.option.help, least=0, most=1))
         try:
-            values[name] = checked(name, value, field)
+            values[name] = checked(name, value, _KNOWN[name])
         except OptionError as error:
             raise BackendError(str(error)) from None
     return values

@@ -47,7 +47,7 @@ class _Normalization(torch.autograd.Function):
             # The rolling variance gets the one over count - 1 from both.
             ratio = (count - 1) / count
             y, mean, inverse = torch.native_batch_norm(
-                x, scales * ratio**0.5, biases, *rolling[:2], True, rolling.share, _EPSILON * ratio
+                x, scales * ratio**0.5, biases, rolling.mean, rolling.variance, True, rolling.share, _EPSILON * ratio
             )
             ctx.save_for_backward(x, scales, mean, inverse * ratio**0.5, None)
             return y
@@ -94,8 +94,7 @@ class _Constrained(torch.autograd.Function):
 def batch_normalize(x: Tensor, scales: Tensor, biases: Tensor, rolling: Rolling, build: Build) -> Tensor:
     """[N, C, …] normalized by its own mean and variance over N·spatial - 1, times `scales`, plus `biases`, both [C].
 
-    Moves the `rolling` statistics. Raises ValueError for a single value a
-    channel, which has no variance.
+    Moves the `rolling` statistics. Raises ValueError for a single value a channel, which has no variance.
     """
     y: Tensor = _Normalization.apply(x, scales, biases, rolling, build)  # type: ignore[no-untyped-call]
     return y

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.builds import deviation
 from darknet_compat.definition.spec import NetworkSpec, Shape
-from darknet_compat.definition.weights.file import Floats, Header, Slot, Weights, slots
+from darknet_compat.definition.weights.file import Header, Slot, Weights, slots
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.textfile import first_line
 from darknet_compat.formats.words import Build
 from darknet_compat.network import fork, heads, layers, recurrent, windows

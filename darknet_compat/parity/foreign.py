@@ -58,7 +58,7 @@ def foreign(section: Section) -> str:
     """What of a layer's section the original does not have; empty where it has all that counts."""
     if section.type not in SECTIONS:
         return f"[{section.type}]"
-    given = {key: option.value for key, option in section.counting.items() if option.value is not None}
+    given = section.given
     if given.get("activation", "linear") not in ACTIVATIONS:
         return f"activation={given['activation']}"
     if section.type == "shortcut" and "," in given.get("from", ""):
@@ -140,8 +140,7 @@ def _one_input(section: Section, layer: LayerSpec) -> list[Section]:
     if section.type == "route":
         return [_section("activation", activation="linear"), _section("route", layers=-1)]
     if isinstance(layer, Convolutional) and section.find("groups"):  # with xnor, or of 0, the fork takes them for 1
-        own = {option.key: option.value for option in section.counting.values()}
-        return [_section(section.type, **own | {"groups": layer.groups})]
+        return [_section(section.type, **section.given | {"groups": layer.groups})]
     return [section]
 
 
@@ -157,8 +156,7 @@ def _several(section: Section, shapes: list[Shape]) -> list[Section]:
         picks.append(_section("convolutional", filters=shape.c, size=1, stride=1, activation="linear"))
     if section.type == "route":
         return [*picks, _section("route", layers=",".join(map(str, places)))]
-    own = {option.key: option.value for option in section.counting.values() if option.key != "from"}
-    return [*picks, _section("shortcut", **{"from": places[1]}, **own)]
+    return [*picks, _section("shortcut", **section.given | {"from": places[1]})]
 
 
 @torch.no_grad()

@@ -90,7 +90,7 @@ def layer_parity(
             rows = list(rows_alone(parsed, network, found, torch.from_numpy(images), original, Path(folder)))
         else:
             # time_steps counts only where a layer keeps a state; elsewhere it would only ask for more pictures.
-            steps = None if any(layer.recurrent for layer in network.spec.layers) else 1
+            steps = sequence_length(network.spec)
             outputs = original.layer_outputs(cfg, weights, images, size=size, time_steps=steps)
             rows = compare_layers(network, outputs, found)
     return LayerParity(str(cfg), named, source, tuple(rows), remarks=remarks_on(parsed, unknown))

@@ -22,7 +22,7 @@ from darknet_compat.runtime.base import Description
 from darknet_compat.runtime.processor import cores
 
 Decode = Callable[[Mapping[str, Array], int, tuple[int, int]], dict[str, Floats]]
-"""Outputs, the number of pictures, the input's (width, height) → candidates (`heads.layouts.Layout.decode`)."""
+"""Outputs, the number of pictures, the input's (width, height) → candidates (`heads.layouts.OutputLayout.decode`)."""
 
 STREAMS = 16
 """How many inferences at once at most: each holds activations of its own."""

@@ -118,7 +118,7 @@ def page(record: Sequence[Line]) -> tuple[str, int]:
         lines.append(f"{count:7,} {name}; {others}")
     faults += [fault for line in (*networks, *kills) for fault in line["faults"]]
     lines.append(f"\nfaults: {len(faults)}")
-    lines += textwrap.wrap("\n".join(fault[:400] for fault in faults[:100]), 80) if faults else []
+    lines += [row for fault in faults[:100] for row in textwrap.wrap(fault[:400], 80)]
     return "\n".join(lines), len(faults)
 
 

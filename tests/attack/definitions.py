@@ -171,8 +171,6 @@ RECURRENT: dict[str, tuple[bool, Callable[[Place], str]]] = {
 """What stands in networks with a state: by kind, whether only the fork has it."""
 
 ENDS = ("region", "yolo", "Gaussian_yolo", "detection", "iseg", "softmax", "logistic", "contrastive")
-ELSEWHERE = {"implicit_mul": "implicit_add", "shift_channels": "implicit_add", "control_channels": "implicit_add"}
-"""Sections that another kind writes."""
 
 
 def layer(at: Place) -> str:

@@ -145,7 +145,7 @@ def attempt(number: int, folder: Path, original: Original | None, cases: list[st
         return "fault", f"{type(error).__name__} at {place_of(error)}: {str(error)[:300]!r}"
 
 
-def rounding(network: Network, images: np.ndarray, found: list[torch.Tensor], times: int = 8) -> list[float]:
+def rounding(network: Network, images: np.ndarray, found: list[torch.Tensor]) -> list[float]:
     """How far each layer's output moves, as a part of its largest value, when the input, all weights and what layers
     hand on move by their last bits: what any order of the same sums may do to it."""
     random, moved = torch.Generator().manual_seed(0), [0.0] * len(found)
@@ -161,7 +161,7 @@ def rounding(network: Network, images: np.ndarray, found: list[torch.Tensor], ti
         for least in (float(getattr(layer, "activation", "") in LESS_ONE),)
     ]
     with torch.no_grad():
-        for _ in range(times):
+        for _ in range(8):
             network.load_state_dict(
                 {name: shaken(values) if values.is_floating_point() else values for name, values in state.items()}
             )

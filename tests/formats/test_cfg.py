@@ -371,3 +371,8 @@ def test_the_projects_own_definitions_round_trip() -> None:
     assert paths
     for path in paths:
         assert content(parse_cfg(format_cfg(read_cfg(path)))) == content(read_cfg(path))
+
+
+def test_a_section_gives_the_values_that_count() -> None:
+    (section,) = parse_cfg("[net]\nwidth=8\nheight\nwidth=9\nangle=\n").sections
+    assert section.given == {"width": "8"}

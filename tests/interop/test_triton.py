@@ -66,9 +66,8 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def serving(repository: Path, place: Path) -> Iterator[str]:
-    """The address of a server of this repository."""
-    packages = next((TRITON_SERVER.folder / "lib").glob("python*/site-packages"))
+def serving(repository: Path, place: Path, packages: Path) -> Iterator[str]:
+    """The address of a server of this repository, whose program is among these packages."""
     server, version = packages / "pytriton" / "tritonserver", packages.parent.name.removeprefix("python")
     shutil.copytree(server / "backends", place / "backends")
     stub = server / "python_backend_stubs" / version / "triton_python_backend_stub"
@@ -112,7 +111,7 @@ def test_the_client_finds_what_detect_finds(tmp_path: Path) -> None:
     model = MODEL.format(packages=str(packages), model=str(home / "1" / "model.onnx"))
     (home / "1" / "model.py").write_text(model)
     cv2.imwrite(str(repository / "scene.png"), scene())
-    with serving(repository, place) as address:
+    with serving(repository, place, packages) as address:
         asked = [TRITON_SERVER.program, "-c", ASK, address]
         done = subprocess.run(asked, cwd=repository, capture_output=True, text=True, timeout=120)
     assert not done.returncode, done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from darknet_compat.datasets.readers.digits import SIZE, DigitScenes
 from darknet_compat.evaluation.run.subject import Subject
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.vision.boxes import iou
+from darknet_compat.vision.chart import to_png
 from darknet_compat.vision.draw import draw
 from darknet_compat.vision.opencv import opencv
 from tools.miniature import classes, hierarchy, joint, path, priors, sizes
@@ -56,9 +56,7 @@ def _drawn(draw_it: Callable[[Any, Setting], bool], setting: Setting) -> bytes |
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     if not draw_it(figure, setting):
         return None
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=125)
-    return picture.getvalue()
+    return to_png(figure, 125)
 
 
 def _path(figure: Any, setting: Setting) -> bool:

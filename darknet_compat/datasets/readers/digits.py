@@ -26,7 +26,6 @@ from darknet_compat.formats.arrays import Array, Bytes, Doubles
 from darknet_compat.formats.textfile import shown
 
 Split = Literal["train", "test"]
-Pixels = Bytes
 
 NAMES = tuple("0123456789")
 _FIRST_OF_TEST = 1415
@@ -305,7 +304,7 @@ def _paint(
     return left, top, left + wide, top + high
 
 
-def _noisy(scene: Doubles, random: np.random.RandomState) -> Pixels:
+def _noisy(scene: Doubles, random: np.random.RandomState) -> Bytes:
     """The scene as bytes, with noise of up to 20 grey levels."""
     levels = random.random_sample() * 20 / 128 * (np.arange(256) - 127.5)
     scene += levels[np.frombuffer(random.bytes(scene.size), np.uint8).reshape(scene.shape)]

@@ -27,7 +27,6 @@ from darknet_compat.formats.textfile import plain
 
 __all__ = [
     "FLOAT",
-    "Floats",
     "Header",
     "Slot",
     "Weights",
@@ -80,7 +79,7 @@ def read_weights(
         first = "layer" if cutoff == 1 else f"{cutoff} layers"
         asker = spec.name if cutoff is None else f"the first {first} of {spec.name}"
         raise WeightsError(
-            f"{path}: has {size} bytes, but {asker} need{'s' * (cutoff is None)} {needed}: "
+            f"{path}: has {size} bytes, but {asker} need{'s' * (cutoff in (None, 1))} {needed}: "
             + divergence(spec, header, size, wanted)
         )
     floats: Floats = np.empty(0, FLOAT)

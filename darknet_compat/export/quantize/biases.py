@@ -50,15 +50,11 @@ def corrected(
 
 
 def with_biases(graph: GraphProto, biases: Mapping[str, Floats]) -> None:
-    """Give the convolutions of these names other biases, in place."""
+    """Give the convolutions of these names other biases [filters], in place."""
     for node in graph.node:
         if node.op_type == "Conv" and node.name in biases:
             node.input[2] = f"{node.name}/bias"
             graph.initializer.append(numpy_helper.from_array(biases[node.name], node.input[2]))
-    used = {name for node in graph.node for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
 
 
 def _mean(name: str) -> str:

@@ -187,8 +187,8 @@ def quantizable(model: ModelProto) -> list[NodeProto]:
 
     Not the first, which reads pixels, and those that no other follows, which give boxes: together 3 % of yolov2-voc's
     time in int8, and 5 to 10 points of YOLO-LITE's agreement. Not grouped ones: bound by memory, they gain nothing, and
-    cost Yolo-Fastest 9 points. Keeping more of them, by their loss of precision, or correcting their biases changed
-    nothing that could be measured.
+    cost Yolo-Fastest 9 points. Keeping more of them, by their loss of precision, changed nothing that could be
+    measured.
     """
     weights = {tensor.name for tensor in model.graph.initializer}
     followed: set[str] = set()

@@ -25,11 +25,9 @@ class Observed:
         self.counts = np.zeros(BINS, np.int64)
         self.top = 0.0
         self.largest = 0.0
-        self.pictures = 0
 
     def add(self, values: Array) -> None:
         """Count a picture's values, which are finite."""
-        self.pictures += 1
         magnitudes = np.abs(values).ravel()
         largest = float(magnitudes.max(initial=0.0))
         if largest == 0:
@@ -56,8 +54,9 @@ class Observed:
 
     def noise(self, scale: float) -> float:
         """The part of the values' power that rounding to `scale` changes."""
-        power = float((self.counts * self.centres**2).sum())
-        error = self.centres - scale * np.minimum(np.rint(self.centres / scale), LEVELS)
+        centres = self.centres
+        power = float((self.counts * centres**2).sum())
+        error = centres - scale * np.minimum(np.rint(centres / scale), LEVELS)
         return float((self.counts * error**2).sum()) / power if power else 0.0
 
 

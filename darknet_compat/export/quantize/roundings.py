@@ -38,11 +38,10 @@ ZEROS = np.arange(0, 161, 4)
 
 @dataclass(frozen=True)
 class RoundingSource:
-    """Where values come into a group: the tensor `name`, rounded; and `before` what its activation reads, where that
-    is rounded too; `slope` is what the activation makes of 1 below zero. `measured` has those of its values that
+    """Where values come into a group: `before` is what its activation reads, where that is
+    rounded too; `slope` is what the activation makes of 1 below zero. `measured` has those of its values that
     matter: where they are all that is read, what is left of them by pooling."""
 
-    name: str
     measured: str
     before: str | None = None
     slope: float = 1.0
@@ -164,16 +163,16 @@ class Flow:
         """Where the values of a tensor come from, unless from others of its group."""
         maker = self.made_by.get(name)
         if maker is not None and maker.op_type in MOVING and rounded.issuperset(moved(maker)):
-            yield from (RoundingSource(name, part) for part in moved(maker) if root(part) != root(name))
+            yield from (RoundingSource(part) for part in moved(maker) if root(part) != root(name))
             return
         measured = name
         while len(readers := self.readers.get(measured, [])) == 1 and readers[0].op_type == "MaxPool":
             measured = readers[0].output[0]
         if maker is None or maker.op_type not in ACTIVATING or maker.input[0] not in self._names:
-            yield RoundingSource(name, measured)
+            yield RoundingSource(measured)
             return
         slope = next((float(one.f) for one in maker.attribute if one.name == "alpha"), 0.01)
-        yield RoundingSource(name, measured, maker.input[0], slope if maker.op_type == "LeakyRelu" else 0.0)
+        yield RoundingSource(measured, maker.input[0], slope if maker.op_type == "LeakyRelu" else 0.0)
 
 
 def roundings(groups: Iterable[Group], seen: Mapping[str, Signed]) -> Iterator[tuple[str, Rounding]]:
@@ -227,8 +226,7 @@ class Side:
         multiplies by `slope`, of which the values are the results, and whose results are rounded alike."""
         if slope == 0:  # Relu: nothing is left of them
             return np.zeros(np.shape(most))
-        rounded = scale * np.rint(np.rint(self.values / (slope * scale)) * slope) if slope != 1 else None
-        rounded = scale * np.rint(self.values / scale) if rounded is None else rounded
+        rounded = scale * np.rint(np.rint(self.values / (slope * scale)) * slope)
         within = np.append(0.0, np.cumsum(self.counts * (rounded - self.values) ** 2))
         last = scale * np.rint(slope * most)
         first = np.searchsorted(self.values, slope * scale * (np.asarray(most) + 0.5))

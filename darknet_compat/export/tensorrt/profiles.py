@@ -10,8 +10,6 @@ from darknet_compat.formats.exported.artefact import Artefact
 from darknet_compat.formats.exported.enginefile import Profile
 from darknet_compat.formats.words import MOST_BATCH, WidthHeight
 
-"""Width and height in pixels."""
-
 
 def plan_profiles(
     artefact: Artefact,

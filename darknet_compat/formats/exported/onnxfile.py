@@ -43,13 +43,13 @@ def read_top(path: str | Path) -> OnnxTop:
             for part in fields(data, 0, len(data)):
                 if part.number == _IR_VERSION:
                     ir_version = part.value
-                elif part.number == _OPSET_IMPORT:
+                elif part.number in (_OPSET_IMPORT, _METADATA_PROPS) and part.end - part.start <= _KEPT:
                     inside = {one.number: one for one in fields(data, part.start, part.end)}
-                    if _text(data, inside.get(1)) in (b"", b"ai.onnx") and 2 in inside:
+                    key = _text(data, inside.get(1))
+                    if part.number == _METADATA_PROPS:
+                        properties[key.decode()] = _text(data, inside.get(2)).decode()
+                    elif key in (b"", b"ai.onnx") and 2 in inside:
                         opset = inside[2].value
-                elif part.number == _METADATA_PROPS and part.end - part.start <= _KEPT:
-                    inside = {one.number: one for one in fields(data, part.start, part.end)}
-                    properties[_text(data, inside.get(1)).decode()] = _text(data, inside.get(2)).decode()
                 graph |= part.number == _GRAPH
     except OSError as error:
         raise BackendError(f"{path}: cannot be read: {error.strerror or error}") from None

@@ -133,6 +133,7 @@ def test_a_cutoff_takes_a_cut_file_or_a_whole_one(tmp_path: Path) -> None:
         "has 500 bytes, but the first 2 layers of m.cfg need 372: 128 bytes are left after the last layer with "
         "weights; another network's weights"
     )
+    assert "but the first layer of m.cfg needs 372: " in mismatch(DETECTOR, data[:500], tmp_path, cutoff=1)
     file_with(path, data)
     whole = read_weights(path, spec).arrays
     for (slot, array), (_, expected) in zip(read_weights(path, spec, cutoff=1).arrays, whole[:5], strict=True):
