@@ -153,12 +153,6 @@ def test_files_and_functions_stay_readable(source: Path) -> None:
             assert length <= 66, f"{node.name} has {length} lines: which part of it has a name?"
 
 
-LONG = {
-    "Detector.__init__",  # the public signatures, which users type
-    "Classifier.__init__",
-}
-
-
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_functions_take_few_arguments(source: Path) -> None:
     """More than twelve belong into an options value (`darknet_compat.options`)."""
@@ -166,7 +160,7 @@ def test_functions_take_few_arguments(source: Path) -> None:
     def look(node: ast.AST, inside: str) -> None:
         for child in ast.iter_child_nodes(node):
             name = f"{inside}{getattr(child, 'name', '')}"
-            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)) and name not in LONG:
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 arguments = child.args
                 count = len(arguments.posonlyargs) + len(arguments.args) + len(arguments.kwonlyargs)
                 assert count <= 12, f"{name} takes {count} arguments"

@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import MetadataError
 from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.tree.named import read_leaves
-from darknet_compat.formats.words import Build, Mode, Precision, Resize
 from darknet_compat.inference.answering import Answering
 from darknet_compat.inference.batch import Prepared
 from darknet_compat.inference.classification import Classification
 from darknet_compat.inference.hierarchy import HierarchyRule, path_steps, top_nodes
 from darknet_compat.inference.model import load_model
-from darknet_compat.inference.options import expected
-from darknet_compat.runtime.base import Use
+from darknet_compat.inference.options import expect_arguments, expected, spelled_out
+from darknet_compat.runtime.base import UseOptions
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from darknet_compat.catalogue.fetch.transfer import TransferProgress
 
 
@@ -31,37 +31,24 @@ class Classifier(Answering[Classification]):
     Can be shared between threads.
     """
 
+    @spelled_out
     def __init__(
         self,
         model: str | Path,
         weights: str | Path | None = None,
         *,
         names: str | Path | Sequence[str] | None = None,
-        backend: str = "auto",
-        precision: Precision = "fp32",
-        size: int | tuple[int, int] | None = None,
-        resize: Resize | None = None,
         hier_thresh: float | None = None,
         hierarchy: HierarchyRule = "darknet",
         level: int | None = None,
         leaves: str | Path | None = None,
-        mode: Mode = "latency",
-        threads: int | None = None,
-        device: str | None = None,
-        dialect: DialectName | None = None,
-        batchnorm: Build = "cuda",
         max_pixels: int | None = None,
         progress: TransferProgress | None = None,
+        **use: Unpack[UseOptions],
     ) -> None:
+        expect_arguments(Classifier, use)
         expected({"hier_thresh": hier_thresh, "hierarchy": hierarchy, "level": level})
-        loaded = load_model(
-            model,
-            weights,
-            task="classify",
-            names=names,
-            use=Use(backend, precision, size, resize, mode, threads, device, dialect, batchnorm),  # type: ignore[arg-type]
-            progress=progress,
-        )
+        loaded = load_model(model, weights, task="classify", names=names, asked=use, progress=progress)
         super().__init__(loaded, hier_thresh, hierarchy, level, max_pixels)
         tree = loaded.runtime.description.tree
         if leaves is not None and tree is None:

@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.textfile import shown
-from darknet_compat.formats.words import Build, Mode, Precision, Resize
 from darknet_compat.inference.answering import Answering, Source, picture_of
 from darknet_compat.inference.batch import Failure, Prepared
 from darknet_compat.inference.follow import follow
 from darknet_compat.inference.hierarchy import HierarchyRule, PathStep, path_steps
 from darknet_compat.inference.model import class_map, load_model
-from darknet_compat.inference.options import expected
+from darknet_compat.inference.options import expect_arguments, expected, spelled_out
 from darknet_compat.inference.results import Detections
 from darknet_compat.inference.select import Criteria, darknet_places, select, surest
-from darknet_compat.runtime.base import Description, Use
+from darknet_compat.runtime.base import Description, UseOptions
 from darknet_compat.sources.open import open_source
 from darknet_compat.vision.boxes import distance_exponent, nms
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from darknet_compat.catalogue.fetch.transfer import TransferProgress
 
 __all__ = ["Detector", "Source"]
@@ -55,60 +55,52 @@ class Detector(Answering[Detections]):
     fetched). `thresh` is what a score has to exceed, `hier_thresh` the same for the probability of a WordTree's node,
     `nms` the overlap above which the weaker of two boxes of a class goes (1 keeps all), each from 0 to 1; by default
     those that an exported model was given, else 0.5, 0.5 and 0.45. What counts as overlap is the model's own rule: the
-    attributes `nms_kind` and `beta_nms`. `size` is another input size, a number or (width, height); `resize` how
-    pictures are fitted to it, by default as the model was made for. `dialect`, "original" or "fork", is whose words a
-    `.cfg` is read as, by default what they tell themselves; `batchnorm` "cpu" equals the original's CPU build in batch
-    normalization, "cuda" the one that weights were trained with (`load_network`).
+    attributes `nms_kind` and `beta_nms`. Pictures of more than `max_pixels` (by default 100 million) are refused by
+    their headers.
+
+    `backend` is what runs the network, by default "auto", the best that is installed (`runtime.registry`), `precision`
+    what its layers compute in, by default "fp32"; `size` another input size, a number or (width, height), and `resize`
+    how pictures are fitted to it, by default as the model was made for. `dialect`, "original" or "fork", is whose words
+    a `.cfg` is read as, by default what they tell themselves; `batchnorm` "cpu" equals the original's CPU build in
+    batch normalization, "cuda", the default, the one that weights were trained with (`load_network`).
 
     With a WordTree a detection names the node at which the way down from the root stops; `hierarchy` says by which rule
     (`HierarchyRule`; "darknet" is that of the model's dialect), `level` how deep at most, 0 being the roots. A `map`
     names other classes that are nodes of the tree: "coco", "imagenet-det", "digits", a file with a node's number a
     line, or such numbers.
 
-    `mode` "throughput" is for `stream`s of many pictures: several at a time, each on few cores, where the backend can
-    share them out (onnxruntime, openvino). `threads` is how many cores to use, by default all. `device` is where the
-    network runs, as torch names it ("cpu", "cuda:1"), by default where the backend runs it by itself. Pictures of more
-    than `max_pixels` (by default 100 million) are refused by their headers.
+    `mode` "throughput" (by default "latency") is for `stream`s of many pictures: several at a time, each on few cores,
+    where the backend can share them out (onnxruntime, openvino). `threads` is how many cores to use, by default all.
+    `device` is where the network runs, as torch names it ("cpu", "cuda:1"), by default where the backend runs it by
+    itself.
 
     A call, and `stream`, take `thresh`, `nms`, `level` and `classes` (names or numbers, of which alone detections are
     wanted) for their own pictures: `detector("dog.jpg", thresh=0.25, classes=["dog"])`.
 
-    Can be shared between threads. Raises DarknetCompatError, one line, for whatever is missing or wrong.
+    Can be shared between threads. Raises DarknetCompatError, one line, for whatever is missing or wrong; TypeError for
+    an argument that there is not.
     """
 
+    @spelled_out
     def __init__(
         self,
         model: str | Path,
         weights: str | Path | None = None,
         *,
         names: str | Path | Sequence[str] | None = None,
-        backend: str = "auto",
-        precision: Precision = "fp32",
         thresh: float | None = None,
         hier_thresh: float | None = None,
         nms: float | None = None,
-        size: int | tuple[int, int] | None = None,
-        resize: Resize | None = None,
         hierarchy: HierarchyRule = "darknet",
         level: int | None = None,
         map: str | Path | Sequence[int] | None = None,
-        mode: Mode = "latency",
-        threads: int | None = None,
-        device: str | None = None,
-        dialect: DialectName | None = None,
-        batchnorm: Build = "cuda",
         max_pixels: int | None = None,
         progress: TransferProgress | None = None,
+        **use: Unpack[UseOptions],
     ) -> None:
+        expect_arguments(Detector, use)
         expected({"thresh": thresh, "nms": nms, "hier_thresh": hier_thresh, "hierarchy": hierarchy, "level": level})
-        loaded = load_model(
-            model,
-            weights,
-            task="detect",
-            names=names,
-            use=Use(backend, precision, size, resize, mode, threads, device, dialect, batchnorm),  # type: ignore[arg-type]
-            progress=progress,
-        )
+        loaded = load_model(model, weights, task="detect", names=names, asked=use, progress=progress)
         super().__init__(loaded, hier_thresh, hierarchy, level, max_pixels)
         self.node_names = self.names
         self.map: tuple[int, ...] | None = None

@@ -15,7 +15,7 @@ from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.words import Task
 from darknet_compat.inference.backends import Choice, expect_usable, open_runtime
 from darknet_compat.inference.options import expected
-from darknet_compat.runtime.base import Runtime, Use
+from darknet_compat.runtime.base import Runtime, Use, UseOptions
 from darknet_compat.runtime.registry import is_exported
 
 if TYPE_CHECKING:
@@ -81,11 +81,11 @@ def load_model(
     *,
     task: Task,
     names: str | Path | Sequence[str] | None = None,
-    use: Use,
+    asked: UseOptions,
     progress: TransferProgress | None = None,
 ) -> LoadedModel:
     """What a Detector or Classifier needs. Raises DarknetCompatError, one line, for whatever is missing or wrong."""
-    use = Use(**expected(vars(use)))
+    use = Use(**expected(asked))
     if use.dialect is not None and is_exported(Path(model)):
         raise BackendError(f"{model}: its dialect was settled when it was exported; leave out {use.dialect}")
     if weights is not None and is_exported(Path(model)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError
@@ -17,7 +17,7 @@ from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.words import Build, Mode, Precision, Resize, Task, WidthHeight
 from darknet_compat.formats.wordtree import WordTree
 
-__all__ = ["Description", "Runtime", "Use"]
+__all__ = ["Description", "Runtime", "Use", "UseOptions"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,20 @@ class Use:
     def gpu(self) -> int:
         """The number of the GPU: 1 of "cuda:1"."""
         return int((self.device or "cuda").partition(":")[2] or 0)
+
+
+class UseOptions(TypedDict, total=False):
+    """The fields of `Use` as the keyword arguments of a Detector or Classifier, where a side may stand for a square."""
+
+    backend: str
+    precision: Precision
+    size: int | WidthHeight | None
+    resize: Resize | None
+    mode: Mode
+    threads: int | None
+    device: str | None
+    dialect: DialectName | None
+    batchnorm: Build
 
 
 def too_large(name: object, images: Floats) -> BackendError:

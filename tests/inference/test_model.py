@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from darknet_compat.errors import BackendError, CatalogError, DarknetCompatError
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.inference.model import class_names, locate
 from darknet_compat.inference.options import BACKENDS
+from darknet_compat.runtime.base import Use, UseOptions
 from tests.inference.support import Files, classifier, noise, region, trunk, write_model, yolov1
 
 TREE = "thing -1\nplace -1\nanimal 0\ncar 0\ncat 2\ndog 2\nbird 2\n"
@@ -220,6 +223,39 @@ def test_pictures_are_fitted_as_the_model_was_made_for(net: str, head: str, expe
 def test_options_that_are_unknown(kind: type, option: dict[str, str], message: str, toy: Files) -> None:
     with pytest.raises(BackendError, match=f"^{message}$"):
         kind(*toy, **option)
+
+
+@pytest.mark.parametrize(
+    ("kind", "word", "hint"),
+    [
+        (dc.Detector, "bakend", "did you mean 'backend'?"),
+        (dc.Detector, "tresh", "did you mean 'thresh'?"),
+        (dc.Detector, "leafs", "there are model, weights, names, thresh"),
+        (dc.Classifier, "leafs", "did you mean 'leaves'?"),
+        (dc.Classifier, "hierthresh", "did you mean 'hier_thresh'?"),
+    ],
+)
+def test_arguments_that_there_are_not(kind: type, word: str, hint: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"{kind.__name__} has no argument {word!r}; {hint}")):
+        kind("no such model", **{word: 1})
+
+
+def test_the_arguments_of_a_use_are_its_fields() -> None:
+    """For type checkers (`UseOptions`) as for `inspect`, `help` and completion; a size may be a number as well."""
+    hints = get_type_hints(Use)
+    assert get_type_hints(UseOptions) == hints | {"size": int | hints["size"]}
+    for kind in (dc.Detector, dc.Classifier):
+        arguments = list(inspect.signature(kind).parameters.values())
+        assert [(one.name, one.default) for one in arguments[-len(hints) :]] == list(vars(Use()).items())
+
+
+def test_a_class_derived_from_a_detector_may_hand_its_arguments_on(toy: Files) -> None:
+    class Own(dc.Detector):
+        def __init__(self, files: Files, **arguments: Any) -> None:
+            super().__init__(*files, **arguments)
+
+    assert Own(toy, size=32, thresh=0.25).thresh == 0.25
+    assert list(inspect.signature(Own).parameters) == ["files", "arguments"]
 
 
 def test_a_classifier_is_no_detector_and_the_other_way_round(toy: Files, tmp_path: Path) -> None:
