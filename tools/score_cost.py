@@ -7,22 +7,27 @@ turn, medians and ratios. pycocotools gets its own structures, made beforehand a
 as JSON.
 """
 
+# ruff: noqa: E402
 from __future__ import annotations
 
 import argparse
 import contextlib
 import io
 import json
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from darknet_compat.evaluation.material.coco_files import annotations_document
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+
 from darknet_compat.evaluation.material.tables import Found, Truths
 from darknet_compat.evaluation.scores import coco, voc
 from darknet_compat.runtime.machine import machine
 from darknet_compat.runtime.timing import interleaved
+from tests.evaluation.making import annotations_document
 
 OBJECTS = 7
 

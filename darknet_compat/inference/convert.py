@@ -87,12 +87,6 @@ def to_coco(
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
-def coco_results(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """The annotations of `to_coco` as a list of results, which COCO's evaluators load."""
-    keys = ("image_id", "category_id", "bbox", "score")
-    return [{key: one[key] for key in keys} for one in document["annotations"]]
-
-
 def to_labelme(found: Detections) -> dict[str, Any]:
     """A document that labelme opens beside the picture."""
     shapes: list[dict[str, Any]] = []

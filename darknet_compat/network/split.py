@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from darknet_compat.heads.split import RowNumbers, SplitWeights, best_of_each_anchor
+from darknet_compat.heads.split import RowNumbers
 from darknet_compat.network.heads import Region
 from darknet_compat.network.windows import Convolutional
 
@@ -59,14 +59,6 @@ class SplitRegion(nn.Module):
                 there = cells[image, chosen[image, rank] % area]  # [M, channels]
                 classes[image, rank] = self._class_logits(there, anchor).float()  # [M, C]
         return Candidates(xywh, objectness, self._activate(classes), (counts - kept).clamp_min(0))
-
-    def static(self, features: Tensor) -> Candidates:
-        """The same as an exported graph has it: each anchor's best, an equal part of the limit, rounded up."""
-        each = min(-(-self.limit // self.region.spec.num), features.shape[2] * features.shape[3])
-        classes = tuple(self.get_buffer("class_weights")), tuple(self.get_buffer("class_biases"))
-        rows = SplitWeights(self.get_buffer("box_weights"), self.get_buffer("box_biases"), *classes)
-        found, _ = best_of_each_anchor(self.region.ops, self.region.head, rows, features, each)
-        return Candidates(*found, found.objectness.new_zeros(len(features)))
 
     def objects(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes [N, D, 4] and objectness [N, D] of every candidate, in float32."""

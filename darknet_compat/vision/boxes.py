@@ -19,12 +19,6 @@ def xywh_to_xyxy(boxes: Floats) -> Floats:
     return np.concatenate([centre - half, centre + half], axis=-1)
 
 
-def xyxy_to_xywh(boxes: Floats) -> Floats:
-    """From [N, 4] x1 y1 x2 y2 to [N, 4] centre x, centre y, width, height, in the same unit."""
-    low, high = boxes[..., :2], boxes[..., 2:]
-    return np.concatenate([(low + high) / 2, high - low], axis=-1)
-
-
 def iou(a: Floats, b: Floats) -> Floats:
     """Intersection over union of every box of `a` [N, 4] with every one of `b` [M, 4], x1 y1 x2 y2: [N, M].
 

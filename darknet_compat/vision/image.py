@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from darknet_compat.errors import ImageError
-from darknet_compat.formats.arrays import Array, Bytes, Doubles, Floats
+from darknet_compat.formats.arrays import Array, Bytes, Floats
 from darknet_compat.formats.words import Resize
 from darknet_compat.vision.header import expect_few_pixels, picture_size
 from darknet_compat.vision.opencv import opencv, quiet
@@ -151,9 +151,8 @@ def _to_rgb(array: Bytes) -> Bytes:
 class Placement:
     """Where a picture lies in a network's input, all in pixels: `new_width` x `new_height` of the input show it.
 
-    `to_image` and `to_network` are each other's inverse: `to_network(to_image(b)) == b` up to float32, as long as the
-    picture covers at least one pixel both ways. An extremely long picture can leave no pixel of its short side; the
-    network then sees only grey, and that side counts as one pixel here instead of dividing by zero.
+    An extremely long picture can leave no pixel of its short side; the network then sees only grey, and that side
+    counts as one pixel here instead of dividing by zero.
     """
 
     image_width: int
@@ -180,16 +179,6 @@ class Placement:
         corners *= [self.image_width, self.image_height] * 2
         return corners.astype(np.float32)
 
-    def to_network(self, boxes: ArrayLike) -> Floats:
-        """From [N, 4] x1 y1 x2 y2 in pixels of the picture to [N, 4] centre x, centre y, width, height, float32.
-
-        The result is in fractions of the network's input; the inverse of `to_image`.
-        """
-        x1, y1, x2, y2 = np.asarray(boxes, np.float64).reshape(-1, 4).T
-        x, w = _place((x1 + x2) / 2, x2 - x1, self.image_width, self.network_width, self.new_width)
-        y, h = _place((y1 + y2) / 2, y2 - y1, self.image_height, self.network_height, self.new_height)
-        return np.stack([x, y, w, h], axis=1).astype(np.float32)
-
 
 def _unplace(centre: Floats, side: Floats, network: int, new: int) -> tuple[Floats, Floats]:
     """Fractions of the network's input to fractions of the picture; float32 and double where the original has them."""
@@ -197,12 +186,6 @@ def _unplace(centre: Floats, side: Floats, network: int, new: int) -> tuple[Floa
     margin = (network - new) / 2 / network
     centre = ((centre.astype(np.float64) - margin) / np.float64(np.float32(new / network))).astype(np.float32)
     return centre, side * np.float32(network / new)
-
-
-def _place(centre: Doubles, side: Doubles, image: int, network: int, new: int) -> tuple[Doubles, Doubles]:
-    """Pixels of the picture to fractions of the network's input."""
-    new = max(new, 1)
-    return (centre / image * new + (network - new) / 2) / network, side / image * new / network
 
 
 def letterbox(image: Bytes | Floats, width: int, height: int) -> tuple[Floats, Placement]:

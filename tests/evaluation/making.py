@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from darknet_compat.evaluation.material.tables import Found, Truths
+from darknet_compat.formats.arrays import Ints
 
 
 def random_results(
@@ -24,3 +28,26 @@ def random_results(
     what = np.where(rng.random(detections) < 0.8, kinds[source], rng.integers(0, classes, detections))
     found = Found.of(where, what, np.where(far[:, None], strays, near), np.round(rng.random(detections), 1))
     return found.rows(found.classes != classes - 2), Truths.of(images, kinds, boxes, None, difficult, crowd)
+
+
+def annotations_document(
+    truths: Truths, image_ids: Sequence[int], files: Sequence[str], sizes: Ints, names: Sequence[str]
+) -> dict[str, Any]:
+    """Any data as a COCO annotation document, categories counted from 1."""
+    images = [
+        {"id": int(number), "file_name": file, "width": int(width), "height": int(height)}
+        for number, file, (width, height) in zip(image_ids, files, sizes.tolist(), strict=True)
+    ]
+    annotations = [
+        {
+            "id": row + 1,
+            "image_id": int(image_ids[truths.images[row]]),
+            "category_id": int(truths.classes[row]) + 1,
+            "bbox": truths.boxes[row].tolist(),
+            "area": float(truths.areas[row]),
+            "iscrowd": int(truths.crowd[row] or truths.difficult[row]),
+        }
+        for row in range(len(truths))
+    ]
+    categories = [{"id": number + 1, "name": name} for number, name in enumerate(names)]
+    return {"images": images, "annotations": annotations, "categories": categories}

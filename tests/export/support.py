@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from darknet_compat.definition.lower import load_spec, lower
-from darknet_compat.export.onnx.graph import CONSTANT_INPUTS, OPERATORS, layer_of, operators
+from darknet_compat.export.onnx.graph import OPERATORS, layer_of, operators
 from darknet_compat.formats.cfg import parse_cfg
 from darknet_compat.formats.words import Build
 from darknet_compat.network.network import Network
@@ -118,6 +118,16 @@ def every_name(model: onnx.ModelProto) -> set[str]:
     graph = model.graph
     values = {name for node in graph.node for name in (node.name, *node.input, *node.output)}
     return values | {one.name for one in (*graph.initializer, *graph.input, *graph.output)}
+
+
+# fmt: off
+CONSTANT_INPUTS = {
+    "DequantizeLinear": (1, 2), "QuantizeLinear": (1, 2), "ReduceMax": (1,), "Slice": (3,), "Squeeze": (1,),
+    "TopK": (1,), "Unsqueeze": (1,),
+}
+# fmt: on
+"""Which inputs TensorRT's parser wants to be constants, by its docs/operators.md; of Q/DQ nodes the zero point has to
+be 0."""
 
 
 def assert_parsable(model: onnx.ModelProto) -> None:

@@ -14,7 +14,6 @@ import pytest
 
 from darknet_compat.datasets.open import open_dataset
 from darknet_compat.errors import BackendError, ImageError
-from darknet_compat.inference import convert
 from darknet_compat.inference.results import Detection, Detections
 from darknet_compat.vision.boxes import xywh_to_xyxy
 
@@ -123,9 +122,11 @@ def test_coco_read_back_by_our_reader_and_pycocotools(found: Detections, picture
     boxes = xywh_to_xyxy(sample.labels.boxes.astype(np.float64)) * [100, 80, 100, 80]
     np.testing.assert_allclose(boxes / 100, found.boxes / 100, atol=1e-6)
     coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
+    keys = ("image_id", "category_id", "bbox", "score")
+    scored = [{key: one[key] for key in keys} for one in found.to_coco(NAMES)["annotations"]]
     with contextlib.redirect_stdout(io.StringIO()):
         truth = coco.COCO(str(path))
-        results = truth.loadRes(convert.coco_results(found.to_coco(NAMES)))
+        results = truth.loadRes(scored)
     for loaded in (truth, results):
         theirs = np.array([loaded.anns[number]["bbox"] for number in (1, 2, 3)])
         theirs[:, 2:] += theirs[:, :2]

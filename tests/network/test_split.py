@@ -11,7 +11,7 @@ import torch
 from darknet_compat.definition.lower import lower
 from darknet_compat.formats.cfg import parse_cfg
 from darknet_compat.formats.wordtree import format_tree
-from darknet_compat.heads.split import splittable
+from darknet_compat.heads.split import SplitWeights, best_of_each_anchor, splittable
 from darknet_compat.network.network import Network
 from darknet_compat.network.split import Candidates, SplitRegion
 from tests.heads.test_tree import random_tree
@@ -56,6 +56,15 @@ def split_of(network: Network, limit: int = 64) -> SplitRegion:
     return SplitRegion(network.layers[-2], network.layers[-1], limit)
 
 
+def as_exported(split: SplitRegion, features: torch.Tensor) -> Candidates:
+    """What a graph computes (`heads.split`), in torch: each anchor's best, an equal part of the limit, rounded up."""
+    each = min(-(-split.limit // split.region.spec.num), features.shape[2] * features.shape[3])
+    classes = tuple(split.get_buffer("class_weights")), tuple(split.get_buffer("class_biases"))
+    rows = SplitWeights(split.get_buffer("box_weights"), split.get_buffer("box_biases"), *classes)
+    found, _ = best_of_each_anchor(split.region.ops, split.region.head, rows, features, each)
+    return Candidates(*found, found.objectness.new_zeros(len(features)))
+
+
 def images(seed: int, batch: int = 2) -> torch.Tensor:
     return torch.rand(batch, 3, 64, 96, generator=torch.Generator().manual_seed(seed)) * 4 - 2
 
@@ -67,7 +76,8 @@ def test_candidates_are_the_full_heads(network: Network, thresh: float) -> None:
         x = images(seed)
         full = network.layers[-1].boxes(network.layers[-1](network(x)), (96, 64))
         (features,) = network.outputs_of(x, [0])
-        for found in (split_of(network, 999)(features, thresh), best_first(split_of(network, 999).static(features))):
+        split = split_of(network, 999)
+        for found in (split(features, thresh), best_first(as_exported(split, features))):
             check(found, full, thresh)
 
 
@@ -81,9 +91,9 @@ def best_first(found: Candidates) -> Candidates:
 @torch.no_grad()
 def test_in_an_export_each_anchor_has_a_part_of_the_limit(network: Network) -> None:
     (features,) = network.outputs_of(images(0), [0])
-    everything = split_of(network, 999).static(features)
+    everything = as_exported(split_of(network, 999), features)
     cells = everything.objectness.shape[1] // 3
-    few = split_of(network, 7).static(features)  # 3 each: the next whole part
+    few = as_exported(split_of(network, 7), features)  # 3 each: the next whole part
     assert few.classes.shape == (2, 9, everything.classes.shape[2])
     for anchor in range(3):
         theirs, ours = slice(anchor * cells, anchor * cells + 3), slice(3 * anchor, 3 * anchor + 3)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from darknet_compat.errors import ImageError
+from darknet_compat.formats.arrays import Floats
 from darknet_compat.vision.image import Placement, _fitting_size, decode, letterbox, stretch
 
 Bytes = NDArray[np.uint8]
@@ -265,8 +266,7 @@ def test_a_picture_too_long_to_leave_a_pixel_is_all_grey(shape: tuple[int, int, 
     assert 0 in (placement.new_width, placement.new_height)
     assert (pixels == 0.5).all()
     boxes = placement.to_image([[0.5, 0.5, 0.2, 0.2]])
-    assert np.isfinite(boxes).all()
-    np.testing.assert_allclose(placement.to_network(boxes), [[0.5, 0.5, 0.2, 0.2]], atol=1e-5)
+    np.testing.assert_allclose(to_network(placement, boxes), [[0.5, 0.5, 0.2, 0.2]], atol=1e-5)
 
 
 @pytest.mark.reference
@@ -305,12 +305,22 @@ def test_a_tie_that_only_float32_sees_as_the_original(library: Any) -> None:
 # ------------------------------------------------------------------------------------------ boxes, both ways
 
 
+def to_network(placement: Placement, boxes: Floats) -> Floats:
+    """The inverse of `to_image`, by the definition of a placement."""
+    picture = np.array([placement.image_width, placement.image_height], np.float64)
+    shown = np.maximum([placement.new_width, placement.new_height], 1)
+    network = np.array([placement.network_width, placement.network_height])
+    low, high = boxes[:, :2].astype(np.float64), boxes[:, 2:].astype(np.float64)
+    centre = ((low + high) / 2 / picture * shown + (network - shown) / 2) / network
+    return np.concatenate([centre, (high - low) / picture * shown / network], axis=1)
+
+
 @given(SIDES, SIDES, SIDES, SIDES, st.sampled_from([letterbox, stretch]), st.integers(0, 2**32 - 1))
-def test_to_network_undoes_to_image(width: int, height: int, across: int, down: int, fit: Any, seed: int) -> None:
+def test_boxes_are_where_the_picture_is(width: int, height: int, across: int, down: int, fit: Any, seed: int) -> None:
     placement = fitted(width, height, across, down, fit)
     boxes = np.random.default_rng(seed).random((5, 4), np.float32)
     if placement.new_width and placement.new_height:
-        np.testing.assert_allclose(placement.to_network(placement.to_image(boxes)), boxes, atol=2e-6)
+        np.testing.assert_allclose(to_network(placement, placement.to_image(boxes)), boxes, atol=2e-6)
 
 
 def fitted(width: int, height: int, across: int, down: int, fit: Any) -> Placement:
@@ -337,7 +347,6 @@ def test_no_boxes_at_all() -> None:
     placement = letterbox(corners(), 32, 32)[1]
     for none in (np.empty((0, 4), np.float32), []):
         assert placement.to_image(none).shape == (0, 4)
-        assert placement.to_network(none).shape == (0, 4)
 
 
 @pytest.mark.reference

@@ -1,4 +1,4 @@
-"""COCO's files: `coco_results.json` as the original writes it, and any data as annotations of this form."""
+"""COCO's results, `coco_results.json`, as the original writes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.errors import DatasetError
-from darknet_compat.evaluation.material.tables import Found, Truths
+from darknet_compat.evaluation.material.tables import Found
 from darknet_compat.formats.arrays import Ints
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.jsonfile import read_json
@@ -78,26 +78,3 @@ def read_results(path: str | Path, image_ids: Sequence[int], category_ids: Seque
             column.append(item)
     images, classes, boxes, scores = columns
     return Found.of(images, classes, boxes, scores)
-
-
-def annotations_document(
-    truths: Truths, image_ids: Sequence[int], files: Sequence[str], sizes: Ints, names: Sequence[str]
-) -> dict[str, Any]:
-    """Any data as a COCO annotation document, categories counted from 1, for programs that read nothing else."""
-    images = [
-        {"id": int(number), "file_name": file, "width": int(width), "height": int(height)}
-        for number, file, (width, height) in zip(image_ids, files, sizes.tolist(), strict=True)
-    ]
-    annotations = [
-        {
-            "id": row + 1,
-            "image_id": int(image_ids[truths.images[row]]),
-            "category_id": int(truths.classes[row]) + 1,
-            "bbox": truths.boxes[row].tolist(),
-            "area": float(truths.areas[row]),
-            "iscrowd": int(truths.crowd[row] or truths.difficult[row]),
-        }
-        for row in range(len(truths))
-    ]
-    categories = [{"id": number + 1, "name": name} for number, name in enumerate(names)]
-    return {"images": images, "annotations": annotations, "categories": categories}

@@ -32,14 +32,6 @@ OPERATORS = frozenset((
 (OperatorKernels.md of onnxruntime, the operations of OpenVINO's ONNX frontend, docs/operators.md of onnx-tensorrt at
 6d0ab7be, for TensorRT 8.5, the first with opset 17)."""
 
-# fmt: off
-CONSTANT_INPUTS = {
-    "DequantizeLinear": (1, 2), "QuantizeLinear": (1, 2), "ReduceMax": (1,), "Slice": (3,), "Squeeze": (1,),
-    "TopK": (1,), "Unsqueeze": (1,),
-}
-# fmt: on
-"""Which inputs TensorRT's parser wants to be constants, by the same page; of Q/DQ nodes the zero point has to be 0."""
-
 
 PLUGINS = "TRT"
 """The domain of nodes that are TensorRT's plug-ins; its parser goes by their names alone."""

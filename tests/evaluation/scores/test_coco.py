@@ -15,7 +15,7 @@ from darknet_compat.errors import DatasetError
 from darknet_compat.evaluation.material import coco_files
 from darknet_compat.evaluation.material.tables import Found, Truths
 from darknet_compat.evaluation.scores import coco
-from tests.evaluation.making import random_results
+from tests.evaluation.making import annotations_document, random_results
 
 SIZES = np.full((12, 2), 500)
 NAMES = ["a", "b", "c", "d", "e"]
@@ -29,7 +29,7 @@ def official(found: Found, truths: Truths, pictures: int = 12, names: list[str] 
     with contextlib.redirect_stdout(io.StringIO()):
         truth = cocotools.COCO()
         sizes = np.full((pictures, 2), 500)
-        truth.dataset = coco_files.annotations_document(truths, ids, ["x"] * pictures, sizes, names)
+        truth.dataset = annotations_document(truths, ids, ["x"] * pictures, sizes, names)
         truth.createIndex()
         entries = [
             {"image_id": image + 1, "category_id": kind + 1, "bbox": box, "score": score}
