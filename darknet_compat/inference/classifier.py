@@ -13,8 +13,8 @@ from darknet_compat.inference.answering import Answering
 from darknet_compat.inference.batch import Prepared
 from darknet_compat.inference.classification import Classification
 from darknet_compat.inference.hierarchy import HierarchyRule, path_steps, top_nodes
-from darknet_compat.inference.model import load_model
-from darknet_compat.inference.options import expect_arguments, expected, spelled_out
+from darknet_compat.inference.model import expect_arguments, load_model, spelled_out
+from darknet_compat.inference.options import expected
 from darknet_compat.runtime.base import UseOptions
 
 if TYPE_CHECKING:

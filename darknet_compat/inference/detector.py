@@ -18,8 +18,8 @@ from darknet_compat.inference.answering import Answering, Source, picture_of
 from darknet_compat.inference.batch import Failure, Prepared
 from darknet_compat.inference.follow import follow
 from darknet_compat.inference.hierarchy import HierarchyRule, PathStep, path_steps
-from darknet_compat.inference.model import class_map, load_model
-from darknet_compat.inference.options import expect_arguments, expected, spelled_out
+from darknet_compat.inference.model import class_map, expect_arguments, load_model, spelled_out
+from darknet_compat.inference.options import expected
 from darknet_compat.inference.results import Detections
 from darknet_compat.inference.select import Criteria, darknet_places, select, surest
 from darknet_compat.runtime.base import Description, UseOptions

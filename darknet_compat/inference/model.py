@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from darknet_compat.catalogue import catalog
 from darknet_compat.errors import BackendError, CatalogError, MetadataError
@@ -20,6 +22,9 @@ from darknet_compat.runtime.registry import is_exported
 
 if TYPE_CHECKING:
     from darknet_compat.catalogue.fetch.transfer import TransferProgress
+
+
+_Init = TypeVar("_Init", bound=Callable[..., None])
 
 
 @dataclass(frozen=True)
@@ -132,3 +137,22 @@ def _beside(cfg: Path, suffix: str) -> Path | None:
     """The file of the same name with another suffix, where there is one."""
     path = cfg.with_suffix(suffix)
     return path if os.path.isfile(path) else None
+
+
+def spelled_out(init: _Init) -> _Init:
+    """The constructor of a Detector or Classifier as `help` and completion should know it, with the fields of `Use` for
+    its `**use`."""
+    *own, _ = signature(init).parameters.values()
+    use = [Parameter(one.name, Parameter.KEYWORD_ONLY, default=one.default, annotation=one.type) for one in fields(Use)]
+    vars(init)["__signature__"] = Signature([*own, *use])
+    return init
+
+
+def expect_arguments(kind: type, given: Iterable[str]) -> None:
+    """Raise TypeError for a keyword that a Detector or Classifier does not take; it names the nearest that it does."""
+    known = list(signature(kind).parameters)
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            raise TypeError(f"{kind.__name__} has no argument {name!r}; {hint}")

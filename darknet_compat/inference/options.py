@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
-from difflib import get_close_matches
-from inspect import Parameter, Signature, signature
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, OptionError
@@ -25,7 +23,6 @@ from darknet_compat.options import (
     parse_size,
     parse_words,
 )
-from darknet_compat.runtime.base import Use
 from darknet_compat.runtime.registry import NAMES
 
 BACKENDS = ("auto", *NAMES)
@@ -212,7 +209,6 @@ class ClassifyOptions(AskOptions):
     leaves: Leaves = None
 
 
-_Init = TypeVar("_Init", bound=Callable[..., None])
 _KNOWN = {
     name: field._replace(option=Option(field.option.help, least=0, most=1)) if field.type is float else field
     for name, field in options_of(DetectOptions).items()
@@ -229,22 +225,3 @@ def expected(given: Mapping[str, Any]) -> dict[str, Any]:
         except OptionError as error:
             raise BackendError(str(error)) from None
     return values
-
-
-def spelled_out(init: _Init) -> _Init:
-    """The constructor of a Detector or Classifier as `help` and completion should know it, with the fields of `Use` for
-    its `**use`."""
-    *own, _ = signature(init).parameters.values()
-    use = [Parameter(one.name, Parameter.KEYWORD_ONLY, default=one.default, annotation=one.type) for one in fields(Use)]
-    vars(init)["__signature__"] = Signature([*own, *use])
-    return init
-
-
-def expect_arguments(kind: type, given: Iterable[str]) -> None:
-    """Raise TypeError for a keyword that a Detector or Classifier does not take; it names the nearest that it does."""
-    known = list(signature(kind).parameters)
-    for name in given:
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-            raise TypeError(f"{kind.__name__} has no argument {name!r}; {hint}")
