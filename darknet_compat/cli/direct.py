@@ -15,7 +15,7 @@ from typing import Any, get_origin, get_type_hints
 
 from darknet_compat.cli.terminal.failures import exit_code, remarks_said_once, standard_streams
 from darknet_compat.errors import DarknetCompatError, OptionError
-from darknet_compat.options import Field, Options, field_of, flag, made, options_of
+from darknet_compat.options import Field, Options, checked, field_of, flag, made, options_of
 from darknet_compat.vision.header import limited_pixels
 
 VERBS = ("detect", "classify")
@@ -41,7 +41,9 @@ def _run(verb: str, *words: str) -> int | None:
     known |= {name: field for name in parameters if (field := field_of(hints[name])) is not None}
     try:
         values = _values(words, known)
-        plain: dict[str, Any] = {name: values.pop(name) for name in parameters if name in values}
+        plain: dict[str, Any] = {
+            name: checked(name, values.pop(name), known[name]) for name in parameters if name in values
+        }
         for name, kind in groups.items():
             plain[name] = made(kind, None, {field: values[field] for field in options_of(kind) if field in values})
         with remarks_said_once(), limited_pixels(getattr(plain["options"], "max_pixels", None)):

@@ -66,6 +66,18 @@ def pick_split(wanted: str | None, there: Collection[str], usual: Iterable[str],
     raise DatasetError(f"{where}: {asked}; there are {found}")
 
 
+def one_a_part(folder: Path, files: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    """Files of annotations by the part that they have. Raises DatasetError for two that have the same: which one counts
+    is for the user to say."""
+    found: dict[str, Path] = {}
+    for part, file in files:
+        if part in found:
+            both = f"{found[part].relative_to(folder)} and {file.relative_to(folder)}"
+            raise DatasetError(f"{folder}: which of {both} is meant? give that")
+        found[part] = file
+    return found
+
+
 # ------------------------------------------------------------------------------------------------ folders
 
 

@@ -19,7 +19,7 @@ from darknet_compat.cluster.answers import answers_of_cluster
 from darknet_compat.datasets.options import Reading
 from darknet_compat.errors import DatasetError, OptionError
 from darknet_compat.evaluation.compare import against, tradeoff
-from darknet_compat.evaluation.material.entries import Entries, Problem, read_entries
+from darknet_compat.evaluation.material.entries import LOSING, Entries, Problem, read_entries
 from darknet_compat.evaluation.options import EvaluateOptions
 from darknet_compat.evaluation.run.detections import Results, matched_classes, open_for, stated_sizes
 from darknet_compat.evaluation.run.subject import Subject, entries_for, results_of
@@ -37,9 +37,6 @@ from darknet_compat.options import made
 from darknet_compat.vision.header import limited_pixels
 
 EvaluationEvent = Loading | Opened | Counted | Noted
-
-_LOSING = ("missing", "unreadable", "labels")
-"""Kinds of problems for which something could not be scored as it should."""
 
 
 @dataclass(frozen=True)
@@ -332,5 +329,5 @@ class _Work:
 def _lines(problems: Iterable[Problem], failed: Sequence[str] = ()) -> tuple[tuple[str, ...], bool]:
     """A line for each that was wrong, and whether nothing was lost by it."""
     problems = list(problems)
-    complete = not failed and not any(problem.kind in _LOSING for problem in problems)
+    complete = not failed and not any(problem.kind in LOSING for problem in problems)
     return (*map(str, problems), *failed), complete

@@ -46,6 +46,12 @@ def test_plain_lines_say_what_typers_way_says(words: str, dc: Command, detector:
     assert directly("detect", *line) == Done(expected.code, untimed(expected.out), expected.err)
 
 
+def test_a_file_that_is_named(detector: Toy, picture: Path, tmp_path: Path) -> None:
+    found = directly("detect", detector.cfg, picture, "--out", tmp_path / "found.csv", "--crop", tmp_path / "cut")
+    assert found is not None and (found.code, found.err) == (0, "")
+    assert (tmp_path / "found.csv").is_file() and (tmp_path / "cut").is_dir()
+
+
 def test_a_classifier(dc: Command, classifier: Toy, picture: Path) -> None:
     line = ("classify", classifier.cfg, picture, "--top", 2)
     found = directly(*line)
@@ -66,6 +72,7 @@ def test_a_classifier(dc: Command, classifier: Toy, picture: Path) -> None:
         "CFG PICTURE --batch four",
         "CFG PICTURE --batch 0",
         "CFG PICTURE --precision fp1",
+        "CFG PICTURE --format xml",
         "CFG PICTURE --clip=yes",
         "CFG PICTURE -t 1",
         "CFG -- PICTURE",

@@ -248,6 +248,14 @@ def csv_table(folder: Path) -> None:
         put(folder / f"{key}.csv", "\n".join(["filename,width,height,class,xmin,ymin,xmax,ymax", *rows]))
 
 
+def roboflow_csv(folder: Path) -> None:
+    """Roboflow's TensorFlow export: a table of one name in each part's folder."""
+    csv_table(folder)
+    for key in PARTS:
+        (folder / "images" / key).rename(folder / key)
+        (folder / f"{key}.csv").rename(folder / key / "_annotations.csv")
+
+
 def csv_retinanet(folder: Path) -> None:
     """A table without a line of names, as keras-retinanet reads it."""
     put_pictures(folder / "pictures", PARTS["train"])
@@ -328,6 +336,7 @@ MADE: dict[str, Made] = {
     "open-images": Made(open_images, "open-images", ("train", "validation", "test")),
     "kitti": Made(kitti_folders, "kitti", ("training", "validation", "testing")),
     "csv": Made(csv_table, "csv", THREE),
+    "roboflow-csv": Made(roboflow_csv, "csv", THREE),
     "csv-retinanet": Made(csv_retinanet, "csv", (), "annotations.csv"),
 }
 """Every layout by the name of who leaves it."""

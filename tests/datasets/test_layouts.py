@@ -93,6 +93,23 @@ def test_nothing_is_written_over_itself(form: str, tmp_path: Path) -> None:
     assert sorted(path for path in tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("form", WRITERS)
+def test_names_that_repeat_stay_apart_or_are_refused(form: str, tmp_path: Path) -> None:
+    """VOC's annotations call a class by its name, and COCO's categories are found by theirs."""
+    source = made("ultralytics", tmp_path / "set")
+    put(source / "data.yaml", "train: images/train\nval: images/val\nnames: [thing, thing]\n")
+    parts = {"train": open_dataset(source)}
+    if form in ("voc", "coco"):
+        with pytest.raises(DatasetError, match=r"2 of its classes are called 'thing', which .* cannot tell apart"):
+            write_dataset(tmp_path / "written", form, parts)  # type: ignore[arg-type]
+        assert not (tmp_path / "written").exists()
+        return
+    path = write_dataset(tmp_path / "written", form, parts)  # type: ignore[arg-type]
+    assert [one.labels.classes.tolist() for one in open_dataset(path)] == [
+        one.labels.classes.tolist() for one in parts["train"]
+    ]
+
+
 def test_pictures_of_another_data_set_are_not_taken_in(tmp_path: Path) -> None:
     dataset = open_dataset(made("roboflow-coco", tmp_path / "set"))
     write_dataset(tmp_path / "written", "yolo", {"train": dataset})
@@ -126,6 +143,14 @@ def test_options_that_a_layout_does_not_ask_for_are_refused(kind: str, tmp_path:
         else:
             with pytest.raises(DatasetError, match=r"--labels is for|--pictures is for"):
                 open_dataset(source, reading=reading)
+
+
+@pytest.mark.parametrize(("kind", "file"), [("roboflow-csv", "valid/old.csv"), ("roboflow-coco", "valid/old.json")])
+def test_two_files_of_one_part_are_asked_about(kind: str, file: str, tmp_path: Path) -> None:
+    made(kind, tmp_path)
+    put(tmp_path / file, next((tmp_path / "valid").glob("_annotations*")).read_bytes())
+    with pytest.raises(DatasetError, match=rf"which of valid/_annotations\S+ and {file} is meant\? give that"):
+        open_dataset(tmp_path)
 
 
 def test_the_more_specific_signs_count(tmp_path: Path) -> None:
@@ -169,6 +194,12 @@ def test_a_part_of_a_data_set_has_its_names(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------------------------------------- yaml
+
+
+def test_names_by_numbers_in_quotes(tmp_path: Path) -> None:
+    made("ultralytics", tmp_path)
+    put(tmp_path / "data.yaml", "train: images/train\nval: images/val\nnames: {'1': disc, '0': square}\n")
+    held_against_the_truth(open_dataset(tmp_path), "train")
 
 
 def test_outlines_become_their_boxes(tmp_path: Path) -> None:

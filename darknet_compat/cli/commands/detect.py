@@ -189,9 +189,9 @@ class _Results:
         """Say where the one file is, and how much there was; print the document."""
         if self.writer is not None and self.out is not None and not self.places and not self.quiet:
             terminal.print_line(f"-> {self.out}")
-        if self.done > 1 and not self.quiet:
+        if self.done > 1:
             what = f"{terminal.count(self.done, 'picture')}, {terminal.count(self.objects, 'object')}"
-            terminal.print_line(f"{what}, {self.done / seconds:.3g} images/s", bold=True)
+            terminal.say_last(f"{what}, {self.done / seconds:.3g} images/s", quiet=self.quiet)
         self.answers.finish()
 
 

@@ -44,7 +44,7 @@ class InfoOptions(Options):
         Path | None,
         Option("Of a data set: write it there, pictures and labels, as --as says.", metavar="DIR"),
     ] = None
-    as_: Annotated[LabelsFormat, Option("With --out: the layout that is written.")] = "darknet"
+    as_: Annotated[LabelsFormat | None, Option("With --out: the layout that is written. Default: darknet.")] = None
     max_pixels: MaxPixels = None
     dialect: DialectOption = None
 
@@ -53,6 +53,8 @@ class InfoOptions(Options):
         asked = self.out or self.decode or self.split or self.layout or self.pictures
         if asked and not (self.model and data_report.is_dataset(self.model)):
             raise OptionError("--out, --decode, --split, --layout and --pictures are for a data set")
+        if self.as_ and not self.out:
+            raise OptionError("says what is written, and nothing is without --out DIR", "as_")
 
 
 def info(options: InfoOptions, json: Json = False) -> None:
@@ -70,7 +72,7 @@ def info(options: InfoOptions, json: Json = False) -> None:
         source = data_report.DatasetSource(model, options.split, options.names, Reading.of(options))
         data_report.show(source, options.decode, json)
         if options.out is not None:
-            data_report.write(source, options.out, options.as_, json)
+            data_report.write(source, options.out, options.as_ or "darknet", json)
         return
     from darknet_compat.cli.terminal import artefact_report
     from darknet_compat.cli.terminal import model_report as description

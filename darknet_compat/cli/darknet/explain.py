@@ -51,14 +51,18 @@ def _carried(line: Line, *names: str) -> list[str]:
 
 def _detect(name: str, words: list[str], line: Line) -> list[str]:
     with_data = name.startswith("detector")
-    cfg, weights, picture = (_at(words, place + with_data, absent) for place, absent in enumerate(_WORDS))
-    made = ["detect", cfg, picture, "--weights", weights]
+    seen = str(line.options.get("c", 0)) if name == "detector demo" else "PICTURE"
+    cfg, weights = (_at(words, place + with_data, absent) for place, absent in enumerate(_WORDS[:2]))
+    made = ["detect", cfg, _at(words, 2 + with_data, seen), "--weights", weights]
     if with_data:
         made += ["--names", _named(_at(words, 0, "DATA"), "names")]
-    out = str(line.options.get("out", "predictions"))
     made += _carried(line, *_DETECTING) + ([] if is_forks(line) else ["--dialect", "original"])
     if name == "yolo test":
         made += ["--resize", "stretch"] + ([] if "thresh" in line.options else ["--thresh", "0.2"])
+    if name == "detector demo":
+        made += ["--out", str(line.options["out_filename"])] if "out_filename" in line.options else []
+        return made if "dont_show" in line.options else [*made, "--show"]
+    out = str(line.options.get("out", "predictions"))
     return [*made, "--out", out if out.endswith(".json") else f"{out}.jpg"]
 
 

@@ -28,7 +28,7 @@ def valid2(line: Line) -> int:
 
 
 def _valid(line: Line, *, flip: bool) -> int:
-    from darknet_compat.evaluation.run.flip import flip_averaged
+    from darknet_compat.evaluation.run.flip import FLIPPING, flip_averaged
     from darknet_compat.inference.batch import Failure
     from darknet_compat.inference.job import open_detector
     from darknet_compat.inference.results import Detections
@@ -40,6 +40,7 @@ def _valid(line: Line, *, flip: bool) -> int:
     results.mkdir(parents=True, exist_ok=True)
     map_file = data.text("map")
     more: dict[str, Any] = {"thresh": _THRESH, "map": None if map_file is None else str(data.file("map"))}
+    more |= {"backend": FLIPPING} if flip and "backend" not in line.ours else {}
     detector = open_detector(options_for(line, cfg, weights, **more), names=names)
     if flip:
         detector.runtime = flip_averaged(detector.runtime)
@@ -90,7 +91,7 @@ def recall(line: Line) -> int:
     """
     from darknet_compat.datasets.open import open_dataset
     from darknet_compat.datasets.options import Reading
-    from darknet_compat.evaluation.material.entries import read_entries
+    from darknet_compat.evaluation.material.entries import LOSING, read_entries
     from darknet_compat.evaluation.scores.recall import Recall, recalls
     from darknet_compat.inference.batch import Failure
     from darknet_compat.inference.job import open_detector
@@ -103,9 +104,16 @@ def recall(line: Line) -> int:
     reading = Reading(beside=detector.runtime.description.labels_beside)
     entries = read_entries(open_dataset(str(pictures), names=detector.names, reading=reading))
     total, code = Recall(), 0
+    told = set()
+    for problem in entries.problems:
+        say(str(problem))
+        if problem.kind in LOSING:
+            told.add(problem.entry)
+            code = 1
     for number, (row, one) in enumerate(zip(entries.rows, recalls(detector, entries), strict=True)):
         if isinstance(one, Failure):
-            say(str(one.error))
+            if row.number + 1 not in told:
+                say(str(one.error))
             code = 1
             one = Recall(1, int(row.labels.is_drawn.sum()))
         total += one
@@ -124,6 +132,7 @@ def map(line: Line) -> int:
     from darknet_compat.evaluation.options import EvaluateOptions
 
     data, cfg, weights = data_cfg_weights(line, "detector map DATA CFG WEIGHTS")
+    data.file("valid")
     given: dict[str, Any] = {"model": str(cfg), "data": str(data.path), "weights": weights, "split": "valid"}
     given |= {"names": data.file("names"), "metric": "map", "batch": 1}
     for theirs, ours in (("iou_thresh", "iou_thresh"), ("points", "points"), ("thresh", "conf")):

@@ -71,6 +71,14 @@ def say(text: str) -> None:
     print(f"darknet-compat: {printable(text)}", file=sys.stderr)
 
 
+def say_last(text: str, *, quiet: bool) -> None:
+    """What there was in all: on stdout; where a program reads that (`quiet`), on stderr, if a person reads that."""
+    if not quiet:
+        print_line(text, bold=True)
+    elif sys.stderr.isatty():
+        say(text)
+
+
 def announce(choice: Choice, verbose: bool) -> None:
     """Say which backend runs the model and why, where that is wanted."""
     if verbose:

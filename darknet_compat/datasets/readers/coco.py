@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.datasets.base import Dataset, Labels, Layout, Sample, Wanted
-from darknet_compat.datasets.files import USUAL_SPLITS, inside, pick_split, split_word, subfolders
+from darknet_compat.datasets.files import USUAL_SPLITS, inside, one_a_part, pick_split, split_word, subfolders
 from darknet_compat.datasets.options import LabelRule
 from darknet_compat.datasets.readers.coco_document import (
     Key,
@@ -190,13 +190,13 @@ def claims(path: Path) -> str | None:
     if path.is_file():
         return "a JSON file" if path.suffix.lower() == ".json" and not is_labelme(path) else None
     files = annotation_files(path)
-    shown_files = ", ".join(str(file.relative_to(path)) for file in list(files.values())[:3])
+    shown_files = ", ".join(str(file.relative_to(path)) for _, file in files[:3])
     return f"there is {shown_files}{', …' if len(files) > 3 else ''}" if files else None
 
 
 def open_layout(path: Path, wanted: Wanted) -> Dataset:
     """The file, or the one for the split. Raises DatasetError."""
-    files = {} if path.is_file() else annotation_files(path)
+    files = {} if path.is_file() else one_a_part(path, annotation_files(path))
     chosen = pick_split(wanted.split, files, USUAL_SPLITS, str(path)) if files else None
     file = path if chosen is None else files[chosen]
     dataset = CocoInstances(file, names=wanted.names, pictures=wanted.pictures, labels=wanted.labels)
@@ -205,17 +205,17 @@ def open_layout(path: Path, wanted: Wanted) -> Dataset:
     return dataset
 
 
-def annotation_files(folder: Path) -> dict[str, Path]:
-    """The files of a folder by split: annotations/instances_*.json; other JSON files there, in the folder itself or in
-    folders that are its parts, that look like COCO's."""
+def annotation_files(folder: Path) -> list[tuple[str, Path]]:
+    """The files of a folder, each with its split: annotations/instances_*.json; other JSON files there, in the folder
+    itself or in folders that are its parts, that look like COCO's."""
     for place in (folder / "annotations", folder):
         files = sorted(place.glob("instances_*.json")) or [
             file for file in sorted(place.glob("*.json")) if is_coco(file)
         ]
         if files:
-            return {split_of(file): file for file in files}
+            return [(split_of(file), file) for file in files]
     parts = [part for part in subfolders(folder) if split_word(part.name)]
-    return {part.name: file for part in parts for file in sorted(part.glob("*.json")) if is_coco(file)}
+    return [(part.name, file) for part in parts for file in sorted(part.glob("*.json")) if is_coco(file)]
 
 
 def is_coco(path: Path) -> bool:

@@ -19,6 +19,7 @@ from darknet_compat.datasets.files import (
     class_number,
     inside,
     names_in,
+    one_a_part,
     pick_split,
     picture_called,
     split_word,
@@ -226,7 +227,7 @@ def claims(path: Path) -> str | None:
     if path.is_file():
         return "a CSV file" if path.suffix.lower() == ".csv" else None
     files = _tables(path)
-    return f"there is {', '.join(file.name for file in files[:3])}" if files else None
+    return f"there is {', '.join(str(file.relative_to(path)) for file in files[:3])}" if files else None
 
 
 def open_layout(path: Path, wanted: Wanted) -> Dataset:
@@ -243,7 +244,7 @@ def open_rows(
 ) -> Dataset:
     """Of several files the one for the split; of one file with splits those rows. `read` gives a file's rows and names;
     without names the classes are those that occur, by the alphabet. Raises DatasetError."""
-    of_name = {file.stem: file for file in files}
+    of_name = one_a_part(path, ((_part_of(file, path), file) for file in files))
     splits = {name: file for name, file in of_name.items() if split_word(name)}
     chosen = ""
     if len(of_name) > 1:
@@ -257,12 +258,22 @@ def open_rows(
     if inner and not chosen:
         chosen = pick_split(wanted.split, inner, USUAL_SPLITS, str(file))
         rows = [row for row in rows if row.split == chosen]
+    elif splits and not chosen:
+        chosen = pick_split(wanted.split, splits, USUAL_SPLITS, str(path))
     elif wanted.split is not None and not chosen:
         pick_split(wanted.split, (), (), str(path))
     folders = [wanted.pictures] if wanted.pictures else _places(file.parent.absolute(), chosen or file.stem)
-    dataset = BoxTable(f"{file.stem} ({chosen})" if inner else file.stem, rows, names, folders)
+    title = file.stem if chosen in ("", file.stem) else f"{file.stem if inner else path.name} ({chosen})"
+    dataset = BoxTable(title, rows, names, folders)
     dataset.split, dataset.splits = chosen, tuple(inner or splits)
     return dataset
+
+
+def _part_of(file: Path, path: Path) -> str:
+    """The part that a file's name says, else its folder's below `path` (Roboflow's train/_annotations.csv), else its
+    name."""
+    of_folder = file.parent != path and split_word(file.parent.name) and not split_word(file.stem)
+    return file.parent.name if of_folder else file.stem
 
 
 def _tables(folder: Path) -> list[Path]:
@@ -293,14 +304,14 @@ def claims_open_images(path: Path) -> str | None:
     if path.is_file():
         return "a CSV file of Open Images' columns" if set(_OPEN_IMAGES) <= set(_header(path)) else None
     files = _open_images_files(path)
-    return f"there is {', '.join(file.name for file in list(files.values())[:3])}" if files else None
+    return f"there is {', '.join(file.name for _, file in files[:3])}" if files else None
 
 
 def open_open_images(path: Path, wanted: Wanted) -> Dataset:
     """The boxes of one split, pictures in `images/SPLIT` or `SPLIT`. Classes are those with which something is
     annotated in any split, in the order of class-descriptions and by its names; groups count as crowds. Raises
     DatasetError."""
-    files = {_split_of(path): path} if path.is_file() else _open_images_files(path)
+    files = {_split_of(path): path} if path.is_file() else one_a_part(path, _open_images_files(path))
     chosen = pick_split(wanted.split, files, USUAL_SPLITS, str(path))
     file = files[chosen]
     described = _descriptions(file.parent) or _descriptions(file.parent.parent)
@@ -344,12 +355,12 @@ def _split_of(path: Path) -> str:
     return path.name.removesuffix(_BBOX).rpartition("-")[2] if path.name.endswith(_BBOX) else path.stem
 
 
-def _open_images_files(folder: Path) -> dict[str, Path]:
+def _open_images_files(folder: Path) -> list[tuple[str, Path]]:
     for place in (folder, folder / "annotations", folder / "boxes"):
         files = [file for file in sorted(place.glob("*.csv")) if set(_OPEN_IMAGES) <= set(_header(file))]
         if files:
-            return {_split_of(file): file for file in files}
-    return {}
+            return [(_split_of(file), file) for file in files]
+    return []
 
 
 LAYOUTS = {

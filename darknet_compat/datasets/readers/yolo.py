@@ -136,6 +136,7 @@ def _names(document: Mapping[str, Any], path: Path) -> tuple[str, ...]:
     if names is None:
         return tuple(map(str, range(count))) if isinstance(count, int) and 0 < count < 1_000_000 else ()
     if isinstance(names, dict):
+        names = {int(key) if isinstance(key, str) and key.isdecimal() else key: name for key, name in names.items()}
         if sorted(names, key=str) != sorted(range(len(names)), key=str):
             raise DatasetError(f"{path}: names: expected the numbers from 0 to {len(names) - 1}, each once")
         names = [names[number] for number in range(len(names))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from darknet_compat.datasets.writers.darknet import write_darknet
 from darknet_compat.datasets.writers.voc import write_voc
 from darknet_compat.datasets.writers.yolo import write_yolo
 from darknet_compat.errors import DatasetError
+from darknet_compat.formats.textfile import shown
 from darknet_compat.formats.words import LabelsFormat
 
 WRITERS: dict[LabelsFormat, Callable[[str | Path, Mapping[str, Dataset], CountProgress], Path]] = {
@@ -20,6 +22,8 @@ WRITERS: dict[LabelsFormat, Callable[[str | Path, Mapping[str, Dataset], CountPr
     "yolo": write_yolo,
 }
 """What writes each, given the parts by train, valid and test."""
+_BY_NAME = ("voc", "coco")
+"""Those whose readers find classes by their names."""
 
 
 def write_dataset(
@@ -28,10 +32,15 @@ def write_dataset(
     """Write the parts (train, valid, test) of a data set in a folder, a picture at a time; what to open it by: the
     `.data`, the `data.yaml`, or the folder. `progress` is called with (pictures done, all).
 
-    Raises DatasetError where parts have other classes, labels of whole pictures cannot be written, or the folder
-    cannot be, ImageError where a picture's size cannot be read.
+    Raises DatasetError where parts have other classes, `form` cannot tell classes of one name apart, labels of whole
+    pictures cannot be written, or the folder cannot be, ImageError where a picture's size cannot be read.
     """
     first = next(iter(parts.values()))
+    if form in _BY_NAME and len(set(first.names)) < len(first.names):
+        name, times = Counter(first.names).most_common(1)[0]
+        raise DatasetError(
+            f"{first.title}: {times} of its classes are called {shown(name)}, which the form {form} cannot tell apart"
+        )
     for dataset in parts.values():
         _expect_elsewhere(Path(folder), dataset)
         if dataset.names != first.names:

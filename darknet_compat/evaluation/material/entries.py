@@ -39,6 +39,8 @@ RULES: dict[ProblemKind, str] = {
     "duplicate": "counted once",
     "labels": "left out",
 }
+LOSING: tuple[ProblemKind, ...] = ("missing", "unreadable", "labels")
+"""Those for which something cannot be scored as it should."""
 
 
 @dataclass(frozen=True)

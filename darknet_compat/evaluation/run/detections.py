@@ -72,7 +72,7 @@ def open_for(
 
     Annotations that name their classes are read by the model's names; so are numbers for which the data has names of
     its own. Other numbers are taken to number the classes as the model does. Raises DatasetError where the classes are
-    others, or have another order.
+    others, or have another order although some share their name.
     """
 
     def opened(split: str | None) -> Dataset:
@@ -83,7 +83,8 @@ def open_for(
 
     has_own = is_digits(source) or recognise(source, reading.layout if reading else None).layout in _NUMBERED
     dataset = opened(split) if split is not None else _test_split(Path(source), opened)
-    _expect_same_order(dataset, names)
+    if _is_reordered(dataset.names, names) and len(set(names)) < len(names):
+        raise DatasetError(f"{dataset.title}: {_reordered(dataset.names, names)}, and names that repeat match nothing")
     return dataset
 
 
@@ -104,20 +105,22 @@ def _test_split(path: Path, opened: Callable[[str | None], Dataset]) -> Dataset:
     raise AssertionError("unreachable")
 
 
-def _expect_same_order(dataset: Dataset, names: Sequence[str]) -> None:
-    """Refuse the model's classes in another order: labels are numbers, and one of the two lists is the wrong one."""
-    theirs = tuple(dataset.names)
-    if theirs == tuple(names) or not theirs or sorted(theirs) != sorted(names):
-        return
+def _is_reordered(theirs: Sequence[str], names: Sequence[str]) -> bool:
+    return tuple(theirs) != tuple(names) and sorted(theirs) == sorted(names)
+
+
+def _reordered(theirs: Sequence[str], names: Sequence[str]) -> str:
+    """In words that the data has the model's classes in another order."""
     place = next(place for place, pair in enumerate(zip(theirs, names, strict=True)) if pair[0] != pair[1])
-    raise DatasetError(
-        f"{dataset.title}: has the model's classes in another order: class {place} is {shown(theirs[place])} here and"
-        f" {shown(names[place])} in the model; name the right list with --names or in the data"
+    return (
+        f"has the model's classes in another order (class {place} is {shown(theirs[place])} here,"
+        f" {shown(names[place])} there)"
     )
 
 
 def matched_classes(entries: Entries, names: Sequence[str]) -> Entries:
-    """The entries with their classes numbered as the model's, found by name where the data has fewer.
+    """The entries with their classes numbered as the model's, found by name where the data has fewer or has them in
+    another order, as VOC's alphabet and Roboflow's exports do: that is noted, since it may also be a wrong list.
 
     Raises DatasetError for a class that the model does not have.
     """
@@ -132,6 +135,9 @@ def matched_classes(entries: Entries, names: Sequence[str]) -> Entries:
             f"{entries.title}: its class {shown(missing)} is not one of the model's {len(names)}; are these the"
             " names that belong to the model (--names)?"
         )
+    if _is_reordered(entries.names, names):
+        note = f"{entries.title}: {_reordered(entries.names, names)}: they are matched by their names"
+        entries = replace(entries, notes=(*entries.notes, note))
     return entries.with_classes(names, np.array([number_of[name] for name in entries.names], np.int64))
 
 

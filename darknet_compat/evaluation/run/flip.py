@@ -19,6 +19,9 @@ from darknet_compat.errors import BackendError
 from darknet_compat.formats.arrays import Floats, Ints
 from darknet_compat.runtime.base import Description, Runtime
 
+FLIPPING = "torch"
+"""The backend whose candidates have fixed places."""
+
 
 @dataclass
 class FlipAveraged:

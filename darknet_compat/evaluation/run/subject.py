@@ -20,7 +20,7 @@ from darknet_compat.evaluation.run.detections import (
     matched_classes,
     open_for,
 )
-from darknet_compat.evaluation.run.flip import flip_averaged
+from darknet_compat.evaluation.run.flip import FLIPPING, flip_averaged
 from darknet_compat.evaluation.scores import imagenet
 from darknet_compat.formats.words import Precision, Resize
 from darknet_compat.inference.classifier import Classifier
@@ -75,7 +75,8 @@ class Subject:
 
     def _shared(self) -> dict[str, Any]:
         left_out = {"model", "thresh", "nms", "map", "flip"}
-        return {one.name: getattr(self, one.name) for one in fields(self) if one.name not in left_out}
+        shared = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in left_out}
+        return shared | ({"backend": FLIPPING} if self.flip and self.backend == "auto" else {})
 
 
 def entries_for(

@@ -62,6 +62,14 @@ def test_every_verb_has_an_equivalent() -> None:
             "detector map a.data a.cfg a.weights -points 101",
             "evaluate a.cfg a.data --weights a.weights --metric map --points 101",
         ),
+        (
+            "detector demo a.data a.cfg a.weights film.mp4 -out_filename found.mp4 -dont_show",
+            "detect a.cfg film.mp4 --weights a.weights --names 'names= of a.data' --dialect original --out found.mp4",
+        ),
+        (
+            "detector demo a.data a.cfg a.weights -c 1",
+            "detect a.cfg 1 --weights a.weights --names 'names= of a.data' --dialect original --show",
+        ),
         ("classify a.cfg a.weights dog.jpg", "classify a.cfg dog.jpg --weights a.weights --dialect original"),
         ("partial a.cfg a.weights out 15", "partial a.cfg out 15 --weights a.weights"),
         (

@@ -84,6 +84,19 @@ def test_valid_recall_and_map(dn: Darknet, toy: Toy, here: Path) -> None:
     assert "mean average precision (mAP@0.40) = 0." in page.out
 
 
+def test_mirror_images_are_averaged_by_torch_whatever_is_quickest(dn: Darknet, toy: Toy, here: Path) -> None:
+    """In a process that has not imported torch, which is where another backend is taken."""
+    words = ("detector", "valid2", "toy.data", toy.cfg, toy.weights)
+    done = as_process("darknet", *words, cwd=here)
+    assert done.code == 0, done.err
+    assert len((here / "found" / "comp4_det_test_cat.txt").read_text().splitlines()) == 2
+    scored = as_process("evaluate", toy.cfg, "toy.data", "--flip", "--metric", "voc", cwd=here)
+    assert scored.code == 0, scored.err
+    refused = dn(*words, "--", "--backend", "onnxruntime")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "mirrored answers can be averaged with --backend torch only" in refused.err
+
+
 def test_classifier(dn: Darknet, classes: Toy) -> None:
     done = dn("classifier", "predict", "abc.data", classes.cfg, classes.weights, "a_bee.png")
     assert (done.code, done.out) == (0, "66.52%: cow\n24.47%: bee\n")
@@ -175,6 +188,10 @@ def test_weights_are_edited(dn: Darknet, toy: Toy, here: Path) -> None:
         ("detector test toy.data toy.cfg toy.weights none.png", 1, "none.png: no such file"),
         ("detector test toy.data toy.cfg toy.weights a.png -thresh", 2, "-thresh: expected a number after it"),
         ("detector test toy.data toy.cfg toy.weights a.png -thresh 25", 2, "thresh: expected a number from 0 to 1"),
+        *(
+            (f"detector {verb} named.data toy.cfg toy.weights", 1, "named.data: has no valid=, which this needs")
+            for verb in ("valid", "valid2", "recall", "map")
+        ),
         ("detector train bare.data toy.cfg", 1, "bare.data: has no train=, which this needs"),
         ("partial toy.cfg toy.weights toy.weights 1", 2, "toy.weights: would be overwritten; the order is partial"),
         ("partial toy.cfg toy.weights out many", 2, "expected a number of layers, found 'many'"),
@@ -186,6 +203,7 @@ def test_weights_are_edited(dn: Darknet, toy: Toy, here: Path) -> None:
 def test_wrong_input(words: str, code: int, message: str, dn: Darknet, toy: Toy, here: Path) -> None:
     (here / "bare.data").write_text("classes=2\n")
     (here / "dead.data").write_text("classes=2\nnames=none.names\n")
+    (here / "named.data").write_text("classes=2\nnames=toy.names\n")
     done = dn(*words.split())
     assert (done.code, done.err.count("\n")) == (code, 1), done.err
     assert message in done.err
@@ -199,6 +217,10 @@ def test_a_dead_path_in_a_list(dn: Darknet, toy: Toy, here: Path) -> None:
     assert "darknet-compat: none.png: no such file\n" in done.err
     assert "Traceback" not in done.err
     assert len((here / "found" / "comp4_det_test_cat.txt").read_text().splitlines()) == 1
+    for verb in ("recall", "map"):
+        done = dn("detector", verb, "toy.data", toy.cfg, toy.weights)
+        said = [line for line in done.err.splitlines() if "none.png" in line]
+        assert (done.code, len(said)) == (1, 1), done.err
 
 
 def test_a_reader_that_has_enough_is_no_error(toy: Toy, here: Path) -> None:

@@ -183,13 +183,29 @@ def test_nothing_left_to_score(tmp_path: Path) -> None:
         read_entries(run.open_for(tmp_path / "list.txt", NAMES))
 
 
-def test_classes_in_another_order_are_caught(listed: Path, tmp_path: Path) -> None:
+def test_classes_in_another_order_are_found_by_name(listed: Path, tmp_path: Path) -> None:
+    """As in what is written of VOC's annotations, whose order is the alphabet's. Nothing is said of the same order."""
     (tmp_path / "x.names").write_text("dog\ncat\n")
     (tmp_path / "x.data").write_text(f"classes=2\nvalid={listed}\nnames={tmp_path}/x.names\n")
-    with pytest.raises(DatasetError, match="another order: class 0 is 'dog' here and 'cat' in the model"):
-        run.open_for(tmp_path / "x.data", NAMES)
-    entries = read_entries(run.open_for(tmp_path / "x.data", ("dog", "cat")))
-    assert entries.names == ("dog", "cat")
+    entries = read_entries(run.open_for(tmp_path / "x.data", NAMES))
+    matched = run.matched_classes(entries, NAMES)
+    assert matched.names == NAMES and entries.names == NAMES[::-1]
+    before, after = ([row.labels.classes.tolist() for row in one.rows] for one in (entries, matched))
+    assert after == [[1 - number for number in row] for row in before] != before
+    assert matched.notes == (
+        "x (valid): has the model's classes in another order (class 0 is 'dog' here, 'cat' there): they are matched by"
+        " their names",
+    )
+    same = read_entries(run.open_for(tmp_path / "x.data", ("dog", "cat")))
+    assert run.matched_classes(same, ("dog", "cat")).notes == ()
+    assert same.names == ("dog", "cat")
+
+
+def test_names_that_repeat_match_nothing(listed: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.names").write_text("dog\ncat\ndog\n")
+    (tmp_path / "x.data").write_text(f"classes=3\nvalid={listed}\nnames={tmp_path}/x.names\n")
+    with pytest.raises(DatasetError, match=r"another order .class 0 is 'dog' here, 'cat' there.*names that repeat"):
+        run.open_for(tmp_path / "x.data", ("cat", "dog", "dog"))
 
 
 def test_fewer_classes_are_found_by_name(listed: Path, tmp_path: Path) -> None:
