@@ -1,6 +1,6 @@
 """What int8 costs: how far trained models answer as in float32, on ONNX Runtime in integers and on OpenVINO.
 
-    python tools/int8_cost.py MODEL.cfg … [--calibrate half|all|photographs]
+    python tools/int8_cost.py MODEL.cfg … [--calibrate half|all|photographs] [--mixed]
 
 Pictures are the original's seven photographs, each as it is, mirrored, darker, cut, blurred and smaller: 42; every
 second of them tells the ranges ("half"), or all, or the seven alone, with which the chain of `parity --stages` compares
@@ -74,7 +74,7 @@ def compared(before: Any, after: Any, classifies: bool) -> tuple[Accuracy, float
     return judged, apart
 
 
-def measure(cfg: Path, calibrate: str) -> dict[str, Any]:
+def measure(cfg: Path, calibrate: str, mixed: bool) -> dict[str, Any]:
     """Export, quantize and compare one model."""
     every = list(pictures())
     used = {"half": every[::2], "all": every, "photographs": every[: len(PHOTOGRAPHS)]}[calibrate]
@@ -85,8 +85,10 @@ def measure(cfg: Path, calibrate: str) -> dict[str, Any]:
         description = describe(read_artefact(exact), str(exact), "fp32", None)
         classifies = description.task == "classify"
         start = time.process_time()
-        quantize_onnx(exact, int8, (prepare(one, description).pixels[None] for one in used), None)
+        quantize_onnx(exact, int8, (prepare(one, description).pixels[None] for one in used), None, mixed=mixed)
         row: dict[str, Any] = {"seconds": round(time.process_time() - start, 1)}
+        said = read_artefact(int8).quantization or {}
+        row |= {name: said[name] for name in ("float32", "mixed") if name in said}
         before = answers(exact, "onnxruntime", compare)
         for runtime in RUNTIMES:
             judged, apart = compared(before, answers(int8, runtime, compare), classifies)
@@ -99,15 +101,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL.cfg")
     parser.add_argument("--calibrate", choices=("half", "all", "photographs"), default="half")
+    parser.add_argument("--mixed", action="store_true", help="leave in float32 what costs more than its time is worth")
     options = parser.parse_args()
     print(f"{'model':32} {'objects':>7} " + " ".join(f"{runtime:>12} apart" for runtime in RUNTIMES))
     rows = {}
     for cfg in options.models:
-        row = rows[cfg.stem] = measure(cfg, options.calibrate)
+        row = rows[cfg.stem] = measure(cfg, options.calibrate, options.mixed)
         found = [row[runtime] for runtime in RUNTIMES]
         cells = " ".join(f"{one['agreement']:10.2f} % {one['apart']:5.2f}" for one in found)
         print(f"{cfg.stem:32} {found[0]['objects']:7} {cells}", flush=True)
-    print(json.dumps({"machine": machine(), "calibrate": options.calibrate, "models": rows}))
+    print(json.dumps({"machine": machine(), "calibrate": options.calibrate, "mixed": options.mixed, "models": rows}))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from darknet_compat.catalogue.catalog import cache_dir
 from darknet_compat.errors import BackendError, CatalogError, ExportError
-from darknet_compat.formats.exported.artefact import sides_problem
+from darknet_compat.formats.exported.artefact import float32_layers, sides_problem
 from darknet_compat.formats.words import Input, Mode, Precision
 from darknet_compat.inference.cache import cached_export
 from darknet_compat.nvidia.driver import find_gpu
@@ -47,7 +47,8 @@ def _opened(model: Path, weights: Path | None, use: Use) -> tuple[Runtime, Choic
     expect_usable(use.backend)
     exported = registry.is_onnx(model)
     if exported:
-        precision = computed_in(read_artefact(model), str(model), use.precision)
+        artefact = read_artefact(model)
+        precision = computed_in(artefact, str(model), use.precision)
         use = dataclasses.replace(use, precision=precision)
     elif use.precision == "int8":
         raise BackendError(
@@ -58,6 +59,8 @@ def _opened(model: Path, weights: Path | None, use: Use) -> tuple[Runtime, Choic
         _expect_whole_cells(model, use)
     choice = choose(exported, use.backend, use.precision, use.mode, use.device)
     if exported:
+        if layers := float32_layers(artefact, choice.backend):
+            choice = Choice(choice.backend, f"{choice.why}; layers {layers} in float32")
         return registry.open_model(choice.backend, model, None, use), choice
     if weights is None:
         beside = model.with_suffix(".weights").name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from darknet_compat.cli.terminal import output as terminal
 
 if TYPE_CHECKING:
+    from darknet_compat.cli.commands.export import ExportOptions
     from darknet_compat.datasets.base import Labels
     from darknet_compat.formats.arrays import Floats
     from darknet_compat.formats.exported.artefact import Artefact
@@ -19,7 +20,7 @@ CALIBRATED, MEASURED = 100, 500
 """How many of the pictures at most tell the range of values, and how many what is lost; taken evenly from all."""
 
 
-def quantize(source: Path, path: Path, calibrate: Path, max_drop: float, *, quiet: bool = False) -> Artefact:
+def quantize(source: Path, path: Path, calibrate: Path, options: ExportOptions, *, quiet: bool = False) -> Artefact:
     """Make the int8 file `path` of the float32 file `source`. Raises ExportError where it loses too much."""
     from darknet_compat.evaluation.compare.agreement import judge_of
     from darknet_compat.export.quantize.quantize import quantize_onnx
@@ -33,9 +34,32 @@ def quantize(source: Path, path: Path, calibrate: Path, max_drop: float, *, quie
         for picture in evenly(pictures, CALIBRATED):
             yield prepare(picture, description).pixels[None]
 
-    with _status(f"calibrating and comparing with {terminal.count(len(pictures), 'picture')}", quiet):
+    with _status(f"calibrating and comparing with {terminal.count(len(pictures), 'picture')}", quiet) as tell:
+
+        def progress(done: int, most: int) -> None:
+            if done == 1 and not quiet:
+                terminal.say(f"--mixed: {most} passes of the network at most")
+            tell(f"--mixed: pass {done} of {most} at most")
+
         judge = judge_of(source, pictures, labels)
-        return quantize_onnx(source, path, images(), judge, max_drop=max_drop)
+        made = quantize_onnx(
+            source, path, images(), judge, max_drop=options.max_drop, mixed=options.mixed, progress=progress
+        )
+    if options.mixed and not quiet:
+        terminal.say(_chosen(made))
+    return made
+
+
+def _chosen(made: Artefact) -> str:
+    """What was left in float32, and what that has brought."""
+    from darknet_compat.formats.exported.artefact import float32_layers
+
+    said = (made.quantization or {})["mixed"]
+    parts = []
+    for form, where in (("onnxruntime", "in onnxruntime"), ("file", "elsewhere")):
+        before, after = said["decibels"][form]
+        parts.append(f"{where} layers {float32_layers(made, form)} are in float32 ({before:.1f} to {after:.1f} dB)")
+    return f"--mixed: {said['passes']} passes; {'; '.join(parts)}"
 
 
 def calibration(source: Path, names: Sequence[str] | None) -> tuple[list[Any], list[Labels] | None]:
@@ -60,10 +84,10 @@ def evenly(items: Sequence[Any], most: int) -> list[Any]:
 
 
 @contextmanager
-def _status(text: str, quiet: bool) -> Iterator[None]:
-    """A spinner, on a terminal."""
+def _status(text: str, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A spinner, on a terminal; what changes its text."""
     if quiet or not sys.stderr.isatty():
-        yield
+        yield lambda text: None
         return
-    with terminal.console(stderr=True).status(text):
-        yield
+    with terminal.console(stderr=True).status(text) as status:
+        yield status.update

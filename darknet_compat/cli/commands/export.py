@@ -53,6 +53,13 @@ class ExportOptions(Options):
             most=100,
         ),
     ] = 1.0
+    mixed: Annotated[
+        bool,
+        Option(
+            "With int8: leave those convolutions in float32 that cost more than their time is worth, by some hundred"
+            " passes of the network."
+        ),
+    ] = False
     max_pixels: MaxPixels = None
     bundle: Annotated[
         Path | None, Option("Write a folder to run it from: the file, names, run.py, README.", metavar="DIR")
@@ -111,6 +118,8 @@ def export(options: ExportOptions, graph: OnnxOptions, json: Json = False) -> No
 
     if (graph.precision == "int8") != (options.calibrate is not None):
         raise OptionError("int8 and --calibrate PICTURES go together", "precision")
+    if options.mixed and graph.precision != "int8":
+        raise OptionError(f"goes with --precision int8, found {graph.precision}", "mixed")
     start = time.perf_counter()
     bundle, calibrate, target = options.bundle, options.calibrate, TARGETS.get(options.for_ or "")
     with terminal.Transfers(options.model, quiet=json) as progress, explaining(options.size):
@@ -137,7 +146,7 @@ def export(options: ExportOptions, graph: OnnxOptions, json: Json = False) -> No
             source = sources.cfg if exported else Path(work) / f"{sources.cfg.stem}.onnx"
             if not exported:
                 _export(sources, source, options, replace(graph, precision="fp32"))
-            artefact = quantize(source, path, calibrate, options.max_drop, quiet=json)
+            artefact = quantize(source, path, calibrate, options, quiet=json)
     if bundle is not None:
         _write_bundle(bundle, path, artefact)
     if target is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from darknet_compat.cli.terminal import output as terminal
-from darknet_compat.formats.exported.artefact import Artefact
+from darknet_compat.formats.exported.artefact import Artefact, float32_layers
 from darknet_compat.runtime.registry import is_built
 
 
@@ -52,6 +52,9 @@ def _fields(artefact: Artefact) -> Iterator[tuple[str, str]]:
     if (lost := artefact.quantization) is not None and "drop" in lost:
         pictures = terminal.count(lost["pictures"], "picture")
         yield "int8 loses", f"{lost['drop']:.1f} points of {lost['measure']} on {pictures}"
+    if (layers := float32_layers(artefact, "onnxruntime")) is not None:
+        other = float32_layers(artefact, "file")
+        yield "float32", f"layers {layers}" + ("" if layers == other else f" in onnxruntime; elsewhere {other}")
     for what, checksum in (("cfg", artefact.cfg_sha256), ("weights", artefact.weights_sha256)):
         if checksum:
             yield f"{what} sha256", checksum

@@ -36,13 +36,13 @@ def corrected(
     """What is to be added to the biases of the convolutions `names` of `rounded`, [filters] each, so that the means of
     their results are those of `exact`. `images`: the graph's inputs; `session` opens a model in ONNX Runtime."""
     order = list(names)
-    means, corrections = session(_with_means(exact, order)), session(_recentred(rounded, order))
+    means, corrections = session(with_means(exact, order)), session(recentred(rounded, order))
     total: dict[str, Any] = dict.fromkeys(order, 0.0)
     for given in images:
-        wanted = means.run([_mean(name) for name in order], dict(given))
+        wanted = means.run([mean_of(name) for name in order], dict(given))
         found = corrections.run(
             [_correction(name) for name in order],
-            {**given, **{_mean(name): mean for name, mean in zip(order, wanted, strict=True)}},
+            {**given, **{mean_of(name): mean for name, mean in zip(order, wanted, strict=True)}},
         )
         for name, value in zip(order, found, strict=True):
             total[name] = total[name] + value.mean((0, 2, 3), dtype=np.float64)
@@ -57,7 +57,8 @@ def with_biases(graph: GraphProto, biases: Mapping[str, Floats]) -> None:
             graph.initializer.append(numpy_helper.from_array(biases[node.name], node.input[2]))
 
 
-def _mean(name: str) -> str:
+def mean_of(name: str) -> str:
+    """What the means of a convolution's results are called, by its own name."""
     return f"{name}/mean"
 
 
@@ -65,18 +66,18 @@ def _correction(name: str) -> str:
     return f"{name}/correction"
 
 
-def _with_means(model: ModelProto, names: list[str]) -> ModelProto:
+def with_means(model: ModelProto, names: Sequence[str]) -> ModelProto:
     """The same with the mean of each filter's results as outputs [N, filters, 1, 1]."""
     made = ModelProto()
     made.CopyFrom(model)
     for node in model.graph.node:
         if node.name in names:
-            made.graph.node.append(helper.make_node("GlobalAveragePool", [node.output[0]], [_mean(node.name)]))
-            made.graph.output.append(helper.make_tensor_value_info(_mean(node.name), TensorProto.FLOAT, None))
+            made.graph.node.append(helper.make_node("GlobalAveragePool", [node.output[0]], [mean_of(node.name)]))
+            made.graph.output.append(helper.make_tensor_value_info(mean_of(node.name), TensorProto.FLOAT, None))
     return made
 
 
-def _recentred(model: ModelProto, names: list[str]) -> ModelProto:
+def recentred(model: ModelProto, names: Sequence[str]) -> ModelProto:
     """The same with these means as inputs, to which results are moved; by how much, as outputs."""
     made = ModelProto()
     made.CopyFrom(model)
@@ -89,8 +90,8 @@ def _recentred(model: ModelProto, names: list[str]) -> ModelProto:
         result, raw, found = node.output[0], f"{node.name}/raw", f"{node.name}/found"
         node.output[0] = raw
         made.graph.node.append(helper.make_node("GlobalAveragePool", [raw], [found]))
-        made.graph.node.append(helper.make_node("Sub", [_mean(node.name), found], [_correction(node.name)]))
+        made.graph.node.append(helper.make_node("Sub", [mean_of(node.name), found], [_correction(node.name)]))
         made.graph.node.append(helper.make_node("Add", [raw, _correction(node.name)], [result]))
-        made.graph.input.append(helper.make_tensor_value_info(_mean(node.name), TensorProto.FLOAT, ["N", None, 1, 1]))
+        made.graph.input.append(helper.make_tensor_value_info(mean_of(node.name), TensorProto.FLOAT, ["N", None, 1, 1]))
         made.graph.output.append(helper.make_tensor_value_info(_correction(node.name), TensorProto.FLOAT, None))
     return made

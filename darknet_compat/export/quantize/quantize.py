@@ -13,27 +13,26 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, helper
 
 from darknet_compat.errors import ExportError
-from darknet_compat.export.quantize.biases import MOST, Given, biases_of, corrected
-from darknet_compat.export.quantize.fused import fused
-from darknet_compat.export.quantize.ranges import LEAST_SCALE, LEVELS, Observed, Signed
-from darknet_compat.export.quantize.roundings import Flow, group_of, roundings
+from darknet_compat.export.quantize.biases import Given
+from darknet_compat.export.quantize.calibration import CalibratedModel
+from darknet_compat.export.quantize.mixed import AnswersReader, PassProgress, choose, first_convolution
+from darknet_compat.export.quantize.quicker import pointwise
+from darknet_compat.export.quantize.roundings import followed, group_of
 from darknet_compat.formats.arrays import Array, Floats
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.exported.artefact import Artefact, from_properties, to_properties
 from darknet_compat.formats.exported.onnxfile import read_top
-
-ZERO = "constant_int8_0"
-"""The zero point of all tensors."""
+from darknet_compat.heads.layouts import LAYOUTS
 
 
 @dataclass(frozen=True)
@@ -62,12 +61,15 @@ def quantize_onnx(
     judge: Callable[[Path], Accuracy] | None,
     *,
     max_drop: float = 1.0,
+    mixed: bool = False,
+    progress: PassProgress | None = None,
 ) -> Artefact:
     """Write the exported float32 file `source` as int8 to `path`, and return what that says of itself.
 
     `images`: calibration pictures as the network reads them, float32 [N, C, H, W] each. `judge` is shown a candidate
     and says what its answers are worth; one that loses more than `max_drop` points is not written. None: whatever it
-    loses, and the file says nothing of it.
+    loses, and the file says nothing of it. `mixed`: leave in float32 what costs more than its time is worth, by
+    measurement (`export.quantize.mixed`), of whose passes of the network `progress` hears.
     Raises ExportError for that, for a file that is no float32 one with answers, and without pictures.
     """
     source, path = Path(source), Path(path)
@@ -81,7 +83,13 @@ def quantize_onnx(
     convolutions = quantizable(model)
     if not convolutions:
         raise ExportError(f"{source}: has no convolution between its first and its last, so that int8 gains nothing")
-    candidate, calibrated = _calibrated(model, convolutions, _fed(images, artefact), str(source))
+    known = CalibratedModel(model, allowed(model) if mixed else convolutions, _fed(images, artefact), str(source))
+    int8 = integers = frozenset(node.name for node in convolutions)
+    calibrated: dict[str, Any] = {"calibration_pictures": known.pictures}
+    if mixed:
+        int8, integers, calibrated["mixed"] = choose(known, _reader(artefact), progress)
+    candidate, said = known.made(int8, integers)
+    calibrated |= {"convolutions": len(int8)} | said
     made = dataclasses.replace(
         artefact, precision="int8", quantization=calibrated, tools={**artefact.tools, "onnxruntime": _version()}
     )
@@ -104,72 +112,20 @@ def quantize_onnx(
     return made
 
 
-def _calibrated(
-    model: ModelProto, convolutions: Sequence[NodeProto], fed: Iterable[Given], where: str
-) -> tuple[ModelProto, dict[str, Any]]:
-    """The model in int8, and what is to be said of it: for `fused` its roundings and biases.
+def _reader(artefact: Artefact) -> AnswersReader | None:
+    """What makes candidates of the outputs, the same ones in every precision; None where nothing can."""
+    if artefact.task == "classify":
+        return lambda outputs, given: {"classes": outputs["classes"]}
+    row = LAYOUTS.get(artefact.layout or artefact.outputs)
+    if row is None or row.gives != "boxes" or artefact.outputs == "heads" or artefact.tree is not None:
+        return None
+    batch, classes = artefact.batch or 1, artefact.classes
 
-    The file's own biases stay as they are: corrected, they help other networks in OpenVINO, but YOLO-LITE on VOC less.
-    """
-    flow = Flow(model, convolutions)
-    groups = flow.groups()
-    read = {node.input[0]: Observed() for node in convolutions}
-    seen = {source.measured: Signed() for group in groups for source in group.sources}
-    count, kept = observe(model, [read, seen], fed, where)
-    found = dict(roundings(groups, seen))
-    chosen = [node.name for node in convolutions]
-    candidate = with_int8(model, set(chosen), {name: observed.scale() for name, observed in read.items()})
-    integers = fused(candidate, {"roundings": found})
-    biases = biases_of(model)
-    reading = [name for name in flow.reading(found) if name in biases]
-    added = corrected(model, integers, reading, kept, _session)
-    return candidate, {
-        "convolutions": len(convolutions),
-        "calibration_pictures": count,
-        "roundings": found,
-        "biases": {name: [float(f"{value:.6g}") for value in biases[name] + more] for name, more in added.items()},
-    }
+    def read(outputs: Mapping[str, Array], given: Given) -> Mapping[str, Array]:
+        sides = given["images"].shape[1:3] if artefact.input == "uint8" else given["images"].shape[2:]
+        return row.decode(outputs, batch, classes, (sides[1], sides[0]))
 
-
-def observe(
-    model: ModelProto, counters: Sequence[Mapping[str, Observed | Signed]], fed: Iterable[Given], where: str
-) -> tuple[int, list[Given]]:
-    """Count the values of tensors, by name, while ONNX Runtime runs the model on what it is `fed`.
-
-    Returns how many pictures these were, and some of them, the same distance apart.
-    """
-    outputs, names = len(model.graph.output), sorted({name for counter in counters for name in counter})
-    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
-    session = _session(model)
-    del model.graph.output[outputs:]
-    count, step = 0, 1
-    kept: list[Given] = []
-    for given in fed:
-        for name, values in zip(names, session.run(names, dict(given)), strict=True):
-            if not np.isfinite(values).all():
-                raise ExportError(f"{where}: {name} is not finite on calibration picture {count + 1}")
-            for counter in counters:
-                if name in counter:
-                    counter[name].add(values)
-        if count % step == 0:
-            kept.append(given)
-        if len(kept) > MOST:
-            kept, step = kept[::2], 2 * step
-        count += 1
-    if not count:
-        raise ExportError(f"{where}: no calibration pictures")
-    return count, kept
-
-
-def _session(model: ModelProto) -> Any:
-    """The model in ONNX Runtime. Raises ExportError where that is missing."""
-    try:
-        import onnxruntime as ort
-    except ModuleNotFoundError:
-        raise ExportError("onnxruntime is not installed: pip install 'darknet-compat[onnxruntime]'") from None
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return read
 
 
 def _fed(images: Iterable[Floats], artefact: Artefact) -> Iterator[Given]:
@@ -185,76 +141,24 @@ def _fed(images: Iterable[Floats], artefact: Artefact) -> Iterator[Given]:
 def quantizable(model: ModelProto) -> list[NodeProto]:
     """The convolutions that become int8.
 
-    Not the first, which reads pixels, and those that no other follows, which give boxes: together 3 % of yolov2-voc's
-    time in int8, and 5 to 10 points of YOLO-LITE's agreement. Not grouped ones: bound by memory, they gain nothing, and
-    cost Yolo-Fastest 9 points. Keeping more of them, by their loss of precision, changed nothing that could be
-    measured.
+    Not the first, which reads pixels: it takes ONNX Runtime longer in integers (yolov3-tiny 4 ms for 2), and saves
+    OpenVINO 6 % for 1 dB of noise. Not those that no other follows, which give boxes: 4 % of the time, and a point of
+    YOLO-LITE's agreement on COCO. Not grouped ones: bound by memory, they gain nothing, and cost Yolo-Fastest 9 points.
     """
+    plain, later = _plain(model), followed(model.graph.node)
+    return [node for node in plain if node.output[0] in later and node.name != first_convolution(model)]
+
+
+def allowed(model: ModelProto) -> list[NodeProto]:
+    """Those, and the ones that may become it where that costs little: the first, and the last where it is pointwise."""
+    later = followed(model.graph.node)
+    return [node for node in _plain(model) if node.output[0] in later or pointwise(node)]
+
+
+def _plain(model: ModelProto) -> list[NodeProto]:
     weights = {tensor.name for tensor in model.graph.initializer}
-    followed: set[str] = set()
-    for node in reversed(model.graph.node):
-        if node.op_type == "Conv" or followed.intersection(node.output):
-            followed.update(node.input)
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
-    return [
-        node
-        for node in convolutions[1:]
-        if followed.intersection(node.output) and node.input[1] in weights and group_of(node) == 1
-    ]
-
-
-def with_int8(model: ModelProto, chosen: set[str], scales: dict[str, float]) -> ModelProto:
-    """A copy of `model` in which the convolutions named in `chosen` read int8, each tensor at its scale."""
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    graph = onnx.GraphProto(name=model.graph.name, input=model.graph.input, output=model.graph.output)
-    graph.initializer.append(numpy_helper.from_array(np.array(0, np.int8), ZERO))
-    rounded: dict[str, str] = {}
-    for node in model.graph.node:
-        if node.name in chosen:
-            original, node = node, NodeProto()
-            node.CopyFrom(original)
-            given, weight = node.input[:2]
-            if given not in rounded:
-                rounded[given] = _add_rounding(graph, node.name, given, scales[given])
-            node.input[0] = rounded[given]
-            node.input[1] = _add_weights(graph, node.name, weight, numpy_helper.to_array(weights[weight]))
-        graph.node.append(node)
-    read = {name for node in graph.node for name in node.input}
-    graph.initializer.extend(tensor for name, tensor in weights.items() if name in read)
-    made = ModelProto()
-    made.CopyFrom(model)
-    made.graph.CopyFrom(graph)
-    onnx.checker.check_model(made)
-    return made
-
-
-def _add_rounding(graph: onnx.GraphProto, reader: str, given: str, scale: float) -> str:
-    """`given` to int8 and back, before the node `reader`; what it is called then."""
-    quantized, back = f"{reader}/QuantizeLinear", f"{reader}/DequantizeLinear"
-    parameters = [f"{reader}/scale", ZERO]
-    graph.initializer.append(numpy_helper.from_array(np.array(scale, np.float32), parameters[0]))
-    graph.node.append(helper.make_node("QuantizeLinear", [given, *parameters], [quantized], quantized))
-    graph.node.append(helper.make_node("DequantizeLinear", [quantized, *parameters], [back], back))
-    return back
-
-
-def _add_weights(graph: onnx.GraphProto, reader: str, name: str, values: Floats) -> str:
-    """Weights [filters, …] as int8 with a scale a filter, and the node that makes floats of them; its output."""
-    scales = weight_scales(values)
-    integers = np.rint(values / scales.reshape(-1, *[1] * (values.ndim - 1))).astype(np.int8)
-    parts = {"int8": integers, "scales": scales, "zeros": np.zeros(len(scales), np.int8)}
-    for part, array in parts.items():
-        graph.initializer.append(numpy_helper.from_array(array, f"{name}_{part}"))
-    back = f"{reader}/weights/DequantizeLinear"
-    graph.node.append(helper.make_node("DequantizeLinear", [f"{name}_{part}" for part in parts], [back], back, axis=0))
-    return back
-
-
-def weight_scales(values: Floats) -> Floats:
-    """[filters], float32: each filter's largest weight becomes 127, unless that takes a scale below LEAST_SCALE."""
-    largest = np.abs(values).reshape(len(values), -1).max(1)
-    scales: Floats = np.where(largest > 0, np.maximum(largest / LEVELS, LEAST_SCALE), 1.0).astype(np.float32)
-    return scales
+    return [node for node in convolutions if node.input[1] in weights and group_of(node) == 1]
 
 
 def _judged(candidate: ModelProto, judge: Callable[[Path], Accuracy], path: Path) -> Accuracy:

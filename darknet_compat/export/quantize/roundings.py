@@ -60,6 +60,15 @@ def group_of(convolution: NodeProto) -> int:
     return next((attribute.i for attribute in convolution.attribute if attribute.name == "group"), 1)
 
 
+def followed(nodes: Sequence[NodeProto]) -> set[str]:
+    """The tensors that a convolution is still to follow."""
+    found: set[str] = set()
+    for node in reversed(nodes):
+        if node.op_type == "Conv" or found.intersection(node.output):
+            found.update(node.input)
+    return found
+
+
 def moved(node: NodeProto) -> list[str]:
     """The values that a node moves or activates."""
     return list(node.input) if node.op_type == "Concat" else [node.input[0]]
@@ -90,6 +99,12 @@ class Flow:
             Group(tuple(names), tuple(source for name in names for source in self._sources(name, rounded, root)))
             for names in members.values()
         ]
+
+    def measured(self) -> set[str]:
+        """The tensors whose values tell how to round, whichever of the integer convolutions remain so."""
+        groups = self.groups()
+        found = {self._left(name) for group in groups for name in group.tensors}
+        return found | {source.measured for group in groups for source in group.sources}
 
     def reading(self, rounded: Iterable[str]) -> list[str]:
         """The names of all convolutions that read rounded values."""
@@ -137,7 +152,7 @@ class Flow:
         """
 
         def plain(name: str) -> bool:
-            return all(
+            return name not in self.outputs and all(
                 all(map(plain, node.output))
                 if node.op_type in MOVING
                 else node.op_type == "Conv" and group_of(node) == 1
@@ -165,14 +180,18 @@ class Flow:
         if maker is not None and maker.op_type in MOVING and rounded.issuperset(moved(maker)):
             yield from (RoundingSource(part) for part in moved(maker) if root(part) != root(name))
             return
-        measured = name
-        while len(readers := self.readers.get(measured, [])) == 1 and readers[0].op_type == "MaxPool":
-            measured = readers[0].output[0]
+        measured = self._left(name)
         if maker is None or maker.op_type not in ACTIVATING or maker.input[0] not in self._names:
             yield RoundingSource(measured)
             return
         slope = next((float(one.f) for one in maker.attribute if one.name == "alpha"), 0.01)
         yield RoundingSource(measured, maker.input[0], slope if maker.op_type == "LeakyRelu" else 0.0)
+
+    def _left(self, name: str) -> str:
+        """What pooling leaves of a tensor where nothing else reads it."""
+        while len(readers := self.readers.get(name, [])) == 1 and readers[0].op_type == "MaxPool":
+            name = readers[0].output[0]
+        return name
 
 
 def roundings(groups: Iterable[Group], seen: Mapping[str, Signed]) -> Iterator[tuple[str, Rounding]]:

@@ -7,6 +7,7 @@ knows these names.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeGuard, get_args
@@ -272,3 +273,20 @@ def _contradiction(artefact: Artefact) -> str | None:
         ):
             return f"it is to have the layout {artefact.layout}, but gives {artefact.outputs}"
     return None
+
+
+def float32_layers(artefact: Artefact, backend: str) -> str | None:
+    """The numbers of the layers whose convolutions a file in int8 leaves in float32 on a backend, such as "0, 4-6";
+    None where it does not say so."""
+    said = (artefact.quantization or {}).get("float32")
+    names = said.get(backend, said.get("file")) if isinstance(said, Mapping) else None
+    if not isinstance(names, list):
+        return None
+    numbers = sorted({int(found[0]) for name in names if (found := re.match(r"\d{1,9}(?=[ _])", str(name)))})
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)

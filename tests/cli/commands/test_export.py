@@ -148,6 +148,36 @@ def test_int8_is_measured_and_refused_where_it_loses(dc: Command, shared_data: P
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
+def test_mixed_says_what_it_has_left_in_float32(dc: Command, shared_data: Path, tmp_path: Path) -> None:
+    cfg = shared_data / "models/yolo-lite-coco/yolo-lite-coco.cfg"
+    data = Path("/usr/share/darknet/data")
+    for arguments, reason in (
+        (("--mixed",), "--mixed: goes with --precision int8, found fp32"),
+        (("--mixed", "--precision", "fp16"), "--mixed: goes with --precision int8, found fp16"),
+        (("--mixed", "--precision", "int8"), "int8 and --calibrate PICTURES go together"),
+    ):
+        refused = dc("export", cfg, "--out", tmp_path / "n.onnx", *arguments)
+        assert refused.code == 2 and reason in " ".join(refused.err.replace("│", " ").split()), refused.err
+    if not data.is_dir():
+        pytest.skip("the original's photographs are absent")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("dog.jpg", "person.jpg"):
+        (photos / name).symlink_to(data / name)
+    file = tmp_path / "m.onnx"
+    done = dc("export", cfg, "--precision", "int8", "--mixed", "--calibrate", photos, "--out", file, "--max-drop", "90")
+    assert done.code == 0
+    first, last = done.err.splitlines()
+    assert first == "darknet-compat: --mixed: 62 passes of the network at most"
+    assert "passes; in onnxruntime layers 0, " in last and " are in float32 (" in last and " dB); elsewhere " in last
+    layers = last.split("in onnxruntime layers ")[1].split(" are in")[0]
+    assert f"float32         layers {layers} in onnxruntime; elsewhere " in dc("info", file).out
+    told = dc("detect", file, data / "dog.jpg", "--backend", "onnxruntime", "--verbose").err
+    assert told == f"darknet-compat: onnxruntime: as asked for; layers {layers} in float32\n"
+    said = json.loads(dc("info", file, "--json").out)["quantization"]
+    assert said["mixed"]["passes"] <= 62 and said["float32"]["onnxruntime"][0] == "0_convolutional/Conv"
+
+
 def test_a_tree_that_a_tool_gets_wrong_is_refused(dc: Command, tmp_path: Path) -> None:
     done = dc("export", "yolo9000-digits", "--for", "ncnn", "--out", tmp_path / "made")
     assert done.code == 1 and done.err.count("\n") == 1

@@ -14,8 +14,9 @@ from onnx import numpy_helper
 
 from darknet_compat.errors import BackendError, ExportError
 from darknet_compat.export.onnx.export import export_onnx
-from darknet_compat.export.quantize.quantize import Accuracy, quantizable, quantize_onnx, weight_scales
+from darknet_compat.export.quantize.quantize import Accuracy, quantizable, quantize_onnx
 from darknet_compat.export.quantize.ranges import LEAST_SCALE, LEVELS, Observed
+from darknet_compat.export.quantize.weights import weight_scales
 from darknet_compat.inference.backends import open_runtime
 from darknet_compat.runtime.base import Use
 from darknet_compat.runtime.exported import ExportedRuntime, read_artefact
@@ -102,7 +103,9 @@ def test_the_file_says_what_it_is(exported: Path, int8: Path) -> None:
     joined = {"5_convolutional/LeakyRelu"}
     assert set(told.pop("roundings")) == read | joined | {"2_convolutional/Conv", "5_convolutional/Conv"}
     assert {name.split("/")[0] for name in told.pop("biases")} == {f"{n}_convolutional" for n in (2, 3, 5, 7)}
+    left = [f"{number}_convolutional/Conv" for number in (0, 4, 7)]
     assert told == {
+        "float32": {"onnxruntime": [left[0], "3_convolutional/Conv", *left[1:]], "file": left},
         "convolutions": 3,
         "calibration_pictures": 4,
         "measure": "agreement",
