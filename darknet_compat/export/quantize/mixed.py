@@ -130,12 +130,16 @@ class Noise:
         return self._once("file", chosen, lambda: (self.known.symmetric(chosen), []))
 
     def in_integers(self, chosen: frozenset[str]) -> float:
-        """The same where ONNX Runtime computes these in integers, with biases that are right for each picture."""
+        """The same where ONNX Runtime computes these in integers, all but the last with biases that are right for each
+        picture."""
         return self._once("integers", chosen, lambda: self._recentred(chosen))
 
     def _recentred(self, chosen: frozenset[str]) -> tuple[ModelProto, list[str]]:
-        said = self.known.said(chosen)
-        names = [name for name in self.known.flow(chosen).reading(said["roundings"]) if name in self.known.biases]
+        said, flow = self.known.said(chosen), self.known.flow(chosen)
+        # Not the last ones: what is right on average there would be right behind an [avgpool], whatever came before.
+        later = followed(flow.nodes)
+        made = {node.name for node in flow.nodes if node.output[0] in later}
+        names = [name for name in flow.reading(said["roundings"]) if name in self.known.biases and name in made]
         return recentred(fused(self.known.symmetric(chosen), said), names), [mean_of(name) for name in names]
 
     def _once(self, form: str, chosen: frozenset[str], made: Callable[[], tuple[ModelProto, list[str]]]) -> float:

@@ -182,7 +182,8 @@ def test_a_classifier_too(tmp_path: Path) -> None:
     layers += "[convolutional]\nfilters=5\nsize=1\nactivation=linear\n[avgpool]\n[softmax]\ngroups=1\n"
     export_onnx(small(layers, (3, 32, 32)), tmp_path / "m.onnx", sizes="fixed")
     made = quantize_onnx(tmp_path / "m.onnx", tmp_path / "q.onnx", IMAGES, None, mixed=True)
-    assert (made.quantization or {})["mixed"]["decibels"]["file"][0] > 0
+    # Its answers are the means of the last convolution's results.
+    assert all(0 < before < 60 for before, _ in (made.quantization or {})["mixed"]["decibels"].values())
     exact, found = (OnnxRuntime(tmp_path / name).infer(IMAGES[0])["classes"] for name in ("m.onnx", "q.onnx"))
     assert 0 < np.abs(exact - found).max() < 0.05
 
