@@ -6,6 +6,7 @@ A cell whose result is there, for the same settings, is not run again: a table t
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 import sys
 import time
@@ -108,8 +109,7 @@ def _alone() -> None:
 
 def _finish(setting: Setting, cell: Cell) -> None:
     """Run a cell and keep its result."""
-    folder = cell.folder(setting)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _folder_for(setting, cell)
     wall, processor = time.perf_counter(), time.process_time()
     result = cell.work(setting, cell, folder)
     spent = {
@@ -119,6 +119,16 @@ def _finish(setting: Setting, cell: Cell) -> None:
     write_json(cell.file(setting), {"asked": cell.asked(setting), "result": result | spent})
     headline = ", ".join(f"{name} {value:.3f}" for name, value in result.items() if isinstance(value, float))
     print(f"{cell.table} {cell.config} {cell.seed}: {headline} ({spent['cpu_seconds']} s)", file=sys.stderr, flush=True)
+
+
+def _folder_for(setting: Setting, cell: Cell) -> Path:
+    """Its folder, in which what other settings left has no place: a training would go on from it."""
+    folder, asked = cell.folder(setting), cell.asked(setting)
+    note = folder / "asked.json"
+    if not note.is_file() or json.loads(note.read_text("utf-8")) != asked:
+        shutil.rmtree(folder, ignore_errors=True)
+        write_json(note, asked)
+    return folder
 
 
 def write_json(path: Path, document: Any) -> None:

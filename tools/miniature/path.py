@@ -41,6 +41,8 @@ STEPS = (
     Step("multiscale", "multi-scale training", "passthrough", "new-high", paper=76.8),
 )
 """The last row of the paper's table is the last one's weights at a larger size (78.6)."""
+CONTROLS = (Step("convolutional-low", "convolutional, from the first classifier", "convolutional", "old-low"),)
+"""Not in the paper's table: what the classifier at high resolution brings to a network that learns enough to tell."""
 LARGE = "large"
 CLASSIFIERS = ("old-low", "new-low", "old-high", "new-high")
 
@@ -52,13 +54,23 @@ FIRST = 0
 def cells(setting: Setting) -> list[list[Cell]]:
     """What there is to run, in groups of which each needs the ones before."""
     low, high = ([classifier_of(name, FIRST) for name in CLASSIFIERS if name.endswith(end)] for end in ("low", "high"))
-    return [low, high, [cell_of(step, seed, setting) for seed in setting.seeds for step in STEPS]]
+    return [low, high, [cell_of(step, seed, setting) for seed in setting.seeds for step in (*STEPS, *CONTROLS)]]
 
 
 def cell_of(step: Step, seed: int, setting: Setting) -> Cell:
     """The cell of a row."""
-    grid = {"grid": SCALES[setting.data].grid} if step.network in networks.GRID else {}
-    return Cell(TABLE, step.config, seed, detect, grid)
+    scale = SCALES[setting.data]
+    depends: Result = {"priors": scale.priors}
+    if step.network in networks.GRID:
+        depends = {"grid": scale.grid}
+    elif step.network in ("hand", "network"):
+        depends = {}
+    return Cell(TABLE, step.config, seed, detect, depends)
+
+
+def step_of(config: str) -> Step:
+    """A row by the name of its configuration."""
+    return next(step for step in (*STEPS, *CONTROLS) if step.config == config)
 
 
 def classifier_of(name: str, seed: int) -> Cell:
@@ -90,7 +102,7 @@ def first_layers(setting: Setting, name: str, seed: int) -> Path:
 
 def detect(setting: Setting, cell: Cell, folder: Path) -> Result:
     """Train a step's detector and score it."""
-    scale, step = SCALES[setting.data], next(step for step in STEPS if step.config == cell.config)
+    scale, step = SCALES[setting.data], step_of(cell.config)
     batches = setting.batches(scale.training.batches)
     start = first_layers(setting, step.start, FIRST)
     if step.config == "yolo":

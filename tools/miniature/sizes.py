@@ -28,7 +28,7 @@ def cells(setting: Setting) -> list[list[Cell]]:
 
 def subject(setting: Setting, config: str, seed: int) -> Subject:
     """The detector of a step of Table 2."""
-    step = Cell(path.TABLE, TRAINED[config], seed, path.detect)
+    step = path.cell_of(path.step_of(TRAINED[config]), seed, setting)
     known = step.known(setting)
     assert known is not None, f"{step.config} is run before"
     weights = step.folder(setting) / str(known["weights"])
