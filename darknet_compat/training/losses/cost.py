@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
+from darknet_compat.formats.wordtree import WordTree
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.base import HeadLoss
+from darknet_compat.training.losses.classes import LabelPaths
 from darknet_compat.training.losses.softmax import UNKNOWN, Targets
 
 Differences = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -41,13 +43,15 @@ _KINDS: dict[str, Differences] = {"sse": _l2, "masked": _l2, "seg": _l2, "L1": _
 
 
 class CostLoss(nn.Module):
-    """As the CUDA build has it: in the CPU build `smooth` pulls the wrong way from a distance of 1 on, `wgan` is `sse`,
+    """Labels become targets by the `tree` of the [softmax] before it, as they do there.
+
+    As the CUDA build has it: in the CPU build `smooth` pulls the wrong way from a distance of 1 on, `wgan` is `sse`,
     and `noobj`, `thresh` and label smoothing (`smooth=` of the section) do nothing."""
 
-    def __init__(self, spec: s.Cost, layer: nn.Module, smooth: float = 0.0) -> None:
+    def __init__(self, spec: s.Cost, layer: nn.Module, smooth: float = 0.0, tree: WordTree | None = None) -> None:
         super().__init__()
         self.spec = spec
-        self.targets = Targets(spec.input.size, None, smooth)
+        self.targets = Targets(spec.input.size, LabelPaths(spec.input.size, tree) if tree else None, smooth)
 
     def forward(self, output: Tensor, truth: Truth | Tensor, seen: int, size: tuple[int, int]) -> HeadLoss:
         """`output` [N, …] of the layer before, activated; its gradient is for that, `scale` included."""

@@ -102,13 +102,15 @@ class Losses(nn.Module):
             if isinstance(layer, s.Detection) and layer.coords != 4:
                 where = self.spec.place(layer)
                 raise TrainingError(f"{where} with coords={layer.coords} cannot be trained; expected 4")
-            self.losses.append(loss(layer, network.layers[layer.index], **self._extra(loss, rule)))
+            self.losses.append(loss(layer, network.layers[layer.index], **self._extra(loss, layer, rule)))
 
-    def _extra(self, loss: object, rule: ObjectnessRule) -> dict[str, Any]:
+    def _extra(self, loss: object, layer: LayerSpec, rule: ObjectnessRule) -> dict[str, Any]:
         """What a kind of loss is told of beside its layer."""
         if loss is RegionLoss:
             return {"rule": rule}
-        return {"smooth": self.spec.net.label_smooth_eps} if loss in _OF_PICTURES else {}
+        smooth = {"smooth": self.spec.net.label_smooth_eps} if loss in _OF_PICTURES else {}
+        trees = [one.tree for one in self.spec.heads if isinstance(one, s.Softmax) and one.index in layer.sources]
+        return smooth | ({"tree": trees[0]} if loss is CostLoss and trees else {})
 
     def forward(
         self, raw: Tensor | tuple[Tensor, ...], truth: Truth | Tensor, seen: int, size: tuple[int, int] | None = None

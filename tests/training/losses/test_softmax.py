@@ -127,6 +127,20 @@ def test_cost(darknet: Original, tmp_path: Path, kind: str, before: str) -> None
         torch.testing.assert_close(raw.grad.flatten(1), -(first + 3 * result.heads[-1].delta))
 
 
+def test_a_masked_cost_behind_a_tree_learns_the_way_down_it(tmp_path: Path) -> None:
+    """As in darknet9000.cfg: labels make the same targets for both, so that the two deltas are equal."""
+    for number in range(20):
+        rng = np.random.default_rng(number)
+        text = random_tree(rng, INPUTS)
+        (tmp_path / "random.tree").write_text(text)
+        network = head_only(tmp_path, "[softmax]\ntree=random.tree\n[cost]\ntype=masked", (INPUTS, 1, 1))
+        raw, truth = torch.from_numpy(inputs(rng)), labels(rng, 4)
+        softmax, cost = Losses(network)(network(raw), truth, 0).heads
+        assert torch.equal(cost.delta, softmax.delta)
+        ready = torch.from_numpy(known_groups(text, truth))
+        assert torch.equal(Losses(network)(network(raw), ready, 0).heads[1].delta, cost.delta)
+
+
 def cost_of(folder: Path, options: str, output: list[float], target: list[float]) -> tuple[list[float], float]:
     layers = f"[activation]\nactivation=linear\n[cost]\n{options}"
     network = head_only(folder, layers, (len(output), 1, 1))
