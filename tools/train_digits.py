@@ -25,12 +25,13 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[1]
 WEIGHTS = REPOSITORY / "weights"
 
-BOXED = ("digits:01234",)
+BOXED = ("warped-digits:01234",)
 DATA = {
-    "yolov2-digits": ("digits",),
-    "yolo9000-digits": (*BOXED, "--joint", "digit-pictures:56789", "--ratio", "3", "--objectness", "surest"),
+    "yolov2-digits": ("warped-digits",),
+    "yolo9000-digits": (*BOXED, "--joint", "warped-digit-pictures:56789", "--ratio", "3", "--objectness", "surest"),
 }
-"""What each model learns from. The second gets boxes for half of the digits and only labels for the others; before, it
+"""What each model learns from: digits warped as other hands might have written them, since what is missing at held-out
+scenes is other writers' shapes. The second gets boxes for half of the digits and only labels for the others; before, it
 learns from the boxes alone what an object is, and before that, as a classifier of all ten digits, to look."""
 FIRST, FIRST_LAYERS = REPOSITORY / "cfg" / "examples" / "digits.cfg", 12
 """That classifier, and how many of its layers the detector starts from."""
@@ -53,7 +54,18 @@ def first_layers(out: Path, more: list[str]) -> Path:
     cut = folder / f"digits.conv.{FIRST_LAYERS}"
     if not cut.is_file():
         names = str(REPOSITORY / "cfg" / "data" / "digits.names")
-        run("train", str(FIRST), "digit-crops", "--names", names, "--out", str(folder), "--precision", "bf16", *more)
+        run(
+            "train",
+            str(FIRST),
+            "warped-digit-crops",
+            "--names",
+            names,
+            "--out",
+            str(folder),
+            "--precision",
+            "bf16",
+            *more,
+        )
         weights = str(folder / "digits_final.weights")
         run("partial", str(FIRST), str(cut), str(FIRST_LAYERS), "--weights", weights)
     return cut

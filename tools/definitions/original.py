@@ -196,7 +196,7 @@ IMAGENET = {"min_crop": 128, "max_crop": 448, **CROPS, **poly(800_000, burn_in=1
 AT_448 = {"max_crop": 512, **CROPS, **poly(100_000, 0.001)}
 LONG = steps(500_200, "400000,450000", burn_in=1000)
 DETECTOR = {"angle": 0, **COLOURS}
-DIGITS = {"flip": 0, **poly(3000, 0.008, burn_in=200), "power": 1}
+DIGITS = {"flip": 0, **poly(6000, 0.008, burn_in=200), "power": 1}
 DIGITS_JOINT = {"flip": 0, **poly(5000, 0.004, burn_in=400), "power": 1}
 
 NETWORKS: dict[str, tuple[Section, Rows]] = {

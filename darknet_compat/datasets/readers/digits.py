@@ -45,19 +45,32 @@ _INK = (0.40, 0.65)
 """The brightness in the small picture where ink begins to show and where it covers: strokes get edges by it."""
 _LEAST_CONTRAST = 60
 """Grey levels between ink and what lies under it."""
+WARPED = "warped-"
+"""Before a kind's name: digits as other hands might have written them, for training."""
+_PULL, _THICKER = 0.7, 0.12
+"""How far a warped digit's parts move at most, in pixels of the small picture; by how much of the brightness ink begins
+to show earlier or later, which makes strokes thicker or thinner."""
 
 
 class _Composed(Dataset):
-    """`count` pictures composed of `digits`; number `index` depends on `seed`, `split` and `index` alone."""
+    """`count` pictures composed of `digits`, `warped` or as they were written; number `index` depends on these, `seed`,
+    `split` and `index` alone."""
 
     kind: str
     names = NAMES
     is_composed = True
 
     def __init__(
-        self, split: Split = "train", count: int | None = None, *, seed: int = 0, digits: Sequence[int] = range(10)
+        self,
+        split: Split = "train",
+        count: int | None = None,
+        *,
+        seed: int = 0,
+        digits: Sequence[int] = range(10),
+        warped: bool = False,
     ) -> None:
-        self.title = _title(self.kind, split, digits)
+        self.title = _title(f"{WARPED if warped else ''}{self.kind}", split, digits)
+        self.warped = warped
         self._samples = _samples(split, tuple(digits))
         self.split, self.scenes, self.seed = split, COUNTS[split] if count is None else count, seed
 
@@ -82,7 +95,7 @@ class DigitScenes(_Composed):
         classes: list[int] = []
         for _ in range(random.randint(1, _MOST_DIGITS + 1)):
             image, digit = self._samples[random.randint(len(self._samples))]
-            ink = _slanted(image, _height(random), random)
+            ink = _slanted(image, _height(random), random, self.warped)
             place = _free_place(ink.shape, corners, random)
             if place is not None:
                 corners.append(_paint(scene, ink, place, random))
@@ -106,7 +119,7 @@ class DigitPictures(_Composed):
         size = self._size(height, random)
         scene = _background(random, size)
         image, digit = self._samples[random.randint(len(self._samples))]
-        ink = _slanted(image, min(height, size * 9 // 10), random)[:size, :size]
+        ink = _slanted(image, min(height, size * 9 // 10), random, self.warped)[:size, :size]
         top, left = (random.randint(0, size - side + 1) for side in ink.shape)
         _paint(scene, ink, (top, left), random)
         return Sample(
@@ -134,12 +147,12 @@ _KINDS: dict[str, type[DigitScenes | DigitPictures]] = {
 
 def is_digits(source: str | Path) -> bool:
     """Whether this names one of the data sets made here, and no file."""
-    return str(source).partition(":")[0] in _KINDS and not os.path.lexists(source)
+    return str(source).partition(":")[0].removeprefix(WARPED) in _KINDS and not os.path.lexists(source)
 
 
 def open_digits(source: str, split: str | None = None) -> DigitScenes | DigitPictures:
     """`digits` (scenes with boxes), `digit-pictures` or `digit-crops` (labels of the whole picture); `digits:01234` has
-    these only.
+    these only; `warped-digits` and its like have more shapes than were written.
 
     Raises DatasetError.
     """
@@ -148,7 +161,9 @@ def open_digits(source: str, split: str | None = None) -> DigitScenes | DigitPic
         raise DatasetError(f"{kind}: expected which digits, such as {kind}:01234, found {shown(wanted)}")
     held_out = "test" if split in ("valid", "val", "validation") else split
     chosen: Split = "test" if pick_split(held_out, ("train", "test"), ("train",), kind) == "test" else "train"
-    return _KINDS[kind](chosen, digits=sorted({int(digit) for digit in wanted}) if wanted else range(10))
+    made = _KINDS[kind.removeprefix(WARPED)]
+    some = sorted({int(digit) for digit in wanted}) if wanted else range(10)
+    return made(chosen, digits=some, warped=kind.startswith(WARPED))
 
 
 def _title(kind: str, split: str, digits: Sequence[int]) -> str:
@@ -191,7 +206,7 @@ def _height(random: np.random.RandomState) -> int:
     return round(1 / (1 / LARGEST + random.random_sample() * (1 / SMALLEST - 1 / LARGEST)))
 
 
-def _slanted(image: Doubles, height: int, random: np.random.RandomState) -> Doubles:
+def _slanted(image: Doubles, height: int, random: np.random.RandomState, warped: bool) -> Doubles:
     """How far ink covers each pixel, 0..1, tight around it; `height` pixels high before slanting and trimming."""
     aspect, shear, tilt = random.random_sample(3) * [0.5, 0.6, 0.3] + [0.75, -0.3, -0.15]
     width = max(int(height * aspect), 6)
@@ -199,12 +214,22 @@ def _slanted(image: Doubles, height: int, random: np.random.RandomState) -> Doub
     y = (np.arange(high)[:, None] + 0.5 - high / 2) / height
     x = (np.arange(wide)[None, :] + 0.5 - wide / 2) / width
     x, y = x + shear * y * height / width, y + tilt * x * width / height
-    value = _bilinear(np.pad(image, 2), y * 8 + 5.5, x * 8 + 5.5)
-    low, full = _INK
+    padded, (low, full) = np.pad(image, 2), _INK
+    value = _warped(padded, y, x, random) if warped else _bilinear(padded, y * 8 + 5.5, x * 8 + 5.5)
     cover = np.clip((value - low) / (full - low), 0, 1)
     inked = cover > 0.5
     rows, columns = np.flatnonzero(inked.any(1)), np.flatnonzero(inked.any(0))
     return cover[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _warped(image: Doubles, y: Doubles, x: Doubles, random: np.random.RandomState) -> Doubles:
+    """Brightness at places given in parts of the digit from its middle, each pulled aside a little; thicker or thinner,
+    though never so thin that nothing is left."""
+    pull = (2 * random.random_sample((2, 4, 4)) - 1) * _PULL
+    thicker = (2 * random.random_sample() - 1) * _THICKER
+    down, right = (_bilinear(of, y * 3 + 1.5, x * 3 + 1.5) for of in pull)
+    value = _bilinear(image, y * 8 + 5.5 + down, x * 8 + 5.5 + right)
+    return value + max(thicker, _INK[1] - float(value.max()))
 
 
 def _bilinear(image: Doubles, y: Array, x: Array) -> Doubles:

@@ -43,6 +43,29 @@ def test_the_same_bytes_on_every_machine(dataset: Dataset, expected: str) -> Non
     assert digest(dataset) == expected
 
 
+def test_warped_digits_are_others_of_the_same_kind() -> None:
+    plain, warped = DigitScenes(count=60), open_dataset("warped-digits:38")
+    assert isinstance(warped, DigitScenes) and warped.title == "warped-digits:38 (train)"
+    assert {number for sample in warped[:60] for number in sample.labels.classes.tolist()} == {3, 8}
+    assert np.array_equal(warped[0].image, warped[0].image)
+    moved = DigitScenes(count=60, warped=True)
+    assert not any(np.array_equal(a.image, b.image) for a, b in zip(plain, moved, strict=True))
+    assert digest(DigitScenes(count=60, warped=False)) == digest(plain)
+
+
+def test_a_warped_digit_stays_what_it_was() -> None:
+    """Each warped digit is nearer to its own than to the mean of the others, by and large: eight of ten."""
+    samples = digits._samples("train", tuple(range(10)))
+    means = np.stack([np.mean([image for image, number in samples if number == of], 0) for of in range(10)])
+    at = np.arange(8) / 8 + 1 / 16 - 0.5
+    random, right = np.random.RandomState(0), 0
+    for image, number in samples[:300]:
+        warped = digits._warped(np.pad(image, 2), at[:, None], at[None, :], random)
+        assert warped.shape == (8, 8) and warped.max() >= digits._INK[1] - 1e-12
+        right += int(np.argmin(np.square(means - warped).sum((1, 2)))) == number
+    assert right >= 240
+
+
 def test_a_scene_depends_on_nothing_but_its_number() -> None:
     few, many = DigitScenes(count=3), DigitScenes(count=50)
     assert np.array_equal(few[2].image, many[2].image)
@@ -120,6 +143,7 @@ def test_what_is_no_such_data_set() -> None:
         ("digit-pictures", DigitPictures, set(range(10)), "digit-pictures (train)"),
         ("digit-crops:38", DigitCrops, {3, 8}, "digit-crops:38 (train)"),
         ("digit-pictures:7", DigitPictures, {7}, "digit-pictures:7 (train)"),
+        ("warped-digit-crops:38", DigitCrops, {3, 8}, "warped-digit-crops:38 (train)"),
     ],
 )
 def test_all_or_some_by_name(source: str, kind: type[Dataset], held: set[int], title: str) -> None:
