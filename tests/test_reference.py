@@ -143,7 +143,7 @@ def test_fields_of_frames(tmp_path: Path) -> None:
 
 def test_columns_of_parquet() -> None:
     pytest.importorskip("pyarrow")
-    from darknet_compat.cluster.table import SCHEMA
+    from darknet_compat.cluster.parquet_rows import SCHEMA
 
     fields = fields_of("json.md", "Parquet")
     assert list(fields) == SCHEMA.names

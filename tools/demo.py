@@ -16,7 +16,7 @@ from pathlib import Path
 
 from darknet_compat.catalogue import catalog
 from darknet_compat.cli.terminal import output as terminal
-from darknet_compat.cli.terminal.answers import output_paths
+from darknet_compat.cli.terminal.picture_report import output_paths
 from darknet_compat.errors import DarknetCompatError, DownloadError
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -30,7 +30,7 @@ from darknet_compat.parity.compare import TOLERANCES, compare
 from darknet_compat.parity.picture import seeded_image
 from darknet_compat.parity.seeded import seed_weights
 from darknet_compat.runtime.onnxruntime import OnnxRuntime
-from darknet_compat.runtime.tensorrt.lane import Lane
+from darknet_compat.runtime.tensorrt.execution import Execution
 from darknet_compat.runtime.tensorrt.runtime import TensorRtRuntime
 from darknet_compat.runtime.timing import interleaved
 from darknet_compat.vision.boxes import iou
@@ -157,18 +157,18 @@ def close_engine(detector: Detector) -> None:
 
 
 @contextmanager
-def on_device(runtime: TensorRtRuntime, lane: Lane) -> Iterator[Callable[[], float]]:
+def on_device(runtime: TensorRtRuntime, execution: Execution) -> Iterator[Callable[[], float]]:
     """What runs an engine once, without copies, as a recorded graph, and gives the GPU's own time for it in seconds."""
     cuda = runtime.cuda
-    lane.launch_only()  # the first run sets up what may not be recorded
-    lane.stream.synchronize()
-    graph = CudaGraph(lane.stream, lane.launch_only)
+    execution.launch_only()  # the first run sets up what may not be recorded
+    execution.stream.synchronize()
+    graph = CudaGraph(execution.stream, execution.launch_only)
     events = [cuda.event(), cuda.event()]
 
     def run() -> float:
-        events[0].record(lane.stream)
-        graph.launch(lane.stream)
-        events[1].record(lane.stream)
+        events[0].record(execution.stream)
+        graph.launch(execution.stream)
+        events[1].record(execution.stream)
         return events[1].milliseconds_since(events[0]) / 1000
 
     try:
@@ -197,7 +197,7 @@ def check_speed(check: Check) -> None:
             path = built(check, quantized, Settings(precision=precision, batches=batches))  # type: ignore[arg-type]
             with running(path) as runtime:
                 for batch in batches:
-                    with runtime.lane(batch) as lane, on_device(runtime, lane) as run:
+                    with runtime.execution(batch) as execution, on_device(runtime, execution) as run:
                         seconds = interleaved({precision: run}, check.runs, 3)[precision].median
                     rates[precision] = batch / seconds
                     ms = 1000 * seconds
@@ -215,18 +215,18 @@ def _compare_quantized(check: Check, rates: dict[str, float]) -> None:
 
 def _speed_of(check: Check, runtime: TensorRtRuntime, batch: int) -> float:
     """Rows of a batch's time on the device and around it; the seconds on the device."""
-    with runtime.lane(batch) as lane:
-        lane.pixels[...] = np.random.default_rng(0).integers(0, 256, lane.pixels.shape, np.uint8)
+    with runtime.execution(batch) as execution:
+        execution.pixels[...] = np.random.default_rng(0).integers(0, 256, execution.pixels.shape, np.uint8)
 
         def whole() -> None:
-            lane.start(lane.pixels)
-            lane.finish()
+            execution.start(execution.pixels)
+            execution.finish()
 
         def plain() -> None:
-            lane.queue()
-            lane.stream.synchronize()
+            execution.queue()
+            execution.stream.synchronize()
 
-        with on_device(runtime, lane) as alone:
+        with on_device(runtime, execution) as alone:
             timed = interleaved({"alone": alone, "whole": whole, "plain": plain}, check.runs, 3)
     seconds = {name: timing.median for name, timing in timed.items()}
     if batch == 1:
@@ -260,9 +260,9 @@ def check_tree(check: Check) -> None:
             finally:
                 answers.SPLIT_FROM = 200
             runtime = stack.enter_context(running(built(check, model, Settings(precision="fp16", batches=(1,)))))
-            lane = stack.enter_context(runtime.lane(1, (size, size)))
-            tasks[name] = stack.enter_context(on_device(runtime, lane))
-            del runtime, lane
+            execution = stack.enter_context(runtime.execution(1, (size, size)))
+            tasks[name] = stack.enter_context(on_device(runtime, execution))
+            del runtime, execution
         timed = interleaved(tasks, check.runs, 3)
         tasks.clear()
     ms = {name: 1000 * timing.median for name, timing in timed.items()}

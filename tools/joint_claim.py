@@ -24,7 +24,7 @@ from train_digits import BOXED, DATA, first_layers, trained_detector
 from darknet_compat.datasets.readers.digits import NAMES, DigitScenes
 from darknet_compat.evaluation.material.entries import read_entries
 from darknet_compat.evaluation.run.detections import at_level, collect, matched_classes
-from darknet_compat.evaluation.run.subject import Subject
+from darknet_compat.evaluation.run.evaluated import EvaluatedModel
 from darknet_compat.evaluation.scores.metrics import METRICS
 from darknet_compat.formats.atomic import atomic_write
 
@@ -50,7 +50,7 @@ def trained(recipe: str, seed: int, out: Path, more: list[str]) -> Path:
 
 def precision(weights: Path, digits: str, level: int | None = None) -> dict[str, float]:
     """AP at IoU 0.5 by class on held-out scenes of `digits`, of the ten, or of the nodes at a level of the tree."""
-    subject = Subject(MODEL, weights, backend="torch", level=level, map="digits" if level is None else None)
+    subject = EvaluatedModel(MODEL, weights, backend="torch", level=level, map="digits" if level is None else None)
     detector = subject.detector()
     dataset = DigitScenes("test", SCENES, digits=[int(digit) for digit in digits])
     entries = matched_classes(read_entries(dataset), detector.names)

@@ -99,7 +99,7 @@ def page(rows: Rows, order: list[str], version: str) -> str:
 
 Written by `tools/tensorrt_table.py` on {time.strftime("%Y-%m-%d")}, with seeded weights, on a machine without a GPU:
 {files} files as they are handed over, of which the parser of TensorRT-RTX {version} takes {taken}, and its builder
-builds {built} for compute capability 8.9. The last column is `export.tensorrt.parserforms`, the restrictions of
+builds {built} for compute capability 8.9. The last column is `export.tensorrt.parser_checks`, the restrictions of
 TensorRT 8.6's parser as read off its sources. [The overview](README.md) says what was run, and by which other versions.
 """
     if missing:

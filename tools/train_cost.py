@@ -32,7 +32,7 @@ from darknet_compat.runtime.timing import interleaved
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses import Losses
 from darknet_compat.training.update.optimizer import make_optimizer
-from darknet_compat.training.update.sparse import Features, SparseHead, SparseSGD
+from darknet_compat.training.update.sparse_region import Features, SparseHead, SparseSGD
 
 HEADS = ("20 classes", "sparse", "full")
 BOXES = 8

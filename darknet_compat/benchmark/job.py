@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from darknet_compat.benchmark.contest import Contest, contest, seeded_weights
 from darknet_compat.benchmark.measure import PAUSE, Plan, SpeedRow, measure
 from darknet_compat.benchmark.options import BenchOptions
+from darknet_compat.benchmark.participants import Participants, participants, seeded_weights
 from darknet_compat.errors import OptionError
 from darknet_compat.formats.atomic import atomic_write, results_folder
 from darknet_compat.inference.model import Sources, locate
@@ -64,9 +64,9 @@ def bench(
         if options.load:
             return Measured(_loading(sources, options.runs or LOADING_RUNS))
         files = _pictures(options.image, folder)
-        ready = contest(sources, options, files[0], folder, seeded=seeded)
-        for contender in ready.contenders:
-            stack.enter_context(closing(contender))
+        ready = participants(sources, options, files[0], folder, seeded=seeded)
+        for runner in ready.runners:
+            stack.enter_context(closing(runner))
         plan = Plan(options.batches, files, options.runs or RUNS, options.warmup, options.stream)
         rows, document = _measure(ready, plan, options.baseline, tell)
     used = "seeded" if seeded else str(sources.cfg if exported else sources.weights)
@@ -102,7 +102,7 @@ def _pictures(images: Sequence[Path], folder: Path) -> list[Path]:
 
 
 def _measure(
-    ready: Contest, plan: Plan, baseline: str | None, tell: Progress[BenchEvent]
+    ready: Participants, plan: Plan, baseline: str | None, tell: Progress[BenchEvent]
 ) -> tuple[list[SpeedRow], dict[str, Any]]:
     """The rows, and the document without its model."""
     count = counting(tell, "rounds")
@@ -114,7 +114,7 @@ def _measure(
             yield number
 
     machine = describe_machine()
-    rows, not_run = measure(ready.contenders, plan, baseline, track)
+    rows, not_run = measure(ready.runners, plan, baseline, track)
     protocol = {
         "runs": plan.runs,
         "warmup": plan.warmup,
@@ -123,7 +123,7 @@ def _measure(
         "then_each": SELDOM,
         "stream": plan.stream,
         "thresh": ready.thresh,
-        "baseline": baseline or ready.contenders[0].label,
+        "baseline": baseline or ready.runners[0].label,
     }
     skipped = [{"what": one.label, "why": one.why} for one in (*ready.not_run, *not_run)]
     return rows, {

@@ -1,4 +1,4 @@
-"""A model's speed on every contender, size and batch: all in turn in one run, and each set against a baseline."""
+"""A model's speed on every runner, size and batch: all in turn in one run, and each set against a baseline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from darknet_compat.benchmark.contenders import Contender, NotRun, cycled
+from darknet_compat.benchmark.runners import NotRun, Runner, cycled
 from darknet_compat.errors import BackendError
 from darknet_compat.runtime.timing import PATIENCE, Timing, interleaved
 
@@ -29,7 +29,7 @@ PAUSE = 0.02
 
 @dataclass(frozen=True)
 class SpeedRow:
-    """One contender's speed. Times are of one pass over `batch` pictures; of a stream, of so many of its pictures.
+    """One runner's speed. Times are of one pass over `batch` pictures; of a stream, of so many of its pictures.
 
     `ratio`: how many times as many pictures a second as the baseline of the same measure and size.
     """
@@ -68,28 +68,28 @@ class _Pass:
     """One thing to time."""
 
     measure: Measure
-    contender: Contender
+    runner: Runner
     batch: int
 
     @property
     def key(self) -> tuple[Any, ...]:
-        return self.measure, self.contender.size, self.batch, self.contender.label
+        return self.measure, self.runner.size, self.batch, self.runner.label
 
 
 def measure(
-    contenders: Sequence[Contender],
+    runners: Sequence[Runner],
     plan: Plan,
     baseline: str | None = None,
     track: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> tuple[list[SpeedRow], list[NotRun]]:
-    """Time all contenders in turn; the rows, and what could not be run.
+    """Time all runners in turn; the rows, and what could not be run.
 
-    `baseline` is a contender's label, by default the first's. Raises BackendError where there is no such.
+    `baseline` is a runner's label, by default the first's. Raises BackendError where there is no such.
     """
-    labels = list(dict.fromkeys(contender.label for contender in contenders))
+    labels = list(dict.fromkeys(runner.label for runner in runners))
     if baseline is not None and baseline not in labels:
         raise BackendError(f"baseline: expected one of {', '.join(labels)}, found {baseline}")
-    passes, not_run = _passes(contenders, plan)
+    passes, not_run = _passes(runners, plan)
     tasks = {one.key: _task(one, plan) for one in passes}
     timed = interleaved(tasks, plan.runs, plan.warmup, pause=PAUSE, patience=PATIENCE, track=track)
     rows = [_row(one, timed[one.key]) for one in passes]
@@ -112,34 +112,34 @@ def with_ratios(rows: Sequence[SpeedRow], baseline: str) -> list[SpeedRow]:
     return [SpeedRow(**{**row.to_dict(), "ratio": ratio(row)}) for row in rows]
 
 
-def _passes(contenders: Sequence[Contender], plan: Plan) -> tuple[list[_Pass], list[NotRun]]:
+def _passes(runners: Sequence[Runner], plan: Plan) -> tuple[list[_Pass], list[NotRun]]:
     """All there is to time, in the order of the table."""
     passes, not_run = [], []
     for kind in MEASURES if plan.stream else MEASURES[:2]:
-        for contender in sorted(contenders, key=lambda one: one.size[0] * one.size[1]):
+        for runner in sorted(runners, key=lambda one: one.size[0] * one.size[1]):
             for batch in plan.batches:
-                if batch == 1 or contender.batches:
-                    passes.append(_Pass(kind, contender, batch))
+                if batch == 1 or runner.batches:
+                    passes.append(_Pass(kind, runner, batch))
                 elif kind == "network":
-                    width, height = contender.size
-                    name = f"{contender.label}, {width}x{height}, batch {batch}"
+                    width, height = runner.size
+                    name = f"{runner.label}, {width}x{height}, batch {batch}"
                     not_run.append(NotRun(name, "takes one picture at a time"))
-    # Contenders of the same size and batch stand together, to be read against each other.
-    return sorted(passes, key=lambda one: (MEASURES.index(one.measure), *one.contender.size, one.batch)), not_run
+    # Runners of the same size and batch stand together, to be read against each other.
+    return sorted(passes, key=lambda one: (MEASURES.index(one.measure), *one.runner.size, one.batch)), not_run
 
 
 def _task(one: _Pass, plan: Plan) -> Callable[[], float | None]:
-    width, height = one.contender.size
+    width, height = one.runner.size
     if one.measure == "network":
-        images = np.random.default_rng(0).random((one.batch, one.contender.channels, height, width), np.float32)
-        return partial(one.contender.network, images)
+        images = np.random.default_rng(0).random((one.batch, one.runner.channels, height, width), np.float32)
+        return partial(one.runner.network, images)
     if one.measure == "picture":
-        return partial(one.contender.pictures, cycled(plan.files, one.batch), one.batch)
-    files = cycled(plan.files, plan.stream if one.contender.batches else min(plan.stream, FEW))
+        return partial(one.runner.pictures, cycled(plan.files, one.batch), one.batch)
+    files = cycled(plan.files, plan.stream if one.runner.batches else min(plan.stream, FEW))
 
     def stream() -> float:
         start = time.perf_counter()
-        one.contender.pictures(files, one.batch)
+        one.runner.pictures(files, one.batch)
         return (time.perf_counter() - start) * one.batch / len(files)
 
     return stream
@@ -149,10 +149,10 @@ def _row(one: _Pass, timing: Timing) -> SpeedRow:
     ms = {f"p{percent}_ms": 1000 * timing.percentile(percent) for percent in (50, 90, 99)}
     return SpeedRow(
         measure=one.measure,
-        label=one.contender.label,
-        precision=one.contender.precision,
-        width=one.contender.size[0],
-        height=one.contender.size[1],
+        label=one.runner.label,
+        precision=one.runner.precision,
+        width=one.runner.size[0],
+        height=one.runner.size[1],
         batch=one.batch,
         runs=len(timing.seconds),
         p50_ms=ms["p50_ms"],

@@ -16,7 +16,7 @@ _TITLES = {"network": "network alone", "picture": "from file to answer", "stream
 
 
 def speed_plot(rows: Sequence[SpeedRow], title: str) -> bytes:
-    """A PNG with a panel for each measure: the input's size across, pictures a second upwards, a line a contender.
+    """A PNG with a panel for each measure: the input's size across, pictures a second upwards, a line a runner.
 
     Raises BackendError without matplotlib.
     """
@@ -56,7 +56,7 @@ def save_speed_plot(rows: Sequence[SpeedRow], title: str, path: Path) -> None:
 
 
 def _lines(rows: Sequence[SpeedRow]) -> dict[str, list[SpeedRow]]:
-    """The rows of each line, by size; named after its contender, and its batch where there are several."""
+    """The rows of each line, by size; named after its runner, and its batch where there are several."""
     several = len({row.batch for row in rows}) > 1
     lines = defaultdict(list)
     for row in sorted(rows, key=_side):

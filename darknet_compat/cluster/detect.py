@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from darknet_compat.cluster.connection import connected
+from darknet_compat.cluster.parquet_folder import Place
 from darknet_compat.cluster.pictures import find
-from darknet_compat.cluster.place import Place
 from darknet_compat.cluster.plan import WRITING, actors, part_of, parts_of
 from darknet_compat.cluster.worker import ToRows
 from darknet_compat.inference.identity import model_key

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import fs
 
-from darknet_compat.cluster.place import opened
+from darknet_compat.cluster.parquet_folder import opened
 from darknet_compat.errors import ImageError
 from darknet_compat.formats.textfile import first_line, read_lines
 from darknet_compat.sources.base import Failed, Frame

@@ -9,15 +9,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from darknet_compat.cluster.parquet_rows import row, table
 from darknet_compat.cluster.pictures import source
-from darknet_compat.cluster.table import row, table
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.results import Detections
 
 
 class ToRows:
-    """From pictures (column `file`, seen from `folder`) to rows of what was found in them (`cluster.table`)."""
+    """From pictures (column `file`, seen from `folder`) to rows of what was found in them (`cluster.parquet_rows`)."""
 
     def __init__(self, detector: Detector, folder: str, batch: int, clip: bool, asked: dict[str, Any]) -> None:
         self.detector, self.folder, self.batch, self.clip, self.asked = detector, folder, batch, clip, asked

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from darknet_compat.definition.dialects import ORIGINAL, Dialect
-from darknet_compat.definition.foreign import whose_activation
+from darknet_compat.definition.other_tools import whose_activation
 from darknet_compat.definition.spec import ActivationName, LayerSpec, Net, Shape
 from darknet_compat.errors import CfgError
 from darknet_compat.formats.cfg import SectionOptions

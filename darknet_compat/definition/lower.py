@@ -15,10 +15,10 @@ from pathlib import Path
 
 from darknet_compat.definition.context import Context
 from darknet_compat.definition.dialects import DialectName, dialect_of
-from darknet_compat.definition.foreign import whose_section
 from darknet_compat.definition.layers.net import lower_net
 from darknet_compat.definition.layers.table import LOWERINGS
 from darknet_compat.definition.options import known, not_followed
+from darknet_compat.definition.other_tools import whose_section
 from darknet_compat.definition.spec import Convolutional, LayerSpec, NetworkSpec, Route
 from darknet_compat.errors import CfgError, CfgWarning
 from darknet_compat.formats.cfg import Cfg, CfgOption, SectionOptions, read_cfg

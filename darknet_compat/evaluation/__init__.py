@@ -1,1 +1,1 @@
-"""How good and how fast a model is."""
+"""How good a model is: scores on labelled pictures."""

@@ -15,14 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from darknet_compat.cluster.answers import answers_of_cluster
+from darknet_compat.cluster.evaluate import answers_of_cluster
 from darknet_compat.datasets.options import Reading
 from darknet_compat.errors import DatasetError, OptionError
 from darknet_compat.evaluation.compare import against, tradeoff
 from darknet_compat.evaluation.material.entries import LOSING, Entries, Problem, read_entries
 from darknet_compat.evaluation.options import EvaluateOptions
 from darknet_compat.evaluation.run.detections import Results, matched_classes, open_for, stated_sizes
-from darknet_compat.evaluation.run.subject import Subject, entries_for, results_of
+from darknet_compat.evaluation.run.evaluated import EvaluatedModel, entries_for, results_of
 from darknet_compat.evaluation.scores import classification
 from darknet_compat.evaluation.scores.detector_map import MapSettings
 from darknet_compat.evaluation.scores.metrics import METRICS, Score, metric_of, usual_metric
@@ -142,33 +142,33 @@ class _Work:
 
     def __init__(self, options: EvaluateOptions, tell: Progress[EvaluationEvent]) -> None:
         self.options, self.tell = options, tell
-        names = Subject.__dataclass_fields__.keys()
-        self.subject = Subject(**{name: getattr(options, name) for name in names})
+        names = EvaluatedModel.__dataclass_fields__.keys()
+        self.evaluated = EvaluatedModel(**{name: getattr(options, name) for name in names})
 
     def score(self) -> Scored:
         """Score what the detector finds."""
-        detector = self._detector(self.subject)
+        detector = self._detector(self.evaluated)
         entries = self._entries(detector)
         metric = metric_of(self._metric(entries), self._settings)
         if self.options.out:
             metric.expect_writable(entries)
-        results = self._results(self.subject, detector, entries)
+        results = self._results(self.evaluated, detector, entries)
         score = metric.score(metric.as_scored(results.found, results.sizes), results.truths, entries.names)
         if results.dropped:
             room = f"had no room for {results.dropped:,} candidates; a higher --thresh leaves fewer"
-            self.tell(Noted(f"{self.subject.label}: {room}"))
+            self.tell(Noted(f"{self.evaluated.label}: {room}"))
         written = []
         if self.options.out:
             from darknet_compat.evaluation.report.report import write_report
 
             written = metric.write(self.options.out, results.found, entries, results.sizes)
             page = self.options.out / "report.html"
-            written.append(write_report(page, self.subject.label, results, score, detector))
+            written.append(write_report(page, self.evaluated.label, results, score, detector))
         return self._scored(entries, score, results.problems, len(results.found), written)
 
     def score_files(self, path: Path) -> Scored:
         """Score detections that somebody has written down."""
-        entries = self._entries(self._detector(self.subject))
+        entries = self._entries(self._detector(self.evaluated))
         metric = metric_of(self._metric(entries), self._settings)
         found = metric.read(path, entries)
         sizes, problems = stated_sizes(entries)
@@ -177,22 +177,22 @@ class _Work:
 
     def compare(self, model: str) -> Compared:
         """Score another model on the same pictures; what is not said of it is as for the first."""
-        options, label = self.options, self.subject.label
+        options, label = self.options, self.evaluated.label
         same = model == options.model and options.against_weights is None
-        subject = replace(
-            self.subject,
+        evaluated = replace(
+            self.evaluated,
             model=model,
             weights=options.weights if same else options.against_weights,
             backend=options.against_backend,
             precision=options.against_precision,
         )
-        first, second = self._detector(self.subject), self._detector(subject)
+        first, second = self._detector(self.evaluated), self._detector(evaluated)
         if first.names != second.names:
-            raise DatasetError(f"{subject.label}: has other classes than {label}; name them with --names")
+            raise DatasetError(f"{evaluated.label}: has other classes than {label}; name them with --names")
         entries = self._entries(first)
         metric = self._metric(entries, "--against")
-        pair = self._results(self.subject, first, entries), self._results(subject, second, entries)
-        found = against.compare((label, subject.label), pair, metric)
+        pair = self._results(self.evaluated, first, entries), self._results(evaluated, second, entries)
+        found = against.compare((label, evaluated.label), pair, metric)
         document = {"data": entries.title, "metric": metric, "pictures": len(entries)} | found.to_dict()
         written = [against.write_comparison(options.out / "against.html", found)] if options.out else []
         lines, complete = _lines(pair[0].problems)
@@ -200,23 +200,23 @@ class _Work:
 
     def trade(self, sizes: Sequence[tuple[int, int]], backends: Sequence[str]) -> Traded:
         """Score and time the model at several sizes and on several backends."""
-        entries = self._entries(self._detector(self.subject))
+        entries = self._entries(self._detector(self.evaluated))
         metric = self._metric(entries, "--sizes")
         variants = [(backend, (size[0], size[1])) for backend in backends for size in sizes]
         points = tradeoff.measure(
-            self.subject, variants, entries, metric, self.options.batch, lambda label: counting(self.tell, label)
+            self.evaluated, variants, entries, metric, self.options.batch, lambda label: counting(self.tell, label)
         )
         out = self.options.out
-        written = tradeoff.write(out, self.subject, entries, metric, points) if out else []
-        document = tradeoff.document(self.subject, entries, metric, points)
+        written = tradeoff.write(out, self.evaluated, entries, metric, points) if out else []
+        document = tradeoff.document(self.evaluated, entries, metric, points)
         lines, complete = _lines(entries.problems)
         complete = complete and not any(point.problem for point in points)
-        label, title = self.subject.label, entries.title
+        label, title = self.evaluated.label, entries.title
         return Traded(label, title, document, lines, complete, tuple(points), metric, files=tuple(written))
 
     def reach(self) -> Reached:
         """How many objects the detector's boxes reach."""
-        detector = self._detector(self.subject)
+        detector = self._detector(self.evaluated)
         entries = self._entries(detector)
         total, failed = Recall(), []
         missing = {problem.entry for problem in entries.problems if problem.kind == "missing"}
@@ -230,7 +230,7 @@ class _Work:
             total += one
             count(done, len(entries))
         lines, complete = _lines(entries.problems, failed)
-        label, title = self.subject.label, entries.title
+        label, title = self.evaluated.label, entries.title
         document = {"model": label, "data": title, "recall": total.to_dict() | {"problems": list(lines)}}
         written = self._write_scores(document)
         return Reached(label, title, document, lines, complete, total, files=tuple(written))
@@ -238,7 +238,7 @@ class _Work:
     def classify(self) -> Classified:
         """Top-1 and top-5, and what a WordTree gets right at each level."""
         options = self.options
-        classifier = self.subject.classifier(fetching(self.tell, self.subject.model))
+        classifier = self.evaluated.classifier(fetching(self.tell, self.evaluated.model))
         self.tell(Opened(classifier.choice))
         reading = Reading.of(options, classifier.runtime.description.labels_beside)
         dataset = open_for(options.data, classifier.names, options.split, "classify", reading)
@@ -258,7 +258,7 @@ class _Work:
         tree = classifier.runtime.description.tree
         scores = classification.score(given, [int(row.labels.classes[0]) for row in rows], tree)
         lines, complete = _lines(entries.problems, failed)
-        label, title = self.subject.label, entries.title
+        label, title = self.evaluated.label, entries.title
         document = {"model": label, "data": title, "view": options.view} | scores.to_dict()
         document |= {"problems": list(lines)}
         written = self._write_scores(document)
@@ -269,8 +269,8 @@ class _Work:
         options = self.options
         return MapSettings(options.iou_thresh, options.points, options.conf)
 
-    def _detector(self, subject: Subject) -> Detector:
-        detector = subject.detector(fetching(self.tell, subject.model))
+    def _detector(self, evaluated: EvaluatedModel) -> Detector:
+        detector = evaluated.detector(fetching(self.tell, evaluated.model))
         self.tell(Opened(detector.choice))
         return detector
 
@@ -278,7 +278,7 @@ class _Work:
         """What is to be scored, as the detector numbers it; reading it may take a while."""
         count = counting(self.tell, "reading labels")
         reading = Reading.of(self.options, detector.runtime.description.labels_beside)
-        entries = entries_for(detector, self.subject, self.options.data, self.options.split, count, reading)
+        entries = entries_for(detector, self.evaluated, self.options.data, self.options.split, count, reading)
         if not self.options.results_from:
             entries.expect_pictures()
         entries.expect_objects()
@@ -286,10 +286,10 @@ class _Work:
             self.tell(Noted(note))
         return entries
 
-    def _results(self, subject: Subject, detector: Detector, entries: Entries) -> Results:
-        options, count = self.options, counting(self.tell, subject.label)
+    def _results(self, evaluated: EvaluatedModel, detector: Detector, entries: Entries) -> Results:
+        options, count = self.options, counting(self.tell, evaluated.label)
         stream = partial(answers_of_cluster, workers=options.workers) if options.engine == "ray" else None
-        return results_of(subject, detector, entries, options.batch, count, stream)
+        return results_of(evaluated, detector, entries, options.batch, count, stream)
 
     def _metric(self, entries: Entries, asked_by: str | None = None) -> str:
         """The metric's name. Raises OptionError for one that what was asked for does not know."""
@@ -302,7 +302,7 @@ class _Work:
         self, entries: Entries, score: Score, problems: Sequence[Problem], detections: int, written: Iterable[Path]
     ) -> Scored:
         document: dict[str, Any] = {
-            "model": self.subject.label,
+            "model": self.evaluated.label,
             "data": entries.title,
             "metric": score.metric,
             "pictures": len(entries),
@@ -313,7 +313,7 @@ class _Work:
         }
         files = (*written, *self._write_scores(document))
         lines, complete = _lines(problems)
-        label, title = self.subject.label, entries.title
+        label, title = self.evaluated.label, entries.title
         return Scored(label, title, document, lines, complete, score, len(entries), detections, files=files)
 
     def _write_scores(self, document: dict[str, Any]) -> list[Path]:

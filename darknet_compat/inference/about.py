@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from darknet_compat.catalogue import catalog
-from darknet_compat.definition.cost import LayerCost, costs
+from darknet_compat.definition.complexity import LayerCost, costs
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.spec import NetworkSpec

@@ -78,7 +78,7 @@ def _expect_whole_cells(cfg: Path, use: Use) -> None:
     """Raise BackendError for a size that was asked for and that the exported file would refuse: one whose cells at the
     end would not cover the picture evenly. (Of a size that stands in the `.cfg` that is its author's business.)"""
     from darknet_compat.definition.lower import load_spec  # whoever asks for no size need not import these
-    from darknet_compat.export.onnx.sizes import side_step
+    from darknet_compat.export.onnx.input_sizes import side_step
 
     assert use.size is not None
     step, _ = side_step(load_spec(cfg, dialect=use.dialect, quiet=True))

@@ -17,9 +17,9 @@ from darknet_compat.inference.counting import Counts, parse_shape
 from darknet_compat.inference.detector import Detector
 from darknet_compat.inference.results import Detections
 from darknet_compat.inference.video_options import FrameOptions, VideoOptions
-from darknet_compat.sources.ahead import ahead
 from darknet_compat.sources.base import Failed, Frame, Frames
 from darknet_compat.sources.open import open_source
+from darknet_compat.sources.prefetch import ahead
 from darknet_compat.sources.span import Span
 from darknet_compat.vision.draw import draw
 from darknet_compat.vision.overlay import blur, draw_shape, fitting

@@ -1,4 +1,4 @@
-"""`runtime.cuda` by NVIDIA's cuda-bindings."""
+"""`nvidia.cuda` by NVIDIA's cuda-bindings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`runtime.cuda` by PyCUDA."""
+"""`nvidia.cuda` by PyCUDA."""
 
 from __future__ import annotations
 

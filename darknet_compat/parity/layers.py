@@ -19,10 +19,10 @@ from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
 from darknet_compat.parity import definition
 from darknet_compat.parity.compare import TOLERANCES, Difference, compare, verdict
-from darknet_compat.parity.foreign import foreign_layers, remarks_on, rows_alone
 from darknet_compat.parity.picture import loaded, seeded_images, sequence_length
 from darknet_compat.parity.reference import LayerOutput, Original
 from darknet_compat.parity.seeded import seed_weights
+from darknet_compat.parity.single_layers import foreign_layers, remarks_on, rows_alone
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ def layer_parity(
     """Run one input through the original and through torch, and compare every layer's output.
 
     Without `weights` both get seeded ones. The input is `image`, through the original's own letterbox, or seeded noise.
-    Where the definition has layers or options that the original has not, each of the others is run in it alone (see
-    `foreign`). Batch normalization is the CPU build's, which is the original that runs here. A [region] with a tree is
-    held against its definition in float64 instead, on what the original feeds its own. Raises OriginalError where the
-    original is not installed or dies.
+    Where the definition has layers or options that the original has not, each of the others is run in it alone
+    (`single_layers`). Batch normalization is the CPU build's, which is the original that runs here. A [region] with a
+    tree is held against its definition in float64 instead, on what the original feeds its own. Raises OriginalError
+    where the original is not installed or dies.
     """
     if original is None:
         with Original() as started:

@@ -14,7 +14,7 @@ import torch
 from darknet_compat.definition.spec import Detection
 from darknet_compat.errors import BackendError
 from darknet_compat.export.onnx.export import export_onnx
-from darknet_compat.export.onnx.probe import probe
+from darknet_compat.export.onnx.layer_outputs import expose_layers
 from darknet_compat.export.quantize.quantize import quantize_onnx
 from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.cfg import read_cfg
@@ -25,12 +25,12 @@ from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
 from darknet_compat.parity.answers import OutputDecoder, candidates_found, torch_answers
 from darknet_compat.parity.compare import AGREEMENT, ANSWERS, TOLERANCES, Difference, compare, verdict
-from darknet_compat.parity.foreign import foreign_layers, remarks_on
 from darknet_compat.parity.layers import compare_layers
 from darknet_compat.parity.matching import Matching, ObjectAgreement
 from darknet_compat.parity.picture import loaded
 from darknet_compat.parity.reference import Original
 from darknet_compat.parity.seeded import seed_weights
+from darknet_compat.parity.single_layers import foreign_layers, remarks_on
 from darknet_compat.runtime import registry
 from darknet_compat.runtime.base import Use
 from darknet_compat.runtime.exported import ExportedRuntime
@@ -251,11 +251,11 @@ class _Run:
 
     def against_torch(self, engine: str, precision: Precision, answering: OutputDecoder, layers: bool) -> StageParity:
         """An engine against torch: outputs, or with `layers` every value there is in the graph."""
-        model, probed = self._exported(precision), self.folder / "probe.onnx"
+        model, probed = self._exported(precision), self.folder / "layers.onnx"
         spec = self.network.spec
         read = {head.sources[0] for head in spec.heads} or {spec.output_index}
         read = set(spec.layers[-2].sources) if splits(spec) else read
-        names = probe(model, probed, None if layers else read)
+        names = expose_layers(model, probed, None if layers else read)
         tolerance = TOLERANCES["torch", engine, precision]
         runtime = self._opened(probed, engine, precision)
         rows = []

@@ -21,9 +21,9 @@ from darknet_compat.export.web.page import server_page
 from darknet_compat.inference.results import Detections
 from darknet_compat.serving import kserve
 from darknet_compat.serving.lanes import Busy
-from darknet_compat.serving.metrics import Metrics
 from darknet_compat.serving.models import Served
 from darknet_compat.serving.options import ServeOptions
+from darknet_compat.serving.prometheus import Metrics
 from darknet_compat.serving.refused import RequestRefused
 from darknet_compat.serving.requests import (
     Picture,

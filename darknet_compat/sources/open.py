@@ -78,7 +78,7 @@ def _named(name: str, how: _How) -> Frames:
 
         return open_camera(name, retries=how.retries, failed=how.failed)
     if kind == "url":
-        from darknet_compat.sources.network import open_address
+        from darknet_compat.sources.address import open_address
 
         return open_address(
             name,

@@ -29,10 +29,10 @@ from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.inference.model import locate
 from darknet_compat.inference.progress import Counted, Noted, Progress, counting, silent
 from darknet_compat.options import made
+from darknet_compat.training.batches.contact_sheet import contact_sheet
 from darknet_compat.training.batches.loader import Batch, Loader
-from darknet_compat.training.batches.sheet import contact_sheet
+from darknet_compat.training.checks import expect_boxes, expect_classes, expect_more_used, schedule_notes
 from darknet_compat.training.joint import Coverage, coverage
-from darknet_compat.training.learnable import expect_boxes, expect_classes, expect_more_used, schedule_notes
 from darknet_compat.training.log import Log
 from darknet_compat.training.material import Material, open_material
 from darknet_compat.training.options import TrainOptions

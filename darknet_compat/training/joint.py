@@ -13,7 +13,7 @@ from darknet_compat.errors import DatasetError
 from darknet_compat.formats.arrays import Ints
 from darknet_compat.formats.textfile import count
 from darknet_compat.formats.wordtree import WordTree
-from darknet_compat.training.batches.examples import trainable_labels
+from darknet_compat.training.batches.batch import trainable_labels
 
 RATIO = 4.0
 """The paper's: as many pictures with a label as a whole for each with boxes, at most."""

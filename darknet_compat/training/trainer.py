@@ -32,7 +32,7 @@ from darknet_compat.training.options import ObjectnessRule
 from darknet_compat.training.parallel import World, synchronize_normalization, total
 from darknet_compat.training.update.optimizer import freeze, make_optimizer
 from darknet_compat.training.update.schedule import current_batch, learning_rate
-from darknet_compat.training.update.sparse import Features, SparseHead, SparseSGD, worth_sparse
+from darknet_compat.training.update.sparse_region import Features, SparseHead, SparseSGD, worth_sparse
 
 CHECKPOINT = "checkpoint.pt"
 _LAST_AVERAGED = 1000

@@ -386,7 +386,7 @@ FORMATS: dict[str, Format] = {
 
 ELSEWHERE = {
     "formats.tree.wordnet.read_wordnet": "tests/formats/tree/test_wordnet.py; WordNet's own files, of the system",
-    "datasets.readers.shapes.read_csv": "by tables.read_table",
+    "datasets.anchors.shapes.read_csv": "by tables.read_table",
     "cli.darknet.files.read_spec": "by lower.load_spec, which reads cfg",
     "serving.tensors.read_inference": "tests/serving/test_kserve.py; a request's body, no file",
     "evaluation.material.entries.read_entries": "what a data set of the table gives",

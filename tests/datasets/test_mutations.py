@@ -11,10 +11,10 @@ from random import Random
 import numpy as np
 import pytest
 
+from darknet_compat.datasets.anchors.shapes import read_csv
 from darknet_compat.datasets.check import check_dataset
 from darknet_compat.datasets.open import open_dataset
 from darknet_compat.datasets.options import LabelRule, Reading
-from darknet_compat.datasets.readers.shapes import read_csv
 from darknet_compat.errors import DarknetCompatError
 from tests.datasets.layouts import MADE, made
 from tests.datasets.readers.test_coco import document

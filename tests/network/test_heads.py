@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from darknet_compat.definition import spec as s
 from darknet_compat.errors import BackendError
-from darknet_compat.export.onnx.refusals import answers
+from darknet_compat.export.onnx.checks import answers
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.words import Build
 from darknet_compat.formats.wordtree import WordTree, from_parents, read_tree

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from darknet_compat.errors import BackendError
-from darknet_compat.export.onnx.probe import probe
+from darknet_compat.export.onnx.layer_outputs import expose_layers
 from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.words import Precision
 from darknet_compat.inference.backends import open_runtime
@@ -50,11 +50,11 @@ def first_departing(
     tolerance = TOLERANCES["torch", engine, precision]
     seen: dict[int, Difference] = {}
     with tempfile.TemporaryDirectory(prefix="darknet-compat-") as folder:
-        probed = Path(folder) / "probe.onnx"
-        known = sorted(probe(model, probed))
+        probed = Path(folder) / "layers.onnx"
+        known = sorted(expose_layers(model, probed))
 
         def departs(index: int) -> bool:
-            (name,) = probe(model, probed, {index}).values()
+            (name,) = expose_layers(model, probed, {index}).values()
             runtime, _ = open_runtime(probed, None, Use(engine, precision, (images.shape[3], images.shape[2])))
             if not isinstance(runtime, ExportedRuntime):
                 raise BackendError(f"{engine}: does not run an exported file")

@@ -12,7 +12,7 @@ import pytest
 from onnx import numpy_helper
 
 from darknet_compat.export.onnx.export import export_onnx
-from darknet_compat.export.onnx.probe import probe
+from darknet_compat.export.onnx.layer_outputs import expose_layers
 from darknet_compat.network.load import load_network
 from darknet_compat.parity import stages
 from darknet_compat.parity.reference import Original
@@ -212,12 +212,12 @@ def test_a_probe_gives_the_same_answers_and_the_layers_beside_them(small: Path, 
     network = load_network(small)
     seed_weights(network)
     export_onnx(network, tmp_path / "m.onnx")
-    names = probe(tmp_path / "m.onnx", tmp_path / "probe.onnx")
+    names = expose_layers(tmp_path / "m.onnx", tmp_path / "layers.onnx")
     assert names == {number: f"layer {number}" for number in (0, 2, 4, 5)}
-    onnx.checker.check_model(str(tmp_path / "probe.onnx"))
+    onnx.checker.check_model(str(tmp_path / "layers.onnx"))
     images = np.random.default_rng(0).random((1, 3, 64, 96), np.float32)
     found = []
-    for file in ("m", "probe"):
+    for file in ("m", "layers"):
         session = ort.InferenceSession(str(tmp_path / f"{file}.onnx"))
         outputs = [output.name for output in session.get_outputs()]
         found.append(dict(zip(outputs, session.run(None, {"images": images}), strict=True)))

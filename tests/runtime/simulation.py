@@ -86,6 +86,6 @@ def use_version(monkeypatch: pytest.MonkeyPatch, version: str = NEWEST) -> Any:
 
     trt = make(version)
     monkeypatch.setitem(sys.modules, "tensorrt_rtx" if version.startswith("rtx") else "tensorrt", trt)
-    # A simulation is of this process only; `apart` has tests with the real one.
-    monkeypatch.setattr(engine, "build_apart", lambda build, graph, progress: build.run(trt, graph, progress))
+    # A simulation is of this process only; `build_process` has tests with the real one.
+    monkeypatch.setattr(engine, "build_in_own_process", lambda build, graph, progress: build.run(trt, graph, progress))
     return trt

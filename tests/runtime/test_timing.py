@@ -76,7 +76,7 @@ def test_ratios_are_to_the_baseline_of_the_same_size_and_batch_else_of_one_pictu
 
 
 class Counts:
-    """A contender that only counts the files of its passes."""
+    """A runner that only counts the files of its passes."""
 
     precision, size, channels = "fp32", (32, 32), 3
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from darknet_compat.errors import ImageError, SourceError
-from darknet_compat.sources.ahead import ahead
 from darknet_compat.sources.base import Frame
 from darknet_compat.sources.camera import open_camera
 from darknet_compat.sources.live import Live
 from darknet_compat.sources.open import open_source
+from darknet_compat.sources.prefetch import ahead
 from tests.cli.support import paint
 from tests.sources.conftest import Rtsp
 from tests.sources.http_camera import Camera

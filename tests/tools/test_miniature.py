@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from darknet_compat.datasets.readers import digits
-from darknet_compat.definition.cost import costs
+from darknet_compat.definition.complexity import costs
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.spec import Detection
 from darknet_compat.errors import TrainingError
-from darknet_compat.evaluation.run.subject import Subject
+from darknet_compat.evaluation.run.evaluated import EvaluatedModel
 from darknet_compat.formats.cfg import read_cfg
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.network.network import Network
@@ -266,7 +266,7 @@ def test_a_network_with_connected_layers_learns_eight_scenes_by_heart(
     monkeypatch.setitem(digits.COUNTS, "train", 8)
     cfg = training.write_cfg(tmp_path / "cfg" / "grid.cfg", *networks.detector(DIGITS, "batchnorm", 500))
     weights = training.train(cfg, "digits", tmp_path, seed=0)
-    detector = Subject(str(cfg), weights, names=training.NAMES, backend="torch").detector()
+    detector = EvaluatedModel(str(cfg), weights, names=training.NAMES, backend="torch").detector()
     entries = training.entries_of(digits.DigitScenes("train", 8), training.NAMES)
     found = training.average_precision(training.found(detector, entries), training.NAMES)
     assert min(found.values()) > 0.9

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.datasets.readers.digits import SIZE
-from darknet_compat.evaluation.run.subject import Subject
+from darknet_compat.evaluation.run.evaluated import EvaluatedModel
 from darknet_compat.inference.results import Detections
 from darknet_compat.vision.boxes import iou
 from tools.miniature import training
@@ -35,7 +35,7 @@ def cells(setting: Setting) -> list[list[Cell]]:
 
 def look(setting: Setting, cell: Cell, folder: Path) -> Result:
     """AP of each digit, what becomes of its objects, and where examples are: (scene, object) of what went wrong."""
-    detector = Subject(MODEL, backend="torch", map="digits").detector()
+    detector = EvaluatedModel(MODEL, backend="torch", map="digits").detector()
     entries = training.entries_of(training.held_out(scenes=SCENES), detector.names)
     results = training.found(detector, entries)
     precision = training.average_precision(results, detector.names)

@@ -12,7 +12,7 @@ from typing import get_args
 from darknet_compat.datasets.readers.digits import DigitScenes
 from darknet_compat.evaluation.material.entries import read_entries
 from darknet_compat.evaluation.run.detections import at_level, matched_classes
-from darknet_compat.evaluation.run.subject import Subject
+from darknet_compat.evaluation.run.evaluated import EvaluatedModel
 from darknet_compat.training.options import ObjectnessRule
 from tools.miniature import networks, path, training
 from tools.miniature.cells import Cell, Result, Setting, mean
@@ -53,7 +53,7 @@ def detect(setting: Setting, cell: Cell, folder: Path) -> Result:
 def scores(cfg: Path, weights: Path) -> Result:
     """AP of the boxed five and of the others; of scenes with the others only, asked just for `digit`."""
     names = networks.node_names()
-    by_digit = Subject(str(cfg), weights, names=names, backend="torch", map="digits").detector()
+    by_digit = EvaluatedModel(str(cfg), weights, names=names, backend="torch", map="digits").detector()
     entries = training.entries_of(training.held_out(), by_digit.names)
     precision = training.average_precision(training.found(by_digit, entries), by_digit.names)
     return {
@@ -66,7 +66,7 @@ def scores(cfg: Path, weights: Path) -> Result:
 
 def of_level(cfg: Path, weights: Path, level: int) -> float:
     """Mean AP on scenes with the other five only, of the nodes at a level of the tree."""
-    detector = Subject(str(cfg), weights, names=networks.node_names(), backend="torch", level=level).detector()
+    detector = EvaluatedModel(str(cfg), weights, names=networks.node_names(), backend="torch", level=level).detector()
     tree = detector.runtime.description.tree
     assert tree is not None
     scenes: DigitScenes = training.held_out([int(digit) for digit in OTHERS])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darknet_compat.definition.lower import load_spec
-from darknet_compat.evaluation.run.subject import Subject
+from darknet_compat.evaluation.run.evaluated import EvaluatedModel
 from tools.miniature import networks, training
 from tools.miniature.cells import Cell, Result, Setting, mean
 from tools.miniature.networks import SCALES, Part
@@ -129,7 +129,7 @@ def scores(setting: Setting, cfg: Path, weights: Path, proposals: bool, size: in
     """What a detector's answers on held-out pictures are worth."""
     sides = None if size is None else (size, size)
     names = training.names_of(SCALES[setting.data].names)
-    detector = Subject(str(cfg), weights, names=names, backend="torch", size=sides).detector()
+    detector = EvaluatedModel(str(cfg), weights, names=names, backend="torch", size=sides).detector()
     if proposals:
         in_runtime(detector.runtime)
     entries = training.test_entries(setting, names)

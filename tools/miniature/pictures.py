@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.datasets.readers.digits import SIZE, DigitScenes
-from darknet_compat.evaluation.run.subject import Subject
+from darknet_compat.evaluation.run.evaluated import EvaluatedModel
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.vision.boxes import iou
 from darknet_compat.vision.chart import to_png
@@ -194,7 +194,7 @@ def _classes(setting: Setting) -> Any:
     if found is None:
         return None
     order = sorted(found["others"], key=lambda digit: -found["AP"][digit])
-    detector = Subject(classes.MODEL, backend="torch", map="digits", thresh=classes.SHOWN).detector()
+    detector = EvaluatedModel(classes.MODEL, backend="torch", map="digits", thresh=classes.SHOWN).detector()
     scenes = DigitScenes("test", classes.SCENES)
     rows = []
     for digit in (*order[:2], *order[-2:]):

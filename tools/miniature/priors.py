@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from darknet_compat.datasets.anchors.find import average_iou, curve, find_anchors
+from darknet_compat.datasets.anchors.shapes import Shapes, read_csv, shapes_of
 from darknet_compat.datasets.open import open_dataset
 from darknet_compat.datasets.readers.digits import DigitScenes
-from darknet_compat.datasets.readers.shapes import Shapes, read_csv, shapes_of
 from tools.miniature.cells import Cell, Result, Setting
 
 TABLE = "priors"

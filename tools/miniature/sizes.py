@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from darknet_compat.evaluation.compare.tradeoff import TIMED, measure
-from darknet_compat.evaluation.run.subject import Subject
+from darknet_compat.evaluation.run.evaluated import EvaluatedModel
 from darknet_compat.runtime import registry
 from tools.miniature import path, training
 from tools.miniature.cells import Cell, Result, Setting, mean
@@ -26,14 +26,14 @@ def cells(setting: Setting) -> list[list[Cell]]:
     return [*groups, scored, [Cell(TABLE, TIME, setting.seeds[0], time)]]
 
 
-def subject(setting: Setting, config: str, seed: int) -> Subject:
+def subject(setting: Setting, config: str, seed: int) -> EvaluatedModel:
     """The detector of a step of Table 2."""
     step = path.cell_of(path.step_of(TRAINED[config]), seed, setting)
     known = step.known(setting)
     assert known is not None, f"{step.config} is run before"
     weights = step.folder(setting) / str(known["weights"])
     names = training.names_of(path.SCALES[setting.data].names)
-    return Subject(str(weights.with_name(f"{step.config}.cfg")), weights, names, backend="torch")
+    return EvaluatedModel(str(weights.with_name(f"{step.config}.cfg")), weights, names, backend="torch")
 
 
 def score(setting: Setting, cell: Cell, folder: Path) -> Result:
@@ -41,7 +41,9 @@ def score(setting: Setting, cell: Cell, folder: Path) -> Result:
     one = subject(setting, cell.config, cell.seed)
     by_side = {}
     for side in SIDES[setting.data]:
-        detector = Subject(one.model, one.weights, names=one.names, backend="torch", size=(side, side)).detector()
+        detector = EvaluatedModel(
+            one.model, one.weights, names=one.names, backend="torch", size=(side, side)
+        ).detector()
         entries = training.test_entries(setting, detector.names, SCENES)
         precision = training.average_precision(training.found(detector, entries), detector.names)
         by_side[str(side)] = mean(list(precision.values()))

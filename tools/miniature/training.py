@@ -28,7 +28,7 @@ from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
-from darknet_compat.training.batches import sizes
+from darknet_compat.training.batches import multi_scale
 from darknet_compat.training.job import Began, TrainingEvent
 from darknet_compat.training.trainer import Trainer
 from tools.definitions.sections import Rows, Section
@@ -133,11 +133,11 @@ def folded(cfg: Path, weights: Path, layers: int, folder: Path) -> Path:
 @contextmanager
 def largest_last(batches: int) -> Iterator[None]:
     """The batches at the end that see the largest size: Darknet's 200 of 80,000 would be half of a training here."""
-    usual, sizes._LAST = sizes._LAST, max(1, batches * sizes._LAST // 80_000)
+    usual, multi_scale._LAST = multi_scale._LAST, max(1, batches * multi_scale._LAST // 80_000)
     try:
         yield
     finally:
-        sizes._LAST = usual
+        multi_scale._LAST = usual
 
 
 def boxes(setting: Setting) -> str:

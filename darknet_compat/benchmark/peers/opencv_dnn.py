@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from darknet_compat.benchmark.contenders import Exports, darknet_files
+from darknet_compat.benchmark.runners import Exports, darknet_files
 from darknet_compat.errors import BackendError
 from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.words import WidthHeight
@@ -37,11 +37,11 @@ class OpenCv:
         self.names = self.net.getUnconnectedOutLayersNames()
 
     def network(self, images: Floats) -> None:
-        """See `Contender.network`."""
+        """See `Runner.network`."""
         self._forward(images)
 
     def pictures(self, files: Sequence[Path], batch: int) -> None:
-        """See `Contender.pictures`."""
+        """See `Runner.pictures`."""
         cv2 = opencv()
         for start in range(0, len(files), batch):
             pictures = [cv2.imread(str(file)) for file in files[start : start + batch]]

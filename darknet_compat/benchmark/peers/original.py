@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from darknet_compat.benchmark.contenders import darknet_files
+from darknet_compat.benchmark.runners import darknet_files
 from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.words import WidthHeight
 from darknet_compat.inference.model import Sources

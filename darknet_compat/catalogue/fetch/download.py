@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from darknet_compat.catalogue.fetch.checksum import BLOCK, UNKNOWN, Expected, Part, checksum_problem, file_checksums
+from darknet_compat.catalogue.fetch.http import Refused, host
 from darknet_compat.catalogue.fetch.transfer import Patience, Transfer, TransferProgress
-from darknet_compat.catalogue.fetch.web import Refused, host
 from darknet_compat.errors import DownloadError
 from darknet_compat.formats.lock import is_open_file, try_lock
 

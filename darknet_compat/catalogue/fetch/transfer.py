@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from darknet_compat.catalogue.fetch.checksum import BLOCK, Digests, Expected, checksum_problem, file_checksums
-from darknet_compat.catalogue.fetch.watch import SpeedWatch, within
-from darknet_compat.catalogue.fetch.web import (
+from darknet_compat.catalogue.fetch.http import (
     MAX_REDIRECTS,
     TELLING,
     Interrupted,
@@ -32,6 +31,7 @@ from darknet_compat.catalogue.fetch.web import (
     refuse_page,
     request,
 )
+from darknet_compat.catalogue.fetch.watch import SpeedWatch, within
 from darknet_compat.errors import DownloadError
 from darknet_compat.formats.jsonfile import parse_json
 from darknet_compat.formats.textfile import count

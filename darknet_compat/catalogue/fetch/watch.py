@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from darknet_compat.catalogue.fetch.web import Interrupted
+from darknet_compat.catalogue.fetch.http import Interrupted
 
 _Result = TypeVar("_Result")
 

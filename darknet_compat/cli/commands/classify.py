@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from darknet_compat.cli.commands._video import frames_meant, named
 from darknet_compat.cli.options import Json, Verbose
 from darknet_compat.cli.terminal import output as terminal
-from darknet_compat.cli.terminal.answers import AnswersReport, answer_all, find_pictures, open_model
+from darknet_compat.cli.terminal.picture_report import AnswersReport, answer_all, find_pictures, open_model
 from darknet_compat.errors import ImageError
 from darknet_compat.inference.options import ClassifyOptions
 from darknet_compat.inference.video_options import FrameOptions

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from darknet_compat.cli.commands._video import Destinations, detect_video, is_video_run, named
 from darknet_compat.cli.options import Json, Verbose
 from darknet_compat.cli.terminal import output as terminal
-from darknet_compat.cli.terminal.answers import (
+from darknet_compat.cli.terminal.crops import cut_out
+from darknet_compat.cli.terminal.picture_report import (
     WRITTEN,
     AnswersReport,
     answer_all,
@@ -22,7 +23,6 @@ from darknet_compat.cli.terminal.answers import (
     open_model,
     output_paths,
 )
-from darknet_compat.cli.terminal.crops import cut_out
 from darknet_compat.cluster.options import ClusterOptions, parse_place
 from darknet_compat.errors import OptionError
 from darknet_compat.formats.words import AnswersFormat

@@ -183,8 +183,8 @@ def calc_anchors(line: Line) -> int:
     import numpy as np
 
     from darknet_compat.datasets.anchors.find import find_anchors
+    from darknet_compat.datasets.anchors.shapes import shapes_of
     from darknet_compat.datasets.readers.darknet import read_data_file
-    from darknet_compat.datasets.readers.shapes import shapes_of
     from darknet_compat.errors import CannotWriteError
     from darknet_compat.formats.atomic import atomic_write
 

@@ -88,7 +88,7 @@ def statistics(line: Line) -> int:
 def _operations(spec: NetworkSpec) -> int:
     """As the original counts (`numops`): convolutional, connected, rnn, gru and lstm layers."""
     from darknet_compat.definition import spec as s
-    from darknet_compat.definition.cost import costs
+    from darknet_compat.definition.complexity import costs
 
     counted = (s.Convolutional, s.Connected, s.Rnn, s.Gru, s.Lstm)
     pairs = zip(spec.layers, costs(spec), strict=True)

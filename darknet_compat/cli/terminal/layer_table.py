@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from darknet_compat.definition import spec as s
-from darknet_compat.definition.cost import LayerCost
+from darknet_compat.definition.complexity import LayerCost
 from darknet_compat.definition.spec import LayerSpec, NetworkSpec, Shape
 
 HEADERS = ("#", "layer", "filters", "size", "input", "output", "parameters", "offset", "operations")

@@ -9,9 +9,9 @@ from typing import Any
 
 from darknet_compat.datasets.anchors.find import Anchors, average_iou, curve, find_anchors
 from darknet_compat.datasets.anchors.options import AnchorOptions, Distance
+from darknet_compat.datasets.anchors.shapes import Shapes, read_csv, shapes_of
 from darknet_compat.datasets.base import CountProgress
 from darknet_compat.datasets.options import Reading
-from darknet_compat.datasets.readers.shapes import Shapes, read_csv, shapes_of
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.atomic import results_folder
 from darknet_compat.formats.textfile import count

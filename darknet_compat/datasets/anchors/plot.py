@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from darknet_compat.datasets.anchors.find import Anchors
-from darknet_compat.datasets.readers.shapes import Shapes
+from darknet_compat.datasets.anchors.shapes import Shapes
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.colours import PALE_BLUE, SERIES
 from darknet_compat.formats.textfile import count

@@ -13,6 +13,7 @@ import numpy as np
 from darknet_compat.datasets.base import Dataset, Labels, Layout, Sample, Wanted
 from darknet_compat.datasets.files import USUAL_SPLITS, inside, one_a_part, pick_split, split_word, subfolders
 from darknet_compat.datasets.options import LabelRule
+from darknet_compat.datasets.orientation import seen_size, turned_along
 from darknet_compat.datasets.readers.coco_document import (
     Key,
     classes_of,
@@ -26,7 +27,6 @@ from darknet_compat.datasets.readers.coco_document import (
     without_collector,
 )
 from darknet_compat.datasets.readers.labelme import is_labelme
-from darknet_compat.datasets.turned import seen_size, turned_along
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.arrays import Doubles
 from darknet_compat.vision.image import decode

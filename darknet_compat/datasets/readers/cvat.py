@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from darknet_compat.datasets.base import Dataset, Layout, Wanted
-from darknet_compat.datasets.readers.drawn import Corners, around
+from darknet_compat.datasets.readers.polygons import Corners, around
 from darknet_compat.datasets.readers.tables import MAX_CSV_BYTES, BoxRow, open_rows
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.textfile import plain, shown

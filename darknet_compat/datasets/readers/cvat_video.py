@@ -14,7 +14,7 @@ import numpy as np
 from darknet_compat.datasets.base import Dataset, Labels, Layout, Sample, Wanted
 from darknet_compat.datasets.files import class_number
 from darknet_compat.datasets.readers.cvat import BOXES, Events, has_tracks, is_cvat, parse
-from darknet_compat.datasets.readers.drawn import Corners
+from darknet_compat.datasets.readers.polygons import Corners
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.arrays import Bytes
 from darknet_compat.formats.textfile import count, shown

@@ -9,8 +9,8 @@ from typing import Any
 
 from darknet_compat.datasets.base import Dataset, Layout, Sample, Wanted
 from darknet_compat.datasets.files import USUAL_SPLITS, pick_split, split_word, subfolders
-from darknet_compat.datasets.readers.drawn import Drawn, around, drawn_labels
-from darknet_compat.datasets.turned import seen_size
+from darknet_compat.datasets.orientation import seen_size
+from darknet_compat.datasets.readers.polygons import Drawn, around, drawn_labels
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.jsonfile import read_json
 

@@ -25,7 +25,7 @@ from darknet_compat.datasets.files import (
     split_word,
     subfolders,
 )
-from darknet_compat.datasets.turned import seen_size, turned_along
+from darknet_compat.datasets.orientation import seen_size, turned_along
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.textfile import read_lines, shown
 from darknet_compat.vision.image import decode

@@ -22,7 +22,7 @@ from darknet_compat.datasets.files import (
     subfolders,
     suffixes_in,
 )
-from darknet_compat.datasets.turned import seen_size, turned_along
+from darknet_compat.datasets.orientation import seen_size, turned_along
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.textfile import MAX_LIST_BYTES, plain, read_lines, shown
 from darknet_compat.vision.image import decode

@@ -6,7 +6,7 @@ from typing import Any
 
 from darknet_compat.definition import spec
 from darknet_compat.definition.context import Context, Lowering
-from darknet_compat.definition.foreign import ASFF
+from darknet_compat.definition.other_tools import ASFF
 from darknet_compat.definition.spec import LayerSpec
 from darknet_compat.formats.cfg import SectionOptions
 from darknet_compat.formats.metadata import read_map

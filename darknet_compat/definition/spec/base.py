@@ -63,7 +63,7 @@ class LayerSpec:
 
     @property
     def positions(self) -> int:
-        """How often each weight of a kind that has some is used (`definition.cost`)."""
+        """How often each weight of a kind that has some is used (`definition.complexity`)."""
         raise NotImplementedError(f"{type(self).__name__} says nothing of how often its weights are used")
 
     @property

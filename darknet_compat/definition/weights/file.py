@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from darknet_compat.definition.spec import NetworkSpec
-from darknet_compat.definition.weights.misfit import divergence, other_kind
+from darknet_compat.definition.weights.mismatch import divergence, other_kind
 from darknet_compat.definition.weights.slots import FLOAT, Header, Slot, slots
 from darknet_compat.errors import WeightsError
 from darknet_compat.formats.arrays import Floats

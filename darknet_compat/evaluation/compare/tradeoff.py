@@ -14,7 +14,7 @@ from darknet_compat.errors import DarknetCompatError, DatasetError, ImageError
 from darknet_compat.evaluation.material.entries import Entries
 from darknet_compat.evaluation.report import plots
 from darknet_compat.evaluation.report.report import percent
-from darknet_compat.evaluation.run.subject import Subject, results_of
+from darknet_compat.evaluation.run.evaluated import EvaluatedModel, results_of
 from darknet_compat.evaluation.scores.metrics import METRICS
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.page import image, section, table, write_page
@@ -49,7 +49,7 @@ class Point:
 
 
 def measure(
-    subject: Subject,
+    evaluated: EvaluatedModel,
     variants: Sequence[tuple[str, tuple[int, int]]],
     entries: Entries,
     metric: str,
@@ -61,7 +61,7 @@ def measure(
     ready: list[tuple[int, Detector]] = []
     for backend, size in variants:
         point = Point(backend, *size)
-        varied = replace(subject, backend=backend, size=size)
+        varied = replace(evaluated, backend=backend, size=size)
         try:
             detector = varied.detector()
             results = results_of(varied, detector, entries, batch, progress(varied.label))
@@ -129,14 +129,16 @@ def cells(point: Point) -> tuple[str, ...]:
     return point.backend, f"{point.width} x {point.height}", percent(point.score), fps, *times
 
 
-def document(subject: Subject, entries: Entries, metric: str, points: Sequence[Point]) -> dict[str, Any]:
+def document(evaluated: EvaluatedModel, entries: Entries, metric: str, points: Sequence[Point]) -> dict[str, Any]:
     """Plain values, for JSON."""
     rows = [asdict(point) | {"pictures_per_second": point.fps} for point in points]
-    about = {"model": Path(subject.model).name, "data": entries.title, "metric": metric, "pictures": len(entries)}
-    return about | {"machine": machine(), "thresh": subject.thresh, "points": rows}
+    about = {"model": Path(evaluated.model).name, "data": entries.title, "metric": metric, "pictures": len(entries)}
+    return about | {"machine": machine(), "thresh": evaluated.thresh, "points": rows}
 
 
-def write(folder: Path, subject: Subject, entries: Entries, metric: str, points: Sequence[Point]) -> list[Path]:
+def write(
+    folder: Path, evaluated: EvaluatedModel, entries: Entries, metric: str, points: Sequence[Point]
+) -> list[Path]:
     """Write the table as JSON, the figure as PNG, and both as a page. Raises DatasetError."""
     series: dict[str, list[tuple[float, float, str]]] = {}
     for point in points:
@@ -144,7 +146,7 @@ def write(folder: Path, subject: Subject, entries: Entries, metric: str, points:
             label = str(point.width) if point.width == point.height else f"{point.width}x{point.height}"
             series.setdefault(point.backend, []).append((point.fps, 100 * point.score, label))
     figure = plots.trade_off(series)
-    plain = document(subject, entries, metric, points)
+    plain = document(evaluated, entries, metric, points)
     paths = [folder / name for name in ("sizes.json", "sizes.png", "sizes.html")]
     for path, data in zip(paths[:2], (json.dumps(plain, indent=1).encode(), figure), strict=True):
         with atomic_write(path, DatasetError) as file:

@@ -14,15 +14,15 @@ from darknet_compat.catalogue.fetch.checksum import sha256_of
 from darknet_compat.definition.weights.arrays import LayerArrays, NetworkWeights, weights_sha256
 from darknet_compat.errors import ExportError, OptionError
 from darknet_compat.export.onnx import heads
+from darknet_compat.export.onnx.checks import answers, classes_of, refuse_build
 from darknet_compat.export.onnx.form import form_of
 from darknet_compat.export.onnx.graph import PLUGINS, Graph, value
 from darknet_compat.export.onnx.half import halve
+from darknet_compat.export.onnx.input_sizes import free_sizes, grid_cells
 from darknet_compat.export.onnx.layers import EMIT
 from darknet_compat.export.onnx.opset import expect_opset, raise_opset
 from darknet_compat.export.onnx.options import OLDEST, OnnxOptions
 from darknet_compat.export.onnx.outputs import outputs_of, sources
-from darknet_compat.export.onnx.refusals import answers, classes_of, refuse_build
-from darknet_compat.export.onnx.sizes import free_sizes, grid_cells
 from darknet_compat.export.onnx.write import check, model_of, write_model
 from darknet_compat.formats.exported.artefact import Artefact, to_properties
 from darknet_compat.formats.metadata import class_names, names_beside

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from darknet_compat.definition.spec import NetworkSpec
+from darknet_compat.export.onnx.checks import answers, refuse
 from darknet_compat.export.onnx.options import OnnxOptions
-from darknet_compat.export.onnx.refusals import answers, refuse
 from darknet_compat.heads.cut import cut_of
 
 MAX_DETECTIONS = 100

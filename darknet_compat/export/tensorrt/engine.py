@@ -15,8 +15,8 @@ from typing import Any
 
 from darknet_compat.catalogue.fetch.checksum import sha256_of
 from darknet_compat.errors import ExportError
-from darknet_compat.export.tensorrt.apart import build_apart
 from darknet_compat.export.tensorrt.build import BuildProgress, EngineBuild
+from darknet_compat.export.tensorrt.build_process import build_in_own_process
 from darknet_compat.export.tensorrt.profiles import input_shape, plan_profiles, ranges_first
 from darknet_compat.export.tensorrt.settings import DEFAULT_BATCHES, EnginePrecision, Settings
 from darknet_compat.formats.exported.artefact import Artefact, from_properties
@@ -64,7 +64,7 @@ def build_engine(
     with place:
         build = EngineBuild(artefact, settings, profiles)
         if settings.target == "rtx":
-            plan = build_apart(build, graph, progress)
+            plan = build_in_own_process(build, graph, progress)
         else:
             plan = build.run(trt, graph, progress, timing_cache)
     record = EngineRecord(
@@ -111,7 +111,7 @@ def prepared(model: Path, settings: Settings, profiles: Sequence[Profile], *, ty
     import onnx
 
     from darknet_compat.export.onnx.half import QUANTIZING, to_half
-    from darknet_compat.export.tensorrt import candidates, parserforms, precision
+    from darknet_compat.export.tensorrt import candidates, parser_checks, precision
 
     try:
         proto = onnx.load(model)
@@ -137,8 +137,8 @@ def prepared(model: Path, settings: Settings, profiles: Sequence[Profile], *, ty
         if quantized and settings.target == "rtx":
             precision.keep_scales(proto, single)
     _mark(proto, settings.outputs, str(model))
-    parserforms.shorten_ends(proto)
-    if found := parserforms.problems(proto):
+    parser_checks.shorten_ends(proto)
+    if found := parser_checks.problems(proto):
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         raise ExportError(f"{model}: TensorRT's parser does not take {found[0]}{more}")
     try:

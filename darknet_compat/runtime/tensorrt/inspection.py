@@ -46,13 +46,13 @@ def timed_layers(
         def report_layer_time(self, layer_name: str, ms: float) -> None:
             spent[layer_name] = spent.get(layer_name, 0.0) + ms
 
-    with running.lane(batch, size) as lane:
-        lane.start(lane.pixels)  # warms up
-        lane.finish()
+    with running.execution(batch, size) as execution:
+        execution.start(execution.pixels)  # warms up
+        execution.finish()
         profiler = Profiler()
         for _ in range(runs):
-            lane.profile_layers(profiler)
-        lane.context.profiler = None
+            execution.profile_layers(profiler)
+        execution.context.profiler = None
     layers = engine_layers(running)
     known = {one.name for one in layers}
     extra = [EngineLayer(name, "", "", "") for name in spent if name not in known]

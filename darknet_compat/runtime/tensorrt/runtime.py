@@ -23,7 +23,7 @@ from darknet_compat.nvidia.library import NAMES, forget, load_tensorrt, logger_o
 from darknet_compat.nvidia.open_cuda import open_cuda
 from darknet_compat.runtime.base import expect_not_forked
 from darknet_compat.runtime.exported import ExportedRuntime
-from darknet_compat.runtime.tensorrt.lane import Lane, OpenedEngine, Pool, Tensor
+from darknet_compat.runtime.tensorrt.execution import Execution, OpenedEngine, Pool, Tensor
 
 CONTEXTS = 8
 """How many execution contexts an engine has at most. Each has memory of its own; a further thread waits."""
@@ -79,7 +79,7 @@ class TensorRtRuntime(ExportedRuntime):
         most = self._most(self._sides(images.shape))
         parts = [images[start : start + most] for start in range(0, len(images), most)]
         found: list[dict[str, Array]] = []
-        under_way: list[tuple[int, Lane]] = []
+        under_way: list[tuple[int, Execution]] = []
 
         def finish(pool: Pool) -> None:
             found.append(under_way[0][1].finish())
@@ -89,18 +89,18 @@ class TensorRtRuntime(ExportedRuntime):
             try:
                 for part in parts:
                     profile = self._profile(part.shape)
-                    lane = pool.take(profile, part.shape, wait=not under_way)
-                    if lane is None or len(under_way) > 1:
+                    execution = pool.take(profile, part.shape, wait=not under_way)
+                    if execution is None or len(under_way) > 1:
                         finish(pool)
-                        lane = lane or pool.take(profile, part.shape)
-                    assert lane is not None
-                    under_way.append((profile, lane))
-                    lane.start(part)
+                        execution = execution or pool.take(profile, part.shape)
+                    assert execution is not None
+                    under_way.append((profile, execution))
+                    execution.start(part)
                 while under_way:
                     finish(pool)
             except BaseException:
-                for _, lane in under_way:
-                    pool.drop(lane)
+                for _, execution in under_way:
+                    pool.drop(execution)
                 raise
         if len(found) == 1:
             return found[0]
@@ -123,16 +123,16 @@ class TensorRtRuntime(ExportedRuntime):
             (wanted,) = (tensor.dtype for tensor in pool.opened.tensors if tensor.is_input)
             if given.dtype != wanted:
                 raise BackendError(f"{self.path}: reads {wanted} images, found {given.dtype}")
-            with pool.lent(self._profile(given.shape), given.shape) as lane:
-                yield lane.compute(given)
+            with pool.lent(self._profile(given.shape), given.shape) as execution:
+                yield execution.compute(given)
 
     @contextmanager
-    def lane(self, batch: int = 1, size: tuple[int, int] | None = None) -> Iterator[Lane]:
+    def execution(self, batch: int = 1, size: tuple[int, int] | None = None) -> Iterator[Execution]:
         """One way through the engine inside the block, for measuring: `batch` pictures of `size` (width, height)."""
         width, height = size or (self.description.width, self.description.height)
         shape = input_shape(self.artefact, (batch, height, width))
-        with self._held.used() as pool, pool.lent(self._profile(shape), shape) as lane:
-            yield lane
+        with self._held.used() as pool, pool.lent(self._profile(shape), shape) as execution:
+            yield execution
 
     def _sides(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """Height and width in the shape of an input."""

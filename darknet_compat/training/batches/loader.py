@@ -15,9 +15,9 @@ from darknet_compat.definition.spec import BoxHead, NetworkSpec
 from darknet_compat.errors import DatasetError, TrainingError
 from darknet_compat.runtime.processor import cores
 from darknet_compat.training.augment.recipes import recipe
-from darknet_compat.training.batches.examples import Batch, Examples
+from darknet_compat.training.batches.batch import Batch, Examples
+from darknet_compat.training.batches.multi_scale import training_sizes
 from darknet_compat.training.batches.order import ORDERS, Order
-from darknet_compat.training.batches.sizes import training_sizes
 from darknet_compat.training.batches.workers import CAN_FORK, Workers
 
 __all__ = ["Batch", "Loader"]

@@ -20,7 +20,7 @@ import torch
 
 from darknet_compat.formats.arrays import Floats, Ints
 from darknet_compat.inference.batch import Failure
-from darknet_compat.training.batches.examples import Batch, Examples
+from darknet_compat.training.batches.batch import Batch, Examples
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.vision.opencv import opencv
 

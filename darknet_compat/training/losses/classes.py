@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from darknet_compat.formats.wordtree import WordTree
-from darknet_compat.training.losses.slots import Slots
+from darknet_compat.training.losses.assignment import Slots
 
 
 class ClassRows(NamedTuple):

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from darknet_compat.definition import spec as s
 from darknet_compat.network.heads import Head
 from darknet_compat.training.batches.truth import Truth
+from darknet_compat.training.losses.assignment import Slots, cells
 from darknet_compat.training.losses.base import HeadLoss, iou, squares
-from darknet_compat.training.losses.slots import Slots, cells
 
 _LEAST_SIDE = 0.005
 _RANDOM_IMAGES = 64_000

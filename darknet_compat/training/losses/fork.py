@@ -12,10 +12,17 @@ from torch import Tensor, nn
 from darknet_compat.definition import spec as s
 from darknet_compat.network.heads import Yolo, by_anchor
 from darknet_compat.training.batches.truth import Truth
-from darknet_compat.training.losses.assigned import Assigned, ClassDeltas, Objects, assign, best_overlaps, shared_out
+from darknet_compat.training.losses.assignment import add_rows, box_targets, cells, rows_at, set_rows
 from darknet_compat.training.losses.base import HeadLoss, matched_figures, squares
 from darknet_compat.training.losses.boxes import box_gradient, overlap
-from darknet_compat.training.losses.slots import add_rows, box_targets, cells, rows_at, set_rows
+from darknet_compat.training.losses.fork_assignment import (
+    Assigned,
+    ClassDeltas,
+    Objects,
+    assign,
+    best_overlaps,
+    shared_out,
+)
 
 SURE = 0.25
 """Boxes near a truth are ignored only where a class has a probability above this (`compare_yolo_class`)."""

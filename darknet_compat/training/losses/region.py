@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from darknet_compat.definition import spec as s
 from darknet_compat.network.heads import Region, by_anchor
 from darknet_compat.training.batches.truth import Truth
+from darknet_compat.training.losses.assignment import Slots, add_rows, box_targets, cells, rows_at, set_rows
 from darknet_compat.training.losses.base import HeadLoss, iou, matched_figures, shape_iou, squares
 from darknet_compat.training.losses.classes import ClassRows, LabelPaths, focal, many_labels, one_label
-from darknet_compat.training.losses.slots import Slots, add_rows, box_targets, cells, rows_at, set_rows
 from darknet_compat.training.options import ObjectnessRule
 
 PRIOR_IMAGES = 12_800

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from darknet_compat.definition import spec as s
 from darknet_compat.network.heads import Yolo, by_anchor
 from darknet_compat.training.batches.truth import Truth
+from darknet_compat.training.losses.assignment import Slots, box_targets, cells, rows_at, set_rows
 from darknet_compat.training.losses.base import HeadLoss, iou, matched_figures, shape_iou, squares
 from darknet_compat.training.losses.classes import many_labels
-from darknet_compat.training.losses.slots import Slots, box_targets, cells, rows_at, set_rows
 
 
 class YoloLoss(nn.Module):

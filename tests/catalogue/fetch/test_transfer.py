@@ -14,8 +14,8 @@ import pytest
 
 from darknet_compat.catalogue.fetch.checksum import Digests, Expected
 from darknet_compat.catalogue.fetch.download import download
+from darknet_compat.catalogue.fetch.http import Refused, _Redirects
 from darknet_compat.catalogue.fetch.transfer import Patience
-from darknet_compat.catalogue.fetch.web import Refused, _Redirects
 from darknet_compat.errors import DownloadError
 from tests.catalogue.fetch.downloads import DATA, MD5, QUICK, SHA256, blob_id, failure, get, left_by
 from tests.catalogue.fetch.http_server import Handler, Server, gives, redirects

@@ -192,7 +192,7 @@ def test_namesakes_get_numbers_and_inputs_are_never_overwritten(
 
 
 def test_a_thousand_namesakes_are_no_trouble(dc: Command, tmp_path: Path) -> None:
-    from darknet_compat.cli.terminal.answers import output_paths
+    from darknet_compat.cli.terminal.picture_report import output_paths
 
     pictures = [tmp_path / str(number) / "frame.jpg" for number in range(2000)]
     places = output_paths(pictures, tmp_path / "out")

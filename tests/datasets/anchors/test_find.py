@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from darknet_compat.datasets.anchors.find import Distance, average_iou, cfg_line, curve, find_anchors
 from darknet_compat.datasets.anchors.plot import save_anchors_plot
-from darknet_compat.datasets.readers.shapes import Shapes, read_csv
+from darknet_compat.datasets.anchors.shapes import Shapes, read_csv
 from darknet_compat.errors import DatasetError
 
 SIDES = st.floats(1, 500)

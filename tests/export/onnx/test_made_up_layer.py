@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from darknet_compat.definition import spec as s
+from darknet_compat.definition.complexity import costs
 from darknet_compat.definition.context import Context
-from darknet_compat.definition.cost import costs
 from darknet_compat.definition.layers.table import LOWERINGS
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.spec import LayerSpec

@@ -18,7 +18,7 @@ from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.quantize.quantize import quantizable, quantize_onnx
 from darknet_compat.export.tensorrt.build import EngineBuild
 from darknet_compat.export.tensorrt.engine import build_engine, planned, prepared
-from darknet_compat.export.tensorrt.parserforms import problems
+from darknet_compat.export.tensorrt.parser_checks import problems
 from darknet_compat.export.tensorrt.profiles import input_shape
 from darknet_compat.export.tensorrt.settings import Settings
 from darknet_compat.formats.exported.artefact import Artefact
@@ -271,7 +271,8 @@ REFUSED: dict[str, tuple[str, Any, onnx.ModelProto]] = {
     "QuantizeLinear with zero point 3": (PARSER, None, rounded(TENTH, np.int8(3))),
     "QuantizeLinear with a scale of 0": (PARSER, None, rounded(np.float32(0), np.int8(0))),
 }
-"""What `parserforms` refuses → whether TensorRT-RTX does too, profiles of inputs that are shapes, a smallest graph."""
+"""What `parser_checks` refuses → whether TensorRT-RTX does too, profiles of inputs that are shapes, a smallest
+graph."""
 # fmt: on
 
 

@@ -16,7 +16,7 @@ from darknet_compat.errors import DarknetCompatError, ExportError
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.quantize.quantize import quantizable, quantize_onnx
 from darknet_compat.export.tensorrt.engine import planned, prepared
-from darknet_compat.export.tensorrt.parserforms import problems
+from darknet_compat.export.tensorrt.parser_checks import problems
 from darknet_compat.export.tensorrt.profiles import input_shape
 from darknet_compat.export.tensorrt.settings import Settings
 from darknet_compat.formats.cfg import parse_cfg

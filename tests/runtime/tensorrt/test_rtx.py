@@ -1,4 +1,4 @@
-"""TensorRT-RTX, simulated: built without a GPU, run through the same lane on one that the engine names."""
+"""TensorRT-RTX, simulated: built without a GPU, run through the same execution on one that the engine names."""
 
 from __future__ import annotations
 

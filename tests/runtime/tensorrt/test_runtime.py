@@ -338,8 +338,8 @@ def test_pixels_travel_as_bytes(gpu: Driver, cfg: Path, tmp_path: Path) -> None:
     export_onnx(seeded(cfg), tmp_path / "m.onnx", input="uint8")
     build_engine(tmp_path / "m.onnx", precision="fp16")
     ours, images = TensorRtRuntime(tmp_path / "m.engine"), pictures(3, 96, 64)
-    with ours.lane(2) as lane:
-        assert (lane.pixels.dtype, lane.pixels.shape) == (np.uint8, (2, 64, 96, 3))
+    with ours.execution(2) as execution:
+        assert (execution.pixels.dtype, execution.pixels.shape) == (np.uint8, (2, 64, 96, 3))
     assert_same(OnnxRuntime(tmp_path / "m.onnx").infer(images), ours.infer(images), "fp16")
     ours.close()
 
@@ -501,8 +501,8 @@ def test_what_the_cuda_package_raises_is_one_line(
         patch.setattr(stream, "synchronize", lambda self: 1 // 0)
         with pytest.raises(BackendError, match="CUDA: integer division"):
             runtime.infer(images)
-        with pytest.raises(BackendError, match="CUDA: integer division"), runtime.lane() as lane:
-            lane.finish()
+        with pytest.raises(BackendError, match="CUDA: integer division"), runtime.execution() as execution:
+            execution.finish()
         assert runtime.pool._made == len(runtime.pool._idle)
     assert_same(expected, runtime.infer(images))
 

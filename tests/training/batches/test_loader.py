@@ -23,10 +23,10 @@ from darknet_compat.definition.lower import lower
 from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.errors import DatasetError, TrainingError
 from darknet_compat.formats.cfg import parse_cfg
-from darknet_compat.training.batches.examples import Batch
+from darknet_compat.training.batches.batch import Batch
 from darknet_compat.training.batches.loader import Loader
+from darknet_compat.training.batches.multi_scale import training_sizes
 from darknet_compat.training.batches.order import picked
-from darknet_compat.training.batches.sizes import training_sizes
 from tests.conftest import REPOSITORY
 
 

@@ -18,8 +18,8 @@ from darknet_compat.training.augment.boxes import PictureTruths
 from darknet_compat.training.augment.draws import Draws
 from darknet_compat.training.augment.pixels import brightness
 from darknet_compat.training.augment.recipes import ClassificationRecipe, Recipe
+from darknet_compat.training.batches.multi_scale import Sizes
 from darknet_compat.training.batches.order import Order, picked
-from darknet_compat.training.batches.sizes import Sizes
 from darknet_compat.training.batches.truth import Truth, stack
 from darknet_compat.vision.image import decode
 

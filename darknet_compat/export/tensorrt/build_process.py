@@ -46,13 +46,13 @@ class Finder:
     def find_spec(name, path=None, target=None):
         return spec_from_file_location(name, packages[name]) if name in packages else None
 sys.meta_path.insert(sys.meta_path.index(PathFinder), Finder)
-from darknet_compat.export.tensorrt.apart import main
+from darknet_compat.export.tensorrt.build_process import main
 main()
 """
 """What the process runs: it finds our packages without a look into the folders that they are in."""
 
 
-def build_apart(build: EngineBuild, graph: bytes, progress: BuildProgress | None = None) -> Any:
+def build_in_own_process(build: EngineBuild, graph: bytes, progress: BuildProgress | None = None) -> Any:
     """`build.run(…, graph, progress)` by TensorRT-RTX in a process of its own; in this one where that is not Linux.
 
     Raises ExportError with the builder's reason, and where the process has ended without one.

@@ -3,7 +3,7 @@
 A class output gets a gradient only at the cells of truths, and with a tree only in the groups of siblings on the way to
 a label. So the 1x1 convolution before the head is split: its rows for boxes and objectness run everywhere, its rows for
 classes at those cells and for those groups. Gradients are the full head's. The rows' updates wait until a row is next
-read, see `rows`.
+read, see `sparse_sgd`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from darknet_compat.training.losses.classes import ClassRows
 from darknet_compat.training.losses.region import BoxOutputs, Chosen, RegionLoss
 from darknet_compat.training.options import ObjectnessRule
 from darknet_compat.training.update.optimizer import DarknetSGD, make_optimizer
-from darknet_compat.training.update.rows import RowSGD
+from darknet_compat.training.update.sparse_sgd import RowSGD
 
 MANY_CLASSES = 200
 """From how many classes on a sparse head is worth its bookkeeping."""

@@ -15,9 +15,9 @@ import pytest
 
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.export import export_onnx
-from darknet_compat.export.tensorrt import apart
-from darknet_compat.export.tensorrt.apart import build_apart
+from darknet_compat.export.tensorrt import build_process
 from darknet_compat.export.tensorrt.build import EngineBuild
+from darknet_compat.export.tensorrt.build_process import build_in_own_process
 from darknet_compat.export.tensorrt.engine import build_engine, planned, prepared
 from darknet_compat.export.tensorrt.settings import Settings
 from darknet_compat.runtime.exported import read_artefact
@@ -84,13 +84,13 @@ print(built(Path({str(model)!r})))"""
 @pytest.mark.slow
 def test_files_beside_the_packages_do_not_matter(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python lists the folders in which it looks for modules, and so allocates by what is there."""
-    packages, place = apart._packages(), tmp_path / "place"
+    packages, place = build_process._packages(), tmp_path / "place"
     place.mkdir()
     for name, file in packages.items():
         if name != "numpy":  # which has libraries beside it
             (place / name).symlink_to(Path(file).parent)
             packages[name] = str(place / name / Path(file).name)
-    monkeypatch.setattr(apart, "_packages", lambda: packages)
+    monkeypatch.setattr(build_process, "_packages", lambda: packages)
 
     def among(count: int) -> str:
         files = [place / f"a file of another program {number}" for number in range(count)]
@@ -117,7 +117,7 @@ def test_the_builders_reason_comes_back(model: Path) -> None:
     for graph, said in ((b"no graph", "parser refuses it: "), (prepared(model, SETTINGS, profiles, typed=True), "")):
         wrong = dataclasses.replace(profiles[0], most=(9, 9, 9))
         with pytest.raises(ExportError, match=said or "refuses the profile") as caught:
-            build_apart(EngineBuild(artefact, SETTINGS, [wrong]), graph)
+            build_in_own_process(EngineBuild(artefact, SETTINGS, [wrong]), graph)
         assert "\n" not in str(caught.value) and not children()
 
 

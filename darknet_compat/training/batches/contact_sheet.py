@@ -8,7 +8,7 @@ from math import ceil, sqrt
 import numpy as np
 
 from darknet_compat.formats.arrays import Bytes
-from darknet_compat.training.batches.examples import Batch
+from darknet_compat.training.batches.batch import Batch
 from darknet_compat.vision.draw import draw
 from darknet_compat.vision.opencv import opencv
 

@@ -21,7 +21,7 @@ from darknet_compat.inference.model import Sources
 from darknet_compat.runtime.registry import ONNX, is_built, is_exported, is_onnx, named, running
 
 
-class Contender(Protocol):
+class Runner(Protocol):
     """A model on something that runs it, ready for pictures of one size.
 
     `network` and `pictures` return None, to be timed from outside, or the seconds that they have measured themselves;
@@ -86,11 +86,11 @@ class Ours:
         return self.model.runtime.description.channels
 
     def network(self, images: Floats) -> None:
-        """See `Contender.network`."""
+        """See `Runner.network`."""
         self.model.runtime.infer(images, self._thresh)
 
     def pictures(self, files: Sequence[Path], batch: int) -> None:
-        """See `Contender.pictures`; more than one batch of them is a stream, in the mode for these."""
+        """See `Runner.pictures`; more than one batch of them is a stream, in the mode for these."""
         for _, found in (self.model if len(files) <= batch else self._for_streams()).stream(files, batch):
             if isinstance(found, Failure):
                 raise ImageError(str(found.error))
@@ -172,7 +172,7 @@ class Exports:
         return path
 
 
-def our_contender(wanted: WantedRuntime, exports: Exports, thresh: float) -> Ours:
+def our_runner(wanted: WantedRuntime, exports: Exports, thresh: float) -> Ours:
     """Make one of our runtimes ready. Raises DarknetCompatError where it cannot run the model so."""
     sources = exports.sources
     if wanted.artefact is not None:
@@ -198,7 +198,7 @@ def our_contender(wanted: WantedRuntime, exports: Exports, thresh: float) -> Our
     return Ours(wanted.label, wanted.precision, wanted.size, make)
 
 
-def our_contenders(wanted: Sequence[WantedRuntime], exports: Exports, thresh: float) -> Iterator[Ours | NotRun]:
+def our_runners(wanted: Sequence[WantedRuntime], exports: Exports, thresh: float) -> Iterator[Ours | NotRun]:
     """Each of `wanted` made ready, or why it cannot be."""
     for one in wanted:
         name = f"{one.label}, {one.size[0]}x{one.size[1]}"
@@ -206,7 +206,7 @@ def our_contenders(wanted: Sequence[WantedRuntime], exports: Exports, thresh: fl
             yield NotRun(name, f"{one.precision} {NEEDS_ARTEFACT[one.precision]}")
             continue
         try:
-            yield our_contender(one, exports, thresh)
+            yield our_runner(one, exports, thresh)
         except DarknetCompatError as error:
             yield NotRun(name, str(error))
 

@@ -11,12 +11,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.errors import ExportError
+from darknet_compat.export.onnx.checks import answers
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.onnx.half import to_half
 from darknet_compat.export.onnx.opset import raise_opset
-from darknet_compat.export.onnx.refusals import answers
 from darknet_compat.export.tensorrt.candidates import box_count, limit_candidates
-from darknet_compat.export.tensorrt.parserforms import problems, shorten_ends
+from darknet_compat.export.tensorrt.parser_checks import problems, shorten_ends
 from darknet_compat.network.network import Network
 from tests.conftest import Original
 from tests.export.onnx.test_layers import CASES

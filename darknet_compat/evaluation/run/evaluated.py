@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Subject:
+class EvaluatedModel:
     """The arguments of a Detector or Classifier; thresholds are those of the original's `detector valid`."""
 
     model: str
@@ -81,7 +81,7 @@ class Subject:
 
 def entries_for(
     detector: Detector,
-    subject: Subject,
+    evaluated: EvaluatedModel,
     source: str | Path,
     split: str | None = None,
     progress: CountProgress | None = None,
@@ -89,27 +89,27 @@ def entries_for(
 ) -> Entries:
     """The pictures in `source` with their classes numbered as the detector's; with a WordTree and a `level`, lifted to
     that. DET's annotations call its classes by WordNet's ids. `progress`: see `read_entries`."""
-    named = imagenet.labels() if subject.map == "imagenet-det" else detector.names
+    named = imagenet.labels() if evaluated.map == "imagenet-det" else detector.names
     entries = read_entries(open_for(source, named, split, "detect", reading), progress)
-    if subject.map == "imagenet-det":
+    if evaluated.map == "imagenet-det":
         return replace(entries, names=detector.names)
     entries = matched_classes(entries, detector.names)
     tree = detector.runtime.description.tree
-    if subject.level is None:
+    if evaluated.level is None:
         return entries
-    if tree is None or subject.map is not None:
-        raise BackendError(f"level: {subject.model} names no nodes of a WordTree")
-    return at_level(entries, tree, subject.level)
+    if tree is None or evaluated.map is not None:
+        raise BackendError(f"level: {evaluated.model} names no nodes of a WordTree")
+    return at_level(entries, tree, evaluated.level)
 
 
 def results_of(
-    subject: Subject,
+    evaluated: EvaluatedModel,
     detector: Detector,
     entries: Entries,
     batch: int = 1,
     progress: CountProgress | None = None,
     stream: AnswerStream | None = None,
 ) -> Results:
-    """What the subject, of which `detector` was made, finds in the entries (`detect_all`)."""
-    settings = model_key(subject.model, subject.weights, detector, batch) | {"flip": subject.flip}
+    """What the model, of which `detector` was made, finds in the entries (`detect_all`)."""
+    settings = model_key(evaluated.model, evaluated.weights, detector, batch) | {"flip": evaluated.flip}
     return detect_all(detector, entries, settings, batch=batch, progress=progress, stream=stream)

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from darknet_compat.datasets.anchors.shapes import fitted, read_csv, shapes_of
 from darknet_compat.datasets.open import open_dataset
-from darknet_compat.datasets.readers.shapes import fitted, read_csv, shapes_of
 from darknet_compat.errors import DatasetError
 from darknet_compat.vision.image import letterbox
 from tests.datasets.readers.test_voc import OBJECT, annotation, make

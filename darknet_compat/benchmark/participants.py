@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from darknet_compat.benchmark.contenders import Contender, Exports, NotRun, Ours, WantedRuntime, our_contenders
 from darknet_compat.benchmark.options import BenchOptions
 from darknet_compat.benchmark.peers.opencv_dnn import READERS
 from darknet_compat.benchmark.peers.original import original_peer
+from darknet_compat.benchmark.runners import Exports, NotRun, Ours, Runner, WantedRuntime, our_runners
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, DarknetCompatError
 from darknet_compat.formats.words import WidthHeight
@@ -27,24 +27,24 @@ detectors it is about as many."""
 
 
 @dataclass(frozen=True)
-class Contest:
+class Participants:
     """Everything that is ready, everything that is not, and the threshold of all (None for a classifier)."""
 
-    contenders: tuple[Contender, ...]
+    runners: tuple[Runner, ...]
     not_run: tuple[NotRun, ...]
     thresh: float | None
 
 
-def contest(
+def participants(
     sources: Sources, asked: BenchOptions, file: Path, folder: Path, *, seeded: bool, thresh: float = 0.5
-) -> Contest:
-    """Make all contenders ready; `folder` is for what has to be exported, `file` the first picture.
+) -> Participants:
+    """Make all runners ready; `folder` is for what has to be exported, `file` the first picture.
 
     With `seeded` weights the threshold is the one that CANDIDATES scores of that picture exceed. Raises BackendError
     where nothing can run.
     """
     exports, detects = Exports(sources, folder, asked.dialect), task_of(sources.cfg) == "detect"
-    made = list(our_contenders(_wanted(sources, asked), exports, thresh))
+    made = list(our_runners(_wanted(sources, asked), exports, thresh))
     ours = [one for one in made if isinstance(one, Ours)]
     if seeded and detects and ours:
         thresh = usual_threshold(ours[0].model, file, CANDIDATES)
@@ -64,7 +64,7 @@ def contest(
             raise BackendError(next(iter(reasons)))
         why = "; ".join(f"{one.label}: {one.why}" for one in not_run)
         raise BackendError(f"nothing that was asked for can run here: {why}")
-    return Contest(tuple(ready), tuple(not_run), thresh if detects else None)
+    return Participants(tuple(ready), tuple(not_run), thresh if detects else None)
 
 
 def seeded_weights(cfg: Path, folder: Path, dialect: DialectName | None = None) -> Path:
@@ -116,8 +116,8 @@ def _sizes(sources: Sources, asked: BenchOptions) -> Sequence[WidthHeight]:
 
 def _peers(
     exports: Exports, size: WidthHeight, detects: bool, letterbox: bool, thresh: float
-) -> Iterator[Contender | NotRun]:
-    makers: dict[str, Callable[[], Contender]] = {
+) -> Iterator[Runner | NotRun]:
+    makers: dict[str, Callable[[], Runner]] = {
         label: lambda reader=reader: reader(exports, size, detects, thresh)  # type: ignore[misc]
         for label, reader in READERS.items()
     }

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from darknet_compat.catalogue.catalog import MODELS
-from darknet_compat.definition.cost import costs
+from darknet_compat.definition.complexity import costs
 from darknet_compat.definition.lower import load_spec, lower
 from darknet_compat.definition.weights.file import Header, slots, write_weights
 from darknet_compat.formats.cfg import parse_cfg

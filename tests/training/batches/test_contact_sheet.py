@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from darknet_compat.training.batches.examples import Batch
-from darknet_compat.training.batches.sheet import contact_sheet
+from darknet_compat.training.batches.batch import Batch
+from darknet_compat.training.batches.contact_sheet import contact_sheet
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.vision.draw import class_colour
 

@@ -1,7 +1,7 @@
 """One way through an engine: an execution context for one shape of input, with its own memory, stream and CUDA graph.
 
-A lane serves one caller at a time; threads, and batches that overlap, each have their own, so that one's copies run
-while another computes. That a context keeps its shape and its addresses for life is what makes its graph hold.
+It serves one caller at a time; threads, and batches that overlap, each have their own, so that one's copies run while
+another computes. That a context keeps its shape and its addresses for life is what makes its graph hold.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class OpenedEngine:
     where: str
 
 
-class Lane:
+class Execution:
     """See this module. To be made, used and freed while the CUDA context is entered."""
 
     def __init__(self, opened: OpenedEngine, profile: int, shape: tuple[int, ...], *, graphs: bool) -> None:
@@ -95,7 +95,7 @@ class Lane:
         return (BackendError, *self.opened.cuda.errors)
 
     def bytes_of(self, tensor: Tensor) -> int:
-        """How long a tensor is for this lane's shape."""
+        """How long a tensor is for this execution's shape."""
         return int(np.prod(self.shapes[tensor.name], dtype=np.int64)) * tensor.dtype.itemsize
 
     @property
@@ -158,7 +158,7 @@ class Lane:
                 memory.free()
         self._memory.clear()
         self._host.clear()
-        del self.stream, self.opened  # now, and not when a traceback that holds this lane goes
+        del self.stream, self.opened  # now, and not when a traceback that holds this execution goes
 
     def _record(self) -> None:
         self.stream.synchronize()
@@ -196,17 +196,17 @@ def _new_context(opened: OpenedEngine) -> Any:
 
 
 class Pool:
-    """The lanes of an engine, lent to one caller at a time; never more than `limit` of them."""
+    """The executions of an engine, lent to one caller at a time; never more than `limit` of them."""
 
     def __init__(self, opened: OpenedEngine, limit: int, *, graphs: bool) -> None:
         self.opened, self.limit, self.graphs = opened, limit, graphs
-        self._idle: list[tuple[int, Lane]] = []  # with the profile of each; last used last
+        self._idle: list[tuple[int, Execution]] = []  # with the profile of each; last used last
         self._made = 0
         self._change = threading.Condition()
         self._closed = False
 
-    def take(self, profile: int, shape: tuple[int, ...], *, wait: bool = True) -> Lane | None:
-        """A lane for this profile and shape; None where all are lent and the caller would not `wait`."""
+    def take(self, profile: int, shape: tuple[int, ...], *, wait: bool = True) -> Execution | None:
+        """An execution for this profile and shape; None where all are lent and the caller would not `wait`."""
         with self._change:
             while not self._closed:
                 for number in range(len(self._idle) - 1, -1, -1):
@@ -219,56 +219,56 @@ class Pool:
                 self._change.wait()
         raise BackendError(f"{self.opened.where}: is closed")
 
-    def _make(self, profile: int, shape: tuple[int, ...]) -> Lane:
-        """A new lane; idle ones make room for it, in number and in memory."""
+    def _make(self, profile: int, shape: tuple[int, ...]) -> Execution:
+        """A new execution; idle ones make room for it, in number and in memory."""
         while True:
             if self._made >= self.limit:
                 self._drop_oldest()
             try:
-                lane = Lane(self.opened, profile, shape, graphs=self.graphs)
+                execution = Execution(self.opened, profile, shape, graphs=self.graphs)
             except NoMemoryError:
                 if not self._idle:
                     raise
                 self._drop_oldest()
                 continue
             self._made += 1
-            return lane
+            return execution
 
     def _drop_oldest(self) -> None:
         self._idle.pop(0)[1].free()
         self._made -= 1
 
-    def give(self, profile: int, lane: Lane) -> None:
-        """Hand a lane back."""
+    def give(self, profile: int, execution: Execution) -> None:
+        """Hand an execution back."""
         with self._change:
             if self._closed:
-                lane.free()
+                execution.free()
                 self._made -= 1
             else:
-                self._idle.append((profile, lane))
+                self._idle.append((profile, execution))
             self._change.notify_all()
 
-    def drop(self, lane: Lane) -> None:
-        """Forget a lane on which something failed."""
+    def drop(self, execution: Execution) -> None:
+        """Forget an execution on which something failed."""
         with self._change:
             self._made -= 1
-            lane.free()
+            execution.free()
             self._change.notify_all()
 
     @contextmanager
-    def lent(self, profile: int, shape: tuple[int, ...]) -> Iterator[Lane]:
-        """A lane inside the block."""
-        lane = self.take(profile, shape)
-        assert lane is not None
+    def lent(self, profile: int, shape: tuple[int, ...]) -> Iterator[Execution]:
+        """An execution inside the block."""
+        execution = self.take(profile, shape)
+        assert execution is not None
         try:
-            yield lane
+            yield execution
         except BaseException:
-            self.drop(lane)
+            self.drop(execution)
             raise
-        self.give(profile, lane)
+        self.give(profile, execution)
 
     def close(self) -> None:
-        """Free every lane, those that are lent once they come back; who waits for one hears that it is closed."""
+        """Free every execution, those that are lent once they come back; who waits for one hears that it is closed."""
         with self._change:
             self._closed = True
             while self._idle:

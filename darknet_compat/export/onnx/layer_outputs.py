@@ -11,7 +11,7 @@ from onnx import helper
 from darknet_compat.export.onnx.graph import layer_of
 
 
-def probe(path: Path, to: Path, layers: Collection[int] | None = None) -> dict[int, str]:
+def expose_layers(path: Path, to: Path, layers: Collection[int] | None = None) -> dict[int, str]:
     """Write the model at `path` to `to`, with the values of `layers` (None: all that there are) among its outputs.
 
     Returns the outputs' names, `layer 13`. A layer's value is what the last node gives that is named after it; layers

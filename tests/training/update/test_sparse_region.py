@@ -21,8 +21,14 @@ from darknet_compat.training.losses import Losses
 from darknet_compat.training.options import ObjectnessRule
 from darknet_compat.training.trainer import Trainer, TrainerSettings
 from darknet_compat.training.update.optimizer import make_optimizer
-from darknet_compat.training.update.rows import RowSGD
-from darknet_compat.training.update.sparse import Features, SparseHead, SparseSGD, sparsely_trainable, worth_sparse
+from darknet_compat.training.update.sparse_region import (
+    Features,
+    SparseHead,
+    SparseSGD,
+    sparsely_trainable,
+    worth_sparse,
+)
+from darknet_compat.training.update.sparse_sgd import RowSGD
 from tests.training.losses.making import random_tree
 
 CHANNELS, GRID = 16, 5

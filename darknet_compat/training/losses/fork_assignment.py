@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from darknet_compat.definition.spec import YoloHead
 from darknet_compat.training.batches.truth import Truth
+from darknet_compat.training.losses.assignment import Slots
 from darknet_compat.training.losses.base import iou, shape_iou
 from darknet_compat.training.losses.boxes import Overlap, overlap
 from darknet_compat.training.losses.classes import focal
-from darknet_compat.training.losses.slots import Slots
 
 
 @dataclass(frozen=True)

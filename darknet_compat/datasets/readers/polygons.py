@@ -10,7 +10,7 @@ import numpy as np
 
 from darknet_compat.datasets.base import Labels, Repair, Repairs
 from darknet_compat.datasets.files import class_number
-from darknet_compat.datasets.turned import turned_along
+from darknet_compat.datasets.orientation import turned_along
 from darknet_compat.errors import DatasetError
 from darknet_compat.vision.image import decode
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from darknet_compat.formats.cfg import parse_cfg
-from darknet_compat.parity.foreign import foreign_layers, remarks_on
 from darknet_compat.parity.layers import layer_parity
 from darknet_compat.parity.reference import LayerOutput, Original
+from darknet_compat.parity.single_layers import foreign_layers, remarks_on
 from tests.parity.test_opencv import CONV, HEAD, NET, YOLO, write
 
 ROUTE = "[route]\nlayers=-1\ngroups=2\ngroup_id=1\n"
