@@ -13,9 +13,9 @@ from typing import Any
 from darknet_compat.benchmark.measure import PAUSE, Plan, SpeedRow, measure
 from darknet_compat.benchmark.options import BenchOptions
 from darknet_compat.benchmark.participants import Participants, participants, seeded_weights
+from darknet_compat.catalogue.locate import Sources, locate
 from darknet_compat.errors import OptionError
 from darknet_compat.formats.atomic import atomic_write, results_folder
-from darknet_compat.inference.model import Sources, locate
 from darknet_compat.inference.progress import Counted, Loading, Progress, counting, silent
 from darknet_compat.options import made
 from darknet_compat.runtime.machine import describe_machine, is_busy

@@ -12,6 +12,9 @@ from darknet_compat.inference.options import DialectOption, ModelOption, Weights
 from darknet_compat.options import MaxPixels, Option, Options, Size, parse_choices, parse_counts, parse_sizes
 from darknet_compat.runtime.registry import NAMES
 
+PEERS = ("opencv", "opencv-onnx", "original")
+"""The other programs: OpenCV by its reader of Darknet's files and by that of ONNX, and the original Darknet."""
+
 
 @dataclass(frozen=True)
 class BenchOptions(Options):
@@ -36,6 +39,9 @@ class BenchOptions(Options):
         tuple[Path, ...], Option("Also this .onnx or .engine, in its precision. Repeatable.", metavar="FILE")
     ] = ()
     peers: Annotated[bool, Option("Also the original Darknet and OpenCV, where installed.")] = False
+    without: Annotated[
+        tuple[str, ...] | None, Option("Of the peers leave these out.", metavar="A,B", parse=parse_choices(*PEERS))
+    ] = None
     baseline: Annotated[
         str | None, Option("What ratios are to, as the table names it. Default: its first.", metavar="NAME")
     ] = None
@@ -58,3 +64,5 @@ class BenchOptions(Options):
         super().__post_init__()
         if self.load and self.out is not None:
             raise OptionError("prints its rows, and writes none into --out", "load")
+        if self.without and not self.peers:
+            raise OptionError("leaves out some of the peers, which --peers asks for", "without")

@@ -5,19 +5,19 @@ torch is imported for what has to be seeded or exported only: an exported file i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from darknet_compat.benchmark.options import BenchOptions
+from darknet_compat.benchmark.options import PEERS, BenchOptions
 from darknet_compat.benchmark.peers.opencv_dnn import READERS
 from darknet_compat.benchmark.peers.original import original_peer
 from darknet_compat.benchmark.runners import Exports, NotRun, Ours, Runner, WantedRuntime, our_runners
+from darknet_compat.catalogue.locate import Sources
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, DarknetCompatError
 from darknet_compat.formats.words import WidthHeight
 from darknet_compat.inference.about import own_size, task_of, usual_threshold
-from darknet_compat.inference.model import Sources
 from darknet_compat.runtime import registry
 from darknet_compat.runtime.registry import artefact_of, is_built
 
@@ -54,7 +54,7 @@ def participants(
     peers = [
         peer
         for size in (_sizes(sources, asked) if asked.peers else ())
-        for peer in _peers(exports, size, detects, letterbox, thresh)
+        for peer in _peers(exports, size, detects, letterbox, thresh, asked.without or ())
     ]
     not_run = [one for one in (*made, *peers) if isinstance(one, NotRun)]
     ready = [*ours, *(peer for peer in peers if not isinstance(peer, NotRun))]
@@ -115,15 +115,17 @@ def _sizes(sources: Sources, asked: BenchOptions) -> Sequence[WidthHeight]:
 
 
 def _peers(
-    exports: Exports, size: WidthHeight, detects: bool, letterbox: bool, thresh: float
+    exports: Exports, size: WidthHeight, detects: bool, letterbox: bool, thresh: float, without: Collection[str]
 ) -> Iterator[Runner | NotRun]:
     makers: dict[str, Callable[[], Runner]] = {
         label: lambda reader=reader: reader(exports, size, detects, thresh)  # type: ignore[misc]
         for label, reader in READERS.items()
     }
     makers["original"] = lambda: original_peer(exports.sources, size, detects, letterbox, thresh)
-    for label, make in makers.items():
+    for label in PEERS:
+        if label in without:
+            continue
         try:
-            yield make()
+            yield makers[label]()
         except DarknetCompatError as error:
             yield NotRun(f"{label}, {size[0]}x{size[1]}", str(error))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, get_args
 
+from darknet_compat.catalogue.locate import Sources
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.errors import BackendError, DarknetCompatError, ImageError
 from darknet_compat.formats.arrays import Floats
@@ -17,7 +18,6 @@ from darknet_compat.inference.about import OpenModel, task_of
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
-from darknet_compat.inference.model import Sources
 from darknet_compat.runtime.registry import ONNX, is_built, is_exported, is_onnx, named, running
 
 

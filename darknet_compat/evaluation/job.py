@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from darknet_compat.catalogue.locate import locate
 from darknet_compat.cluster.evaluate import answers_of_cluster
 from darknet_compat.datasets.options import Reading
 from darknet_compat.errors import DatasetError, OptionError
@@ -31,7 +32,6 @@ from darknet_compat.formats.atomic import atomic_write, results_folder
 from darknet_compat.inference.about import task_of
 from darknet_compat.inference.batch import Failure
 from darknet_compat.inference.detector import Detector
-from darknet_compat.inference.model import locate
 from darknet_compat.inference.progress import Counted, Loading, Noted, Opened, Progress, counting, fetching, silent
 from darknet_compat.options import made
 from darknet_compat.vision.header import limited_pixels

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from darknet_compat.catalogue import catalog
+from darknet_compat.catalogue.locate import locate
 from darknet_compat.definition.complexity import LayerCost, costs
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.definition.lower import load_spec
@@ -19,7 +20,6 @@ from darknet_compat.formats.metadata import class_names
 from darknet_compat.formats.words import WidthHeight
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
-from darknet_compat.inference.model import locate
 from darknet_compat.runtime.registry import artefact_of
 
 OpenModel = Detector | Classifier

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from darknet_compat.catalogue.fetch.checksum import sha256_of
+from darknet_compat.catalogue.locate import locate
 from darknet_compat.inference.detector import Detector
-from darknet_compat.inference.model import locate
 from darknet_compat.vision.header import max_pixels
 
 

@@ -1,8 +1,7 @@
-"""From what a user names (a catalogue name, a `.cfg`, an `.onnx`) to a runtime with names and defaults."""
+"""A model as a user names it (`catalogue.locate`) on a runtime, with the names of its classes."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -10,9 +9,9 @@ from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from darknet_compat.catalogue import catalog
-from darknet_compat.errors import BackendError, CatalogError, MetadataError
-from darknet_compat.formats.metadata import class_names, names_beside, read_map
+from darknet_compat.catalogue.locate import locate
+from darknet_compat.errors import BackendError, MetadataError
+from darknet_compat.formats.metadata import class_names, read_map
 from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.formats.words import Task
 from darknet_compat.inference.backends import Choice, expect_usable, open_runtime
@@ -28,56 +27,12 @@ _Init = TypeVar("_Init", bound=Callable[..., None])
 
 
 @dataclass(frozen=True)
-class Sources:
-    """Where a model's parts lie.
-
-    `weights` is None where none were named and none are known; `known` is the entry of the catalogue where the model
-    was called by name.
-    """
-
-    cfg: Path
-    weights: Path | None
-    names: Path | None = None
-    known: catalog.Model | None = None
-
-
-@dataclass(frozen=True)
 class LoadedModel:
     """A runtime, the names of its classes, and why this runtime."""
 
     runtime: Runtime
     names: tuple[str, ...]
     choice: Choice
-
-
-def locate(
-    model: str | Path,
-    weights: str | Path | None = None,
-    *,
-    download: bool = True,
-    progress: TransferProgress | None = None,
-) -> Sources:
-    """The files of `model`: a `.cfg` or `.onnx` as it is given, else a catalogue name.
-
-    The weights of the latter are fetched if `download`. Raises CatalogError where it is neither.
-    """
-    path = Path(model)
-    weights = None if weights is None else Path(weights)
-    # os.path, since Path's own answer to a name that is too long, or a folder that may not be read, is an error.
-    folder = os.path.isdir(path)
-    if os.path.exists(path) and not folder:
-        return Sources(path, weights or _beside(path, ".weights"), names_beside(path))
-    named = str(model).lower() in catalog.MODELS  # .1 of yolo-fastest-1.1 is no suffix
-    if not named and (path.suffix or len(path.parts) > 1 or folder):
-        found = "a folder" if folder else "no such file"
-        hint = f"; `{path.stem}` alone is in the catalogue" if path.stem in catalog.MODELS else ""
-        wanted = "a .cfg, an .onnx, an .engine or a name of the catalogue"
-        raise CatalogError(f"{path}: expected {wanted}, found {found}{hint}")
-    known = catalog.find(str(model))
-    if weights is None:
-        weights = catalog.fetch(known, progress=progress) if download else catalog.local_weights(known)
-    packaged = cfg_dir()
-    return Sources(packaged / known.cfg, weights, packaged / known.names, known)
 
 
 def load_model(
@@ -131,12 +86,6 @@ def class_map(map: str | Path | Sequence[int], model: LoadedModel) -> tuple[tupl
     if names_file:
         return nodes, class_names(cfg_dir() / "data" / names_file, len(nodes))
     return nodes, tuple(model.names[node] for node in nodes)
-
-
-def _beside(cfg: Path, suffix: str) -> Path | None:
-    """The file of the same name with another suffix, where there is one."""
-    path = cfg.with_suffix(suffix)
-    return path if os.path.isfile(path) else None
 
 
 def spelled_out(init: _Init) -> _Init:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from darknet_compat.catalogue.locate import is_name, locate
 from darknet_compat.definition.dialects import DialectName
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.weights.file import FLOAT, SeenBytes, Weights, read_weights, write_weights
@@ -27,15 +28,20 @@ def load_network(
 ) -> Network:
     """A network from its `.cfg` and `.weights`, ready for inference (call `.train()` to train it).
 
-    Without `weights` they are drawn at random as the original does; with `cutoff` only the file's first layers are
+    `cfg` is a file, or a name of the catalogue, whose weights are fetched where none are given. Of a file without
+    `weights` they are drawn at random as the original does; with `cutoff` only the file's first layers are
     there (`darknet19_448.conv.23`: cutoff 23) and the rest is random. `batchnorm` chooses the build of the original
     whose batch normalization is meant: "cuda", with which the official weights were made, or "cpu". `size` is another
     input size than the cfg's, (width, height). `dialect` says whose words the cfg's are, "original" or "fork"; by
     default its own words tell. `seen_bytes`, 4 or 8, says how wide the header's `seen` is in a file whose version tells
     otherwise (some of version 0.0 have 8); with `longer` a file may hold more than the network needs, and the rest is
     passed over, as Darknet does without a word.
-    Raises CfgError, WeightsError, TreeError or MetadataError, all DarknetCompatError, each one line.
+    Raises CfgError, WeightsError, TreeError, MetadataError, CatalogError or DownloadError, all DarknetCompatError, each
+    one line.
     """
+    if is_name(cfg):
+        found = locate(cfg, weights)
+        cfg, weights = found.cfg, found.weights
     spec = load_spec(cfg, size, dialect=dialect)
     # The file is checked against the network before anything is allocated for it.
     values = None if weights is None else read_weights(weights, spec, cutoff, seen_bytes=seen_bytes, longer=longer)

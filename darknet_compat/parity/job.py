@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from darknet_compat.catalogue.locate import Sources, locate
 from darknet_compat.errors import OptionError, OriginalError
 from darknet_compat.formats.atomic import atomic_write, results_folder
-from darknet_compat.inference.model import Sources, locate
 from darknet_compat.inference.progress import Loading
 from darknet_compat.options import made
 from darknet_compat.parity.layers import LayerParity, layer_parity

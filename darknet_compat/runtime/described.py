@@ -15,7 +15,7 @@ def describe(spec: NetworkSpec, *, precision: Precision = "fp32", resize: Resize
     Raises BackendError for a network that neither detects nor classifies pictures.
     """
     if problem := _unfit(spec):
-        raise BackendError(f"{spec.name}: {problem}; use load_network and layer_outputs")
+        raise BackendError(f"{problem}; use load_network and layer_outputs")
     net, head = spec.net, spec.heads[-1] if spec.heads else None  # all heads have the same classes
     return Description(
         name=spec.name,
@@ -43,16 +43,17 @@ def _unfit(spec: NetworkSpec) -> str | None:
     """Why `spec` answers no pictures, or None."""
     shape, layers = spec.net.input, spec.heads
     if not shape.image or not (layers or spec.bare_classes) or any(isinstance(head, s.Iseg) for head in layers):
-        return "neither detects nor classifies pictures"
+        return f"{spec.name}: neither detects nor classifies pictures"
     if any(layer.recurrent for layer in spec.layers):
-        return "reads sequences, not single pictures"
+        return f"{spec.name}: reads sequences, not single pictures"
     if shape.c not in (1, 3):
-        return f"reads {shape.c} channels, but pictures have 3, or 1 if grey"
+        return f"{spec.name}: reads {shape.c} channels, but pictures have 3, or 1 if grey"
     detecting = [head for head in layers if isinstance(head, s.BoxHead)]
     if detecting and len(detecting) < len(layers):
-        return "both detects and classifies"
-    if lacking := [head.lack for head in detecting if isinstance(head, s.Detection) and head.lack]:
-        return lacking[0]
+        return f"{spec.name}: both detects and classifies"
+    for head in detecting:
+        if isinstance(head, s.Detection) and head.lack:
+            return f"{spec.place(head)} {head.lack}"
     if len({head.classes for head in detecting}) > 1:
-        return f"its heads have {' and '.join(str(head.classes) for head in detecting)} classes"
+        return f"{spec.name}: its heads have {' and '.join(str(head.classes) for head in detecting)} classes"
     return None

@@ -50,7 +50,7 @@ class OnnxRuntime(ExportedRuntime):
         except BackendError:
             raise
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-            raise BackendError(f"{path}: ONNX Runtime cannot load it: {first_line(error)}") from None
+            raise BackendError(f"{path}: ONNX Runtime cannot load it: {reason_of(error)}") from None
         self.names = [output.name for output in self.session.get_outputs()]
         first = self.session.get_inputs()[0]
         self.input, self.halved = first.name, first.type == "tensor(float16)"
@@ -69,7 +69,7 @@ class OnnxRuntime(ExportedRuntime):
         except Exception as error:
             if "allocate memory" in str(error) and images.ndim == 4:
                 raise too_large(self.path, images) from None
-            raise BackendError(f"{self.path}: ONNX Runtime failed: {first_line(error)}") from None
+            raise BackendError(f"{self.path}: ONNX Runtime failed: {reason_of(error)}") from None
 
 
 def open_model(model: Path, weights: Path | None, use: Use) -> OnnxRuntime:
@@ -77,7 +77,7 @@ def open_model(model: Path, weights: Path | None, use: Use) -> OnnxRuntime:
     return OnnxRuntime(model, precision=use.precision, size=use.size, threads=use.threads, mode=use.mode)
 
 
-def first_line(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """What went wrong, without the place in ONNX Runtime's own sources."""
     lines = re.sub(r"/\S*onnxruntime_src/\S+ [^()]*\([^()]*\) ?", " ", str(error).strip()).splitlines()
     return lines[0] if lines else type(error).__name__

@@ -16,7 +16,7 @@ from darknet_compat.errors import BackendError
 from darknet_compat.formats.words import Precision, WidthHeight
 from darknet_compat.nvidia.driver import find_gpu
 from darknet_compat.runtime.base import Use
-from darknet_compat.runtime.onnxruntime import OnnxRuntime, first_line
+from darknet_compat.runtime.onnxruntime import OnnxRuntime, reason_of
 
 _registered = threading.Lock()
 
@@ -55,7 +55,7 @@ def _devices() -> list[Any]:
         try:
             ort.register_execution_provider_library(name, plugin.get_library_path())
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-            raise BackendError(f"onnxruntime-rtx: its plug-in cannot be loaded: {first_line(error)}") from None
+            raise BackendError(f"onnxruntime-rtx: its plug-in cannot be loaded: {reason_of(error)}") from None
         return [device for device in ort.get_ep_devices() if device.ep_name == name]
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from darknet_compat.catalogue.locate import Sources, locate
 from darknet_compat.errors import DarknetCompatError, OptionError
 from darknet_compat.inference.about import OpenModel, task_of
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
-from darknet_compat.inference.model import Sources, locate
 from darknet_compat.inference.options import RunOptions
 from darknet_compat.options import options_of
 from darknet_compat.runtime.processor import cores

@@ -20,8 +20,9 @@ def expect_boxes(spec: NetworkSpec, dataset: Dataset) -> None:
     none. Data with boxes are known by the first few pictures."""
     if not any(head.detects for head in spec.heads):
         return
-    if lacking := [head.lack for head in spec.heads if isinstance(head, s.Detection) and head.lack]:
-        raise CfgError(f"{spec.name}: {lacking[0]}; there is nothing to learn boxes with")
+    for head in spec.heads:
+        if isinstance(head, s.Detection) and head.lack:
+            raise CfgError(f"{spec.place(head)} {head.lack}; there is nothing to learn boxes with")
     last = min(len(dataset), _COMPOSED) if dataset.is_composed else len(dataset)
     at_once = _COMPOSED if dataset.is_composed else _AT_ONCE
     whole = 0

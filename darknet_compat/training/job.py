@@ -16,6 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from darknet_compat.catalogue.locate import locate
 from darknet_compat.datasets.base import Dataset
 from darknet_compat.datasets.check import Report, check_dataset
 from darknet_compat.datasets.options import Reading
@@ -26,7 +27,6 @@ from darknet_compat.errors import CatalogError, DatasetError, TrainingError
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.lock import alone_in
 from darknet_compat.formats.packaged import cfg_dir
-from darknet_compat.inference.model import locate
 from darknet_compat.inference.progress import Counted, Noted, Progress, counting, silent
 from darknet_compat.options import made
 from darknet_compat.training.batches.contact_sheet import contact_sheet

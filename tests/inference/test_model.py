@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 import shutil
 from pathlib import Path
@@ -13,9 +12,10 @@ import numpy as np
 import pytest
 
 import darknet_compat as dc
+from darknet_compat.catalogue.locate import locate
 from darknet_compat.errors import BackendError, CatalogError, DarknetCompatError, MetadataError, WeightsError
 from darknet_compat.formats.packaged import cfg_dir
-from darknet_compat.inference.model import class_names, locate
+from darknet_compat.inference.model import class_names
 from darknet_compat.inference.options import BACKENDS
 from darknet_compat.runtime.base import Use, UseOptions
 from tests.inference.support import Files, classifier, noise, region, trunk, write_model, yolov1
@@ -46,45 +46,6 @@ def test_a_cfg_brings_the_files_of_its_name(toy: Files) -> None:
     assert locate(str(toy.cfg)).names == toy.cfg.with_suffix(".names")
     assert dc.Detector(toy.cfg).names == ("a", "b", "c", "d")
     assert dc.Detector(toy.cfg, names=["1", "2", "3", "4"]).names == ("1", "2", "3", "4")
-
-
-def test_weights_that_are_named_come_first(toy: Files, tmp_path: Path) -> None:
-    assert locate(toy.cfg, tmp_path / "others.weights").weights == tmp_path / "others.weights"
-
-
-def test_a_catalogue_name_brings_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DARKNET_COMPAT_CACHE", str(tmp_path))
-    found = locate("yolov2-voc", download=False)
-    assert (found.cfg.name, found.weights, found.names) == ("yolov2-voc.cfg", None, cfg_dir() / "data" / "voc.names")
-    assert locate("yolov2-voc", "mine.weights").weights == Path("mine.weights")
-    assert locate("yolo-fastest-1.1", download=False).cfg == cfg_dir() / "yolo-fastest-1.1.cfg"  # .1 is no suffix
-
-
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        ("no/such.cfg", "no/such.cfg: expected a .cfg, an .onnx, an .engine or a name of the catalogue, found no such"),
-        ("cfg/yolov2.cfg.bak/yolov2.cfg", "found no such file; `yolov2` alone is in the catalogue"),
-        (".", "found a folder"),
-        ("", "found a folder"),
-        ("yolo2", "no model is called 'yolo2'; did you mean yolov2?"),
-        ("a\0b", "no model is called"),
-        ("x" * 5000, "no model is called"),
-        ("x" * 5000 + ".cfg", "found no such file"),
-        ("no/permission/either.cfg", "found no such file"),
-    ],
-)
-def test_what_is_no_model(model: str, message: str) -> None:
-    with pytest.raises(CatalogError, match=re.escape(message)):
-        locate(model)
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read every folder")
-def test_a_folder_that_may_not_be_read(tmp_path: Path) -> None:
-    folder = tmp_path / "closed"
-    folder.mkdir(mode=0)
-    with pytest.raises(CatalogError, match="found no such file"):
-        locate(folder / "yolo.cfg")
 
 
 def test_a_name_as_long_as_may_be(toy: Files) -> None:
@@ -271,6 +232,15 @@ def test_a_network_that_answers_no_pictures(kind: type, tmp_path: Path) -> None:
     files = write_model(tmp_path, trunk(6) + "[iseg]\nclasses=2\nids=4\n")
     with pytest.raises(BackendError, match=r"small\.cfg: neither detects nor classifies pictures; use load_network"):
         kind(*files)
+
+
+def test_a_head_that_makes_no_boxes(tmp_path: Path) -> None:
+    text = yolov1().replace("coords=4", "coords=3").replace("output=126", "output=108")
+    line = text[: text.index("[detection]")].count("\n") + 1
+    files = write_model(tmp_path, text)
+    wanted = f"small.cfg:{line}: layer 4 [detection] has boxes of 3 numbers (coords), and 4 make one; use load_network"
+    with pytest.raises(BackendError, match=re.escape(wanted)):
+        dc.Detector(*files)
 
 
 def test_another_networks_weights(shared_data: Path) -> None:

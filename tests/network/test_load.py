@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.weights.file import Header, cut_weights, slots
-from darknet_compat.errors import CfgError, DarknetCompatError, MetadataError, TreeError, WeightsError
+from darknet_compat.errors import CatalogError, CfgError, DarknetCompatError, MetadataError, TreeError, WeightsError
 from darknet_compat.network.load import load_network, save_weights
 from darknet_compat.network.network import Network
 
@@ -42,6 +42,25 @@ def numbered(cfg: Path, header: Header | None = None) -> tuple[Path, list[Floats
 def floats(network: Network, layer: int, name: str) -> Floats:
     values: Floats = getattr(network.layers[layer], name).detach().numpy()
     return values
+
+
+# ------------------------------------------------------------------------------------ by its name
+
+
+def test_a_name_of_the_catalogue_brings_its_weights() -> None:
+    folder = REPOSITORY / "weights"
+    named = load_network("yolov2-digits")
+    given = load_network(REPOSITORY / "cfg" / "yolov2-digits.cfg", folder / "yolov2-digits.weights")
+    assert named.spec.name == given.spec.name and named.header == given.header
+    pairs = zip(named.state_dict().values(), given.state_dict().values(), strict=True)
+    assert all(torch.equal(ours, theirs) for ours, theirs in pairs)
+
+
+def test_what_is_neither_a_name_nor_a_file() -> None:
+    with pytest.raises(CatalogError, match=r"no model is called 'yolov2-digit'; did you mean yolov2-digits\?"):
+        load_network("yolov2-digit")
+    with pytest.raises(CfgError, match=r"no/such\.cfg: "):
+        load_network("no/such.cfg")
 
 
 # ------------------------------------------------------------------------------------ without a file

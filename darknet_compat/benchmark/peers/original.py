@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darknet_compat.benchmark.runners import darknet_files
+from darknet_compat.catalogue.locate import Sources
 from darknet_compat.formats.arrays import Floats
 from darknet_compat.formats.words import WidthHeight
-from darknet_compat.inference.model import Sources
 from darknet_compat.parity.reference import Original
 
 

@@ -36,10 +36,10 @@ def anchors(options: AnchorOptions, json: Json = False) -> None:
 
 def _anchors_of(model: str, size: Size) -> list[tuple[float, float]]:
     """A model's own anchors in pixels of an input of `size`. Raises what reading the model does."""
+    from darknet_compat.catalogue.locate import locate
     from darknet_compat.definition.lower import load_spec
     from darknet_compat.definition.spec import Region, YoloHead
     from darknet_compat.errors import CfgError
-    from darknet_compat.inference.model import locate
 
     spec = load_spec(locate(model, download=False).cfg)
     found: list[tuple[float, float]] = []

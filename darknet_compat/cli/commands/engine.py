@@ -20,9 +20,9 @@ from darknet_compat.options import Option, Options, parse_counts
 from darknet_compat.runtime.registry import is_built, is_onnx
 
 if TYPE_CHECKING:
+    from darknet_compat.catalogue.locate import Sources
     from darknet_compat.export.tensorrt.build import BuildProgress
     from darknet_compat.formats.exported.enginefile import EngineRecord
-    from darknet_compat.inference.model import Sources
     from darknet_compat.runtime.tensorrt.inspection import EngineLayer
 
 
@@ -91,9 +91,9 @@ def engine(options: EngineOptions, settings: Settings, json: Json = False) -> No
 
 
 def _build(options: EngineOptions, settings: Settings, json: bool) -> tuple[EngineRecord, Path]:
+    from darknet_compat.catalogue.locate import locate
     from darknet_compat.export.bundle.write import expect_runnable, write_bundle
     from darknet_compat.export.tensorrt.engine import build_engine, chosen_capabilities
-    from darknet_compat.inference.model import locate
     from darknet_compat.nvidia.library import import_tensorrt, load_tensorrt
     from darknet_compat.runtime.exported import read_artefact
     from darknet_compat.runtime.tensorrt.engines import timing_cache

@@ -21,9 +21,9 @@ from darknet_compat.options import Option, Options, flag, options_of
 from darknet_compat.runtime.registry import is_onnx
 
 if TYPE_CHECKING:
+    from darknet_compat.catalogue.locate import Sources
     from darknet_compat.export.targets.base import Target
     from darknet_compat.formats.exported.artefact import Artefact
-    from darknet_compat.inference.model import Sources
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def export(options: ExportOptions, graph: OnnxOptions, json: Json = False) -> No
     Size, classes, thresholds travel inside. Only operators that ONNX Runtime, OpenVINO and TensorRT have.
     `detect` and `classify` take the file as MODEL. For int8 MODEL may be a file that was exported before.
     """
-    from darknet_compat.inference.model import locate
+    from darknet_compat.catalogue.locate import locate
 
     if (graph.precision == "int8") != (options.calibrate is not None):
         raise OptionError("int8 and --calibrate PICTURES go together", "precision")

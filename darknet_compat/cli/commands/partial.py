@@ -61,9 +61,9 @@ def partial(
     For another network to start from, as YOLOv2 does from darknet19_448.conv.23.
     The bytes are those of the original's `darknet partial CFG WEIGHTS OUT N`.
     """
+    from darknet_compat.catalogue.locate import locate
     from darknet_compat.definition.lower import load_spec
     from darknet_compat.definition.weights.file import cut_weights
-    from darknet_compat.inference.model import locate
 
     with terminal.Transfers(model, quiet=json) as progress:
         sources = locate(model, weights, progress=progress)

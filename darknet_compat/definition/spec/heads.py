@@ -166,10 +166,11 @@ class Detection(BoxHead):
 
     @property
     def lack(self) -> str:
-        """Why no box comes of it, which may still be read and computed; empty where one does."""
+        """Why no box comes of it, which may still be read and computed, in words that follow its place; empty where one
+        does."""
         if self.coords < 4:
-            return f"layer {self.index} [{self.type}] has boxes of {self.coords} numbers (coords), and 4 make one"
-        return "" if self.classes else f"layer {self.index} [{self.type}] has classes=0, and a box is told by its class"
+            return f"has boxes of {self.coords} numbers (coords), and 4 make one"
+        return "" if self.classes else "has classes=0, and a box is told by its class"
 
 
 @dataclass(frozen=True, kw_only=True)

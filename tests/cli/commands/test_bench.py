@@ -60,6 +60,12 @@ def test_everything_asked_for_is_measured_or_said_not_to_be(dc: Command, detecto
     assert json.loads((tmp_path / "out" / "toy-speed.json").read_text()) == document
 
 
+def test_peers_can_be_left_out(dc: Command, detector: Toy) -> None:
+    few = ("--backends", "onnxruntime", "--runs", "1", "--warmup", "1", "--json")
+    document = json.loads(dc("bench", detector.cfg, "--peers", "--without", "original,opencv-onnx", *few).out)
+    assert {row["label"] for row in document["rows"]} == {"onnxruntime", "opencv"} and not document["not_run"]
+
+
 def test_without_weights_they_are_seeded_and_the_table_fits(dc: Command, detector: Toy) -> None:
     detector.weights.unlink()
     done = dc("bench", detector.cfg, "--runs", "1", "--warmup", "1")
@@ -102,6 +108,7 @@ def test_an_exported_file_is_measured_without_torch(dc: Command, detector: Toy) 
         ("--artefact", "/nowhere.onnx", 1, "/nowhere.onnx"),
         ("--batches", "1,0", 2, "1,0"),
         ("--sizes", "big", 2, "big"),
+        ("--without", "original", 2, "--peers"),
     ],
 )
 def test_wrong_input_is_one_line(dc: Command, detector: Toy, option: str, value: str, code: int, says: str) -> None:
