@@ -109,7 +109,7 @@ def load_net(config_file: Any, weights: Any, clear: int = 0) -> LegacyNetwork:
 
 
 def load_net_custom(config_file: Any, weights: Any, clear: int = 0, batch: int = 1) -> LegacyNetwork:
-    """The same for batches of `batch` pictures."""
+    """As `load_net`, for batches of `batch` pictures."""
     return LegacyNetwork(Path(as_text(config_file)), Path(as_text(weights)) if weights else None, batch)
 
 
@@ -140,13 +140,13 @@ def network_dimensions(net: LegacyNetwork) -> tuple[int, int, int]:
 
 
 def free_network(net: LegacyNetwork) -> None:
-    """Let go of what was opened."""
+    """Release what was opened for the network."""
     net._detectors.clear()
     net._classifier = net.last = None
 
 
 def set_gpu(number: int) -> None:
-    """Nothing: a Detector takes the GPU that there is, and `device=` another."""
+    """Does nothing: a Detector takes the GPU that there is, and `device=` another."""
 
 
 # ---------------------------------------------------------------------------------------------------- images
@@ -185,7 +185,7 @@ def load_image(path: Any, width: int = 0, height: int = 0, channels: int = 3) ->
 
 
 def free_image(image: IMAGE) -> None:
-    """Let go of the pixels; harmless when called twice."""
+    """Release the pixels; harmless when called twice."""
     image.pixels = None
 
 

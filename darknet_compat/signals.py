@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish to end, which whoever works may end well by."""
+"""Ctrl-C and SIGTERM as a request to stop, which running work follows where it can stop well."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Runner(Protocol):
 
     @property
     def channels(self) -> int:
-        """Of the input."""
+        """Channels of the network's input: 3, or 1 if grey."""
 
     @property
     def batches(self) -> bool:
@@ -55,7 +55,7 @@ class Runner(Protocol):
         """From files to detections or classes, `batch` at once."""
 
     def close(self) -> None:
-        """Let go of whatever it holds."""
+        """Release what it holds: processes, memory."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Ours:
 
     @property
     def channels(self) -> int:
-        """Of the network's input."""
+        """See `Runner.channels`."""
         return self.model.runtime.description.channels
 
     def network(self, images: Floats) -> None:
@@ -96,7 +96,7 @@ class Ours:
                 raise ImageError(str(found.error))
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """See `Runner.close`: there is nothing to release."""
 
     def set_threshold(self, thresh: float) -> None:
         """What a detector's scores have to exceed."""

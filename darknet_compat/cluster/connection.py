@@ -106,5 +106,5 @@ def one_line() -> Iterator[None]:
 
 
 def cores(ray: ModuleType) -> int:
-    """Of the whole cluster."""
+    """How many processor cores the whole cluster has."""
     return max(1, int(ray.cluster_resources().get("CPU", 1)))

@@ -34,14 +34,14 @@ def parse_place(value: Any) -> Path | str:
 
 
 def expect_engine(engine: str, workers: int | None) -> None:
-    """Raise OptionError for workers where there are none."""
+    """Raise OptionError for `workers` without Ray."""
     if workers is not None and engine != "ray":
         raise OptionError("goes with --engine ray", "workers")
 
 
 @dataclass(frozen=True)
 class ClusterOptions(Options):
-    """Who does the work."""
+    """What runs the work: this process (`local`) or a Ray cluster, and how large that is."""
 
     engine: Engine = "local"
     workers: WorkersOption = None

@@ -113,7 +113,7 @@ class Report:
         return f"{count(self.wrong, 'picture')} of {self.pictures:,} cannot be used"
 
     def to_dict(self) -> dict[str, Any]:
-        """The same for JSON."""
+        """Plain values, for JSON."""
         return {
             "title": self.title,
             "pictures": self.pictures,

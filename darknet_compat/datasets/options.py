@@ -45,5 +45,5 @@ class Reading(NamedTuple):
 
     @classmethod
     def of(cls, options: Any, beside: bool = False) -> Reading:
-        """Those of an options value."""
+        """The reading options among the fields of another options value."""
         return cls(options.layout, options.labels, options.pictures, beside)

@@ -47,5 +47,5 @@ def whose_section(name: str) -> str | None:
 
 
 def whose_activation(name: str) -> str | None:
-    """The same of an activation."""
+    """As `whose_section`, of an activation's name."""
     return _ACTIVATIONS.get(name)

@@ -168,14 +168,14 @@ class SectionOptions:
         return CfgError(f"{self.where(key)} {message}")
 
     def missing(self, key: str, wanted: str) -> CfgError:
-        """The same for a section without `key`, which `wanted` says more of; an option that is a slip of the pen away
-        from it is asked about."""
+        """A CfgError for a section that lacks `key`, whose value `wanted` describes; it asks about an option whose name
+        is one slip of the pen away."""
         near = next((option for option in self.section.options if one_slip(option.key, key)), None)
         hint = f"; did you mean that by {plain(near.key)}= in line {near.line}?" if near else ""
         return self.error(f"needs {key}={wanted}{hint}", key)
 
     def note(self, message: str, key: str | None = None) -> None:
-        """The same as a remark."""
+        """As `error`, as a remark that ends nothing."""
         self.notes.append(f"{self.where(key)} {message}")
 
     def where(self, key: str | None = None) -> str:

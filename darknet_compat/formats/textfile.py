@@ -94,7 +94,7 @@ def plain(text: str, limit: int = 60) -> str:
 
 
 def shown(text: str, limit: int = 60) -> str:
-    """The same in quotation marks."""
+    """`plain` text in quotation marks."""
     return f"'{plain(text, limit)}'"
 
 

@@ -55,7 +55,7 @@ def boxes(ops: Ops, heads: Sequence[Head], raws: Sequence[Value], images: Value)
 
 
 def from_activated(ops: Ops, heads: Sequence[Head], outputs: Sequence[Value], images: Value) -> Boxes:
-    """The same from what `activated` gives."""
+    """The boxes, from what `activated` gives."""
     parts = [head.parts(ops, x) if isinstance(head, BoxHead) else x for head, x in zip(heads, outputs, strict=True)]
     return _boxes(ops, heads, parts, outputs, images)
 
@@ -82,7 +82,7 @@ def uncertain(spec: NetworkSpec) -> bool:
 
 
 def uncertainties(ops: Ops, heads: Sequence[Any], raws: Sequence[Value]) -> Value:
-    """Those of `boxes`, [N, D, 4], of a network that is `uncertain`."""
+    """The uncertainties of `boxes`' four numbers, [N, D, 4], of a network that is `uncertain`."""
     parts = [head.uncertainties(ops, head.activate(ops, raw)) for head, raw in zip(heads, raws, strict=True)]
     return parts[0] if len(parts) == 1 else ops.concat(parts, 1)
 

@@ -76,7 +76,7 @@ class Cut:
     heads: tuple[Mapping[str, Any], ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The same as plain values."""
+        """Plain values, for JSON."""
         return {"order": self.order, "activated": self.activated, "heads": self.heads and list(map(dict, self.heads))}
 
 

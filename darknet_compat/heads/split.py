@@ -51,7 +51,7 @@ class SplitWeights:
 
 
 class RowNumbers:
-    """Which rows of the convolution the parts are."""
+    """Which rows of the convolution's weights give boxes, and which classes."""
 
     def __init__(self, region: Region) -> None:
         spec = region.spec

@@ -55,7 +55,7 @@ def prepare(source: Any, description: Description, max_pixels: int | None = None
 
 
 def attempt(source: Any, description: Description, max_pixels: int | None = None) -> Prepared | Failure:
-    """The same, or why it failed."""
+    """`prepare`'s result, or the Failure that says why there is none."""
     try:
         return prepare(source, description, max_pixels)
     except ImageError as error:

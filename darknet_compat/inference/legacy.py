@@ -148,7 +148,7 @@ def predict_image(network: LegacyNetwork, image: IMAGE) -> None:
 
 
 def predict_image_letterbox(network: LegacyNetwork, image: IMAGE) -> None:
-    """The same with a border where the shapes differ."""
+    """As `predict_image`, letterboxed instead of stretched."""
     network.last = (image, True)
 
 
@@ -203,7 +203,7 @@ def do_nms_sort(dets: Sequence[DETECTION], num: int, classes: int, thresh: float
 
 
 def do_nms_obj(dets: Sequence[DETECTION], num: int, classes: int, thresh: float) -> None:
-    """The same across classes, by objectness."""
+    """As `do_nms_sort`, but across classes and by objectness."""
     from darknet_compat.vision.boxes import nms_obj
 
     if not num:
@@ -239,7 +239,7 @@ def remove_negatives(
 
 
 def free_detections(dets: Sequence[DETECTION], num: int) -> None:
-    """Nothing: they are Python's."""
+    """Does nothing: Python frees them."""
 
 
 def remove_negatives_faster(
@@ -286,4 +286,4 @@ def _apart(images: IMAGE, count: int) -> list[IMAGE]:
 
 
 def free_batch_detections(batches: Sequence[DETNUMPAIR], count: int) -> None:
-    """Nothing: they are Python's."""
+    """Does nothing: Python frees them."""

@@ -126,7 +126,7 @@ class Detections:
         return bool(np.isfinite(self.boxes).all())
 
     def clipped(self) -> Detections:
-        """The same with boxes cut to the picture."""
+        """These detections with boxes cut to the picture."""
         limits = np.array([self.width, self.height, self.width, self.height], np.float32)
         boxes = np.clip(self.boxes, 0, limits)
         return replace(self, boxes=boxes)
@@ -208,7 +208,7 @@ class Detections:
         return convert.to_csv([self])
 
     def to_df(self) -> Any:
-        """The same as a `pandas.DataFrame`."""
+        """A `pandas.DataFrame` with a row a detection."""
         pandas = _installed("pandas")
         return pandas.DataFrame(convert.rows(self), columns=convert.CSV_HEADERS)
 

@@ -178,7 +178,7 @@ class Reorg3d(nn.Module):
 
 
 class Empty(nn.Module):
-    """Its input."""
+    """Passes its input on unchanged."""
 
     def __init__(self, spec: s.Empty | s.Contrastive, build: Build) -> None:
         super().__init__()

@@ -342,7 +342,7 @@ class Reorg(nn.Module):
 
 
 class Cost(nn.Module):
-    """Nothing, while there is no truth: the original's output then is all zeros."""
+    """Gives zeros: so does the original without a truth."""
 
     def __init__(self, spec: s.Cost, build: Build) -> None:
         super().__init__()

@@ -95,7 +95,7 @@ class SharedConvolutional(Convolutional):
         return super().__getattr__(name)
 
     def initialize(self) -> None:
-        """Nothing: its owner draws."""
+        """Does nothing: the layer that owns it draws the weights."""
 
 
 class Maxpool(nn.Module):

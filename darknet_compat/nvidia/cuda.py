@@ -33,7 +33,7 @@ class Memory(Protocol):
 
     @property
     def pointer(self) -> int:
-        """Its address there."""
+        """Its address on the GPU."""
         ...
 
     def free(self) -> None:
@@ -45,7 +45,7 @@ class Event(Protocol):
     """A moment on a stream."""
 
     def record(self, stream: Stream) -> None:
-        """Let it be the moment when all that is queued by now is done."""
+        """Record the event: it has passed once all that is queued by now is done."""
         ...
 
     def milliseconds_since(self, start: Event) -> float:
@@ -94,7 +94,7 @@ class Cuda(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the context, once everything that was made in it is freed."""
+        """Release the context, once everything that was made in it is freed."""
         ...
 
 

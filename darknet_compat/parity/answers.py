@@ -137,7 +137,7 @@ class OutputDecoder:
         return isinstance(self.model, Detector) and self.tree is not None
 
     def answers(self, runtime: Runtime, pictures: Sequence[Path]) -> list[PictureAnswers]:
-        """Of a runtime, from file to what is found in it."""
+        """A runtime's answers to pictures, each from its file to what is found in it."""
         model = self._with(runtime)
         return [
             _of_detector(model, file) if isinstance(model, Detector) else _of_classifier(model, file)

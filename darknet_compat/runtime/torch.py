@@ -69,7 +69,7 @@ class TorchRuntime:
         self.split = self._split(candidates) if splits(self.network.spec) else None
 
     def _split(self, candidates: int) -> SplitRegion:
-        """The last convolution and head as one."""
+        """The last convolution and head as one module (`network.split`)."""
         convolution, region = self.network.layers[-2], self.heads[-1]
         assert isinstance(convolution, Convolutional) and isinstance(region, heads.Region)
         split = SplitRegion(convolution, region, candidates)

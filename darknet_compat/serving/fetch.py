@@ -97,7 +97,7 @@ class _Deadline:
             self._sockets.clear()
 
     def watch(self, connection: socket.socket) -> None:
-        """Of a copy, as TLS takes the socket itself away."""
+        """Watch a copy of the socket, as TLS takes the socket itself away."""
         with self._lock:
             self._sockets.append(connection.dup())
         if self.passed:

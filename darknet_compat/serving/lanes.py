@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Busy(Exception):
-    """As many requests as may wait are waiting already."""
+    """The queue is full: as many requests as may wait are waiting."""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class _Server(uvicorn.Server):
 
 
 def address_of(host: str, port: int) -> str:
-    """Of a server, for browsers."""
+    """A server's address, as a browser takes it."""
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 

@@ -62,7 +62,7 @@ class Frames(ABC):
     def __iter__(self) -> Iterator[Frame]: ...
 
     def close(self) -> None:  # noqa: B027 -- most have nothing to let go of
-        """Let go of files, devices and connections; an iteration that is going on ends."""
+        """Close files, devices and connections; an iteration that is going on ends."""
 
     def __enter__(self: _Self) -> _Self:
         return self

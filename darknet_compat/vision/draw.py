@@ -44,7 +44,7 @@ class _Rectangle:
 
     @property
     def pixels(self) -> tuple[slice, slice]:
-        """Its part of a picture [H, W]."""
+        """The part of a picture [H, W, C] that it covers."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
 

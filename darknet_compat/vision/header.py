@@ -41,7 +41,7 @@ def max_pixels() -> int:
 
 
 def expect_max_pixels(most: int | None) -> int | None:
-    """The same number. Raises ImageError for what is no number of pixels."""
+    """`most` itself. Raises ImageError for what is no number of pixels."""
     if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
         raise ImageError(f"max_pixels: expected 1 or more, found {most!r}")
     return most

@@ -160,7 +160,7 @@ class _Sound:
         self.waiting: Any = None
 
     def until(self, time: float) -> Iterator[Any]:
-        """Those that begin before `time`, seconds of the written video."""
+        """Packets that begin before `time`, in seconds of the written video."""
         while (packet := self.waiting or next(self.packets, None)) is not None:
             self.waiting = None
             if packet.dts is None or packet.pts is None:

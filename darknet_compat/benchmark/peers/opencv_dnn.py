@@ -53,7 +53,7 @@ class OpenCv:
                     np.argsort(-outputs[0][number].ravel())[:5]
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """See `Runner.close`: there is nothing to release."""
 
     def _forward(self, images: Floats) -> Sequence[Floats]:
         self.net.setInput(images)

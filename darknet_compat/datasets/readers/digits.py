@@ -167,7 +167,7 @@ def open_digits(source: str, split: str | None = None) -> DigitScenes | DigitPic
 
 
 def _title(kind: str, split: str, digits: Sequence[int]) -> str:
-    """As `open_digits` spells it."""
+    """The title, spelled as `open_digits` takes it."""
     wanted = "" if set(digits) == set(range(10)) else ":" + "".join(map(str, digits))
     return f"{kind}{wanted} ({split})"
 

@@ -85,9 +85,9 @@ class _Numbered(Dataset):
         return len(self._dataset)
 
     def sample(self, index: int) -> Sample:
-        """As the data set's own."""
+        """See `Dataset`; unchanged."""
         return self._dataset.sample(index)
 
     def size(self, index: int) -> tuple[int, int] | None:
-        """As the data set's own."""
+        """See `Dataset`; unchanged."""
         return self._dataset.size(index)

@@ -18,7 +18,7 @@ _MAX_ANCHORS = 1024
 
 
 def softmax(options: SectionOptions, context: Context) -> LayerSpec:
-    """As many values as its input."""
+    """[softmax]: output of the input's size."""
     inputs = context.input.size
     groups = options.integer("groups", 1, minimum=1)
     if inputs % groups:

@@ -125,7 +125,7 @@ def contrastive(options: SectionOptions, context: Context) -> LayerSpec:
 
 
 def cost(options: SectionOptions, context: Context) -> LayerSpec:
-    """As many values as its input."""
+    """[cost]: output of the input's size."""
     kind = options.text("type", "sse")
     if kind not in ("sse", "masked", "L1", "seg", "smooth", "wgan"):
         options.note(f"unknown type {shown(kind)} is taken for sse", "type")

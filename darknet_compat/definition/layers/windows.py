@@ -190,7 +190,7 @@ def maxpool(options: SectionOptions, context: Context) -> LayerSpec:
 
 
 def local_avgpool(options: SectionOptions, context: Context) -> LayerSpec:
-    """The same shape as a maxpool's."""
+    """[local_avgpool]: windows as a maxpool's."""
     image = context.image(options)
     pool = _pool(options, context)
     height, width = _places(options, (image.h, image.w), pool.pop("step"), pool["size"], pool["padding"])

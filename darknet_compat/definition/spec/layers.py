@@ -333,7 +333,7 @@ class Reorg3d(LayerSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class Empty(LayerSpec):
-    """Its input as it is."""
+    """Passes its input on unchanged."""
 
     keeps_size: ClassVar[bool] = True
 

@@ -77,7 +77,7 @@ class NetworkSpec:
 
     @property
     def beta_nms(self) -> float:
-        """That head's exponent for `nms_kind`."""
+        """The exponent `beta_nms` of the head that `nms_kind` is of."""
         return float(getattr(self._last_boxes, "beta_nms", 0.6))
 
     @property

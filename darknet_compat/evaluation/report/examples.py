@@ -38,7 +38,7 @@ class Verdicts:
 
     @classmethod
     def of(cls, found: Found, truths: Truths) -> Verdicts:
-        """By VOC's rule."""
+        """Matched to the truth by VOC's rule."""
         neither = truths.difficult | truths.crowd
         ranked = rank(found)
         outcome = outcome_best(ranked, truths, 0.5, neither)

@@ -58,7 +58,7 @@ class Judged:
 
 
 def judge(metric: str, found: Found, truths: Truths) -> Judged:
-    """By the rules of `metric`, a name of `metrics.METRICS`."""
+    """Match detections by the rules of `metric`, a name of `metrics.METRICS`."""
     return _JUDGES[metric](found, truths)
 
 

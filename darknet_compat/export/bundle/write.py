@@ -22,7 +22,7 @@ RUN = Path(__file__).with_name("run.py")
 
 
 class Described(Protocol):
-    """What says of itself what it is for: an Artefact, or a `runtime.base.Description`."""
+    """A model that describes itself: an Artefact, or a `runtime.base.Description`."""
 
     @property
     def task(self) -> str | None:
@@ -31,12 +31,12 @@ class Described(Protocol):
 
     @property
     def tree(self) -> WordTree | None:
-        """That of its classes."""
+        """The WordTree of its classes, or None."""
         ...
 
     @property
     def channels(self) -> int:
-        """Of the pictures that it reads."""
+        """Channels of the pictures that it reads."""
         ...
 
 

@@ -137,7 +137,7 @@ def reorg3d(graph: Graph, layer: s.Reorg3d, arrays: LayerArrays, inputs: Sequenc
 
 
 def empty(graph: Graph, layer: s.Empty, arrays: LayerArrays, inputs: Sequence[str]) -> str:
-    """Nothing."""
+    """No node: its input is its output."""
     return inputs[0]
 
 

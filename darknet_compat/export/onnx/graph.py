@@ -49,7 +49,7 @@ class Weight:
 
     @property
     def bytes(self) -> int:
-        """Of its values in the file."""
+        """Length of its values in the file."""
         return (4 if self.type == TensorProto.FLOAT else 2) * math.prod(self.shape)
 
 
@@ -144,7 +144,7 @@ def layer_of(name: str) -> tuple[int, str] | None:
 
 
 def operators(nodes: Iterable[NodeProto]) -> set[str]:
-    """The operators that `nodes` are of."""
+    """The names of the operators of `nodes`."""
     return {node.op_type for node in nodes}
 
 

@@ -59,7 +59,7 @@ def kept_single(node: NodeProto) -> bool:
 
 
 def layer_keeps_single(name: str) -> bool:
-    """The same, of the name that a graph of ours gives a node: `30_region/Softmax_2`."""
+    """As `kept_single`, by the name that our graphs give a node: `30_region/Softmax_2`."""
     return keeps_single(layer_type(name), re.split("[_ ]", name.partition("/")[2])[0])
 
 
@@ -92,7 +92,7 @@ def to_half(model: ModelProto) -> ModelProto:
 
 
 def halve(model: ModelProto, weights: Sequence[Weight]) -> list[Weight]:
-    """The same in place, of a model whose `weights` are not made yet; they come back in the types that are read."""
+    """`to_half` in place, of a model whose `weights` are not made yet; they come back in the types that are read."""
     with declared(model, weights):
         floats = _floats(onnx.shape_inference.infer_shapes(model))
     return _Cast(model, floats, weights).run()
@@ -183,7 +183,7 @@ class _Cast:
             self.graph.initializer.append(changed)
 
     def _typed(self, weight: Weight) -> list[Weight]:
-        """The same of one that is made when it is written."""
+        """As `_store`, of a weight whose values are made when it is written."""
         name = self._halved_name(weight.name)
         if name is None:
             return [weight]

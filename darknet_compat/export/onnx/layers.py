@@ -117,7 +117,7 @@ def avgpool(graph: Graph, layer: s.Avgpool, arrays: LayerArrays, inputs: Sequenc
 
 
 def dropout(graph: Graph, layer: s.Dropout, arrays: LayerArrays, inputs: Sequence[str]) -> str:
-    """Nothing, outside training."""
+    """No node: dropout acts in training alone."""
     return inputs[0]
 
 

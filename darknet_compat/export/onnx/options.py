@@ -38,7 +38,7 @@ def parse_range(value: Any) -> tuple[int, int] | Literal["fixed"]:
 
 
 def as_given(value: Any) -> Any:
-    """What is checked where it is used."""
+    """Passes any value: it is checked where it is used."""
     return value
 
 

@@ -38,7 +38,7 @@ class GraphOutput:
     dims: Dims
 
     def info(self) -> Any:
-        """As the graph declares it."""
+        """The ValueInfo that declares it in the graph."""
         return value(self.output.name, _TYPES[self.output.type], self.dims)
 
 

@@ -69,7 +69,7 @@ def fixed(graph: Graph, found: Boxes, asked: Suppression) -> list[str]:
 
 
 def plugged(graph: Graph, found: Boxes, asked: Suppression) -> list[str]:
-    """The same by TensorRT's own plug-in EfficientNMS_TRT, version 1, which no other runtime has."""
+    """As `fixed`, by TensorRT's own plug-in EfficientNMS_TRT, version 1, which no other runtime has."""
     ops = GraphOps(graph)
     edges = corners(ops, found.xywh) * GraphValue(graph, asked.size)
     return graph.add_many(

@@ -129,7 +129,7 @@ def _reader(artefact: Artefact) -> AnswersReader | None:
 
 
 def _fed(images: Iterable[Floats], artefact: Artefact) -> Iterator[Given]:
-    """As the graph takes them: its own type, and a fixed batch filled with the same picture."""
+    """Images as the graph takes them: its own type, and a fixed batch filled with the same picture."""
     for batch in images:
         for image in batch:
             given: Array = image[None].repeat(artefact.batch or 1, 0)

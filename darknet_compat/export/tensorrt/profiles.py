@@ -61,7 +61,7 @@ def plan_profiles(
 
 
 def ranges_first(profiles: Sequence[Profile], any_size: bool) -> tuple[Profile, ...]:
-    """Those of a range before those of one shape, for which see `build_process`; one of any size stays the last."""
+    """Profiles with a range before those of one shape (why: `build_process`); one of any size stays last."""
     last = len(profiles) - any_size
     return (*sorted(profiles[:last], key=lambda profile: profile.least == profile.most), *profiles[last:])
 

@@ -32,7 +32,7 @@ def open_model(model: Path, weights: Path | None, use: Use) -> TensorRtRuntime:
 
 
 def open_rtx(model: Path, weights: Path | None, use: Use) -> TensorRtRuntime:
-    """The same by TensorRT-RTX."""
+    """As `open_model`, by TensorRT-RTX."""
     if is_onnx(model):
         model = cached_engine(model, use.precision, use.size, gpu=use.gpu, target="rtx")  # type: ignore[arg-type]
     return TensorRtRuntime(model, size=use.size, gpu=use.gpu)

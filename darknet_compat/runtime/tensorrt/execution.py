@@ -147,7 +147,7 @@ class Execution:
         self.stream.synchronize()
 
     def free(self) -> None:
-        """Give everything back, as much of it as a GPU on which something failed still takes."""
+        """Free everything, as far as a GPU on which something failed still takes that."""
         with suppress(*self._failures):
             self.stream.synchronize()
         if self._graph is not None:

@@ -63,7 +63,7 @@ class TensorRtRuntime(ExportedRuntime):
 
     @property
     def pool(self) -> Pool:
-        """Its ways through the engine. Raises BackendError once it is closed."""
+        """The pool of executions of the engine. Raises BackendError once it is closed."""
         if self._held.pool is None:
             raise BackendError(f"{self.path}: is closed")
         return self._held.pool
@@ -199,7 +199,7 @@ class _Held:
                 self._change.notify_all()
 
     def close(self) -> None:
-        """Let who is inside end, refuse who comes, give back; nothing in a process that was forked and holds none."""
+        """Wait for running calls, refuse new ones, free everything; nothing in a forked process, which holds none."""
         if os.getpid() != self._process:
             return
         with self._change:

@@ -40,11 +40,11 @@ class Truth(NamedTuple):
         return self._each(lambda values: values[:, :limit])
 
     def to(self, device: torch.device) -> Truth:
-        """The same on another device."""
+        """A copy on another device."""
         return self._each(lambda values: values.to(device))
 
     def parts(self, count: int) -> Iterator[Truth]:
-        """As many parts of the images, as even as possible."""
+        """Split by images into `count` parts, as even as possible."""
         numbers = torch.arange(len(self.classes), device=self.classes.device).tensor_split(count)
         return (self._each(itemgetter(rows)) for rows in numbers)
 

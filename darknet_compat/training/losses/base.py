@@ -74,7 +74,7 @@ def _shared(a: Tensor, b: Tensor, axis: int) -> Tensor:
 
 
 def shape_iou(a: Tensor, b: Tensor) -> Tensor:
-    """The same of sizes [..., 2] alone, as if all had one centre."""
+    """IoU of sizes [..., 2] alone, as if all boxes had one centre."""
     return iou(torch.cat([torch.zeros_like(a), a], -1), torch.cat([torch.zeros_like(b), b], -1))
 
 

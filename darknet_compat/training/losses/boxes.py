@@ -46,14 +46,14 @@ def box_gradient(box: Tensor, truth: Tensor, measure: Overlap) -> Tensor:
     sides = _iou_sides(e)  # with the edges left, top, right, bottom
     if measure == "giou":
         outer = _enclosing_sides(e)
-        sides = torch.where(e.apart[..., None], outer, sides + torch.where(e.area[..., None] > 0, outer, 0.0))
+        sides = torch.where(e.disjoint[..., None], outer, sides + torch.where(e.area[..., None] > 0, outer, 0.0))
     left, top, right, bottom = sides.unbind(-1)
     gradient = torch.stack([left + right, top + bottom, right - left, bottom - top], -1)
     if measure in ("diou", "ciou"):
         more = _distance_term(box, truth, e)
         if measure == "ciou":
             more = more + _aspect_term(box, truth, e)
-        gradient = torch.where(e.apart[..., None], more, gradient + more)
+        gradient = torch.where(e.disjoint[..., None], more, gradient + more)
     return gradient
 
 
@@ -72,18 +72,18 @@ class _Edges(NamedTuple):
     def of(cls, box: Tensor, truth: Tensor) -> _Edges:
         a, b = _corners(box), _corners(truth)
         low, high = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
-        shared_w, shared_h = (high - low).unbind(-1)  # below 0 where apart, and used so
+        shared_w, shared_h = (high - low).unbind(-1)  # below 0 where disjoint, and used so
         union = box[..., 2:].prod(-1) + truth[..., 2:].prod(-1) - shared_w * shared_h
         return cls(a, b, shared_w, shared_h, union, _enclosing(a, b, 0), _enclosing(a, b, 1))
 
     @property
-    def apart(self) -> Tensor:
+    def disjoint(self) -> Tensor:
         """[...]: nothing is shared."""
         return (self.shared_w <= 0) | (self.shared_h <= 0)
 
     @property
     def area(self) -> Tensor:
-        """Of the enclosing rectangle."""
+        """The enclosing rectangle's area."""
         return self.width * self.height
 
     @property

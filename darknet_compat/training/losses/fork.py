@@ -107,8 +107,8 @@ class ForkHead(nn.Module):
         """Deltas before any truth is given its slots, like `output`; and the cells [N, A, H, W] that have a truth's
         class already.
 
-        Objectness goes to 0, but where a box overlaps a truth by more than `ignore_thresh`; with a `truth_thresh`
-        below 1 boxes beyond it take the truth for theirs.
+        Objectness is trained towards 0. Boxes that overlap a truth by more than `ignore_thresh` are ignored; above a
+        `truth_thresh` below 1 they are treated as matched.
         """
         spec, mark = self.spec, self.coordinates
         best, which = best_overlaps(boxes, objects)
