@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from darknet_compat.definition import spec as s
-from darknet_compat.formats.words import Build
-from darknet_compat.heads.boxes import Boxes, BoxHead, grid_boxes, spread
+from darknet_compat.heads.boxes import Boxes, grid_boxes, spread
 from darknet_compat.heads.ops import Ops, Value
+from darknet_compat.heads.yolo import YoloHead
 
 
-class GaussianYolo(BoxHead):
+class GaussianYolo(YoloHead):
     """x, σx, y, σy, w, σw, h, σh, objectness and classes of a box: all but the raw w and h through the logistic
     function. A class counts for less the less certain its box is (fork: `get_gaussian_yolo_detections`)."""
 
-    needs_input_size = True
     uncertain = True
-
-    def __init__(self, spec: s.GaussianYolo, build: Build) -> None:
-        self.spec = spec
-        anchors = np.array([spec.anchors[number] for number in spec.mask], np.float32)
-        self.anchors = anchors[:, :, None]  # [masks, 2, 1] in pixels of the network's input
+    spec: s.GaussianYolo
 
     def parts(self, ops: Ops, x: Value) -> list[Value]:
         """[N, masks·(9 + classes), H, W] → the eight of a box, objectness with classes, [N, masks, K, cells] each."""
@@ -39,14 +32,10 @@ class GaussianYolo(BoxHead):
     def boxes(self, ops: Ops, activated: Sequence[Value], like: Value, size_of_input: Value) -> Boxes:
         """`activate`'s result decoded, D = masks·cells, cell by cell."""
         x, sx, y, sy, w, sw, h, sh, rest = activated
-        classes = self.spec.classes
         xywh = self.decode(ops, ops.concat([x, y], 2), ops.concat([w, h], 2), like, size_of_input)
-        objectness, found = ops.split(rest, [1, classes], 2)
+        objectness, found = ops.split(rest, [1, self.spec.classes], 2)
         found = found * ((sx + sy + sw + sh) * -0.25 + 1)
-        every = ops.concat([xywh, objectness, found], 2)  # [N, masks, 5 + classes, cells]
-        every = ops.reshape(ops.transpose(every, (0, 3, 1, 2)), (0, -1, 5 + classes))  # [N, D, 5 + classes]
-        xywh, objectness, found = ops.split(every, [4, 1, classes], 2)
-        return Boxes(xywh, ops.reshape(objectness, (0, -1)), found)
+        return self.by_cell(ops, [xywh, objectness, found])
 
     def uncertainties(self, ops: Ops, activated: Sequence[Value]) -> Value:
         """Those of x, y, w and h, 0..1, [N, D, 4], for each of `boxes` (the fork's `uc`)."""

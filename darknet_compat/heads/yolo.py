@@ -12,15 +12,28 @@ from darknet_compat.heads.boxes import Boxes, BoxHead, grid_boxes, spread
 from darknet_compat.heads.ops import Ops, Value
 
 
-class Yolo(BoxHead):
-    """Everything but width and height through the logistic function; with `new_coords` the layer before has done so."""
+class YoloHead(BoxHead):
+    """What [yolo] and [Gaussian_yolo] share."""
 
     needs_input_size = True
 
-    def __init__(self, spec: s.Yolo, build: Build) -> None:
+    def __init__(self, spec: s.YoloHead, build: Build) -> None:
         self.spec = spec
         anchors = np.array([spec.anchors[number] for number in spec.mask], np.float32)
         self.anchors = anchors[:, :, None]  # [masks, 2, 1] in pixels of the network's input
+
+    def by_cell(self, ops: Ops, parts: Sequence[Value]) -> Boxes:
+        """Boxes, objectness and classes, together [N, masks, 5 + classes, cells] → candidates, cell by cell."""
+        every = ops.concat(parts, 2)
+        every = ops.reshape(ops.transpose(every, (0, 3, 1, 2)), (0, -1, 5 + self.spec.classes))  # [N, D, 5 + classes]
+        xywh, objectness, found = ops.split(every, [4, 1, self.spec.classes], 2)
+        return Boxes(xywh, ops.reshape(objectness, (0, -1)), found)
+
+
+class Yolo(YoloHead):
+    """Everything but width and height through the logistic function; with `new_coords` the layer before has done so."""
+
+    spec: s.Yolo
 
     def parts(self, ops: Ops, x: Value) -> list[Value]:
         """[N, masks·(5 + classes), H, W] → x and y, width and height, objectness with classes, [N, masks, K, cells]
@@ -38,12 +51,7 @@ class Yolo(BoxHead):
     def boxes(self, ops: Ops, activated: Sequence[Value], like: Value, size_of_input: Value) -> Boxes:
         """`activate`'s result decoded, D = masks·cells, cell by cell."""
         centre, size, rest = activated
-        classes = self.spec.classes
-        xywh = self.decode(ops, centre, size, like, size_of_input)
-        every = ops.concat([xywh, rest], 2)  # [N, masks, 5 + classes, cells]
-        every = ops.reshape(ops.transpose(every, (0, 3, 1, 2)), (0, -1, 5 + classes))  # [N, D, 5 + classes]
-        xywh, objectness, found = ops.split(every, [4, 1, classes], 2)
-        return Boxes(xywh, ops.reshape(objectness, (0, -1)), found)
+        return self.by_cell(ops, [self.decode(ops, centre, size, like, size_of_input), rest])
 
     def decode(self, ops: Ops, centre: Value, size: Value, like: Value, size_of_input: Value) -> Value:
         """Activated x, y and raw w, h, both [N, masks, 2, cells] → boxes, 4 numbers each; anchors are in pixels."""

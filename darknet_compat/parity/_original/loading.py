@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,10 @@ def load_detection(
     colours: Sequence[float],
     seed: int,
 ) -> tuple[Floats, Floats]:
-    paths, name = _paths(session, path)
-    session.lib.srand(seed)
-    loaded = session.lib.load_data_detection(1, paths, 1, width, height, boxes, 1, jitter, *colours)
-    del name
-    return _taken(session, loaded, (3, height, width), (boxes, 5))
+    return _loaded(
+        session, path, seed, (3, height, width), (boxes, 5),
+        lambda lib, paths: lib.load_data_detection(1, paths, 1, width, height, boxes, 1, jitter, *colours),
+    )  # fmt: skip
 
 
 def load_region(
@@ -45,11 +44,10 @@ def load_region(
     colours: Sequence[float],
     seed: int,
 ) -> tuple[Floats, Floats]:
-    paths, name = _paths(session, path)
-    session.lib.srand(seed)
-    loaded = session.lib.load_data_region(1, paths, 1, width, height, side, classes, jitter, *colours)
-    del name
-    return _taken(session, loaded, (3, height, width), (side, side, 5 + classes))
+    return _loaded(
+        session, path, seed, (3, height, width), (side, side, 5 + classes),
+        lambda lib, paths: lib.load_data_region(1, paths, 1, width, height, side, classes, jitter, *colours),
+    )  # fmt: skip
 
 
 def load_classification(
@@ -64,24 +62,28 @@ def load_classification(
     seed: int,
 ) -> tuple[Floats, Floats]:
     low, high, size = sides
-    paths, name = _paths(session, path)
     texts = [session.ffi.new("char[]", label.encode()) for label in labels]
-    session.lib.srand(seed)
-    loaded = session.lib.load_data_augment(
-        paths, 1, 1, session.ffi.new("char *[]", texts), len(texts), session.ffi.NULL,
-        low, high, size, angle, aspect, *colours, center,
+    return _loaded(
+        session, path, seed, (3, size, size), (len(texts),),
+        lambda lib, paths: lib.load_data_augment(
+            paths, 1, 1, session.ffi.new("char *[]", texts), len(texts), session.ffi.NULL,
+            low, high, size, angle, aspect, *colours, center,
+        ),
     )  # fmt: skip
-    del name
-    return _taken(session, loaded, (3, size, size), (len(texts),))
 
 
-def _paths(session: Session, path: str) -> tuple[Any, Any]:
-    """A list of one path, and the memory that it points to."""
-    name = session.ffi.new("char[]", os.fsencode(path))
-    return session.ffi.new("char *[]", [name]), name
-
-
-def _taken(session: Session, loaded: Any, picture: tuple[int, ...], truth: tuple[int, ...]) -> tuple[Floats, Floats]:
+def _loaded(
+    session: Session,
+    path: str,
+    seed: int,
+    picture: tuple[int, ...],
+    truth: tuple[int, ...],
+    load: Callable[[Any, Any], Any],
+) -> tuple[Floats, Floats]:
+    """The one picture, and its truth, that `load(library, paths)` makes of a list of one path."""
+    name = session.ffi.new("char[]", os.fsencode(path))  # which the list points into
+    session.lib.srand(seed)
+    loaded = load(session.lib, session.ffi.new("char *[]", [name]))
     found = session.floats(loaded.X.vals[0], *picture), session.floats(loaded.y.vals[0], *truth)
     session.lib.free_data(loaded)
     return found

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from darknet_compat.definition import spec as s
+from darknet_compat.network.heads import Yolo
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,25 @@ def pull(raw: Tensor, gradient: Tensor, value: Tensor) -> Tensor:
     """`value`, a scalar, as a result whose gradient with respect to `raw` is `gradient`."""
     result: Tensor = _Pull.apply(raw, gradient, value)  # type: ignore[no-untyped-call]
     return result
+
+
+class AnchoredLoss(nn.Module):
+    """What the losses of [yolo] and [Gaussian_yolo] know of their head: `known` [labels], the head's class of each
+    class of the labels; `anchors` [all, 2], those of all heads in pixels of the network's input; `places` [all], where
+    each stands in this head's mask, or -1."""
+
+    known: Tensor
+    anchors: Tensor
+    places: Tensor
+
+    def __init__(self, spec: s.YoloHead, head: Yolo) -> None:
+        super().__init__()
+        self.spec, self.head = spec, head
+        known = torch.arange(spec.classes) if spec.map is None else torch.tensor(spec.map)
+        self.register_buffer("known", known, persistent=False)
+        self.register_buffer("anchors", torch.tensor(spec.anchors), persistent=False)
+        places = [spec.mask.index(anchor) if anchor in spec.mask else -1 for anchor in range(len(spec.anchors))]
+        self.register_buffer("places", torch.tensor(places), persistent=False)
 
 
 def squares(delta: Tensor) -> Tensor:

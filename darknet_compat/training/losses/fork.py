@@ -7,13 +7,13 @@ from abc import abstractmethod
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from darknet_compat.definition import spec as s
 from darknet_compat.network.heads import Yolo, by_anchor
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.assignment import add_rows, box_targets, cells, rows_at, set_rows
-from darknet_compat.training.losses.base import HeadLoss, matched_figures, squares
+from darknet_compat.training.losses.base import AnchoredLoss, HeadLoss, matched_figures, squares
 from darknet_compat.training.losses.boxes import box_gradient, overlap
 from darknet_compat.training.losses.fork_assignment import (
     Assigned,
@@ -45,26 +45,17 @@ class Placing(NamedTuple):
     size: tuple[int, int]
 
 
-class ForkHead(nn.Module):
+class ForkHead(AnchoredLoss):
     """What both share. A cell has `coordinates` entries for its box, then objectness and classes.
 
     `delta` goes back as it is, through no activation. Truths beyond the cfg's `max` do not count, nor do classes that
     the head does not have; an image with a label as a whole moves nothing.
     """
 
-    known: Tensor
-    anchors: Tensor
-    places: Tensor
     coordinates = 4
 
     def __init__(self, spec: s.YoloHead, head: Yolo, *, focal: bool = False) -> None:
-        super().__init__()
-        self.spec, self.head = spec, head
-        known = torch.arange(spec.classes) if spec.map is None else torch.tensor(spec.map)
-        self.register_buffer("known", known, persistent=False)
-        self.register_buffer("anchors", torch.tensor(spec.anchors), persistent=False)  # [all, 2], in pixels
-        places = [spec.mask.index(anchor) if anchor in spec.mask else -1 for anchor in range(len(spec.anchors))]
-        self.register_buffer("places", torch.tensor(places), persistent=False)  # [all], in the mask
+        super().__init__(spec, head)
         self.limit = float("inf") if spec.max_delta is None else spec.max_delta
         self.classes = ClassDeltas(spec, self.limit, focal=focal)
 

@@ -7,33 +7,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from darknet_compat.definition import spec as s
-from darknet_compat.network.heads import Yolo, by_anchor
+from darknet_compat.network.heads import by_anchor
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses.assignment import Slots, box_targets, cells, rows_at, set_rows
-from darknet_compat.training.losses.base import HeadLoss, iou, matched_figures, shape_iou, squares
+from darknet_compat.training.losses.base import AnchoredLoss, HeadLoss, iou, matched_figures, shape_iou, squares
 from darknet_compat.training.losses.classes import many_labels
 
 
-class YoloLoss(nn.Module):
+class YoloLoss(AnchoredLoss):
     """`delta` of a [yolo]; it goes back as it is, through none of the logistic functions.
 
     Truths beyond the cfg's `max` (90 by default) do not count, nor do classes that the head does not have. An image
     with a label as a whole, of which the original knows nothing here, moves nothing.
     """
-
-    map: Tensor
-    anchors: Tensor
-    places: Tensor
-
-    def __init__(self, spec: s.Yolo, head: Yolo) -> None:
-        super().__init__()
-        self.spec, self.head = spec, head
-        known = torch.arange(spec.classes) if spec.map is None else torch.tensor(spec.map)
-        self.register_buffer("map", known, persistent=False)
-        self.register_buffer("anchors", torch.tensor(spec.anchors), persistent=False)  # [all, 2], in pixels
-        places = [spec.mask.index(anchor) if anchor in spec.mask else -1 for anchor in range(len(spec.anchors))]
-        self.register_buffer("places", torch.tensor(places), persistent=False)  # [all], in the mask
 
     def forward(self, raw: Tensor, truth: Truth, seen: int, size: tuple[int, int]) -> HeadLoss:
         """`raw` [N, masks·(5 + classes), H, W], float32; anchors are in pixels of an input of `size`."""
@@ -41,8 +27,8 @@ class YoloLoss(nn.Module):
         boxes = self.head.decode(output[:, :, :4], size)  # [N, A, 4, H, W]
         truth = truth.first(self.spec.max_boxes)
         whole = truth.labels.any(1, keepdim=True)  # [N, 1]
-        objects = truth.objects & (truth.classes < len(self.map)) & ~whole
-        label = self.map[truth.classes.clamp(0, len(self.map) - 1)].clamp_max(self.spec.classes - 1)  # [N, T]
+        objects = truth.objects & (truth.classes < len(self.known)) & ~whole
+        label = self.known[truth.classes.clamp(0, len(self.known) - 1)].clamp_max(self.spec.classes - 1)  # [N, T]
         slots = self._slots(truth, objects, size, output.shape[3:])
         delta, before = self._without_truth(output, boxes, truth, objects, label, size)
         there = rows_at(output, slots.index)  # [N, T, 5 + classes]
