@@ -25,7 +25,7 @@ class Rolling(NamedTuple):
     share: float
 
     def take(self, mean: Tensor, variance: Tensor) -> None:
-        """Move towards a batch's own."""
+        """Move towards a batch's own mean and variance, [channels] each."""
         self.mean.lerp_(mean.to(self.mean.dtype), self.share)
         self.variance.lerp_(variance.to(self.variance.dtype), self.share)
 
@@ -107,6 +107,6 @@ def instead(value: Tensor, gives_gradient: Tensor) -> Tensor:
 
 
 def constrain_gradient(x: Tensor) -> Tensor:
-    """`x`, whose gradient is cut off at ±1 (original: `constrain_gpu`)."""
+    """`x`, of any shape, whose gradient is cut off at ±1 (original: `constrain_gpu`)."""
     y: Tensor = _Constrained.apply(x)  # type: ignore[no-untyped-call]
     return y

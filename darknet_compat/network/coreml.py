@@ -43,7 +43,7 @@ class LaidOut(nn.Module):
         self.register_buffer("pixels", torch.tensor([*self.size, *self.size], dtype=torch.float32))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Run it."""
+        """Images [N, C, H, W] → the detections in the artefact's layout (`heads.layouts`)."""
         raw = self.network(images)
         parts = []
         for head, x in zip(self.network.spec.heads, raw if isinstance(raw, tuple) else (raw,), strict=True):

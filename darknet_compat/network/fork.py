@@ -89,7 +89,7 @@ class Sum(nn.Module):
 
 
 def fitted(x: Tensor, like: Tensor) -> Tensor:
-    """`x`'s values of each image, one after another, in the shape of `like`; 0 where they end."""
+    """`x` [N, …], each image's values one after another in the shape of `like` [N, …]; 0 where they end."""
     if x.shape == like.shape:
         return x
     flat, size = x.flatten(1), like[0].numel()

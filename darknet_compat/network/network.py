@@ -79,7 +79,7 @@ class Network(nn.Module):
         return self.outputs_of(images, range(len(self.layers)))
 
     def activated(self, raw: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
-        """The heads' activated outputs from `forward`'s result, one a head; without a head the result itself."""
+        """The heads' activated outputs, [N, …] each, from `forward`'s result; without a head the result itself."""
         raws = (raw,) if isinstance(raw, Tensor) else raw
         if not self.spec.heads:
             return list(raws)
@@ -161,7 +161,7 @@ class Network(nn.Module):
         self.header = weights.header
 
     def array(self, slot: Slot) -> Floats:
-        """The values of a slot, on the CPU."""
+        """The values of a slot, float32 of its shape, on the CPU."""
         values: Floats = self.parameter(slot).detach().cpu().float().numpy()
         return values
 

@@ -51,7 +51,7 @@ class PlainTorch:
         return self.decoded([x for x in (raw if isinstance(raw, tuple) else (raw,))], images.shape)
 
     def decoded(self, raws: Sequence[torch.Tensor], shape: tuple[int, ...]) -> dict[str, Floats]:
-        """From what the heads read."""
+        """The outputs (`Runtime.infer`) from what the heads read, for images of `shape`."""
         with torch.inference_mode():
             return self.boxes(self.network.activated(tuple(raws)), shape)
 

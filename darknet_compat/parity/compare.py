@@ -114,7 +114,7 @@ class Difference:
 
 
 def compare(name: str, expected: Array, found: Array, tolerance: float, note: str = "") -> Difference:
-    """Compare an array with its reference, of the same number of values in the same order.
+    """Compare an array of any shape with its reference, of as many values in the same order.
 
     Nothing is compared, and said so, where there are no values, or where the reference is all zeros and so has no
     scale and `found` is too. A reference without any finite value is no reference: that differs.

@@ -26,7 +26,7 @@ def region_with_tree(spec: Region, raw: Array) -> Doubles:
 
 
 def tree_softmax(tree: WordTree, x: Array, axis: int = -1, temperature: float = 1.0) -> Doubles:
-    """For every group of siblings a softmax over the group, along `axis`."""
+    """For every group of siblings a softmax over the group, along `axis`, of any shape, in float64."""
     x = np.moveaxis(x.astype(np.float64) / temperature, axis, -1)
     result = np.empty_like(x)
     for offset, size in zip(tree.group_offsets.tolist(), tree.group_sizes.tolist(), strict=True):

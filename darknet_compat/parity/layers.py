@@ -118,7 +118,7 @@ def _input(spec: NetworkSpec, image: str | Path | None, seed: int, original: Ori
 
 
 def seeded_input(spec: NetworkSpec, seed: int) -> tuple[Floats, str]:
-    """Noise as a network's input, and what it is called."""
+    """Noise as a network's input, float32 [N, C, H, W] or [N, inputs], and what it is called."""
     shape = spec.net.input
     if shape.image:
         return seeded_images(spec, seed), f"seed {seed}"

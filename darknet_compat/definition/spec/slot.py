@@ -37,7 +37,7 @@ class Slot:
         return np.reshape(floats.reshape(-1, self.shape[0]).T, self.shape)
 
     def to_file(self, parameter: Floats) -> Floats:
-        """The inverse of `from_file`, contiguous."""
+        """The inverse of `from_file`: float32 [size], contiguous."""
         rows = parameter[: self.shape[0]].reshape(self.shape[0], -1)
         return np.ascontiguousarray(rows.T if self.flipped else rows, FLOAT).reshape(-1)
 

@@ -44,7 +44,7 @@ class NetworkWeights(Protocol):
         ...
 
     def array(self, slot: Slot) -> Floats:
-        """The values of one slot, in its shape."""
+        """The values of one slot, float32 of the shape `slot.shape`."""
         ...
 
 

@@ -29,7 +29,7 @@ class Curve:
 
 
 def curve(true: Bools, ignored: Bools, scores: Doubles, positives: int) -> Curve:
-    """One class's curve from its detections in any order; of equal scores the earlier row comes first."""
+    """One class's curve from its detections [M] in any order; of equal scores the earlier row comes first."""
     order = np.argsort(-scores, kind="stable")
     order = order[~ignored[order]]
     hits = np.cumsum(true[order], dtype=np.float64)
@@ -47,13 +47,13 @@ def average_precision(points: Curve, form: Interpolation = "area") -> float | No
 
 
 def falling(precision: Doubles) -> Doubles:
-    """The best precision at this recall or any higher one."""
+    """The best precision at this recall or any higher one, [M]."""
     best: Doubles = np.maximum.accumulate(precision[::-1])[::-1]
     return best
 
 
 def at_recalls(points: Curve, levels: Doubles) -> Doubles:
-    """The best precision at recalls of at least each of `levels`, 0 where that is not reached."""
+    """The best precision at recalls of at least each of `levels` [L], 0 where that is not reached: [L]."""
     place = np.searchsorted(points.recall, levels, "left")
     return np.append(falling(points.precision), 0.0)[place]
 

@@ -44,7 +44,7 @@ class ImagenetScores:
         return float(np.mean(values)) if values else None
 
     def ranking(self, which: Bools) -> list[voc.ClassScore]:
-        """The classes of `which` that have objects, the best first (paper, Table 7, where they are those without
+        """The classes of `which` [200] that have objects, the best first (paper, Table 7, where they are those without
         boxes)."""
         chosen = [one for one, wanted in zip(self.by_class.classes, which, strict=True) if wanted]
         known = [one for one in chosen if one.average_precision is not None]

@@ -94,7 +94,7 @@ def _write_values(file: BinaryIO, weight: Weight) -> None:
 
 
 def expect_in_half(name: str, values: Floats) -> None:
-    """Raise ExportError for a weight that float16 cannot hold."""
+    """Raise ExportError for a weight, of any shape, that float16 cannot hold."""
     if np.abs(values).max(initial=0) > np.finfo(np.float16).max and np.isfinite(values).all():
         raise ExportError(f"{name}: has values of {np.abs(values).max():.3g}, beyond fp16's range; use fp32")
 

@@ -24,7 +24,7 @@ MOST = 24
 
 
 def biases_of(model: ModelProto) -> dict[str, Floats]:
-    """The bias of each convolution that has one, by the convolution's name."""
+    """The bias [filters] of each convolution that has one, by the convolution's name."""
     values = {tensor.name: tensor for tensor in model.graph.initializer}
     convolutions = [node for node in model.graph.node if node.op_type == "Conv" and len(node.input) > 2]
     return {node.name: numpy_helper.to_array(values[node.input[2]]) for node in convolutions if node.input[2] in values}

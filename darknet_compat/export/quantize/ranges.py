@@ -27,7 +27,7 @@ class Observed:
         self.largest = 0.0
 
     def add(self, values: Array) -> None:
-        """Count a picture's values, which are finite."""
+        """Count a picture's values, of any shape and finite."""
         magnitudes = np.abs(values).ravel()
         largest = float(magnitudes.max(initial=0.0))
         if largest == 0:
@@ -67,7 +67,7 @@ class Signed:
         self.above, self.below = Observed(), Observed()
 
     def add(self, values: Array) -> None:
-        """Count a picture's values, which are finite."""
+        """Count a picture's values, of any shape and finite."""
         self.above.add(values[values >= 0])
         self.below.add(values[values < 0])
 

@@ -95,12 +95,12 @@ class Execution:
         return (BackendError, *self.opened.cuda.errors)
 
     def bytes_of(self, tensor: Tensor) -> int:
-        """How long a tensor is for this execution's shape."""
+        """How many bytes a tensor has at this execution's shape."""
         return int(np.prod(self.shapes[tensor.name], dtype=np.int64)) * tensor.dtype.itemsize
 
     @property
     def pixels(self) -> Array:
-        """The input's memory here, pinned: what is written into it need not be copied again."""
+        """The input's pinned memory, in its shape and type: what is written into it need not be copied again."""
         return self._view(self.input)
 
     def start(self, images: Array) -> None:
@@ -117,7 +117,7 @@ class Execution:
             self.queue()
 
     def finish(self) -> dict[str, Array]:
-        """The outputs, once they are there."""
+        """The outputs [N, …] by name, once they are there."""
         self.stream.synchronize()
         return {tensor.name: self._view(tensor).copy() for tensor in self._outputs()}
 

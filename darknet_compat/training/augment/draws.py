@@ -52,7 +52,7 @@ class Draws:
         return bool(self.below(2))
 
     def normal(self, shape: tuple[int, ...], deviation: float) -> Floats:
-        """Normal numbers around 0."""
+        """Normal numbers around 0, float32 of `shape`."""
         values: Floats = self._generator.standard_normal(shape, np.float32) * Float(deviation)
         return values
 

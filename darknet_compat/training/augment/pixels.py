@@ -21,6 +21,8 @@ def place_image(
 ) -> None:
     """Stretch the picture to `width` x `height` and put it on the canvas, what reaches beyond cut off.
 
+    The picture is uint8 [H, W, C] or float32 [C, H, W], the canvas float32 [C, height, width], changed in place.
+
     Output pixel i of n reads at i / n of the picture. What lies outside of the picture counts as 0: an enlarged picture
     has a darker edge on the right and below. With `flip` the canvas shows the mirror image of what it would show.
     """
@@ -135,12 +137,12 @@ def distort_image(planes: Floats, hue: float, saturation: float, exposure: float
 
 
 def flip_image(planes: Floats) -> None:
-    """Mirror left and right, in place."""
+    """Mirror a picture [C, H, W] left and right, in place."""
     planes[:] = planes[..., ::-1].copy()
 
 
 def crop_image(image: Bytes, left: int, top: int, width: int, height: int) -> Bytes:
-    """`width` x `height` pixels of the picture from `left`, `top` on; beyond its edges, the edges' pixels again."""
+    """[height, width, C] of the picture [H, W, C] from `left`, `top` on; beyond its edges, the edges' pixels again."""
     rows = np.arange(top, top + height).clip(0, image.shape[0] - 1)
     columns = np.arange(left, left + width).clip(0, image.shape[1] - 1)
     cropped: Bytes = image[rows[:, None], columns]
@@ -148,7 +150,7 @@ def crop_image(image: Bytes, left: int, top: int, width: int, height: int) -> By
 
 
 def center_crop_image(image: Bytes | Floats, width: int, height: int) -> Floats:
-    """The largest square in the middle, resized to `width` x `height`."""
+    """The largest square in the middle of a picture, resized: float32 [C, height, width]."""
     _, image_height, image_width = picture_shape(image)
     side = min(image_height, image_width)
     top, left = (image_height - side) // 2, (image_width - side) // 2

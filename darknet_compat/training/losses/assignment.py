@@ -26,7 +26,7 @@ class Slots:
 
     @classmethod
     def of(cls, index: Tensor, matched: Tensor) -> Slots:
-        """From each truth's slot and whether it has one."""
+        """From each truth's slot [N, T] and whether it has one [N, T]."""
         both = matched[:, :, None] & matched[:, None, :]
         return cls(torch.where(matched, index, 0), matched, both & (index[:, :, None] == index[:, None, :]))
 

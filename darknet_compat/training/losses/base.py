@@ -49,7 +49,7 @@ class _Pull(torch.autograd.Function):
 
 
 def pull(raw: Tensor, gradient: Tensor, value: Tensor) -> Tensor:
-    """`value`, a scalar, as a result whose gradient with respect to `raw` is `gradient`."""
+    """`value`, a scalar, as a result whose gradient with respect to `raw` is `gradient`, of `raw`'s shape."""
     result: Tensor = _Pull.apply(raw, gradient, value)  # type: ignore[no-untyped-call]
     return result
 
@@ -74,7 +74,7 @@ class AnchoredLoss(nn.Module):
 
 
 def squares(delta: Tensor) -> Tensor:
-    """The cost that heads with boxes report, Σ delta²."""
+    """The cost that heads with boxes report, Σ delta²: a scalar."""
     return delta.square().sum()
 
 

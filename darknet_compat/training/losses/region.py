@@ -145,7 +145,7 @@ class RegionLoss(nn.Module):
         return delta
 
     def figures(self, located: BoxOutputs, chosen: Chosen, rows: ClassRows) -> dict[str, tuple[Tensor, Tensor]]:
-        """What the original prints."""
+        """What the original prints (`HeadLoss`)."""
         slots, objectness = chosen.boxes, located.objectness.flatten(1)  # [N, D]
         counted = objectness * ~chosen.whole[:, None]
         here = objectness.gather(1, slots.index)

@@ -49,7 +49,7 @@ class RowSGD:
         self.pending.append((rows, gradient))
 
     def touched(self) -> tuple[Tensor, Tensor]:
-        """All that was added since the last step, each row once."""
+        """All that was added since the last step: row numbers [U], each once, and their sums [U, …]."""
         if len(self.pending) == 1:
             return self.pending[0]
         rows, place = torch.cat([rows for rows, _ in self.pending]).unique(return_inverse=True)
