@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from darknet_compat.definition.lower import load_spec
-from darknet_compat.definition.weights.arrays import StoredWeights
+from darknet_compat.definition.weights.network_weights import StoredWeights
 from darknet_compat.evaluation.compare.agreement import LEAST, agreement, same_best
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.quantize.quantize import Accuracy, quantize_onnx

@@ -41,7 +41,7 @@ Rows = dict[str, list[list[str]]]
 def subjects() -> list[str]:
     """All that can be asked, as "kind=name"."""
     from darknet_compat.catalogue import catalog
-    from darknet_compat.heads.layouts import LAYOUTS
+    from darknet_compat.heads.output_layouts import LAYOUTS
     from tests.export.tensorrt.verdicts import CASES, HEADS
 
     names = {

@@ -21,7 +21,7 @@ Outputs = Literal["heads", "boxes", "detections"]
 """What an exported file gives: raw outputs of the heads, decoded boxes, or detections after suppression."""
 
 OtherLayout = Literal["yolov5", "yolov8", "deepstream", "boxes-confs", "region", "nms"]
-"""Forms in which other programs take an exported file's outputs (`heads.layouts`)."""
+"""Forms in which other programs take an exported file's outputs (`heads.output_layouts`)."""
 
 MOST_DETECTIONS = 3840
 """Of a picture, where their number is fixed: TensorRT's TopK holds no more."""

@@ -62,7 +62,7 @@ def cached_export(
     if _usable(path):  # of a definition that names no other files, which then need not be understood
         return path
     from darknet_compat.definition.lower import load_spec
-    from darknet_compat.definition.weights.arrays import StoredWeights
+    from darknet_compat.definition.weights.network_weights import StoredWeights
     from darknet_compat.runtime.described import describe
 
     spec = load_spec(cfg, size, dialect=dialect)

@@ -24,7 +24,7 @@ from darknet_compat.formats.exported.artefact import Artefact
 from darknet_compat.formats.textfile import plain
 from darknet_compat.heads.boxes import Boxes
 from darknet_compat.heads.descent import Descent
-from darknet_compat.heads.layouts import LAYOUTS
+from darknet_compat.heads.output_layouts import LAYOUTS
 from darknet_compat.network.heads import Head
 from darknet_compat.network.load import load_network
 from darknet_compat.network.network import Network
@@ -43,7 +43,7 @@ class LaidOut(nn.Module):
         self.register_buffer("pixels", torch.tensor([*self.size, *self.size], dtype=torch.float32))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [N, C, H, W] → the detections in the artefact's layout (`heads.layouts`)."""
+        """Images [N, C, H, W] → the detections in the artefact's layout (`heads.output_layouts`)."""
         raw = self.network(images)
         parts = []
         for head, x in zip(self.network.spec.heads, raw if isinstance(raw, tuple) else (raw,), strict=True):

@@ -17,12 +17,12 @@ from darknet_compat.formats.exported.artefact import Artefact, from_properties
 from darknet_compat.formats.exported.onnxfile import read_top
 from darknet_compat.formats.textfile import count
 from darknet_compat.formats.words import Mode, Precision
-from darknet_compat.heads.layouts import LAYOUTS, Output, axis_length
+from darknet_compat.heads.output_layouts import LAYOUTS, Output, axis_length
 from darknet_compat.runtime.base import Description
 from darknet_compat.runtime.processor import cores
 
 Decode = Callable[[Mapping[str, Array], int, tuple[int, int]], dict[str, Floats]]
-"""Outputs, the number of pictures, the input's (width, height) → candidates (`heads.layouts.OutputLayout.decode`)."""
+"""Outputs, the number of pictures, the input's (width, height) → candidates (`OutputLayout.decode`)."""
 
 STREAMS = 16
 """How many inferences at once at most: each holds activations of its own."""

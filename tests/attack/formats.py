@@ -20,7 +20,7 @@ from darknet_compat.datasets.readers import labelfile
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.weights.file import Header, read_header, read_weights, slots, write_weights
 from darknet_compat.evaluation.material import coco_files
-from darknet_compat.evaluation.material.tables import Found
+from darknet_compat.evaluation.material.columns import Found
 from darknet_compat.evaluation.run import journal
 from darknet_compat.evaluation.scores import imagenet, voc
 from darknet_compat.formats.exported.artefact import Artefact, to_properties

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from darknet_compat.evaluation.material.tables import Found, Truths
+from darknet_compat.evaluation.material.columns import Found, Truths
 from darknet_compat.formats.arrays import Ints
 
 

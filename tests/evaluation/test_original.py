@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from darknet_compat.evaluation.material import coco_files
+from darknet_compat.evaluation.material.columns import Found, to_corners
 from darknet_compat.evaluation.material.entries import read_entries
-from darknet_compat.evaluation.material.tables import Found, to_corners
 from darknet_compat.evaluation.run import detections as run
 from darknet_compat.evaluation.scores.metrics import METRICS
 from darknet_compat.inference.detector import Detector

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from darknet_compat.definition.lower import load_spec
-from darknet_compat.definition.weights.arrays import StoredWeights
+from darknet_compat.definition.weights.network_weights import StoredWeights
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.onnx.options import OnnxOptions
 from darknet_compat.export.targets.table import TARGETS

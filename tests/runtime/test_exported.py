@@ -22,7 +22,7 @@ from darknet_compat.export.onnx.options import OLDEST
 from darknet_compat.formats.exported.artefact import PREFIX
 from darknet_compat.formats.exported.onnxfile import OPSETS
 from darknet_compat.formats.words import Mode
-from darknet_compat.heads.layouts import LAYOUTS
+from darknet_compat.heads.output_layouts import LAYOUTS
 from darknet_compat.inference import backends
 from darknet_compat.inference.backends import Choice, choose
 from darknet_compat.inference.batch import Failure

@@ -235,7 +235,7 @@ def _export(sources: Sources, path: Path, options: ExportOptions, graph: OnnxOpt
         raise CatalogError(f"{sources.cfg}: no weights are named, and there is no {beside} beside it")
     try:
         from darknet_compat.definition.lower import load_spec
-        from darknet_compat.definition.weights.arrays import StoredWeights
+        from darknet_compat.definition.weights.network_weights import StoredWeights
         from darknet_compat.export.onnx.export import export_onnx
         from darknet_compat.export.onnx.form import form_of
     except ModuleNotFoundError as error:

@@ -65,7 +65,7 @@ def _write_results(
     import numpy as np
 
     from darknet_compat.evaluation.material import coco_files
-    from darknet_compat.evaluation.material.tables import Found
+    from darknet_compat.evaluation.material.columns import Found
     from darknet_compat.evaluation.scores import imagenet, voc
 
     found = Found.from_detections(answers)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.errors import DatasetError
-from darknet_compat.evaluation.material.tables import Found, Truths
+from darknet_compat.evaluation.material.columns import Found, Truths
 from darknet_compat.evaluation.report.examples import SHOWN, example
 from darknet_compat.evaluation.report.report import percent
 from darknet_compat.evaluation.run.detections import Results

@@ -9,7 +9,7 @@ import numpy as np
 
 from darknet_compat.datasets.base import Labels
 from darknet_compat.errors import ImageError
-from darknet_compat.evaluation.material.tables import Found, Truths, from_corners
+from darknet_compat.evaluation.material.columns import Found, Truths, from_corners
 from darknet_compat.evaluation.scores import voc
 from darknet_compat.evaluation.scores.average_precision import average_precision, curve
 from darknet_compat.evaluation.scores.matching import outcome_free, rank

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.errors import DatasetError
-from darknet_compat.evaluation.material.tables import Found
+from darknet_compat.evaluation.material.columns import Found
 from darknet_compat.formats.arrays import Ints
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.jsonfile import read_json

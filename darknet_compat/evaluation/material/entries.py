@@ -26,7 +26,7 @@ from darknet_compat.datasets.base import REPAIRS, CountProgress, Dataset, Labels
 from darknet_compat.datasets.readers.coco import CocoInstances
 from darknet_compat.errors import DatasetError, ImageError
 from darknet_compat.evaluation.material.coco_files import image_id
-from darknet_compat.evaluation.material.tables import Truths
+from darknet_compat.evaluation.material.columns import Truths
 from darknet_compat.formats.arrays import Doubles, Ints
 from darknet_compat.formats.textfile import count, shown
 

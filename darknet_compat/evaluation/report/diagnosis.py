@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from darknet_compat.evaluation.material.tables import Found, Truths
+from darknet_compat.evaluation.material.columns import Found, Truths
 from darknet_compat.evaluation.scores.matching import Ranked, outcome_best, overlapping, rank
 from darknet_compat.formats.arrays import Bools, Doubles, Ints
 from darknet_compat.formats.metadata import read_map, read_names

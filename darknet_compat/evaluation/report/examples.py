@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.errors import ImageError
+from darknet_compat.evaluation.material.columns import Found, Truths, to_corners
 from darknet_compat.evaluation.material.entries import Example
-from darknet_compat.evaluation.material.tables import Found, Truths, to_corners
 from darknet_compat.evaluation.scores.matching import outcome_best, rank
 from darknet_compat.formats.arrays import Bools, Bytes
 from darknet_compat.formats.page import Html, image, paragraph

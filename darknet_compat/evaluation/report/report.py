@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from darknet_compat.errors import DatasetError
-from darknet_compat.evaluation.material.tables import Found, Truths
+from darknet_compat.evaluation.material.columns import Found, Truths
 from darknet_compat.evaluation.report import plots
 from darknet_compat.evaluation.report.diagnosis import KINDS, Confusion, calibration, confusion, false_positives
 from darknet_compat.evaluation.report.examples import SHOWN, Verdicts, judged

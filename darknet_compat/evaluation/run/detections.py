@@ -15,8 +15,8 @@ from darknet_compat.datasets.open import open_dataset, recognise
 from darknet_compat.datasets.options import Reading
 from darknet_compat.datasets.readers.digits import is_digits
 from darknet_compat.errors import DatasetError, ImageError
+from darknet_compat.evaluation.material.columns import Found, Truths
 from darknet_compat.evaluation.material.entries import Composed, Entries, Problem
-from darknet_compat.evaluation.material.tables import Found, Truths
 from darknet_compat.evaluation.run.journal import Detected, Journal, key
 from darknet_compat.formats.arrays import Ints
 from darknet_compat.formats.textfile import shown

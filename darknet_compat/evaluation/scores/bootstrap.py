@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from darknet_compat.evaluation.material.tables import Found, Truths
+from darknet_compat.evaluation.material.columns import Found, Truths
 from darknet_compat.evaluation.scores import coco, imagenet
 from darknet_compat.evaluation.scores.average_precision import ELEVEN, falling
 from darknet_compat.evaluation.scores.matching import match_free, outcome_best, outcome_free, overlapping, rank

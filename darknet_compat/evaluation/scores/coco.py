@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from darknet_compat.evaluation.material.tables import Found, Truths
+from darknet_compat.evaluation.material.columns import Found, Truths
 from darknet_compat.evaluation.scores.average_precision import falling
 from darknet_compat.evaluation.scores.matching import Ranked, match_free, overlapping, rank
 from darknet_compat.formats.arrays import Bools, Doubles, Ints

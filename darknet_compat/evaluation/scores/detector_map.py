@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from darknet_compat.evaluation.material.tables import Found, Truths
+from darknet_compat.evaluation.material.columns import Found, Truths
 from darknet_compat.evaluation.scores.average_precision import Curve, at_recalls, curve, falling
 from darknet_compat.evaluation.scores.matching import overlapping, rank
 from darknet_compat.formats.arrays import Bools, Doubles, Ints

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.errors import DatasetError
-from darknet_compat.evaluation.material.tables import Found, Truths, to_corners
+from darknet_compat.evaluation.material.columns import Found, Truths, to_corners
 from darknet_compat.evaluation.scores import voc
 from darknet_compat.evaluation.scores.matching import outcome_free, rank
 from darknet_compat.formats.arrays import Bools, Doubles, Ints

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from darknet_compat.evaluation.material.tables import Found, Truths
+from darknet_compat.evaluation.material.columns import Found, Truths
 from darknet_compat.formats.arrays import Bools, Doubles, Int32s, Ints
 
 PAIRS_AT_ONCE = 2_000_000

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from darknet_compat.evaluation.material import coco_files
+from darknet_compat.evaluation.material.columns import Found, Truths
 from darknet_compat.evaluation.material.entries import Entries
-from darknet_compat.evaluation.material.tables import Found, Truths
 from darknet_compat.evaluation.scores import coco, detector_map, imagenet, voc
 from darknet_compat.evaluation.scores.average_precision import Interpolation
 from darknet_compat.evaluation.scores.detector_map import MapSettings

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from darknet_compat.errors import DatasetError
-from darknet_compat.evaluation.material.tables import Found, Truths, from_corners, to_corners
+from darknet_compat.evaluation.material.columns import Found, Truths, from_corners, to_corners
 from darknet_compat.evaluation.scores.average_precision import Curve, Interpolation, average_precision, curve
 from darknet_compat.evaluation.scores.matching import Outcome, Ranked, outcome_best, outcome_free, rank
 from darknet_compat.formats.arrays import Bools, Ints

@@ -11,7 +11,7 @@ import onnx
 from onnx import GraphProto, TensorProto, helper
 
 from darknet_compat.catalogue.fetch.checksum import sha256_of
-from darknet_compat.definition.weights.arrays import LayerArrays, NetworkWeights, weights_sha256
+from darknet_compat.definition.weights.network_weights import LayerArrays, NetworkWeights, weights_sha256
 from darknet_compat.errors import ExportError, OptionError
 from darknet_compat.export.onnx import heads
 from darknet_compat.export.onnx.checks import answers, classes_of, refuse_build
@@ -59,7 +59,7 @@ def export_onnx(
     and of [Gaussian_yolo] `uncertainties` [N, D, 4], or a classifier's `classes` [N, C]; "detections", `boxes` [M, 4]
     x1 y1 x2 y2 in pixels of the input, `scores`, `class_ids`, `images_of` [M] above `thresh` (0.5) after non-maximum
     suppression at `nms` (0.45).
-    `layout`: the same in the form of another program (`heads.layouts.LAYOUTS`), of a WordTree with the node that
+    `layout`: the same in the form of another program (`heads.output_layouts.LAYOUTS`), of a WordTree with the node that
     `hier_thresh` leads to; "nms" has `max_detections` (100) a picture, for `target` "tensorrt" made by its plug-in.
     `heads_layout` "nchw" or "nhwc", `heads_cut` "before" or "after" activation: how "heads" end.
     `precision`: "fp16" halves the weights and computes in float16 what stands that (`export.onnx.half`), between inputs

@@ -8,8 +8,8 @@ import numpy as np
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import BLURS, LayerSpec
-from darknet_compat.definition.weights.arrays import LayerArrays
 from darknet_compat.definition.weights.fold import shares
+from darknet_compat.definition.weights.network_weights import LayerArrays
 from darknet_compat.export.onnx.activations import ACTIVATIONS
 from darknet_compat.export.onnx.graph import Emit, Graph
 from darknet_compat.formats.arrays import Floats

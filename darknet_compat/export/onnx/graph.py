@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from darknet_compat.definition.weights.arrays import LayerArrays
+from darknet_compat.definition.weights.network_weights import LayerArrays
 from darknet_compat.formats.arrays import Floats
 
 Dims = Sequence[int | str]

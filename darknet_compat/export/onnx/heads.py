@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import NetworkSpec
-from darknet_compat.definition.weights.arrays import LayerArrays, NetworkWeights
+from darknet_compat.definition.weights.network_weights import LayerArrays, NetworkWeights
 from darknet_compat.export.onnx.graph import Graph
 from darknet_compat.export.onnx.graph_ops import GraphOps, GraphValue
 from darknet_compat.formats.arrays import Ints

@@ -12,7 +12,7 @@ import numpy as np
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.spec import LayerSpec, Shape
-from darknet_compat.definition.weights.arrays import LayerArrays
+from darknet_compat.definition.weights.network_weights import LayerArrays
 from darknet_compat.export.onnx.activations import ACTIVATIONS
 from darknet_compat.export.onnx.fork import FORK, blurred
 from darknet_compat.export.onnx.graph import Emit, Graph

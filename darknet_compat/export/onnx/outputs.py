@@ -9,7 +9,7 @@ from typing import Any
 from onnx import TensorProto
 
 from darknet_compat.definition.spec import NetworkSpec
-from darknet_compat.definition.weights.arrays import NetworkWeights
+from darknet_compat.definition.weights.network_weights import NetworkWeights
 from darknet_compat.export.onnx import heads, suppression
 from darknet_compat.export.onnx.graph import Dims, Graph, value
 from darknet_compat.export.onnx.graph_ops import GraphOps, GraphValue
@@ -18,7 +18,7 @@ from darknet_compat.heads.answers import HEADS, detects, splits
 from darknet_compat.heads.boxes import Boxes
 from darknet_compat.heads.cut import Cut, cut_of, ended
 from darknet_compat.heads.descent import Descent
-from darknet_compat.heads.layouts import LAYOUTS, Output, OutputLayout, axis_length
+from darknet_compat.heads.output_layouts import LAYOUTS, Output, OutputLayout, axis_length
 
 _TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32, "int64": TensorProto.INT64}
 

@@ -11,7 +11,7 @@ from onnx import TensorProto
 from darknet_compat.export.onnx.graph import PLUGINS, Graph
 from darknet_compat.export.onnx.graph_ops import GraphOps, GraphValue
 from darknet_compat.heads.boxes import Boxes
-from darknet_compat.heads.layouts import corners, scored
+from darknet_compat.heads.output_layouts import corners, scored
 
 _LOWEST = float(np.finfo(np.float32).min)
 

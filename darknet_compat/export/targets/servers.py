@@ -19,7 +19,7 @@ _TYPES = {"float32": "TYPE_FP32", "int32": "TYPE_INT32"}
 
 
 def _config(made: ExportedModel, backend: str) -> str:
-    from darknet_compat.heads.layouts import LAYOUTS, axis_length  # which needs numpy, as `--help` does not
+    from darknet_compat.heads.output_layouts import LAYOUTS, axis_length  # which needs numpy, as `--help` does not
 
     artefact = made.artefact
     lines = []

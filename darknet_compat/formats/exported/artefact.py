@@ -45,8 +45,8 @@ class Artefact:
     0..1, or uint8 [N, H, W, C], 0..255. The thresholds are in force inside the graph only for detections, and elsewhere
     what the model is meant to be used with; `nms_kind` and `beta_nms` are the suppression's (inside, only the plain
     one). `dialect`: whose words the `.cfg` was read as. `quantization`: of one in int8 what it was calibrated with and
-    what it loses (`export.quantize.Accuracy`). `layout`: whose form the outputs have (`heads.layouts`), None for our
-    own; with a WordTree `hier_thresh` then is in force inside. `max_detections`: of `nms`, how many a picture has.
+    what it loses (`export.quantize.Accuracy`). `layout`: whose form the outputs have (`heads.output_layouts`), None for
+    our own; with a WordTree `hier_thresh` then is in force inside. `max_detections`: of `nms`, how many a picture has.
     `target`: the only runtime that runs it, None for any. `cut`: how raw outputs are to be read (`heads.cut`).
     """
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from darknet_compat.evaluation.compare import against
-from darknet_compat.evaluation.material.tables import Found, Truths
+from darknet_compat.evaluation.material.columns import Found, Truths
 from darknet_compat.evaluation.scores import bootstrap
 from darknet_compat.evaluation.scores.metrics import METRICS
 from tests.evaluation.making import random_results

@@ -9,8 +9,8 @@ import pytest
 
 from darknet_compat.datasets.open import open_dataset
 from darknet_compat.errors import DatasetError
+from darknet_compat.evaluation.material.columns import Found
 from darknet_compat.evaluation.material.entries import read_entries
-from darknet_compat.evaluation.material.tables import Found
 from darknet_compat.evaluation.scores.metrics import METRICS
 from tests.datasets.shapes import NAMES, PARTS, coco_json, picture, put, yolo_lines
 

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from darknet_compat.datasets.base import Labels
+from darknet_compat.evaluation.material.columns import Found, Truths
 from darknet_compat.evaluation.material.entries import Example
-from darknet_compat.evaluation.material.tables import Found, Truths
 from darknet_compat.evaluation.report.examples import MISSED, RIGHT, WRONG, Verdicts, judged
 from darknet_compat.vision.image import decode
 

@@ -13,7 +13,7 @@ import pytest
 
 from darknet_compat.errors import DatasetError
 from darknet_compat.evaluation.material import coco_files
-from darknet_compat.evaluation.material.tables import Found, Truths
+from darknet_compat.evaluation.material.columns import Found, Truths
 from darknet_compat.evaluation.scores import coco
 from tests.evaluation.making import annotations_document, random_results
 

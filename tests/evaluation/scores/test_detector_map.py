@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from darknet_compat.evaluation.material.tables import Found, Truths
+from darknet_compat.evaluation.material.columns import Found, Truths
 from darknet_compat.evaluation.scores.detector_map import MapSettings, score
 from tests.evaluation.making import random_results
 from tests.evaluation.scores.test_voc import overlap

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from darknet_compat.errors import DatasetError
-from darknet_compat.evaluation.material.tables import Found, Truths, to_corners
+from darknet_compat.evaluation.material.columns import Found, Truths, to_corners
 from darknet_compat.evaluation.scores import imagenet
 
 

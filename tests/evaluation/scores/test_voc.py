@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from darknet_compat.errors import DatasetError
-from darknet_compat.evaluation.material.tables import Found, Truths, to_corners
+from darknet_compat.evaluation.material.columns import Found, Truths, to_corners
 from darknet_compat.evaluation.scores import voc
 from darknet_compat.evaluation.scores.average_precision import Curve, average_precision
 from darknet_compat.inference.detector import Detector

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from darknet_compat.definition import spec as s
 from darknet_compat.definition.lower import load_spec
-from darknet_compat.definition.weights.arrays import NetworkWeights, StoredWeights
+from darknet_compat.definition.weights.network_weights import NetworkWeights, StoredWeights
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.formats.wordtree import WordTree
-from darknet_compat.heads.layouts import LAYOUTS
+from darknet_compat.heads.output_layouts import LAYOUTS
 from darknet_compat.inference.detector import Detector
 from darknet_compat.network.load import save_weights
 from darknet_compat.vision.image import decode

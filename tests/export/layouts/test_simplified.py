@@ -9,9 +9,9 @@ import pytest
 from onnx import numpy_helper
 
 from darknet_compat.definition.lower import load_spec
-from darknet_compat.definition.weights.arrays import StoredWeights
+from darknet_compat.definition.weights.network_weights import StoredWeights
 from darknet_compat.export.onnx.export import export_onnx
-from darknet_compat.heads.layouts import LAYOUTS
+from darknet_compat.heads.output_layouts import LAYOUTS
 from tests.export.targets.support import detector
 
 

@@ -10,11 +10,11 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from darknet_compat.definition.lower import load_spec
-from darknet_compat.definition.weights.arrays import StoredWeights
+from darknet_compat.definition.weights.network_weights import StoredWeights
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.onnx.half import HEADS, PRODUCTS, layer_keeps_single, layer_type, to_half
-from darknet_compat.heads.layouts import LAYOUTS
+from darknet_compat.heads.output_layouts import LAYOUTS
 from darknet_compat.inference.detector import Detector
 from darknet_compat.network.load import load_network
 from darknet_compat.network.network import Network

@@ -19,7 +19,7 @@ from darknet_compat.definition.layers.table import LOWERINGS
 from darknet_compat.definition.lower import load_spec
 from darknet_compat.definition.spec import LayerSpec
 from darknet_compat.definition.spec.slot import Slot
-from darknet_compat.definition.weights.arrays import LayerArrays
+from darknet_compat.definition.weights.network_weights import LayerArrays
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.onnx.graph import Graph

@@ -178,7 +178,7 @@ def test_detections_of_several_pictures_at_once_keep_apart(
 
 _CHILD = """
 import resource, sys
-from darknet_compat.definition.weights.arrays import load_weights
+from darknet_compat.definition.weights.network_weights import load_weights
 from darknet_compat.export.onnx.export import export_onnx
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) << 10

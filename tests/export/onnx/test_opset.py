@@ -9,12 +9,12 @@ import onnx
 import pytest
 
 from darknet_compat.definition.lower import load_spec
-from darknet_compat.definition.weights.arrays import StoredWeights
+from darknet_compat.definition.weights.network_weights import StoredWeights
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.onnx.options import OLDEST
 from darknet_compat.formats.exported.onnxfile import OPSETS
-from darknet_compat.heads.layouts import LAYOUTS
+from darknet_compat.heads.output_layouts import LAYOUTS
 from darknet_compat.inference.detector import Detector
 from tests.export.onnx.test_layers import CASES
 from tests.export.support import ENGINES, assert_parsable, pictures, run_graph, small

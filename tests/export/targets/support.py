@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from darknet_compat.datasets.readers.digits import DigitScenes
 from darknet_compat.definition.lower import load_spec
-from darknet_compat.definition.weights.arrays import StoredWeights
+from darknet_compat.definition.weights.network_weights import StoredWeights
 from darknet_compat.evaluation.material.entries import read_entries
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.onnx.options import OnnxOptions

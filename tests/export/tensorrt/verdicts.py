@@ -21,7 +21,7 @@ from darknet_compat.export.tensorrt.profiles import input_shape
 from darknet_compat.export.tensorrt.settings import Settings
 from darknet_compat.formats.cfg import parse_cfg
 from darknet_compat.formats.wordtree import format_tree
-from darknet_compat.heads.layouts import LAYOUTS
+from darknet_compat.heads.output_layouts import LAYOUTS
 from darknet_compat.network.network import Network
 from darknet_compat.runtime.exported import read_artefact
 from tests.export.onnx.test_layers import CASES

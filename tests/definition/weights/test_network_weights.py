@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from darknet_compat.definition.lower import load_spec
-from darknet_compat.definition.weights.arrays import LayerArrays, StoredWeights, load_weights, weights_sha256
 from darknet_compat.definition.weights.file import Header, read_weights, slots, write_weights
+from darknet_compat.definition.weights.network_weights import LayerArrays, StoredWeights, load_weights, weights_sha256
 from darknet_compat.errors import ExportError, WeightsError
 from tests.formats.making import NEW, file_with
 

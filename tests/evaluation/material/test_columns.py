@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from darknet_compat.datasets.base import Labels
-from darknet_compat.evaluation.material.tables import Found, Truths, from_corners, to_corners
+from darknet_compat.evaluation.material.columns import Found, Truths, from_corners, to_corners
 from darknet_compat.evaluation.report import plots
 from darknet_compat.evaluation.scores.average_precision import curve
 from darknet_compat.evaluation.scores.metrics import METRICS
