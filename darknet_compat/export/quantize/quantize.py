@@ -32,7 +32,7 @@ from darknet_compat.formats.arrays import Array, Floats
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.exported.artefact import Artefact, from_properties, to_properties
 from darknet_compat.formats.exported.onnxfile import read_top
-from darknet_compat.heads.layouts import LAYOUTS
+from darknet_compat.heads.output_layouts import LAYOUTS
 
 
 @dataclass(frozen=True)
