@@ -80,8 +80,9 @@ def known(section: str) -> frozenset[str]:
 
 
 def not_followed(sections: tuple[Section, ...]) -> tuple[str, ...]:
-    """What `train` has to say of a definition: "[yolo] iou_loss, max_delta", one text a kind of section."""
-    found: dict[str, dict[str, None]] = {}
+    """What `train` has to say of a definition: "[net] attention (line 3), seq_scales (line 4)", one text a kind of
+    section."""
+    found: dict[str, dict[str, list[int]]] = {}
     has_boxes = any(section.type in _WITH_BOXES for section in sections)
     for section in sections:
         words = _words(UNFOLLOWED, section.type)
@@ -89,8 +90,17 @@ def not_followed(sections: tuple[Section, ...]) -> tuple[str, ...]:
             words |= _CLASSIFIERS_ONLY
         for option in section.options:
             if option.key in words and option.value:
-                found.setdefault(section.type, {})[option.key] = None
-    return tuple(f"[{kind}] {', '.join(keys)}" for kind, keys in found.items())
+                found.setdefault(section.type, {}).setdefault(option.key, []).append(option.line)
+    return tuple(
+        f"[{kind}] {', '.join(f'{key} ({_places(lines)})' for key, lines in keys.items())}"
+        for kind, keys in found.items()
+    )
+
+
+def _places(lines: list[int]) -> str:
+    """Line numbers in words, the first few of very many."""
+    few, more = lines[:3], len(lines) - 3
+    return f"line{'s'[: len(lines) > 1]} {', '.join(map(str, few))}{f', {more} more' if more > 0 else ''}"
 
 
 def _words(table: dict[str, str], section: str) -> frozenset[str]:

@@ -416,9 +416,11 @@ def _image(image: PathLike | Floats) -> str | Floats:
 
 
 def _picture(path: PathLike) -> str:
-    """The file's name, for the original to read. Raises ImageError for more pixels than we would read."""
-    expect_few_pixels_in(_file(path))
-    return str(path)
+    """The file's whole path, since the original works in a folder of its own. Raises ImageError for more pixels than we
+    would read."""
+    file = _file(path)
+    expect_few_pixels_in(file)
+    return file
 
 
 def _pixels(image: Floats) -> Floats:

@@ -53,7 +53,7 @@ def start_training(
     Raises DarknetCompatError, one line, for files that cannot be read, and weights of some other network.
     """
     old = load_spec(cfg, dialect=dialect)
-    notes = [f"training does not follow {'; '.join(old.unfollowed)}"] if old.unfollowed else []
+    notes = [f"{old.name}: training does not follow {'; '.join(old.unfollowed)}"] if old.unfollowed else []
     sections = read_cfg(cfg)
     adapted = classes is not None and classes != head_classes(old)
     if classes is not None and adapted:

@@ -304,9 +304,12 @@ def _device(name: str | None) -> torch.device:
 
 
 def _averaged(network: Network, ema: float | None, *, statistics: bool) -> AveragedModel | None:
-    """A running average of the weights and, with `statistics`, of batch normalization's own."""
+    """A running average of the weights and, with `statistics`, of batch normalization's own. Raises TrainingError for
+    a share that cannot be kept."""
     if ema is None:
         return None
+    if not 0 <= ema <= 1:
+        raise TrainingError(f"{network.spec.name}: [net] ema_alpha must be from 0 to 1, found {ema:g}")
     return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=statistics)
 
 

@@ -282,9 +282,13 @@ def test_what_nothing_here_goes_by_is_named() -> None:
         (
             "attention=1\nseq_scales=1,2",
             "[conv]\ncbn=1\n[conv]\ncbn=1\ndot=1",
-            ("[net] attention, seq_scales", "[conv] cbn, dot"),
+            ("[net] attention (line 5), seq_scales (line 6)", "[conv] cbn (lines 8, 10), dot (line 11)"),
         ),
-        ("mosaic=1\nema_alpha=.9\npolicy=poly\nsteps=1,2", "[dropout]\ndropblock=1", ("[dropout] dropblock",)),
+        (
+            "mosaic=1\nema_alpha=.9\npolicy=poly\nsteps=1,2",
+            "[dropout]\ndropblock=1",
+            ("[dropout] dropblock (line 10)",),
+        ),
         ("optimized_memory=1\nmax_chart_loss=9\ntrack=1", "[conv]\nstream=1", ()),
     ],
 )

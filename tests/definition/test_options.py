@@ -40,8 +40,14 @@ def test_spellings_and_what_all_layers_have() -> None:
     assert known("conv") == known("convolutional") and "learning_rate" in known("crop") and "clip" in known("net")
     assert "onlyforward" not in known("conv")
     sections = parse_cfg("[network]\ncutmix=1\n[conv]\ncbn=1\ndot\n[yolo]\nembedding_layer=2\n").sections
-    assert not_followed(sections) == ("[network] cutmix", "[conv] cbn", "[yolo] embedding_layer")
+    assert not_followed(sections) == (
+        "[network] cutmix (line 2)",
+        "[conv] cbn (line 4)",
+        "[yolo] embedding_layer (line 7)",
+    )
     assert not_followed(sections[:1]) == ()
+    many = parse_cfg("[conv]\ncbn=1\n" * 5).sections
+    assert not_followed(many) == ("[conv] cbn (lines 2, 4, 6, 2 more)",)
 
 
 FILTERS = "[conv]\nfilters=8\nsize=3\npad=1\nactivation=leaky\n"

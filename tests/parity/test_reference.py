@@ -348,6 +348,15 @@ def test_a_loaded_image_is_rgb_from_0_to_1(darknet: Original, tmp_path: Path) ->
     np.testing.assert_allclose(image, [[[1, 0]], [[0, 0.4]], [[0.2, 1]]], rtol=1e-6)
 
 
+def test_a_picture_is_found_from_where_we_are(
+    darknet: Original, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.ppm").write_bytes(b"P6 1 1 255\n" + bytes([255, 0, 51]))
+    monkeypatch.chdir(tmp_path)
+    assert darknet.load_image("in/a.ppm").shape == (3, 1, 1)
+
+
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\xff\xd8\xff\xe0 cut off"])
 def test_what_is_no_image_is_an_error(darknet: Original, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.jpg"

@@ -71,7 +71,7 @@ def test_from_nothing(cfg: Path, tmp_path: Path) -> None:
 def test_what_training_does_not_follow_is_said(cfg: Path, tmp_path: Path) -> None:
     (tmp_path / "m.cfg").write_text(cfg.read_text().replace("[net]", "[net]\nattention=1\nseq_scales=1", 1))
     start = start_training(tmp_path / "m.cfg", out=tmp_path / "out")
-    assert start.notes == ("training does not follow [net] attention, seq_scales",)
+    assert start.notes == (f"{tmp_path}/m.cfg: training does not follow [net] attention (line 2), seq_scales (line 3)",)
 
 
 def test_options_given_with_the_command_stand_in_the_definition(cfg: Path, tmp_path: Path) -> None:

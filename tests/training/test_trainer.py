@@ -100,6 +100,12 @@ def losses(steps: list[Step]) -> list[float]:
     return [step.loss for step in steps]
 
 
+@pytest.mark.parametrize("alpha", ["-0.1", "2"])
+def test_an_average_that_cannot_be(alpha: str, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"small.cfg: \[net\] ema_alpha must be from 0 to 1, found"):
+        trainer_in(tmp_path / "run", net=f"ema_alpha={alpha}")
+
+
 def test_a_run_from_start_to_end(tmp_path: Path) -> None:
     trainer = trainer_in(tmp_path / "run", ema=0.9)
     steps = list(trainer.run())

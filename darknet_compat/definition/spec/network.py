@@ -26,7 +26,7 @@ class NetworkSpec:
     """The files that options of the cfg led to (`tree`, `map`): name in the cfg → path read."""
     dialect: Dialect = ORIGINAL
     unfollowed: tuple[str, ...] = ()
-    """Options for training that the trainer does not follow: "[net] cutmix, seq_scales", a text a kind of section."""
+    """Options for training that the trainer does not follow: "[net] cutmix (line 3)", a text a kind of section."""
 
     def place(self, layer: LayerSpec) -> str:
         """What messages about a layer begin with: the definition's name, line, number and section."""
