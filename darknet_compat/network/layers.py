@@ -149,7 +149,7 @@ class Local(Biased):
         """[N, C, H, W] → [N, filters, H', W']."""
         patches = F.unfold(x, self.size, padding=self.padding, stride=self.stride)  # [N, C·size², H'·W']
         x = torch.einsum("lfk,nkl->nfl", self.weights, patches).flatten(1) + self.biases  # [N, filters·H'·W']
-        return self.activate(x).reshape(-1, *self.output[:3])  # [N, filters, H', W']
+        return self.activate(x.reshape(-1, *self.output[:3]))  # [N, filters, H', W']
 
 
 class Batchnorm(Biased):

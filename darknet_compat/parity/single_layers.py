@@ -74,8 +74,10 @@ def foreign(section: Section) -> str:
 
 
 def foreign_layers(cfg: Cfg) -> dict[int, str]:
-    """By layer what the original does not have."""
-    return {index: why for index, section in enumerate(cfg.sections[1:]) if (why := foreign(section))}
+    """By layer what the original does not have; a first [dropout] takes the output of the layer before it: of none."""
+    layers = cfg.sections[1:]
+    first = {0: "[dropout] as the first layer"} if layers and layers[0].type == "dropout" else {}
+    return first | {index: why for index, section in enumerate(layers) if (why := foreign(section))}
 
 
 def remarks_on(cfg: Cfg, why: dict[int, str]) -> tuple[str, ...]:
@@ -85,7 +87,7 @@ def remarks_on(cfg: Cfg, why: dict[int, str]) -> tuple[str, ...]:
     layers: dict[str, list[int]] = {}
     for index, reason in why.items():
         kind = f"[{cfg.sections[index + 1].type}]"
-        layers.setdefault(reason if reason == kind else f"{reason} of {kind}", []).append(index)
+        layers.setdefault(reason if reason.startswith(kind) else f"{reason} of {kind}", []).append(index)
     shown = [f"{reason} ({_places(places)})" for reason, places in layers.items()]
     more = f" and {len(shown) - 6} more" if len(shown) > 6 else ""
     return (
@@ -120,7 +122,9 @@ def _alone(
     folder: Path,
 ) -> Difference:
     """One layer in a network of its own, which has the layer's weights."""
-    shapes = [Shape(*values.shape[1:]) if values.dim() == 4 else Shape(values[0].numel()) for values in inputs]
+    # What is no image goes in as one of 1 x 1: the values are the same, and several can be joined.
+    inputs = [values if values.dim() == 4 else values[:, :, None, None] for values in inputs]
+    shapes = [Shape(*values.shape[1:]) for values in inputs]
     sections = _one_input(section, layer) if len(inputs) == 1 else _several(section, shapes)
     cfg, weights = folder / f"{layer.index}.cfg", folder / f"{layer.index}.weights"
     cfg.write_text(format_cfg([_net(shapes), *sections]), "utf-8", errors="surrogateescape")
@@ -189,10 +193,7 @@ def _inseparable(layer: LayerSpec, spec: NetworkSpec) -> str:
 
 
 def _net(shapes: list[Shape]) -> Section:
-    first = shapes[0]
-    if not first.image:
-        return _section("net", batch=1, inputs=first.size)
-    return _section("net", batch=1, width=first.w, height=first.h, channels=sum(shape.c for shape in shapes))
+    return _section("net", batch=1, width=shapes[0].w, height=shapes[0].h, channels=sum(shape.c for shape in shapes))
 
 
 def _section(kind: str, **options: object) -> Section:

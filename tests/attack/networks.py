@@ -41,14 +41,12 @@ from tests.export.support import assert_raw_same
 from tests.network import golden
 
 DEATHS = {
-    "batchnorm": "it asks for no memory for it",
-    "crnn": "it asks for no memory for what its convolutions need",
-    "deconvolutional": "its groups are 0, by which reading its weights divides",
-    "dropout": "the first layer's output is that of none",
-    "iseg": "it reads a truth even to predict",
-    "local": "its workspace is counted in floats, and so many bytes are asked for",
+    "batchnorm": ("SIGSEGV", "it asks for no memory for it"),
+    "deconvolutional": ("SIGFPE", "its groups are 0, by which reading its weights divides"),
+    "iseg": ("SIGSEGV", "it reads a truth even to predict"),
 }
-"""By kind of layer: at what the original's library ends its process."""
+"""By kind of layer, each of which does so wherever it stands: how the original's library ends its process, and at
+what. Any other end is a fault."""
 
 ROUNDING = 4
 SENSITIVE = "rounding: no more than what the last bits of input and weights change it by"
@@ -115,9 +113,16 @@ def made(number: int, cfg: Path, dialect: str, start: Start | None) -> tuple[Net
 
 def attempt(number: int, folder: Path, original: Original | None, cases: list[str]) -> tuple[str, str | None]:
     """How network `number` ended, and its fault where there is one."""
+    dialect, start = write_definition(number, folder, cases)
+    return ended(number, folder, dialect, start, original)
+
+
+def ended(
+    number: int, folder: Path, dialect: str, start: Start | None, original: Original | None
+) -> tuple[str, str | None]:
+    """The same of the network in the folder's `n.cfg`."""
     cfg = folder / "n.cfg"
     try:
-        dialect, start = write_definition(number, folder, cases)
         network, images = made(number, cfg, dialect, start)
         with torch.no_grad():
             found = network.layer_outputs(torch.from_numpy(images))
@@ -183,30 +188,22 @@ def _as_the_fork(start: Start, found: list[torch.Tensor]) -> None:
 
 def _originals(cfg: Path, number: int, original: Original, rounded: Callable[[], list[float]]) -> str | None:
     """Against the original; None where they agree, else why they cannot be compared."""
-    for last in (False, True):
-        try:
-            parity = layer_parity(cfg, seed=number, original=original)
-        except OriginalError as error:
-            if last:
-                return _death(cfg, number, original, str(error))
-        except CfgError:
-            return "not in the original's words"
-        else:
-            if verdict(parity.rows):
-                return None
-            differing = [row for row in parity.rows if row.verdict == "differs"]
-            if not differing:
-                return "nothing of the original's in it"
-            worst = max(differing, key=lambda row: row.relative)
-            if last:
-                if worst.name == "0 dropout":
-                    return f"the original's [dropout]: {DEATHS['dropout']}"
-                moved = rounded()
-                if all(row.relative <= ROUNDING * moved[int(row.name.split()[0])] for row in differing):
-                    return f"the original's {SENSITIVE}"
-                raise Unexplained(f"differs from the original at {worst.name}: {worst.relative:.1e}")
-        original.close()  # once more, in a process in which no [local] has written beyond its memory
-    return None
+    try:
+        parity = layer_parity(cfg, seed=number, original=original)
+    except OriginalError as error:
+        return _death(cfg, number, original, str(error))
+    except CfgError:
+        return "not in the original's words"
+    if verdict(parity.rows):
+        return None
+    differing = [row for row in parity.rows if row.verdict == "differs"]
+    if not differing:
+        return "nothing of the original's in it"
+    moved = rounded()
+    if all(row.relative <= ROUNDING * moved[int(row.name.split()[0])] for row in differing):
+        return f"the original's {SENSITIVE}"
+    worst = max(differing, key=lambda row: row.relative)
+    raise Unexplained(f"differs from the original at {worst.name}: {worst.relative:.1e}")
 
 
 def _death(cfg: Path, number: int, original: Original, message: str) -> str:
@@ -216,13 +213,12 @@ def _death(cfg: Path, number: int, original: Original, message: str) -> str:
         part.write_text(format_cfg(parsed.sections[:length]))
         try:
             layer_parity(part, seed=number, original=original)
-        except OriginalError:
+        except OriginalError as error:
             kind = parsed.sections[length - 1].type
-            before = [section.type for section in parsed.sections[:length]]
-            kind = "local" if "local" in before and kind not in DEATHS else kind
-            if why := DEATHS.get(kind):
+            signal, why = DEATHS.get(kind, (None, ""))
+            if signal is not None and f"killed by {signal}" in str(error):
                 return f"the original dies at [{kind}]: {why}"
-            raise Unexplained(f"the original dies at layer {length - 2} [{kind}]: {message[-200:]}") from None
+            raise Unexplained(f"the original dies at layer {length - 2} [{kind}]: {f'{error}'[-200:]}") from None
         except DarknetCompatError:
             continue
     raise Unexplained(f"the original dies: {message[-200:]}")
@@ -250,7 +246,7 @@ def _exported(network: Network, folder: Path, images: np.ndarray, rounded: Calla
 def _ends(network: Network) -> list[int]:
     """The layers whose outputs a file of raw heads has."""
     heads = [source for head in network.spec.heads for source in head.sources]
-    return [index for index in heads if index >= 0] or [len(network.spec.layers) - 1]
+    return [index for index in heads if index >= 0] or [network.spec.output_index]
 
 
 def main() -> None:
@@ -264,8 +260,8 @@ def main() -> None:
     original, cases = Original() if find_original() else None, forks_cases()
     with tempfile.TemporaryDirectory() as place:
         while time.monotonic() < end and number < given.start + count:
-            ended, fault = attempt(number, Path(place), original, cases)
-            ends[ended] += 1
+            how, fault = attempt(number, Path(place), original, cases)
+            ends[how] += 1
             if fault is not None:
                 faults.append(f"{number}: {fault}")
             number += 1

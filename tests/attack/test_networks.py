@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -14,9 +16,12 @@ import torch
 from darknet_compat.definition.layers.table import LOWERINGS
 from darknet_compat.network.load import load_network
 from darknet_compat.network.network import Network
+from darknet_compat.parity.reference import Original
 from tests.attack import networks
 from tests.attack.definitions import ENDS, LAYERS, RECURRENT, network_text
-from tests.attack.networks import Unexplained, attempt, rounding
+from tests.attack.fuzz import CORPUS
+from tests.attack.networks import Unexplained, attempt, ended, rounding
+from tests.conftest import find_original
 
 SYNONYMS = {"conv", "deconv", "max", "local_avg", "avg", "conn", "lrn", "soft"}
 
@@ -38,6 +43,46 @@ def test_some_networks_without_the_original(tmp_path: Path) -> None:
     ends = [attempt(number, tmp_path, None, []) for number in range(12)]
     assert [fault for _, fault in ends if fault] == []
     assert sum("ONNX Runtime, OpenVINO" in how for how, _ in ends) > 2
+
+
+KEPT = json.loads((CORPUS / "networks.json").read_text())
+"""Networks that once ended as nobody had explained: number → whose words, and the definition."""
+KINDS = ("552", "585", "590", "654", "663", "1026", "1356", "1444", "1921", "2906", "3132", "3173", "3195", "4045")
+"""One or two of what each was: a first [dropout], a [local], values that are no picture, nothing but a [cost]."""
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Original | None]:
+    """The original, where there is one."""
+    if find_original() is None:
+        yield None
+    else:
+        with Original() as original:
+            yield original
+
+
+@pytest.mark.parametrize(
+    "number", [pytest.param(one, marks=[] if one in KINDS else [pytest.mark.slow]) for one in KEPT]
+)
+def test_networks_that_once_were_faults(number: str, tmp_path: Path, running: Original | None) -> None:
+    dialect, text = KEPT[number]
+    (tmp_path / "n.cfg").write_text(text)
+    how, fault = ended(int(number), tmp_path, dialect, None, running)
+    assert fault is None and not how.startswith("refused"), how
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("end", ["SIGSEGV", "SIGFPE"])
+def test_another_end_than_the_known_one_is_a_fault(
+    end: str, tmp_path: Path, running: Original, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(networks, "DEATHS", {"batchnorm": (end, "known")})
+    (tmp_path / "n.cfg").write_text("[net]\nwidth=8\nheight=8\nchannels=3\n[batchnorm]\n")
+    how, fault = ended(0, tmp_path, "original", None, running)
+    if end == "SIGSEGV":
+        assert fault is None and "the original dies at [batchnorm]: known" in how
+    else:
+        assert fault is not None and "dies at layer 0 [batchnorm]" in fault
 
 
 CFG = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=4\nsize=3\npad=1\nactivation={}\n"

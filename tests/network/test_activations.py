@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from darknet_compat.definition.spec import ActivationName
 from darknet_compat.network.activations import ACTIVATIONS, IN_PLACE
+from darknet_compat.network.network import Network
 
 Array = NDArray[np.float64]
 
@@ -103,6 +104,21 @@ def test_over_channels_by_hand() -> None:
     e = np.exp([-4.0, 0.0, -2.0])
     found = ACTIVATIONS["normalize_channels_softmax_maxval"](x).flatten()
     assert found.tolist() == pytest.approx(e / (e.sum() + 1e-4))
+
+
+@pytest.mark.parametrize("name", sorted(OVER_CHANNELS))
+def test_a_local_normalizes_the_channels_of_each_place(name: ActivationName, make: Callable[..., Network]) -> None:
+    """Not all of its values at once, which it has in one row before it activates them."""
+    plain, other = (
+        make(f"[local]\nfilters=3\nsize=1\nactivation={activation}", (4, 6, 5)) for activation in ("linear", name)
+    )
+    x = torch.rand(2, 4, 6, 5, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        values = plain(x)
+        values = values - values.amax(1, keepdim=True) if "maxval" in name else values
+        values = values.exp() if "softmax" in name else values.clamp_min(0)
+        expected = values / (values.sum(1, keepdim=True) + 1e-4)
+        torch.testing.assert_close(other(x), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])

@@ -50,6 +50,15 @@ def test_what_the_original_does_not_have(section: str, foreign: str) -> None:
     assert foreign_layers(parse_cfg(NET + section)) == ({0: foreign} if foreign else {})
 
 
+def test_a_first_dropout_has_no_output_to_hand_on() -> None:
+    """In the original it has that of the layer before it; before the first lies other memory."""
+    cfg = parse_cfg(NET + "[dropout]\n" + CONV + "[dropout]\n")
+    assert foreign_layers(cfg) == {0: "[dropout] as the first layer"}
+    assert remarks_on(cfg, foreign_layers(cfg))[0] == (
+        "the original does not have [dropout] as the first layer (layer 0)"
+    )
+
+
 def test_all_of_it_is_said_in_one_line() -> None:
     cfg = parse_cfg(NET + CONV.replace("leaky", "mish") * 2 + ROUTE + "[sam]\nfrom=-2\n")
     first, second = remarks_on(cfg, foreign_layers(cfg))
@@ -76,8 +85,11 @@ def test_all_of_it_is_said_in_one_line() -> None:
         ((CONV, ROUTE, "[upsample]\n", "[reorg]\nstride=2\n", CONV), [True, False, True, True, True]),
         ((CONV, ROUTE, "[dropout]\n", CONV), [True, False, False, True]),
         ((CONV, ROUTE, CONV + "groups=2\nxnor=1\n", CONV + "groups=0\n"), [True, False, True, True]),
+        ((CONV, ROUTE, "[softmax]\n", "[connected]\noutput=5\n", "[logistic]\n"), [True, False, True, True, True]),
+        ((CONV, ROUTE, "[softmax]\n", "[logistic]\n", "[route]\nlayers=-1,-2\n"), [True, False, True, True, True]),
+        (("[dropout]\n", CONV, "[dropout]\n", "[route]\nlayers=0,-1\n"), [False, True, False, True]),
     ],
-    ids=range(8),
+    ids=range(11),
 )
 def test_the_other_layers_are_the_originals(
     sections: tuple[str, ...], compared: list[bool], tmp_path: Path, running: Original

@@ -21,6 +21,8 @@ def refuse(spec: NetworkSpec, outputs: Outputs, layout: OtherLayout | None, nms_
         raise ExportError(
             f"{spec.name}: reads {spec.net.input} values; only networks that read pictures can be exported"
         )
+    if not spec.heads and spec.output_index < 0:
+        raise ExportError(f"{spec.name}: has no layer but [{spec.layers[-1].type}], which gives nothing to export")
     if outputs != "heads" and not answers(spec):
         raise ExportError(f"{spec.name}: neither detects nor classifies pictures; export its outputs as heads")
     if outputs == "detections" and layout is None and not detects(spec):

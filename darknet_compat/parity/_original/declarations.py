@@ -49,6 +49,7 @@ typedef struct layer layer;
 struct layer {
     LAYER_TYPE type;
     int batch, n, w, h, inputs, outputs, out_w, out_h, out_c, classes, coords, background;
+    size_t workspace_size;
     float *output, *delta, *cost, *loss;
     tree *softmax_tree;
     layer *input_layer, *self_layer, *output_layer;
@@ -80,6 +81,7 @@ typedef struct detection {
 
 void srand(unsigned int seed);
 int rand(void);
+void *calloc(size_t count, size_t size);
 void free(void *memory);
 int fflush(FILE *stream);
 

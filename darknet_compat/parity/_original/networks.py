@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,16 +73,11 @@ class Networks:
         net, self._net = self._net, None
         if net is None:
             return
-        for i in range(net.n):
-            layer = net.layers[i]
-            for name in _PARTS:
-                part = getattr(layer, name)
-                if not part:
-                    continue
-                if part.output == layer.output:  # as in rnn and crnn; `free_layer` of the whole frees these
-                    part.output = part.delta = self._ffi.NULL
-                self._lib.free_layer(part[0])
-                self._lib.free(part)
+        for layer, part in self._parts(net):
+            if part.output == layer.output:  # as in rnn and crnn; `free_layer` of the whole frees these
+                part.output = part.delta = self._ffi.NULL
+            self._lib.free_layer(part[0])
+            self._lib.free(part)
         self._lib.free(net.workspace)
         self._lib.free_network(net)
 
@@ -125,6 +121,7 @@ class Networks:
         changed.write_bytes(_with_options(Path(setup.cfg).read_bytes(), options))
         self._lib.srand(setup.seed)
         self._net = net = self._lib.parse_network_cfg(os.fsencode(changed))
+        self._give_room(net)
         fixed = [i for i in range(net.n) if resized and net.layers[i].type in self._of_one_size]
         if fixed:
             raise OriginalError(
@@ -133,6 +130,24 @@ class Networks:
             )
         if setup.weights:
             self._lib.load_weights(net, os.fsencode(setup.weights))
+
+    def _give_room(self, net: Any) -> None:
+        """Working memory as large as its layers use: a [local] counts its floats and asks for as many bytes, a [crnn]
+        does not ask for its convolutions'. They write beyond it, into other layers' values or to the library's end."""
+        layers = [net.layers[i] for i in range(net.n)]
+        asked = max((layer.workspace_size for layer in layers), default=0)
+        needed = [4 * layer.workspace_size for layer in layers if layer.type == self._lib.LOCAL]
+        needed += [part.workspace_size for _, part in self._parts(net)]
+        if max(needed, default=0) > asked:
+            self._lib.free(net.workspace)
+            net.workspace = self._ffi.cast("float *", self._lib.calloc(1, max(needed)))
+
+    def _parts(self, net: Any) -> Iterator[tuple[Any, Any]]:
+        """The layers that recurrent ones are made of, each with its whole."""
+        for i in range(net.n):
+            for name in _PARTS:
+                if part := getattr(net.layers[i], name):
+                    yield net.layers[i], part
 
     def _option(self, cfg: str, key: str, default: int) -> int:
         """A whole number in the cfg's first section, as the original reads it."""

@@ -31,6 +31,7 @@ CASES = {
     "connected": "[connected]\noutput=7\nactivation=relu\n[connected]\noutput=5\nbatch_normalize=1\nactivation=leaky",
     "local": "[local]\nfilters=5\nsize=3\nstride=2\npad=1\nactivation=leaky",
     "local unpadded": "[local]\nfilters=5\nsize=2\nstride=1\npad=0\nactivation=logistic",
+    "local over channels": "[local]\nfilters=3\nsize=3\npad=1\nactivation=normalize_channels",
     "batchnorm": "[batchnorm]",
     "maxpool": "[maxpool]\nsize=2\nstride=2",
     "maxpool stride 1": "[maxpool]\nsize=2\nstride=1",
@@ -148,10 +149,11 @@ def test_batch_normalization_is_folded_as_the_build_has_it(build: str, tmp_path:
         ("[lstm]\noutput=4\n", r"layer 0 \[lstm\] is recurrent; only feed-forward networks can be exported"),
         ("[softmax]\n[connected]\noutput=3\n", r"layer 0 \[softmax\] is a head that other layers read"),
         ("[connected]\noutput=3\n", "reads 6 values; only networks that read pictures can be exported"),
+        ("[cost]\n", r"has no layer but \[cost\], which gives nothing to export"),
     ],
 )
 def test_what_cannot_be_exported_is_named_before_any_work(layers: str, message: str, tmp_path: Path) -> None:
-    network = small(layers, (3, 4, 4) if "softmax" in layers else (6,))
+    network = small(layers, (6,) if "reads 6" in message else (3, 4, 4))
     with pytest.raises(ExportError, match=message) as caught:
         export_onnx(network, tmp_path / "m.onnx", outputs="heads")
     assert "\n" not in str(caught.value)
