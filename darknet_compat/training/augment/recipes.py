@@ -174,8 +174,8 @@ def recipe(spec: NetworkSpec) -> Recipe:
             return CropRecipe(head.jitter, _colours(net), net.flip)
         if spec.dialect.opencv_pictures:
             resize = head.resize if isinstance(head, YoloHead) else 1.0
-            if resize <= 0:
-                raise TrainingError(f"{spec.place(head)} resize must be above 0, found {resize:g}")
+            if not 0.1 <= resize <= 10:
+                raise TrainingError(f"{spec.place(head)} resize must be from 0.1 to 10, found {resize:g}")
             return ForkRecipe(
                 head.jitter, resize, _colours(net), net.flip, head.max_boxes, bool(net.letter_box), net.mosaic,
                 net.mosaic_bound, net.mixup, net.blur, net.gaussian_noise,

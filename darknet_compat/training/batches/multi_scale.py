@@ -96,6 +96,10 @@ def training_sizes(spec: NetworkSpec, seed: int, sides: Sequence[int] | None = N
         if heads and random and spec.dialect.scaled_sizes:
             last = net.max_batches - _LAST_SCALED if net.max_batches else None
             most = _SCALE if random == 1 else float(random)
+            if not 0.1 <= most <= 10:
+                raise TrainingError(f"{spec.place(heads[-1])} random must be 0, or from 0.1 to 10, found {most:g}")
+            if net.resize_step < 1:
+                raise TrainingError(f"{spec.name}: [net] resize_step must be above 0, found {net.resize_step}")
             return ScaledSizes(net.width, net.height, most, net.resize_step, last, seed)
         sides = () if not random else DETECTOR_SIZES if heads else CLASSIFIER_SIZES
     elif not sides or min(sides) < 1:

@@ -118,6 +118,9 @@ def make_optimizer(network: Network, net: Net | None = None) -> DarknetSGD | Dar
     Move the network to its device first. Raises TrainingError for numbers that cannot be trained with.
     """
     net = network.spec.net if net is None else net
+    for key in ("momentum", "decay"):
+        if (value := getattr(net, key)) < 0:
+            raise TrainingError(f"{network.spec.name}: [net] {key} must be from 0 on, found {value:g}")
     return (DarknetAdam if net.adam and network.batchnorm == "cuda" else DarknetSGD)(network, net)
 
 

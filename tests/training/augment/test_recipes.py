@@ -210,6 +210,8 @@ def test_a_recipe_is_what_the_cfg_says() -> None:
     assert recipe(spec(net, detection)) == CropRecipe(0.1, Colours(0.1, 1.5, 1), True)
     classifier = recipe(spec("angle=7\naspect=.75\nmin_crop=64\nmax_crop=128", "[avgpool]\n[softmax]"))
     assert classifier == ClassificationRecipe(7, 0.75, 1, 2, False, Colours(0, 1, 1), True)
+    with pytest.raises(TrainingError, match=r"x.cfg:\d+: layer 1 \[yolo\] resize must be from 0.1 to 10, found 1e\+09"):
+        recipe(spec("mosaic=1", "[yolo]\nclasses=5\nanchors=1,1,2,2,3,3\nnum=3\nmask=0,1,2\nresize=1e9"))
     with pytest.raises(TrainingError, match=r"x.cfg:\d+: layer 1 \[region\] jitter must be from 0 to below 1, found 1"):
         recipe(spec("", "[region]\nclasses=1\nnum=5\njitter=1"))
 

@@ -195,6 +195,13 @@ def test_sizes_change_every_ten_batches_and_end_with_the_largest() -> None:
     assert sides[:1800] != [other.at(number)[0] for number in range(1800)]
 
 
+@pytest.mark.parametrize("random", ["-1", "1e9", "0.01"])
+def test_sizes_that_cannot_be(random: str) -> None:
+    """In the fork's dialect, where `random` is a factor."""
+    with pytest.raises(TrainingError, match=r"\[region\] random must be 0, or from 0.1 to 10, found"):
+        training_sizes(network(REGION + f"\nrandom={random}", max_batches=2000, mosaic=1), seed=5)
+
+
 def test_classifiers_change_every_forty_batches() -> None:
     sizes = training_sizes(network(SOFTMAX, random=1, max_batches=4000), seed=5)
     sides = [sizes.at(number)[0] for number in range(4000)]

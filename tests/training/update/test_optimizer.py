@@ -166,6 +166,8 @@ def test_what_the_original_never_updates() -> None:
     ("net", "layers", "message"),
     [
         ("batch=1\nsubdivisions=8", LAYERS, "batch=1 in subdivisions=8 leaves no image for each; lower subdivisions"),
+        ("momentum=-1", LAYERS, r"<cfg>: \[net\] momentum must be from 0 on, found -1"),
+        ("decay=-.5", LAYERS, r"<cfg>: \[net\] decay must be from 0 on, found -0.5"),
         ("", "[conv]\nsmooth=.1\n[softmax]\n", r"<cfg>:\d+: layer 0 \[conv\] smooth= cannot be trained with"),
         ("", "[avgpool]\n[softmax]\n", "<cfg>: no layer has anything to learn"),
         ("adam=1", "[local]\nfilters=2\nsize=3\n[softmax]\n", r"<cfg>:\d+: layer 0 \[local\] cannot be trained with"),
