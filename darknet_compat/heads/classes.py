@@ -40,7 +40,7 @@ class TreeSoftmax:
         parts = []
         for size, nodes, part in zip(self.sizes, self.counts, ops.split(x, self.counts, axis), strict=True):
             groups = ops.reshape(part, [*before, nodes // size, size, *after])  # [..., groups, size, ...]
-            parts.append(ops.reshape(ops.softmax(groups, axis + 1), [*before, nodes, *after]))
+            parts.append(ops.reshape(ops.softmax(groups, axis + 1, last), [*before, nodes, *after]))
         return ops.concat(parts, axis) if len(parts) > 1 else parts[0]
 
 

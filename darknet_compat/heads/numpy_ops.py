@@ -50,7 +50,7 @@ class NumpyOps:
         found: Array = np.where(x >= 0, 1, small) / (1 + small)
         return found
 
-    def softmax(self, x: Array, axis: int) -> Array:
+    def softmax(self, x: Array, axis: int, last: bool = True) -> Array:
         """See `Ops.softmax`."""
         exponentials = np.exp(x - x.max(axis, keepdims=True))
         found: Array = exponentials / exponentials.sum(axis, keepdims=True)
@@ -95,9 +95,4 @@ class NumpyOps:
     def conv1x1(self, x: Array, weights: Array, biases: Array) -> Array:
         """See `Ops.conv1x1`."""
         found: Array = np.einsum("kc,nchw->nkhw", weights[:, :, 0, 0], x) + biases[:, None, None]
-        return found
-
-    def matmul(self, x: Array, y: Array) -> Array:
-        """See `Ops.matmul`."""
-        found: Array = x @ y
         return found

@@ -51,8 +51,8 @@ class Ops(Protocol):
         """1 / (1 + exp(-x))."""
         ...
 
-    def softmax(self, x: Value, axis: int) -> Value:
-        """The softmax along an axis."""
+    def softmax(self, x: Value, axis: int, last: bool = True) -> Value:
+        """The softmax along an axis; `last`: whether many of them are quickest with no axis after it."""
         ...
 
     def cells(self, x: Value) -> Value:
@@ -89,8 +89,4 @@ class Ops(Protocol):
 
     def conv1x1(self, x: Value, weights: Value, biases: Value) -> Value:
         """[N, C, H, W] by `weights` [K, C, 1, 1] and `biases` [K] → [N, K, H, W]."""
-        ...
-
-    def matmul(self, x: Value, y: Value) -> Value:
-        """[N, K, C] by [C, D] → [N, K, D]."""
         ...

@@ -40,7 +40,7 @@ def splittable(spec: NetworkSpec) -> bool:
 class SplitWeights:
     """The parts of the last convolution's weights [num·(coords + 1 + C), channels, 1, 1] and biases.
 
-    `boxes` [num·(coords + 1), channels, 1, 1] and `box_biases`; an anchor's `classes` [channels, C] and
+    `boxes` [num·(coords + 1), channels, 1, 1] and `box_biases`; an anchor's `classes` [C, channels, 1, 1] and
     `class_biases` [C], a tree's nodes in the order of its softmax (`TreeSoftmax.order`).
     """
 
@@ -76,21 +76,21 @@ def best_of_each_anchor(
     xywh = ops.gather(ops.reshape(xywh, (0, num, -1, 4)), cells, 2)  # [N, num, each, 4]
     maps = ops.transpose(ops.reshape(features, (0, 0, -1)), (0, 2, 1))  # [N, H·W, channels]
     there = ops.gather(maps, ops.reshape(cells, (0, -1)), 1)  # [N, num·each, channels]
-    # Not one product of all anchors' weights: runtimes lay out matrices beforehand, but not stacks of them.
-    parts = zip(ops.split(there, [each] * num, 1), rows.classes, rows.class_biases, strict=True)
-    logits = [ops.matmul(x, weights) + biases for x, weights, biases in parts]  # [N, each, C] an anchor
+    # As maps one pixel high: of all forms that runtimes multiply this in, they are quickest at convolutions. And not
+    # one of all anchors' weights: weights are laid out beforehand, but not stacks of them.
+    there = ops.reshape(ops.transpose(there, (0, 2, 1)), (0, 0, 1, -1))  # [N, channels, 1, num·each]
+    parts = zip(ops.split(there, [each] * num, 3), rows.classes, rows.class_biases, strict=True)
+    logits = [ops.conv1x1(x, weights, biases) for x, weights, biases in parts]  # [N, C, 1, each] an anchor
     boxes = Boxes(
         ops.reshape(xywh, (0, -1, 4)),
         ops.reshape(objectness, (0, -1)),
-        _probabilities(ops, region, ops.concat(logits, 1)),
+        ops.transpose(_probabilities(ops, region, ops.reshape(ops.concat(logits, 3), (0, 0, -1))), (0, 2, 1)),
     )
     return boxes, every
 
 
 def _probabilities(ops: Ops, region: Region, logits: Value) -> Value:
-    """Logits [N, K, C] as the rows of classes lie → probabilities in the classes' own order."""
+    """Logits [N, C, K] as the rows of classes lie → probabilities in the classes' own order."""
     if region.tree is None:
-        return region.activate_classes(ops, logits, 2, last=True)
-    # Runtimes move rows of many values faster than single ones, even with turning them there and back.
-    turned = ops.transpose(region.tree.ordered(ops, logits, 2, last=True), (0, 2, 1))
-    return ops.transpose(ops.take(turned, region.tree.place, 1), (0, 2, 1))
+        return region.activate_classes(ops, logits, 1, last=False)
+    return ops.take(region.tree.ordered(ops, logits, 1, last=False), region.tree.place, 1)

@@ -60,7 +60,7 @@ class TorchOps:
         """See `Ops.sigmoid`."""
         return x.sigmoid()
 
-    def softmax(self, x: Tensor, axis: int) -> Tensor:
+    def softmax(self, x: Tensor, axis: int, last: bool = True) -> Tensor:
         """See `Ops.softmax`."""
         return x.softmax(axis)
 
@@ -109,7 +109,3 @@ class TorchOps:
     def conv1x1(self, x: Tensor, weights: Tensor, biases: Tensor) -> Tensor:
         """See `Ops.conv1x1`."""
         return F.conv2d(x, weights, biases)
-
-    def matmul(self, x: Tensor, y: Tensor) -> Tensor:
-        """See `Ops.matmul`."""
-        return x @ y

@@ -129,7 +129,7 @@ def test_candidates_are_the_same_and_those_of_the_full_head(tree: bool, tmp_path
     weights, biases = random(2 * (5 + classes), 7, 1, 1, seed=1), random(2 * (5 + classes), seed=2)
     numbers = RowNumbers(head)
     parts = [weights[numbers.boxes], biases[numbers.boxes]]
-    parts += [weights[rows, :, 0, 0].T for rows in numbers.classes] + [biases[rows] for rows in numbers.classes]
+    parts += [weights[rows] for rows in numbers.classes] + [biases[rows] for rows in numbers.classes]
 
     def task(ops: Ops, values: Sequence[Value]) -> Sequence[Value]:
         features, box_weights, box_biases, *rest = values

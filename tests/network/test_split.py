@@ -59,7 +59,8 @@ def split_of(network: Network, limit: int = 64) -> SplitRegion:
 def as_exported(split: SplitRegion, features: torch.Tensor) -> Candidates:
     """What a graph computes (`heads.split`), in torch: each anchor's best, an equal part of the limit, rounded up."""
     each = min(-(-split.limit // split.region.spec.num), features.shape[2] * features.shape[3])
-    classes = tuple(split.get_buffer("class_weights")), tuple(split.get_buffer("class_biases"))
+    weights = split.get_buffer("class_weights").mT[..., None, None]
+    classes = tuple(weights), tuple(split.get_buffer("class_biases"))
     rows = SplitWeights(split.get_buffer("box_weights"), split.get_buffer("box_biases"), *classes)
     found, _ = best_of_each_anchor(split.region.ops, split.region.head, rows, features, each)
     return Candidates(*found, found.objectness.new_zeros(len(features)))

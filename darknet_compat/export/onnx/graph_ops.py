@@ -90,9 +90,12 @@ class GraphOps:
         """See `Ops.sigmoid`."""
         return self._add("Sigmoid", x.name)
 
-    def softmax(self, x: GraphValue, axis: int) -> GraphValue:
-        """See `Ops.softmax`."""
-        return self._add("Softmax", x.name, axis=axis)
+    def softmax(self, x: GraphValue, axis: int, last: bool = True) -> GraphValue:
+        """See `Ops.softmax`. Runtimes turn what is not last, and turn it back, and do short ones one by one."""
+        if last:
+            return self._add("Softmax", x.name, axis=axis)
+        powers = self.exp(x - self._add("ReduceMax", x.name, axes=[axis], keepdims=1))
+        return powers / self._add("ReduceSum", powers.name, self.graph.constant([axis]), keepdims=1)
 
     def cells(self, x: GraphValue) -> GraphValue:
         """See `Ops.cells`."""
@@ -150,7 +153,3 @@ class GraphOps:
     def conv1x1(self, x: GraphValue, weights: GraphValue, biases: GraphValue) -> GraphValue:
         """See `Ops.conv1x1`."""
         return self._add("Conv", x.name, weights.name, biases.name, kernel_shape=[1, 1])
-
-    def matmul(self, x: GraphValue, y: GraphValue) -> GraphValue:
-        """See `Ops.matmul`."""
-        return self._add("MatMul", x.name, y.name)

@@ -72,18 +72,16 @@ def _split(graph: Graph, trained: NetworkWeights, features: GraphValue, limit: i
     region, arrays, ops = Region(spec, trained.batchnorm), LayerArrays(trained, convolution), GraphOps(graph)
     numbers, channels = RowNumbers(region), arrays.shape("weights")[1]
 
-    def weights(name: str, rows: Ints, turned: bool) -> GraphValue:
-        shape = (channels, len(rows)) if turned else (len(rows), channels, 1, 1)
-        make = lambda: arrays["weights"][rows, :, 0, 0].T if turned else arrays["weights"][rows]  # noqa: E731
-        return ops.value(graph.weight(name, shape, make))
+    def weights(name: str, rows: Ints) -> GraphValue:
+        return ops.value(graph.weight(name, (len(rows), channels, 1, 1), lambda: arrays["weights"][rows]))
 
     def biases(name: str, rows: Ints) -> GraphValue:
         return ops.value(graph.weight(name, (len(rows),), lambda: arrays["biases"][rows]))
 
     rows = SplitWeights(
-        weights("box weights", numbers.boxes, turned=False),
+        weights("box weights", numbers.boxes),
         biases("box biases", numbers.boxes),
-        tuple(weights(f"class weights {at}", rows, turned=True) for at, rows in enumerate(numbers.classes)),
+        tuple(weights(f"class weights {at}", rows) for at, rows in enumerate(numbers.classes)),
         tuple(biases(f"class biases {at}", rows) for at, rows in enumerate(numbers.classes)),
     )
     found, every = best_of_each_anchor(ops, region, rows, features, limit // spec.num)

@@ -19,7 +19,7 @@ from onnx import ModelProto, TensorProto, helper
 from darknet_compat.export.quantize.biases import Given, mean_of, recentred, with_means
 from darknet_compat.export.quantize.calibration import CalibratedModel, open_session
 from darknet_compat.export.quantize.fused import fused
-from darknet_compat.export.quantize.roundings import followed
+from darknet_compat.export.quantize.roundings import followed, picked
 from darknet_compat.formats.arrays import Array
 
 ENOUGH = 25.0
@@ -122,7 +122,7 @@ class Noise:
 
     def _last(self) -> list[str]:
         nodes = self.known.model.graph.node
-        others = followed(nodes)
+        others = followed(nodes) | picked(nodes)
         return [node.output[0] for node in nodes if node.op_type == "Conv" and node.output[0] not in others]
 
     def in_file(self, chosen: frozenset[str]) -> float:

@@ -27,7 +27,7 @@ from darknet_compat.export.quantize.biases import Given
 from darknet_compat.export.quantize.calibration import CalibratedModel
 from darknet_compat.export.quantize.mixed import AnswersReader, PassProgress, choose, first_convolution
 from darknet_compat.export.quantize.quicker import pointwise
-from darknet_compat.export.quantize.roundings import followed, group_of
+from darknet_compat.export.quantize.roundings import followed, group_of, picked
 from darknet_compat.formats.arrays import Array, Floats
 from darknet_compat.formats.atomic import atomic_write
 from darknet_compat.formats.exported.artefact import Artefact, from_properties, to_properties
@@ -87,7 +87,8 @@ def quantize_onnx(
     int8 = integers = frozenset(node.name for node in convolutions)
     calibrated: dict[str, Any] = {"calibration_pictures": known.pictures}
     if mixed:
-        int8, integers, calibrated["mixed"] = choose(known, _reader(artefact), progress)
+        few = picked(model.graph.node)  # candidates, which are others in another precision
+        int8, integers, calibrated["mixed"] = choose(known, None if few else _reader(artefact), progress)
     candidate, said = known.made(int8, integers)
     calibrated |= {"convolutions": len(int8)} | said
     made = dataclasses.replace(
@@ -158,7 +159,10 @@ def allowed(model: ModelProto) -> list[NodeProto]:
 def _plain(model: ModelProto) -> list[NodeProto]:
     weights = {tensor.name for tensor in model.graph.initializer}
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
-    return [node for node in convolutions if node.input[1] in weights and group_of(node) == 1]
+    later = picked(model.graph.node)
+    return [
+        node for node in convolutions if node.input[1] in weights and group_of(node) == 1 and node.input[0] not in later
+    ]
 
 
 def _judged(candidate: ModelProto, judge: Callable[[Path], Accuracy], path: Path) -> Accuracy:

@@ -61,11 +61,20 @@ def group_of(convolution: NodeProto) -> int:
 
 
 def followed(nodes: Sequence[NodeProto]) -> set[str]:
-    """The tensors that a convolution is still to follow."""
+    """The tensors whose values a convolution is still to read; what only chooses which are read is none of them."""
     found: set[str] = set()
     for node in reversed(nodes):
         if node.op_type == "Conv" or found.intersection(node.output):
-            found.update(node.input)
+            found.update(node.input[:1] if node.op_type in ("Gather", "GatherND") else node.input)
+    return found
+
+
+def picked(nodes: Sequence[NodeProto]) -> set[str]:
+    """The tensors of a few candidates, which depend on which are the best."""
+    found: set[str] = set()
+    for node in nodes:
+        if node.op_type == "TopK" or found.intersection(node.input):
+            found.update(node.output)
     return found
 
 

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 
 from darknet_compat.errors import BackendError, ExportError
 from darknet_compat.export.onnx.export import export_onnx
-from darknet_compat.export.quantize.quantize import Accuracy, quantizable, quantize_onnx
+from darknet_compat.export.quantize.quantize import Accuracy, allowed, quantizable, quantize_onnx
 from darknet_compat.export.quantize.ranges import LEAST_SCALE, LEVELS, Observed
 from darknet_compat.export.quantize.weights import weight_scales
 from darknet_compat.inference.backends import open_runtime
@@ -156,6 +156,22 @@ def test_other_inputs_are_calibrated_as_they_come(input: str, batch: int | None,
     quantize_onnx(tmp_path / "m.onnx", tmp_path / "q.onnx", [pictures(3, 48, 32, 4)], judged(100))
     found, expected = (OnnxRuntime(path).infer(pictures(3, 48, 32)) for path in (tmp_path / "q.onnx", int8))
     assert np.abs(found["objectness"] - expected["objectness"]).mean() < 0.005
+
+
+def test_what_is_computed_for_candidates_alone_stays_in_float32(tmp_path: Path) -> None:
+    """Of many classes the logits are those of a few candidates, by a convolution for each anchor."""
+    layers = CONV.format(8, 3) * 2 + "[convolutional]\nfilters=410\nsize=1\nactivation=linear\n"
+    layers += "[region]\nnum=2\nclasses=200\nanchors=1,2,3,4\nsoftmax=1\n"
+    export_onnx(small(layers, (3, 32, 32)), tmp_path / "m.onnx", sizes="fixed")
+    model = onnx.load(tmp_path / "m.onnx")
+    kinds = [node.name.split("/")[0] for node in model.graph.node if node.op_type == "Conv"]
+    assert kinds == ["0_convolutional", "1_convolutional", *["3_region"] * 3]
+    assert [node.name.split("/")[0] for node in quantizable(model)] == ["1_convolutional"]
+    assert [node.name for node in allowed(model)][2:] == ["3_region/Conv"]  # boxes and objectness
+    for mixed in (False, True):
+        made = quantize_onnx(tmp_path / "m.onnx", tmp_path / "q.onnx", [pictures(3, 32, 32, 4)], None, mixed=mixed)
+        assert "3_region/Conv_2" in (made.quantization or {})["float32"]["file"]
+        OnnxRuntime(tmp_path / "q.onnx").infer(pictures(3, 32, 32, 1))
 
 
 # -------------------------------------------------------------------------------------------------- the rounding
