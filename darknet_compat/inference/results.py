@@ -93,11 +93,12 @@ class Detections:
     @overload
     def __getitem__(self, key: str | slice | Any) -> Detections: ...
     def __getitem__(self, key: Any) -> Detection | Detections:
-        """One detection by its number; else those of a class, in a slice, that a mask marks, or of these numbers."""
+        """One detection by its number; else those of some classes, of a slice, of a mask, or of these numbers."""
         if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
             return next(iter(self[[range(len(self))[key]]]))
-        if isinstance(key, str):
-            key = np.array([name == key for name in self.names], bool)
+        wanted = [key] if isinstance(key, str) else key
+        if isinstance(wanted, list | tuple | set) and wanted and all(isinstance(one, str) for one in wanted):
+            key = np.array([name in wanted for name in self.names], bool)
         if not isinstance(key, slice):
             key = np.asarray(key)
             key = key.astype(np.int64) if not key.size else key

@@ -48,6 +48,8 @@ def test_indexing(found: Detections) -> None:
     assert found[1:].names == ("cat", "dog")
     assert found[[2, 0]].boxes.tolist() == [found.boxes[2].tolist(), found.boxes[0].tolist()]
     assert len(found["cow"]) == len(found[[]]) == 0
+    assert found[["dog", "cow"]].names == ("dog", "dog")
+    assert found["cat", "dog"].names == found.names
     assert found[[]].boxes.shape == (0, 4)
     with pytest.raises(IndexError):
         found[3]
