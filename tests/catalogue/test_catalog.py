@@ -211,6 +211,20 @@ def test_a_file_that_changed_since_is_refused(toy: Model) -> None:
     assert fetch(toy).read_bytes() == DATA
 
 
+def test_weights_that_travel_with_the_package_change_with_it(toy: Model, packaged: Path) -> None:
+    """Another version's weights, beside the record that the one before has left: the manifest says which are right."""
+    path = packaged / "toy.weights"
+    for data in (DATA, DATA[::-1]):
+        path.write_bytes(data)
+        listed = {"toy.weights": {"sha256": hashlib.sha256(data).hexdigest()}}
+        (packaged / "manifest.json").write_text(json.dumps({"files": listed}))
+        assert fetch(toy) == path
+    path.write_bytes(DATA)
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(CatalogError, match=r"is not the published file: sha256 is .*, expected"):
+        fetch(toy)
+
+
 def test_an_untouched_file_is_not_read_again(toy: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     path = fetch(toy)
     monkeypatch.setattr("darknet_compat.catalogue.fetch.provenance.file_checksums", None)
