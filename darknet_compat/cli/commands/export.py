@@ -56,7 +56,7 @@ class ExportOptions(Options):
     mixed: Annotated[
         bool,
         Option(
-            "With int8: leave those convolutions in float32 that cost more than their time is worth, by some hundred"
+            "With int8: leave those convolutions in float32 that cost more than their time is worth, by hundreds of"
             " passes of the network."
         ),
     ] = False

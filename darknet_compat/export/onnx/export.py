@@ -34,10 +34,9 @@ IR_VERSION = 8
 
 CANDIDATES = 90
 """Upper limit on candidates per image that get class probabilities in networks with many classes; each anchor gets an
-equal share (`heads.split`). A graph of fixed shapes computes all of them always, so that here each costs: YOLO9000 at
-544 pixels takes 1.24 times as long as with 20 classes in ONNX Runtime, 1.09 times in OpenVINO (`tools/head_cost.py`).
-In pictures of trained detectors 39 of its cells and anchors pass a threshold of 0.5, 93 one of 0.24
-(`runtime.torch.CANDIDATES`); what finds no room is counted."""
+equal share (`heads.split`). A graph of fixed shapes computes all of them always, so that here each costs
+(`tools/head_cost.py`). In pictures of trained detectors 39 of YOLO9000's cells and anchors pass a threshold of 0.5, 93
+one of 0.24 (`runtime.torch.CANDIDATES`); what finds no room is counted."""
 
 
 def export_onnx(
