@@ -126,7 +126,7 @@ def _sizes(figure: Any, setting: Setting) -> bool:
             lines.setdefault(point["backend"], []).append((1000 / point["network_ms"], score))
     for (backend, line), colour in zip(lines.items(), _COLOURS, strict=False):
         right.plot(*zip(*line, strict=True), "o-", color=colour, label=backend)
-    right.set(xlabel="images/s, a busy machine", title="Figure 4: accuracy against speed", xscale="log")
+    right.set(xlabel="images/s, network alone", title="Figure 4: accuracy against speed")
     right.legend(frameon=False)
     return True
 
@@ -164,7 +164,7 @@ def _hierarchy(figure: Any, setting: Setting) -> bool:
         axes.barh(["flat softmax", "WordTree"], shares, left=left, color=colour, label=label)
         left += shares
     axes.set(xlabel="pictures of a digit that was never seen, %", title="Graceful degradation", xlim=(0, 100))
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return True
 
 

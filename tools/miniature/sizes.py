@@ -51,12 +51,14 @@ def score(setting: Setting, cell: Cell, folder: Path) -> Result:
 
 
 def time(setting: Setting, cell: Cell, folder: Path) -> Result:
-    """Milliseconds at each size on each runtime that is installed, all in turn."""
+    """Milliseconds on each runtime that is installed, one after the other, since the threads of one that has just been
+    used slow the next one down; at each size in turn."""
     one = subject(setting, MULTI, cell.seed)
-    backends = [row.name for row in registry.ROWS if row.installed]
-    variants = [(backend, (side, side)) for backend in backends for side in SIDES[setting.data]]
     entries = training.test_entries(setting, training.names_of(path.SCALES[setting.data].names), TIMED)
-    points = measure(one, variants, entries, "voc", training.BATCH, lambda label: lambda done, of: None)
+    points = []
+    for backend in (row.name for row in registry.ROWS if row.installed):
+        variants = [(backend, (side, side)) for side in SIDES[setting.data]]
+        points += measure(one, variants, entries, "voc", training.BATCH, lambda label: lambda done, of: None)
     return {
         "points": [
             {"backend": point.backend, "side": point.width, "network_ms": point.network_ms,
