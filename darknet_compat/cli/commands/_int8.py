@@ -23,6 +23,7 @@ CALIBRATED, MEASURED = 100, 500
 def quantize(source: Path, path: Path, calibrate: Path, options: ExportOptions, *, quiet: bool = False) -> Artefact:
     """Make the int8 file `path` of the float32 file `source`. Raises ExportError where it loses too much."""
     from darknet_compat.evaluation.compare.agreement import judge_of
+    from darknet_compat.export.quantize.calibration import evenly
     from darknet_compat.export.quantize.quantize import quantize_onnx
     from darknet_compat.inference.batch import prepare
     from darknet_compat.runtime.exported import describe, read_artefact
@@ -64,6 +65,7 @@ def _chosen(made: Artefact) -> str:
 
 def calibration(source: Path, names: Sequence[str] | None) -> tuple[list[Any], list[Labels] | None]:
     """At most MEASURED pictures of `source`, and their labels where it has any. Raises DatasetError."""
+    from darknet_compat.export.quantize.calibration import evenly
     from darknet_compat.sources.pictures import SUFFIXES
 
     if source.is_dir():
@@ -75,12 +77,6 @@ def calibration(source: Path, names: Sequence[str] | None) -> tuple[list[Any], l
     dataset = open_dataset(source, names=names)
     samples = [dataset[index] for index in evenly(range(len(dataset)), MEASURED)]
     return [sample.image for sample in samples], [sample.labels for sample in samples]
-
-
-def evenly(items: Sequence[Any], most: int) -> list[Any]:
-    """At most so many of the items, the same distance apart."""
-    step = max(len(items) / most, 1.0)
-    return [items[int(number * step)] for number in range(min(len(items), most))]
 
 
 @contextmanager

@@ -9,6 +9,7 @@ mean over the pictures.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -68,8 +69,7 @@ def _correction(name: str) -> str:
 
 def with_means(model: ModelProto, names: Sequence[str]) -> ModelProto:
     """The same with the mean of each filter's results as outputs [N, filters, 1, 1]."""
-    made = ModelProto()
-    made.CopyFrom(model)
+    made = deepcopy(model)
     for node in model.graph.node:
         if node.name in names:
             made.graph.node.append(helper.make_node("GlobalAveragePool", [node.output[0]], [mean_of(node.name)]))
@@ -79,12 +79,11 @@ def with_means(model: ModelProto, names: Sequence[str]) -> ModelProto:
 
 def recentred(model: ModelProto, names: Sequence[str]) -> ModelProto:
     """The same with these means as inputs, to which results are moved; by how much, as outputs."""
-    made = ModelProto()
-    made.CopyFrom(model)
+    made = deepcopy(model)
     del made.graph.node[:]
     for original in model.graph.node:
-        node = made.graph.node.add()
-        node.CopyFrom(original)
+        made.graph.node.append(original)
+        node = made.graph.node[-1]
         if node.name not in names:
             continue
         result, raw, found = node.output[0], f"{node.name}/raw", f"{node.name}/found"

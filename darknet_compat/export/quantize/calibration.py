@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from copy import deepcopy
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -16,6 +17,8 @@ from darknet_compat.export.quantize.quicker import pointwise
 from darknet_compat.export.quantize.ranges import Observed, Signed
 from darknet_compat.export.quantize.roundings import Flow, Group, Rounding, followed, roundings
 from darknet_compat.export.quantize.weights import add_weights
+
+Item = TypeVar("Item")
 
 ZERO = "constant_int8_0"
 """The zero point of all tensors."""
@@ -51,7 +54,7 @@ class CalibratedModel:
         """What the values go through where these convolutions are computed in integers."""
         return Flow(self.model, [node for node in self.candidates if node.name in chosen])
 
-    def said(self, chosen: Collection[str]) -> dict[str, Any]:
+    def quantization(self, chosen: Collection[str]) -> dict[str, Any]:
         """What makes `fused` compute these convolutions in integers, as far as they can be: those whose results are
         rounded, or are pointwise and followed by no other."""
         found, later = self.roundings(chosen), followed(self.model.graph.node)
@@ -60,9 +63,9 @@ class CalibratedModel:
             for node in self.candidates
             if node.name in chosen and (node.output[0] in found or (node.output[0] not in later and pointwise(node)))
         ]
-        return {"roundings": found, "float32": {"onnxruntime": self.left(whole)}}
+        return {"roundings": found, "float32": {"onnxruntime": self.in_float32(whole)}}
 
-    def left(self, chosen: Collection[str]) -> list[str]:
+    def in_float32(self, chosen: Collection[str]) -> list[str]:
         """The names of all other convolutions."""
         return [node.name for node in self.model.graph.node if node.op_type == "Conv" and node.name not in chosen]
 
@@ -79,9 +82,9 @@ class CalibratedModel:
         The file's own biases stay as they are: corrected, they help other networks in OpenVINO, but YOLO-LITE on VOC
         less.
         """
-        candidate, said = self.symmetric(file), self.said(integers)
-        said["float32"]["file"] = self.left(file)
-        return candidate, said | {"biases": self.corrected(integers, fused(candidate, said), said["roundings"])}
+        candidate, found = self.symmetric(file), self.quantization(integers)
+        found["float32"]["file"] = self.in_float32(file)
+        return candidate, found | {"biases": self.corrected(integers, fused(candidate, found), found["roundings"])}
 
 
 def observe(
@@ -114,6 +117,12 @@ def observe(
     return count, kept
 
 
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many of the items, the same distance apart."""
+    step = max(len(items) / most, 1.0)
+    return [items[int(number * step)] for number in range(min(len(items), most))]
+
+
 def open_session(model: ModelProto) -> Any:
     """The model in ONNX Runtime. Raises ExportError where that is missing."""
     try:
@@ -133,8 +142,7 @@ def with_int8(model: ModelProto, chosen: Collection[str], scales: Mapping[str, f
     rounded: dict[str, str] = {}
     for node in model.graph.node:
         if node.name in chosen:
-            original, node = node, NodeProto()
-            node.CopyFrom(original)
+            node = deepcopy(node)
             given, weight = node.input[:2]
             if given not in rounded:
                 rounded[given] = _add_rounding(graph, node.name, given, scales[given])
@@ -143,8 +151,7 @@ def with_int8(model: ModelProto, chosen: Collection[str], scales: Mapping[str, f
         graph.node.append(node)
     read = {name for node in graph.node for name in node.input}
     graph.initializer.extend(tensor for name, tensor in weights.items() if name in read)
-    made = ModelProto()
-    made.CopyFrom(model)
+    made = deepcopy(model)
     made.graph.CopyFrom(graph)
     onnx.checker.check_model(made)
     return made

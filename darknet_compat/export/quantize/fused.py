@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Collection, Mapping
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,7 @@ def fused(model: ModelProto, quantization: Mapping[str, Any]) -> ModelProto:
     """A copy of an int8 model as ONNX Runtime computes it in int8; `quantization` is what the artefact says of it."""
     biases = {name: np.array(values, np.float32) for name, values in quantization.get("biases", {}).items()}
     found = {name: (float(scale), int(zero)) for name, (scale, zero) in quantization.get("roundings", {}).items()}
-    made = ModelProto()
-    made.CopyFrom(model)
+    made = deepcopy(model)
     if found:
         with_biases(made.graph, biases)
         left = quantization.get("float32")
@@ -43,16 +43,16 @@ class _Graph:
         """`left`: the convolutions that are not computed in integers; None: those whose weights are not."""
         self.source, self.left = model.graph, left
         self.values = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.nodes = _unrounded([_copy(node) for node in model.graph.node])
+        self.nodes = _unrounded([deepcopy(node) for node in model.graph.node])
         cut_out(self.nodes, self.values)
         self.made_by = {name: node for node in self.nodes for name in node.output}
         self.followed = followed(self.nodes)
 
     def integer(self, node: NodeProto) -> bool:
         """Whether this is a convolution that may be computed in integers."""
-        if node.op_type != "Conv" or self.left is None:
-            return node.op_type == "Conv" and node.input[1] in self.made_by
-        return node.name not in self.left
+        if node.op_type != "Conv":
+            return False
+        return node.input[1] in self.made_by if self.left is None else node.name not in self.left
 
     def array(self, name: str) -> Array:
         return numpy_helper.to_array(self.values[name])
@@ -168,9 +168,3 @@ def _unrounded(nodes: list[NodeProto]) -> list[NodeProto]:
         for index, name in enumerate(node.input):
             node.input[index] = behind.get(name, name)
     return kept
-
-
-def _copy(node: NodeProto) -> NodeProto:
-    made = NodeProto()
-    made.CopyFrom(node)
-    return made

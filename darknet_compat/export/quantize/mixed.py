@@ -10,6 +10,7 @@ next, until ENOUGH is reached or none is worth its time.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
 from darknet_compat.export.quantize.biases import Given, mean_of, recentred, with_means
-from darknet_compat.export.quantize.calibration import CalibratedModel, open_session
+from darknet_compat.export.quantize.calibration import CalibratedModel, evenly, open_session
 from darknet_compat.export.quantize.fused import fused
 from darknet_compat.export.quantize.roundings import followed, picked
 from darknet_compat.formats.arrays import Array
@@ -39,7 +40,7 @@ PassProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Left:
+class Chosen:
     """Convolutions that stay in integers, by name, and the decibels before and after others were left in float32."""
 
     integers: frozenset[str]
@@ -47,13 +48,13 @@ class Left:
     after: float
 
 
-def leave(names: Sequence[str], shares: Mapping[str, float], measured: Callable[[frozenset[str]], float]) -> Left:
+def leave(names: Sequence[str], shares: Mapping[str, float], measured: Callable[[frozenset[str]], float]) -> Chosen:
     """Leave some of `names` in float32. `shares`: what each takes of the time, percent; `measured`: decibels where
     these are computed in integers. It is called 1 + 2 N times at most."""
     chosen = frozenset(names)
     before = now = measured(chosen)
     if before >= ENOUGH:
-        return Left(chosen, before, before)
+        return Chosen(chosen, before, before)
     whole = _power(before)
     brought = {name: whole - _power(measured(chosen - {name})) for name in names}
     left = list(names)
@@ -67,7 +68,7 @@ def leave(names: Sequence[str], shares: Mapping[str, float], measured: Callable[
         found = measured(chosen - {best})
         if found - now >= WORTH * shares[best]:
             chosen, now = chosen - {best}, found
-    return Left(chosen, before, now)
+    return Chosen(chosen, before, now)
 
 
 def _power(decibels: float) -> float:
@@ -91,11 +92,11 @@ def choose(
     first = first_convolution(known.model)  # of three planes, for which ONNX Runtime takes longer in integers
     integers = leave([name for name in names if name != first], shares, noise.in_integers)
     decibels = {
-        form: [round(left.before, 1), round(left.after, 1)]
-        for form, left in (("onnxruntime", integers), ("file", file))
+        form: [round(chosen.before, 1), round(chosen.after, 1)]
+        for form, chosen in (("onnxruntime", integers), ("file", file))
     }
-    told = {"decibels": decibels, "pictures": len(noise.pictures), "passes": noise.passes}
-    return file.integers, integers.integers, told
+    measured = {"decibels": decibels, "pictures": len(noise.pictures), "passes": noise.passes}
+    return file.integers, integers.integers, measured
 
 
 def first_convolution(model: ModelProto) -> str:
@@ -112,8 +113,7 @@ class Noise:
         """`read`: makes candidates of the outputs; None where nothing can, so that the results of the convolutions
         that no other follows are compared instead."""
         self.known, self.progress, self._read = known, progress, read
-        step = max(1.0, len(known.kept) / PICTURES)
-        self.pictures = [known.kept[int(number * step)] for number in range(min(len(known.kept), PICTURES))]
+        self.pictures = evenly(known.kept, PICTURES)
         self.ends = [] if read else self._last()
         self.passes, self.most = 0, len(self.pictures) * (1 + 2 * (1 + 2 * len(known.candidates)))
         self._found: dict[tuple[str, frozenset[str]], float] = {}
@@ -135,12 +135,12 @@ class Noise:
         return self._once("integers", chosen, lambda: self._recentred(chosen))
 
     def _recentred(self, chosen: frozenset[str]) -> tuple[ModelProto, list[str]]:
-        said, flow = self.known.said(chosen), self.known.flow(chosen)
+        quantization, flow = self.known.quantization(chosen), self.known.flow(chosen)
         # Not the last ones: what is right on average there would be right behind an [avgpool], whatever came before.
         later = followed(flow.nodes)
         made = {node.name for node in flow.nodes if node.output[0] in later}
-        names = [name for name in flow.reading(said["roundings"]) if name in self.known.biases and name in made]
-        return recentred(fused(self.known.symmetric(chosen), said), names), [mean_of(name) for name in names]
+        names = [name for name in flow.reading(quantization["roundings"]) if name in self.known.biases and name in made]
+        return recentred(fused(self.known.symmetric(chosen), quantization), names), [mean_of(name) for name in names]
 
     def _once(self, form: str, chosen: frozenset[str], made: Callable[[], tuple[ModelProto, list[str]]]) -> float:
         """Decibels of a model that reads these means too, measured once."""
@@ -156,8 +156,7 @@ class Noise:
 
     def _run(self, model: ModelProto, beside: Sequence[Given]) -> list[dict[str, Array]]:
         """The outputs for each picture, to which something may be given beside."""
-        made = ModelProto()
-        made.CopyFrom(model)
+        made = deepcopy(model)
         there = {output.name for output in made.graph.output}
         made.graph.output.extend(
             helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in self.ends if name not in there
@@ -179,8 +178,7 @@ class Noise:
 
 def products(model: ModelProto, given: Given) -> dict[str, int]:
     """How many multiplications each convolution takes for a picture."""
-    made = ModelProto()
-    made.CopyFrom(model)
+    made = deepcopy(model)
     del made.graph.output[:]
     weights = {tensor.name: tensor.dims for tensor in model.graph.initializer}
     nodes = [node for node in model.graph.node if node.op_type == "Conv"]

@@ -89,8 +89,8 @@ def quantize_onnx(
     if mixed:
         few = picked(model.graph.node)  # candidates, which are others in another precision
         int8, integers, calibrated["mixed"] = choose(known, None if few else _reader(artefact), progress)
-    candidate, said = known.made(int8, integers)
-    calibrated |= {"convolutions": len(int8)} | said
+    candidate, added = known.made(int8, integers)
+    calibrated |= {"convolutions": len(int8)} | added
     made = dataclasses.replace(
         artefact, precision="int8", quantization=calibrated, tools={**artefact.tools, "onnxruntime": _version()}
     )

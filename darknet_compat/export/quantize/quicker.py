@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from copy import deepcopy
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
@@ -25,7 +26,7 @@ def pooled_first(
         result, activated, pooled = activation.input[0], pool.input[0], pool.output[0]
         if not {result, activated} <= found.keys() or readers.count(activated) > 1 or pooled in outputs:
             continue
-        first, second = _copy(pool), _copy(activation)
+        first, second = deepcopy(pool), deepcopy(activation)
         first.input[0], first.output[0] = result, activated
         second.input[0], second.output[0] = activated, pooled
         activation.CopyFrom(first)
@@ -73,9 +74,3 @@ def product(convolution: NodeProto, rounded: Sequence[str], weights: Sequence[st
         helper.make_node("MatMulIntegerToFloat", given, [sums], sums, domain="com.microsoft"),
         helper.make_node("Transpose", [sums], [result], name, perm=[0, 3, 1, 2]),
     ]
-
-
-def _copy(node: NodeProto) -> NodeProto:
-    made = NodeProto()
-    made.CopyFrom(node)
-    return made

@@ -112,7 +112,7 @@ class Flow:
     def measured(self) -> set[str]:
         """The tensors whose values tell how to round, whichever of the integer convolutions remain so."""
         groups = self.groups()
-        found = {self._left(name) for group in groups for name in group.tensors}
+        found = {self._after_pooling(name) for group in groups for name in group.tensors}
         return found | {source.measured for group in groups for source in group.sources}
 
     def reading(self, rounded: Iterable[str]) -> list[str]:
@@ -189,14 +189,14 @@ class Flow:
         if maker is not None and maker.op_type in MOVING and rounded.issuperset(moved(maker)):
             yield from (RoundingSource(part) for part in moved(maker) if root(part) != root(name))
             return
-        measured = self._left(name)
+        measured = self._after_pooling(name)
         if maker is None or maker.op_type not in ACTIVATING or maker.input[0] not in self._names:
             yield RoundingSource(measured)
             return
         slope = next((float(one.f) for one in maker.attribute if one.name == "alpha"), 0.01)
         yield RoundingSource(measured, maker.input[0], slope if maker.op_type == "LeakyRelu" else 0.0)
 
-    def _left(self, name: str) -> str:
+    def _after_pooling(self, name: str) -> str:
         """What pooling leaves of a tensor where nothing else reads it."""
         while len(readers := self.readers.get(name, [])) == 1 and readers[0].op_type == "MaxPool":
             name = readers[0].output[0]
