@@ -66,6 +66,19 @@ def test_a_warped_digit_stays_what_it_was() -> None:
     assert right >= 240
 
 
+@pytest.mark.parametrize("still", ["_PULL", "_THICKER"])
+def test_a_warped_digit_is_pulled_and_thickened(still: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each by itself: thicker or thinner, its brightness is another everywhere by as much; pulled, it is not."""
+    monkeypatch.setattr(digits, still, 0)
+    at = np.arange(8) / 8 + 1 / 16 - 0.5
+    padded = np.pad(digits._samples("train", (0,))[0][0], 2)
+    plain = digits._bilinear(padded, at[:, None] * 8 + 5.5, at[None, :] * 8 + 5.5)
+    seeds = range(20)
+    moved = [digits._warped(padded, at[:, None], at[None, :], np.random.RandomState(seed)) - plain for seed in seeds]
+    assert all(np.abs(one).max() > 1e-3 for one in moved)
+    assert all((np.ptp(one) < 1e-12) == (still == "_PULL") for one in moved)
+
+
 def test_a_scene_depends_on_nothing_but_its_number() -> None:
     few, many = DigitScenes(count=3), DigitScenes(count=50)
     assert np.array_equal(few[2].image, many[2].image)
