@@ -219,6 +219,21 @@ def test_a_claim_counts_seeds(tmp_path: Path) -> None:
     assert claims.step("yolo", "location")(known_path(tmp_path)) is None
 
 
+def test_the_stabler_form_of_location_is_the_one_whose_loss_has_less_to_fall(tmp_path: Path) -> None:
+    """By hand: from 80 to 8 and from 20 to 4, over the first and the last tenth of twenty batches."""
+    setting = Setting(out=tmp_path, seeds=(0,))
+    assert claims.stable(setting) is None
+    for config, first, last in (("priors", 80, 8), ("location", 20, 4)):
+        losses = [(batch, first if batch < 2 else last if batch > 17 else 50) for batch in range(20)]
+        cell = path.cell_of(path.step_of(config), 0, setting)
+        cell.file(setting).parent.mkdir(parents=True, exist_ok=True)
+        cell.file(setting).write_text(
+            json.dumps({"asked": cell.asked(setting), "result": {"mAP": 0.5, "losses": losses}})
+        )
+    found = claims.stable(setting)
+    assert found == ("the loss begins at 10.0 → 5.0 times its last; mAP 50.0 → 50.0", (1, 1))
+
+
 def test_the_page_has_one_place_for_each_table() -> None:
     places = re.findall(r"<!-- (\w+) -->\n(?:.*?)<!-- /(\w+) -->", page.PAGE.read_text("utf-8"), re.DOTALL)
     assert sorted(places) == sorted((name, name) for name in [*page.TABLES, "claims", "budget"])
