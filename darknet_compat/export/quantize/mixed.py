@@ -40,7 +40,7 @@ PassProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Chosen:
+class IntegerChoice:
     """Convolutions that stay in integers, by name, and the decibels before and after others were left in float32."""
 
     integers: frozenset[str]
@@ -48,13 +48,15 @@ class Chosen:
     after: float
 
 
-def leave(names: Sequence[str], shares: Mapping[str, float], measured: Callable[[frozenset[str]], float]) -> Chosen:
+def leave(
+    names: Sequence[str], shares: Mapping[str, float], measured: Callable[[frozenset[str]], float]
+) -> IntegerChoice:
     """Leave some of `names` in float32. `shares`: what each takes of the time, percent; `measured`: decibels where
     these are computed in integers. It is called 1 + 2 N times at most."""
     chosen = frozenset(names)
     before = now = measured(chosen)
     if before >= ENOUGH:
-        return Chosen(chosen, before, before)
+        return IntegerChoice(chosen, before, before)
     whole = _power(before)
     brought = {name: whole - _power(measured(chosen - {name})) for name in names}
     left = list(names)
@@ -68,7 +70,7 @@ def leave(names: Sequence[str], shares: Mapping[str, float], measured: Callable[
         found = measured(chosen - {best})
         if found - now >= WORTH * shares[best]:
             chosen, now = chosen - {best}, found
-    return Chosen(chosen, before, now)
+    return IntegerChoice(chosen, before, now)
 
 
 def _power(decibels: float) -> float:

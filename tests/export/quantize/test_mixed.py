@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.export import export_onnx
 from darknet_compat.export.onnx.options import OnnxOptions
-from darknet_compat.export.quantize.mixed import ENOUGH, WORTH, Chosen, compared, leave
+from darknet_compat.export.quantize.mixed import ENOUGH, WORTH, IntegerChoice, compared, leave
 from darknet_compat.export.quantize.quantize import quantize_onnx
 from darknet_compat.formats.exported.artefact import Artefact, float32_layers
 from darknet_compat.runtime.exported import read_artefact
@@ -49,7 +49,7 @@ def test_nothing_is_left_where_there_is_enough() -> None:
         calls.append(chosen)
         return ENOUGH
 
-    assert leave("ab", {"a": 50, "b": 50}, measured) == Chosen(frozenset("ab"), ENOUGH, ENOUGH)
+    assert leave("ab", {"a": 50, "b": 50}, measured) == IntegerChoice(frozenset("ab"), ENOUGH, ENOUGH)
     assert len(calls) == 1
 
 
@@ -62,7 +62,7 @@ def test_what_turns_out_to_gain_nothing_is_taken_back() -> None:
     """Either of two alone seems to gain; with one of them gone, the other does not."""
     found = {"ab": 10.0, "b": 14.0, "a": 13.0, "": 14.0}
     left = leave("ab", {"a": 1, "b": 1}, lambda chosen: found["".join(sorted(chosen))])
-    assert left == Chosen(frozenset("b"), 10.0, 14.0)
+    assert left == IntegerChoice(frozenset("b"), 10.0, 14.0)
 
 
 @given(st.lists(st.tuples(st.floats(1e-6, 1.0), st.floats(0.1, 50)), min_size=1, max_size=12), st.integers(0, 99))
