@@ -15,7 +15,7 @@ from darknet_compat.cli.main import application
 from darknet_compat.definition.dialects import ROWS
 from darknet_compat.formats.exported.artefact import PREFIX
 from darknet_compat.vision.image import decode
-from tests.cli.support import CLASSIFIER, REPOSITORY, in_process, write_toy
+from tests.cli.support import BARE_CLASSIFIER, CLASSIFIER, REPOSITORY, in_process, write_toy
 from tools.write_reference import PAGES
 
 REFERENCE = REPOSITORY / "docs" / "reference"
@@ -54,6 +54,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "text": (str, type(None)),
     "integer": (int, list, type(None)),
     "number": (int, float),
+    "boolean": (bool,),
     "list": (list,),
     "object": (dict, type(None)),
 }
@@ -104,8 +105,9 @@ def test_fields_of_detect_and_info(model: str, tmp_path: Path) -> None:
     hold(fields_of("json.md", "info"), json.loads(in_process("info", model, "--json").out))
 
 
-def test_fields_of_classify(tmp_path: Path) -> None:
-    toy = write_toy(tmp_path, "toy", CLASSIFIER, [0, 1, 2])
+@pytest.mark.parametrize("text", [CLASSIFIER, BARE_CLASSIFIER], ids=["softmax", "bare"])
+def test_fields_of_classify(text: str, tmp_path: Path) -> None:
+    toy = write_toy(tmp_path, "toy", text, [0, 1, 2])
     hold(fields_of("json.md", "classify"), json.loads(in_process("classify", toy.cfg, DIGITS, "--json").out))
 
 

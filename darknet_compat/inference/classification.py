@@ -22,7 +22,8 @@ class Guess(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Classification:
     """A classifier's answer to one picture: every class's probability, float32 [classes], and all their names. Without
-    a [softmax] at the end of the .cfg they are its last layer's values as they are, as in the original.
+    a head such as [softmax] in the .cfg they are its last layer's values as they are, as in the original, and
+    `are_probabilities` is False.
 
     With a WordTree a node's probability is absolute, the product down its path; `path` leads from the root to the node
     at which the way down stops, each step with its probability; and only `candidates`, its leaves, are for `top`.
@@ -32,6 +33,7 @@ class Classification:
     class_names: tuple[str, ...]
     candidates: Bools | None = None
     path: tuple[PathStep, ...] = ()
+    are_probabilities: bool = True
 
     def top(self, k: int = 5) -> list[Guess]:
         """The k most probable classes, best first; of a WordTree its leaves only, as the original."""
@@ -43,5 +45,9 @@ class Classification:
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
         """The top k, and the path, as plain numbers and strings, for JSON."""
-        path = [{"name": step.name, "probability": round(step.probability, 6)} for step in self.path]
-        return {"classes": [guess._asdict() for guess in self.top(k)]} | ({"path": path} if path else {})
+        answer: dict[str, Any] = {"classes": [guess._asdict() for guess in self.top(k)]}
+        if not self.are_probabilities:
+            answer["are_probabilities"] = False
+        if self.path:
+            answer["path"] = [{"name": step.name, "probability": round(step.probability, 6)} for step in self.path]
+        return answer

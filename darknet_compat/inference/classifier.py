@@ -57,9 +57,10 @@ class Classifier(Answering[Classification]):
 
     def _answer(self, item: Prepared, outputs: Mapping[str, Floats], asked: Any) -> Classification:
         probabilities = outputs["classes"]
-        tree = self.runtime.description.tree
+        own = self.runtime.description
+        tree = own.tree
         if tree is None:
-            return Classification(probabilities, self.names)
+            return Classification(probabilities, self.names, are_probabilities=own.are_probabilities)
         (node,) = top_nodes(probabilities[None], tree, self.hier_thresh, self.hierarchy, self.level)
         path = path_steps(probabilities, tree, node, self.names)
         return Classification(tree.absolute(probabilities), self.names, self.leaves, path)

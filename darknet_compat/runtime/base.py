@@ -27,7 +27,8 @@ class Description:
     thresholds are those it is meant to be used with, and with `suppressed` those it has been: what
     scores less has not come out, nor what overlaps more. With `named_inside` nodes of a WordTree have been chosen by
     `hier_thresh` too, and are classes like any others. `leaves_first`: how a WordTree's answer is chosen,
-    `labels_beside`: where it learned from labels (`definition.dialects`)."""
+    `labels_beside`: where it learned from labels (`definition.dialects`). `are_probabilities`: whether a classifier's
+    answers are, or only its last layer's values."""
 
     name: str
     task: Task
@@ -49,6 +50,7 @@ class Description:
     named_inside: bool = False
     leaves_first: bool = False
     labels_beside: bool = False
+    are_probabilities: bool = True
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ def describe(spec: NetworkSpec, *, precision: Precision = "fp32", resize: Resize
         leaves_first=spec.dialect.leaves_first,
         labels_beside=spec.dialect.labels_beside,
         beta_nms=spec.beta_nms,
+        are_probabilities=not spec.bare_classes,
     )
 
 

@@ -105,6 +105,7 @@ def describe(artefact: Artefact, where: str, precision: Precision, size: tuple[i
         beta_nms=artefact.beta_nms,
         suppressed=artefact.outputs == "detections",
         named_inside=named_inside,
+        are_probabilities=artefact.are_probabilities,
     )
 
 

@@ -54,6 +54,10 @@ activation=linear
 """
 
 
+BARE_CLASSIFIER = CLASSIFIER.replace("[softmax]\n", "")
+"""Its answers are scores, its biases."""
+
+
 @dataclass(frozen=True)
 class Done:
     """What a command left behind."""

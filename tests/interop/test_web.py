@@ -26,7 +26,7 @@ from darknet_compat.export.web.package import files_of
 from darknet_compat.inference.classifier import Classifier
 from darknet_compat.inference.detector import Detector
 from tests.browser import PASTE, all_of, chromium, download, narrow, one_of, rows, slide, until
-from tests.cli.support import CLASSIFIER, write_toy
+from tests.cli.support import BARE_CLASSIFIER, CLASSIFIER, write_toy
 from tests.export.targets.support import detector, scene
 from tests.interop.runtimes import RUNTIMES
 
@@ -153,8 +153,9 @@ def test_the_forks_way(browser: Any, shared_data: Path, tmp_path: Path) -> None:
         assert_same(named, ours)
 
 
-def test_a_classifier(browser: Any, pictures: list[Path], tmp_path: Path) -> None:
-    toy = write_toy(tmp_path, "classes", CLASSIFIER, [0, 1, 2])
+@pytest.mark.parametrize("text", [CLASSIFIER, BARE_CLASSIFIER], ids=["softmax", "bare"])
+def test_a_classifier(text: str, browser: Any, pictures: list[Path], tmp_path: Path) -> None:
+    toy = write_toy(tmp_path, "classes", text, [0, 1, 2])
     with files_at(write(toy.cfg, toy.weights, tmp_path / "page", ["a", "b", "c"])) as address:
         opened(browser, address)
         theirs = ask(browser, pictures[0])["classes"]
@@ -162,6 +163,7 @@ def test_a_classifier(browser: Any, pictures: list[Path], tmp_path: Path) -> Non
         assert [one["name"] for one in theirs] == [one.name for one in ours]
         assert np.allclose([one["probability"] for one in theirs], [one.probability for one in ours], atol=1e-3)
         assert not one_of(browser, "#slide").is_displayed()
+        assert [("%" in row) for row in rows(browser)] == [text == CLASSIFIER] * 3
 
 
 def test_a_narrow_screen_and_what_goes_wrong(tmp_path: Path, pictures: list[Path]) -> None:

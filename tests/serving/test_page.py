@@ -18,6 +18,7 @@ from darknet_compat.serving.options import ServeOptions
 from darknet_compat.vision.draw import save
 from darknet_compat.vision.image import decode
 from tests.browser import DROP, PASTE, all_of, chromium, download, low_contrasts, narrow, one_of, rows, slide, until
+from tests.cli.support import BARE_CLASSIFIER, write_toy
 from tests.serving.conftest import Client, serving
 
 
@@ -33,7 +34,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DARKNET_COMPAT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        with serving(ServeOptions(models=["yolov2-digits", "yolo9000-digits"], port=0), patch) as client:
+        bare = write_toy(tmp_path_factory.mktemp("bare"), "bare", BARE_CLASSIFIER, [9.75, -2, 0.5])
+        models = ["yolov2-digits", "yolo9000-digits", str(bare.cfg)]
+        with serving(ServeOptions(models=models, port=0), patch) as client:
             yield client
 
 
@@ -75,6 +78,15 @@ def test_choose_slide_search_and_unfold(browser: Any, client: Client, scene: Pat
     way = [step.text for step in all_of(browser, "#list details[open] .way")]
     assert way[0].startswith("symbol 100 %") and len(way) >= 3
     assert "v1/models/yolo9000-digits/detect" in one_of(browser, "#curl").get_attribute("textContent")
+
+
+def test_scores_that_are_no_probabilities(browser: Any, client: Client, scene: Path) -> None:
+    opened(browser, client)
+    one_of(browser, "#model option[value='bare']").click()
+    one_of(browser, "#file").send_keys(str(scene))
+    until(browser, lambda: rows(browser))
+    assert rows(browser) == ["class 0\n9.75", "class 2\n0.5", "class 1\n-2"]
+    assert one_of(browser, "#canvas").get_attribute("aria-label") == "class 0 9.75, class 2 0.5, class 1 -2"
 
 
 def test_drop_a_picture_and_something_else(browser: Any, client: Client, scene: Path) -> None:

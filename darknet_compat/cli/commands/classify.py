@@ -77,7 +77,8 @@ def _show(
 ) -> None:
     """Keep or print the answer to a picture, or to the frame `at` a place of a video."""
     if not answer.top(1):
-        answers.fail(name, f"{name}: probabilities that are no numbers; are the weights this model's?")
+        what = "probabilities" if answer.are_probabilities else "scores"
+        answers.fail(name, f"{name}: {what} that are no numbers; are the weights this model's?")
         return
     answers.add(name, {**at, **answer.to_dict(top), "seconds": round(seconds, 4)})
     if not answers.json:
@@ -88,5 +89,6 @@ def _print(picture: str, answer: Classification, top: int, seconds: float) -> No
     terminal.print_line(f"{picture}: {seconds:.2f} s", bold=True)
     if answer.path:
         terminal.print_line(f"  {terminal.path_text(answer.path)}")
-    rows = [(f"{100 * guess.probability:.2f} %", guess.name) for guess in answer.top(top)]
-    terminal.print_table(("probability", "class"), rows, left=("class",), indent=2)
+    word, shown = ("probability", "{:.2%}") if answer.are_probabilities else ("score", "{:.6g}")
+    rows = [(shown.format(guess.probability).replace("%", " %"), guess.name) for guess in answer.top(top)]
+    terminal.print_table((word, "class"), rows, left=("class",), indent=2)

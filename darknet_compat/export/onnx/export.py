@@ -117,6 +117,7 @@ def _told_by(network: NetworkWeights) -> dict[str, Any]:
         "channels": spec.net.channels,
         "classes": classes_of(spec),
         "beta_nms": spec.beta_nms,
+        "are_probabilities": not spec.bare_classes,
         "map": spec.map,
         "tree": spec.tree,
         "weights_sha256": weights_sha256(network),

@@ -9,13 +9,16 @@ from darknet_compat.export.web.package import NAME, TRIED, files_of
 from darknet_compat.export.web.page import browser_page, text_of
 
 _SCRIPTS = ("browser.js", "worker.js", "fit.js", "answers.js")
+_PLAIN = (
+    *("name", "task", "width", "height", "channels", "resize", "thresh", "hier_thresh", "nms", "nms_kind", "beta_nms"),
+    "are_probabilities",
+)
 
 
 def _facts(made: ExportedModel) -> str:
     """What the scripts need to know of the model."""
     own = made.artefact
-    plain = ("name", "task", "width", "height", "channels", "resize", "thresh", "hier_thresh", "nms", "nms_kind")
-    facts = {name: getattr(own, name) for name in plain}
+    facts = {name: getattr(own, name) for name in _PLAIN}
     tree = None
     if own.tree is not None:
         tree = {
@@ -25,7 +28,7 @@ def _facts(made: ExportedModel) -> str:
             "sizes": own.tree.group_sizes.tolist(),
         }
     names = own.tree.names if own.tree is not None and own.names is None else made.names
-    return json.dumps(facts | {"file": made.model, "beta_nms": own.beta_nms, "names": names, "tree": tree})
+    return json.dumps(facts | {"file": made.model, "names": names, "tree": tree})
 
 
 def _files(made: ExportedModel) -> Texts:

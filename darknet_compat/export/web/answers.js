@@ -31,7 +31,8 @@ export function classesOf(values, model, most) {
   const numbers = [...names.keys()].filter(number => !tree || tree.children[number] < 0);
   numbers.sort((a, b) => probabilities[b] - probabilities[a] || a - b);
   const classes = numbers.slice(0, most).map(number => ({ name: names[number], probability: probabilities[number], class_id: number }));
-  return tree ? { classes, path: wayTo(nodeOf(values, model), values, model) } : { classes };
+  if (tree) return { classes, path: wayTo(nodeOf(values, model), values, model) };
+  return model.are_probabilities ? { classes } : { classes, are_probabilities: false };
 }
 
 const rounded = (value, digits) => Number(value.toFixed(digits));

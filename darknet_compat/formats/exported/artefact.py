@@ -48,6 +48,7 @@ class Artefact:
     what it loses (`export.quantize.Accuracy`). `layout`: whose form the outputs have (`heads.output_layouts`), None for
     our own; with a WordTree `hier_thresh` then is in force inside. `max_detections`: of `nms`, how many a picture has.
     `target`: the only runtime that runs it, None for any. `cut`: how raw outputs are to be read (`heads.cut`).
+    `are_probabilities`: whether a classifier's answers are; without a head they are its last layer's values.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Artefact:
     max_detections: int | None = None
     target: Literal["tensorrt"] | None = None
     cut: Mapping[str, Any] | None = None
+    are_probabilities: bool = True
     tools: Mapping[str, str] = field(default_factory=dict)
 
     def size_problem(self, width: int, height: int) -> str | None:
@@ -177,6 +179,7 @@ _CHECKS: dict[str, _Check] = {
     "max_detections": _or_none(_whole(1, MOST_DETECTIONS)),
     "target": _one_of("tensorrt", None),
     "cut": _or_none(("facts by name", lambda value: isinstance(value, Mapping))),
+    "are_probabilities": ("true or false", lambda value: isinstance(value, bool)),
     "tools": ("versions by name", lambda value: isinstance(value, Mapping) and all(map(_is_text, value.values()))),
 }
 """One a field."""
@@ -184,8 +187,15 @@ _CHECKS: dict[str, _Check] = {
 _OLDEST = 1
 """The oldest format that is read."""
 
-_BEFORE = {"dialect": json.dumps("original"), "nms_kind": json.dumps("default"), "beta_nms": json.dumps(0.6)} | {
-    name: json.dumps(None) for name in ("layout", "max_detections", "target", "cut")
+_BEFORE = {
+    name: json.dumps(value)
+    for name, value in {
+        "dialect": "original",
+        "nms_kind": "default",
+        "beta_nms": 0.6,
+        **dict.fromkeys(("layout", "max_detections", "target", "cut")),
+        "are_probabilities": True,
+    }.items()
 }
 """What older files say by saying nothing: the field is younger than they are."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import CLASSIFIER, Command, Toy, paint, write_toy
+from tests.cli.support import BARE_CLASSIFIER, CLASSIFIER, Command, Toy, paint, write_toy
 from tests.sources.making import numbered, write_clip
 
 
@@ -40,6 +40,31 @@ def test_probabilities_that_are_no_numbers_are_an_error(dc: Command, picture: Pa
     broken = write_toy(tmp_path, "broken", CLASSIFIER, [0, float("nan"), 0])
     done = dc("classify", broken.cfg, picture, "--json")
     assert done.code == 1 and "no numbers" in json.loads(done.out)["images"][0]["error"]
+
+
+@pytest.mark.parametrize("way", ["torch", "onnxruntime", "exported"])
+def test_without_a_softmax_they_are_scores(way: str, dc: Command, picture: Path, tmp_path: Path) -> None:
+    """Also where all of them could be probabilities."""
+    for biases, shown in ([9.75, -2, 1e6], ["1e+06", "9.75", "-2"]), ([0.5, 0.25, 0.125], ["0.5", "0.25", "0.125"]):
+        bare = write_toy(tmp_path, "bare", BARE_CLASSIFIER, biases)
+        model: tuple[object, ...] = (bare.cfg, "--backend", way)
+        if way == "exported":
+            assert dc("export", bare.cfg, "--out", tmp_path / "bare.onnx").code == 0
+            model = (tmp_path / "bare.onnx",)
+        head, *rows = dc("classify", *model, picture).out.splitlines()[1:]
+        assert head.split() == ["score", "class"] and [row.split()[0] for row in rows] == shown
+        (answer,) = json.loads(dc("classify", *model, picture, "--json").out)["images"]
+        assert answer["are_probabilities"] is False
+        assert [one["probability"] for one in answer["classes"]] == sorted(biases, reverse=True)
+
+
+def test_scores_that_are_no_numbers(dc: Command, picture: Path, tmp_path: Path) -> None:
+    broken = write_toy(tmp_path, "broken", BARE_CLASSIFIER, [float("nan")] * 3)
+    done = dc("classify", broken.cfg, picture)
+    assert (done.code, done.err) == (
+        1,
+        f"darknet-compat: {picture}: scores that are no numbers; are the weights this model's?\n",
+    )
 
 
 @pytest.mark.reference

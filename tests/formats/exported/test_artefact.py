@@ -47,7 +47,7 @@ def test_properties_give_the_artefact_back(artefact: Artefact) -> None:
     assert from_properties(properties | {"another tool's": "x"}, "m.onnx") == artefact
 
 
-YOUNGER = ("dialect", "nms_kind", "beta_nms", "layout", "max_detections", "target", "cut")
+YOUNGER = ("dialect", "nms_kind", "beta_nms", "layout", "max_detections", "target", "cut", "are_probabilities")
 
 
 def test_a_file_from_before_dialects_is_the_originals() -> None:
@@ -57,6 +57,7 @@ def test_a_file_from_before_dialects_is_the_originals() -> None:
     artefact = from_properties(properties, "m.onnx")
     assert (artefact.dialect, artefact.nms_kind, artefact.beta_nms) == ("original", "default", 0.6)
     assert (artefact.layout, artefact.max_detections, artefact.target, artefact.cut) == (None,) * 4
+    assert artefact.are_probabilities
 
 
 def test_only_what_an_older_version_would_misread_is_of_the_newest_format() -> None:
