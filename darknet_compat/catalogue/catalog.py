@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from darknet_compat.catalogue.fetch.provenance import verify
+from darknet_compat.catalogue.fetch.provenance import record_path, verify
 from darknet_compat.catalogue.models import ALIASES, MODELS, Model
 from darknet_compat.errors import CatalogError
 from darknet_compat.formats.jsonfile import read_json
@@ -80,28 +81,46 @@ def fetch(model: Model | str, *, progress: TransferProgress | None = None) -> Pa
     DownloadError for a download that fails.
     """
     model = find(model) if isinstance(model, str) else model
-    path = local_weights(model)
+    path, file, mirrors = local_weights(model), model.weights.file, model.weights.mirrors
+    shipped = _shipped(file)
     if path is None:
-        path = cache_dir() / model.weights.file
-        if not model.weights.mirrors:
+        path = cache_dir() / file
+        if not mirrors and shipped:
+            raise CatalogError(f"{weights_dir() / file}: is missing, which comes with the package; {_restore(file)}")
+        if not mirrors:
             raise CatalogError(
-                f"{model.name}: nobody is known to publish {model.weights.file}; train it, and put it at {path}"
+                f"{model.name}: nobody is known to publish {file}; train it, and put it at {path}"
                 " or name it with --weights"
             )
         from darknet_compat.catalogue.fetch.download import download  # here, as it brings in Python's whole web client
 
-        download(model.weights.mirrors, path, expected=model.weights.expected, progress=progress)
-    verify(path, replace(model.weights.expected, sha256=_shipped(path) or model.weights.expected.sha256))
+        download(mirrors, path, expected=model.weights.expected, progress=progress)
+    if shipped and path.parent == weights_dir():
+        verify(path, replace(model.weights.expected, sha256=shipped), _restore(file))
+    else:
+        record = record_path(path).name
+        remedy = (
+            f"remove it and {record} to fetch it again" if mirrors else f"put the right file there, remove {record}"
+        )
+        verify(path, model.weights.expected, remedy)
     return path
 
 
-def _shipped(path: Path) -> str | None:
+def _shipped(file: str) -> str | None:
     """The SHA-256 of a file that travels with the package, which another version of the package may change."""
-    manifest = path.with_name("manifest.json")
-    if path.parent != weights_dir() or not manifest.is_file():
+    manifest = weights_dir() / "manifest.json"
+    if not manifest.is_file():
         return None
     listed: dict[str, dict[str, str]] = read_json(manifest, CatalogError, "the shipped weights' manifest")["files"]
-    return listed[path.name]["sha256"] if path.name in listed else None
+    return listed[file]["sha256"] if file in listed else None
+
+
+def _restore(file: str) -> str:
+    """What brings back a file that travels with the package, from a checkout or an installation."""
+    folder = weights_dir()
+    if not (folder.parent / ".git").exists():
+        return "reinstall darknet-compat"
+    return f"`{shlex.join(['git', '-C', str(folder.parent), 'checkout', f'{folder.name}/{file}'])}` restores it"
 
 
 def cache_dir() -> Path:

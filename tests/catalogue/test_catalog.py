@@ -4,6 +4,8 @@ import hashlib
 import json
 import math
 import os
+import shlex
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from darknet_compat.formats.metadata import read_names
 from darknet_compat.formats.packaged import cfg_dir, weights_dir
 from tests.catalogue.fetch.http_server import Server, gives
 
+AS_SOMEBODY = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
 each_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 
 
@@ -222,6 +225,68 @@ def test_weights_that_travel_with_the_package_change_with_it(toy: Model, package
     path.write_bytes(DATA)
     os.utime(path, ns=(1, 1))
     with pytest.raises(CatalogError, match=r"is not the published file: sha256 is .*, expected"):
+        fetch(toy)
+
+
+def shipped(packaged: Path) -> Path:
+    """The toy's weights, as the package has them."""
+    path = packaged / "toy.weights"
+    path.write_bytes(DATA)
+    listed = {"toy.weights": {"sha256": hashlib.sha256(DATA).hexdigest()}}
+    (packaged / "manifest.json").write_text(json.dumps({"files": listed}))
+    return path
+
+
+def damage(path: Path, data: bytes | None) -> None:
+    path.unlink()
+    if data is not None:
+        path.write_bytes(data)
+
+
+DAMAGES = pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (DATA[:-1] + b"?", "is not the published file: sha256 is .*"),
+        (DATA[:-8], "is 79,992 bytes long, expected 80,000 or 80,004"),
+        (None, "is missing, which comes with the package"),
+    ],
+    ids=["changed", "cut", "missing"],
+)
+
+
+@DAMAGES
+def test_shipped_weights_of_a_checkout_are_restored_by_what_is_said(
+    data: bytes | None, said: str, toy: Model, packaged: Path
+) -> None:
+    """Nobody else has them, so that they cannot be fetched again."""
+    toy = replace(toy, weights=replace(toy.weights, mirrors=()))
+    path, root = shipped(packaged), packaged.parent
+    for command in (["init", "-q"], ["add", "weights"], [*AS_SOMEBODY, "commit", "-qm", "Ship"]):
+        subprocess.run(["git", "-C", root, *command], check=True)
+    damage(path, data)
+    with pytest.raises(CatalogError, match=rf"^{path}: {said}; `git -C .*` restores it") as error:
+        fetch(toy)
+    subprocess.run(shlex.split(str(error.value).split("`")[1]), check=True, capture_output=True, cwd="/")
+    assert fetch(toy) == path
+
+
+@DAMAGES
+def test_shipped_weights_of_an_installation(data: bytes | None, said: str, toy: Model, packaged: Path) -> None:
+    toy = replace(toy, weights=replace(toy.weights, mirrors=()))
+    path = shipped(packaged)
+    damage(path, data)
+    with pytest.raises(CatalogError, match=rf"^{path}: {said}; reinstall darknet-compat"):
+        fetch(toy)
+
+
+def test_weights_nobody_publishes_cannot_be_fetched_again(toy: Model, packaged: Path) -> None:
+    toy = replace(toy, weights=replace(toy.weights, mirrors=()))
+    path = packaged / "toy.weights"
+    path.write_bytes(DATA)
+    assert fetch(toy) == path
+    path.write_bytes(DATA[::-1])
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(CatalogError, match=r"has changed .*; put the right file there, remove toy\.weights\.json"):
         fetch(toy)
 
 

@@ -31,16 +31,16 @@ def read_record(path: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def verify(path: Path, expected: Expected) -> None:
+def verify(path: Path, expected: Expected, remedy: str) -> None:
     """Hold the file at `path` against what was published of it and against its own record.
 
     Reads the file only when it is new or touched, and then writes the record, if the folder permits. Raises
-    CatalogError, saying what was found, what was expected and what to do.
+    CatalogError, saying what was found, what was expected and what to do: `remedy`, where the right file is to be had.
     """
     try:
         status = path.stat()
         if problem := expected.size_problem(status.st_size):
-            raise _damaged(path, f"is {problem}")
+            raise _damaged(path, f"is {problem}", remedy)
         record = read_record(path)
         published = expected.checksums or "unknown"
         stamp = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "published": published}
@@ -50,16 +50,14 @@ def verify(path: Path, expected: Expected) -> None:
     except OSError as error:
         raise CatalogError(f"{path}: cannot be read: {error.strerror or error}") from None
     if problem := checksum_problem(expected, found):
-        raise _damaged(path, f"is not the published file: {problem}")
+        raise _damaged(path, f"is not the published file: {problem}", remedy)
     if expected.sha256 is None and record.get("sha256", found["sha256"]) != found["sha256"]:
-        raise _damaged(path, f"has changed since its first use: sha256 is {found['sha256']}, was {record['sha256']}")
+        what = f"has changed since its first use: sha256 is {found['sha256']}, was {record['sha256']}"
+        raise _damaged(path, what, remedy)
     # Where nobody may write, as in an installation, there is no record and the file is read each time.
     with suppress(CatalogError), atomic_write(record_path(path), CatalogError) as file:
         file.write(json.dumps({"sha256": found["sha256"], **stamp}, indent=1).encode() + b"\n")
 
 
-def _damaged(path: Path, what: str) -> CatalogError:
-    return CatalogError(
-        f"{path}: {what}; remove it and {record_path(path).name} to fetch it again,"
-        " or name the file with --weights to use it as it is"
-    )
+def _damaged(path: Path, what: str, remedy: str) -> CatalogError:
+    return CatalogError(f"{path}: {what}; {remedy}, or name the file with --weights to use it as it is")
