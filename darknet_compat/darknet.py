@@ -36,6 +36,7 @@ from darknet_compat.inference.legacy import (
     get_network_boxes,
     network_predict_batch,
     picture,
+    pixels_of,
     predict_image,
     predict_image_letterbox,
     remove_negatives,
@@ -49,6 +50,7 @@ __all__ = [
     "POINTER",
     "batch_detect_image",
     "bbox2points",
+    "c_array",
     "c_char_p",
     "c_float",
     "c_int",
@@ -67,6 +69,7 @@ __all__ = [
     "free_image",
     "free_network",
     "get_network_boxes",
+    "letterbox_image",
     "load_image",
     "load_meta",
     "load_net",
@@ -85,6 +88,8 @@ __all__ = [
     "print_detections",
     "remove_negatives",
     "remove_negatives_faster",
+    "rgbgr_image",
+    "sample",
     "set_gpu",
 ]
 
@@ -182,6 +187,28 @@ def load_image(path: Any, width: int = 0, height: int = 0, channels: int = 3) ->
         planes = resize(pixels, width, height)  # [3, h, w], 0..1
         pixels = np.ascontiguousarray(np.rint(planes.transpose(1, 2, 0) * 255).astype(np.uint8))
     return IMAGE(pixels.shape[1], pixels.shape[0], 3, pixels)
+
+
+def letterbox_image(image: IMAGE, width: int, height: int) -> IMAGE:
+    """The picture as large as it fits into `width` x `height`, centred on grey: floats, the original's bits. Raises
+    ImageError."""
+    from darknet_compat.vision.image import letterbox
+
+    return IMAGE(width, height, image.c, letterbox(pixels_of(image), width, height)[0])
+
+
+def rgbgr_image(image: IMAGE) -> None:
+    """Swap red and blue, of floats in place. Raises ImageError for fewer than three channels, where Darknet reads
+    beyond."""
+    import numpy as np
+
+    if image.c < 3:
+        raise ImageError(f"expected an image of 3 channels, to swap the first and the third, found {image.c}")
+    pixels = pixels_of(image)
+    if pixels.dtype == np.uint8:
+        image.pixels = pixels[..., [2, 1, 0, *range(3, image.c)]]
+    else:
+        pixels[[0, 2]] = pixels[[2, 0]]
 
 
 def free_image(image: IMAGE) -> None:
@@ -302,8 +329,24 @@ def detect(
 def classify(net: LegacyNetwork, meta: METADATA, im: Any) -> list[tuple[str, float]]:
     """(name, probability) of every class, the most probable first."""
     net.names = net.names or tuple(meta.names)
-    answer = net.classifier()(picture(im))
+    classifier = net.classifier()
+    answer = classifier(picture(im, classifier.runtime.description.channels))
     return [(guess.name, guess.probability) for guess in answer.top(meta.classes)]
+
+
+def sample(probs: Sequence[float]) -> int:
+    """A random number of a class, each as probable as its share of the sum of `probs`."""
+    total, left = sum(probs), random.uniform(0, 1)
+    for number, one in enumerate(probs):
+        left -= one / total
+        if left <= 0:
+            return number
+    return len(probs) - 1
+
+
+def c_array(ctype: Any, values: Sequence[Any]) -> Any:
+    """An array of ctypes, such as an IMAGE takes: `c_array(c_float, planes.flatten())`."""
+    return (ctype * len(values))(*values)
 
 
 def performDetect(

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import ctypes
+import gzip
 import os
+import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import darknet_compat.darknet as darknet
+from darknet_compat.definition.lower import load_spec
+from darknet_compat.definition.weights.file import Header, slots, write_weights
 from darknet_compat.errors import DarknetCompatError, ImageError, MetadataError
-from tests.cli.support import CLASSIFIER, DETECTOR, REPOSITORY, paint, write_toy
+from tests import conftest
+from tests.cli.support import BARE_CLASSIFIER, CLASSIFIER, DETECTOR, REPOSITORY, paint, write_toy
+from tests.vision.conftest import Library
 
 SHIM = "from darknet_compat.darknet import *\n"
 MODULE = "import sys, darknet_compat.darknet\nsys.modules['darknet'] = darknet_compat.darknet\n"
@@ -229,6 +239,105 @@ def test_classify(here: Path) -> None:
     assert sum(probability for _, probability in found) == pytest.approx(1)
 
 
+# ---------------------------------------------------------------------------------------------- the original's own
+
+EXAMPLE = Path("/usr/share/doc/darknet/examples/python/darknet.py.gz")
+SIZES = [(64, 32), (33, 70), (7, 7), (100, 4), (4, 100)]  # two pixels high and more: the original dies of one
+
+
+def in_all_forms(planes: NDArray[np.float32]) -> Iterator[darknet.IMAGE]:
+    """The same picture as the module's own bytes, as planes, as a program of ctypes has it, and behind a pointer."""
+    channels, height, width = planes.shape
+    pixels = np.rint(planes * 255).astype(np.uint8).transpose(1, 2, 0)
+    own = darknet.make_image(width, height, channels)
+    darknet.copy_image_from_bytes(own, pixels.tobytes())
+    yield own
+    yield darknet.IMAGE(width, height, channels, planes.copy())
+    yield darknet.IMAGE(width, height, channels, darknet.c_array(darknet.c_float, planes.flatten()))
+    values = darknet.c_array(darknet.c_float, planes.flatten())
+    yield darknet.IMAGE(width, height, channels, ctypes.cast(values, darknet.POINTER(darknet.c_float)))
+
+
+@pytest.fixture
+def photo_planes() -> NDArray[np.float32]:
+    pixels = np.random.default_rng(9).integers(0, 256, (3, 21, 34), np.uint8)
+    return (pixels / 255.0).astype(np.float32)
+
+
+@pytest.mark.reference
+def test_letterbox_and_rgbgr_are_the_originals(original: conftest.Original, photo_planes: NDArray[np.float32]) -> None:
+    library = Library(original.library)
+    for image in in_all_forms(photo_planes):
+        for swapped in (False, True):
+            planes = photo_planes.copy()
+            if swapped:
+                darknet.rgbgr_image(image)
+                library.rgbgr(planes)
+            for size in SIZES:
+                fitted = darknet.letterbox_image(image, *size)
+                assert (fitted.w, fitted.h, fitted.c) == (*size, 3)
+                np.testing.assert_array_equal(fitted.pixels, library.letterbox(planes, *size))
+
+
+@pytest.mark.reference
+def test_sample_is_the_originals(original: conftest.Original) -> None:
+    if not EXAMPLE.exists():
+        pytest.skip("Debian's documentation is not installed, of which the original's module is a part")
+    there: dict[str, Any] = {}
+    exec(gzip.decompress(EXAMPLE.read_bytes()).decode().partition("class BOX")[0], there)
+    shares = [0.1, 2.5, 0.0, 3.0, 1e-9]
+    for seed in range(200):
+        random.seed(seed)
+        expected = there["sample"](shares)
+        random.seed(seed)
+        assert darknet.sample(shares) == expected
+    theirs, ours = (one(darknet.c_float, [1, 2.5]) for one in (there["c_array"], darknet.c_array))
+    assert type(ours) is type(theirs) and list(ours) == list(theirs) == [1, 2.5]
+
+
+def test_sample_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    for drawn, number in ((0.0, 0), (0.25, 0), (0.26, 2), (1.0, 2)):
+        monkeypatch.setattr(random, "uniform", lambda low, high, drawn=drawn: drawn)
+        assert darknet.sample([1, 0, 3]) == number
+
+
+def test_red_and_blue_by_hand() -> None:
+    floats = darknet.c_array(darknet.c_float, [0, 0.25, 0.5])
+    darknet.rgbgr_image(darknet.IMAGE(1, 1, 3, floats))
+    assert list(floats) == [0.5, 0.25, 0], "in place"
+    image = darknet.make_image(1, 1, 4)
+    darknet.copy_image_from_bytes(image, bytes([1, 2, 3, 4]))
+    darknet.rgbgr_image(image)
+    assert image.pixels.tolist() == [[[3, 2, 1, 4]]]
+
+
+def seeing(here: Path, channels: int) -> darknet.LegacyNetwork:
+    """Answers the mean of each channel that it reads, of three classes."""
+    toy = write_toy(here, "seeing", BARE_CLASSIFIER.replace("channels=3", f"channels={channels}"), [0, 0, 0])
+    arrays = [np.zeros(3, np.float32), np.eye(3, channels, dtype=np.float32).reshape(3, channels, 1, 1)]
+    write_weights(toy.weights, Header(), zip(slots(load_spec(toy.cfg)), arrays, strict=True))
+    return darknet.load_net(toy.cfg, toy.weights)
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_floats_are_predicted_as_they_are(channels: int, here: Path) -> None:
+    """Where bytes would round 0.3 to 76 or 77 of 255; a grey network reads bytes."""
+    network, meta = seeing(here, channels), darknet.load_meta("abc.data")
+    planes = np.array([0.3, 0.6, 0.1], np.float32).repeat(16 * 8)
+    image = darknet.IMAGE(8, 16, 3, darknet.c_array(darknet.c_float, planes))
+    means = dict(darknet.classify(network, meta, darknet.letterbox_image(image, 8, 8)))
+    if channels == 3:
+        assert means == pytest.approx(
+            {"ant": (0.3 + 0.5) / 2, "bee": (0.6 + 0.5) / 2, "cow": (0.1 + 0.5) / 2}, abs=1e-6
+        )
+    else:
+        grey = 0.299 * 0.3 + 0.587 * 0.6 + 0.114 * 0.1
+        assert means == pytest.approx({"ant": (grey + 0.5) / 2, "bee": 0, "cow": 0}, abs=0.005)
+    darknet.rgbgr_image(image)
+    ((name, _, box),) = darknet.detect(darknet.load_net("toy.cfg", "toy.weights"), darknet.load_meta("toy.data"), image)
+    assert (name, box) == ("cat", pytest.approx((4, 8, 16, 16), abs=0.1))
+
+
 def test_the_least_sure_come_first_as_numbers_not_as_text(here: Path) -> None:
     network, names, colours = darknet.load_network("toy.cfg", "toy.data", "toy.weights")
     image = darknet.load_image("a.png", 32, 32)
@@ -251,6 +360,14 @@ def test_small_helpers() -> None:
 def test_wrong_input(here: Path) -> None:
     with pytest.raises(ImageError, match="expected 12 bytes for an image of 2 x 2 x 3, found 5"):
         darknet.copy_image_from_bytes(darknet.make_image(2, 2, 3), b"12345")
+    for pixels in (darknet.c_array(darknet.c_float, [0.0] * 5), np.zeros(5, np.float32)):
+        with pytest.raises(ImageError, match="expected 12 of float32 for an image of 2 x 2 x 3, found 5 of float32"):
+            darknet.rgbgr_image(darknet.IMAGE(2, 2, 3, pixels))
+    for empty in (darknet.make_image(2, 2, 3), darknet.IMAGE(2, 2, 3, darknet.POINTER(darknet.c_float)())):
+        with pytest.raises(ImageError, match="an image without pixels"):
+            darknet.letterbox_image(empty, 4, 4)
+    with pytest.raises(ImageError, match="expected an image of 3 channels, to swap the first and the third, found 1"):
+        darknet.rgbgr_image(darknet.make_image(2, 2, 1))
     with pytest.raises(ImageError, match="no picture has been put to the network yet"):
         darknet.get_network_boxes(darknet.load_net("toy.cfg", "toy.weights"), 1, 1, 0.5)
     (here / "many.data").write_text("classes=9\nnames=toy.names\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from darknet_compat.errors import ImageError
 from darknet_compat.formats.words import Resize
 
 if TYPE_CHECKING:
-    from darknet_compat.formats.arrays import Floats
+    from darknet_compat.formats.arrays import Bytes, Floats
     from darknet_compat.inference.classifier import Classifier
     from darknet_compat.inference.detector import Detector
     from darknet_compat.inference.results import Detections
@@ -23,7 +24,8 @@ CentreBox = tuple[float, float, float, float]
 
 @dataclass(eq=False)
 class IMAGE:
-    """A picture of `w` x `h` pixels and `c` channels; `pixels` uint8 [h, w, c] in RGB, None once freed."""
+    """A picture of `w` x `h` pixels and `c` channels. `pixels`: uint8 [h, w, c] in RGB, or as Darknet has them floats
+    [c, h, w] from 0 to 1, in an array of numpy or ctypes or behind a pointer; None once freed."""
 
     w: int
     h: int
@@ -112,13 +114,15 @@ class LegacyNetwork:
         if self.names is None:
             return None
         from darknet_compat.definition.lower import load_spec
+        from darknet_compat.runtime.described import describe
 
-        head = load_spec(self.cfg).heads[-1]
-        return self.names[: getattr(head, "classes", None) or head.output.size]
+        return self.names[: describe(load_spec(self.cfg)).classes]
 
     def found(self, image: Any, letterbox: bool, thresh: float, nms: float) -> Detections:
         """What is in a picture: an IMAGE, or anything that a Detector takes."""
-        found: Detections = self.detector(letterbox)(picture(image), thresh=thresh, nms=nms)
+        detector = self.detector(letterbox)
+        taken = picture(image, detector.runtime.description.channels)
+        found: Detections = detector(taken, thresh=thresh, nms=nms)
         return found
 
 
@@ -127,13 +131,38 @@ def as_text(path: Any) -> str:
     return path.decode() if isinstance(path, bytes) else os.fspath(path)
 
 
-def picture(image: Any) -> Any:
-    """An IMAGE as a Detector takes it, in BGR; anything else as it is. Raises ImageError for one without pixels."""
+def picture(image: Any, channels: int) -> Any:
+    """An IMAGE as a Detector takes it whose network reads so many `channels`; anything else as it is. Raises ImageError
+    for one without pixels, or with too few or too many of them."""
+    import numpy as np
+
+    from darknet_compat.sources.base import Frame
+
     if not isinstance(image, IMAGE):
         return as_text(image) if isinstance(image, bytes | str | os.PathLike) else image
-    if image.pixels is None:
+    pixels = pixels_of(image)
+    if pixels.dtype == np.float32 and image.c == channels == 3:
+        return Frame(lambda: pixels, "image")  # not rounded to bytes
+    if pixels.dtype == np.float32:
+        pixels = np.rint(pixels.clip(0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+    return pixels[..., ::-1] if image.c == 3 else pixels
+
+
+def pixels_of(image: IMAGE) -> Bytes | Floats:
+    """Its pixels where they lie: uint8 [h, w, c] or float32 [c, h, w]. Raises ImageError as `picture` does."""
+    import numpy as np
+
+    pixels, shape = image.pixels, (image.c, image.h, image.w)
+    pointer = hasattr(type(pixels), "contents")
+    if pixels is None or (pointer and not pixels):
         raise ImageError("an image without pixels: freed, or nothing was copied into it yet")
-    return image.pixels[..., ::-1] if image.c == 3 else image.pixels
+    array: Bytes | Floats = np.ctypeslib.as_array(pixels, shape) if pointer else np.ctypeslib.as_array(pixels)
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype != np.float32 or array.size != prod(shape):
+        wanted = f"{prod(shape)} of float32 for an image of {image.w} x {image.h} x {image.c}"
+        raise ImageError(f"expected {wanted}, found {array.size} of {array.dtype}")
+    return array.reshape(shape)
 
 
 def centred(box: tuple[float, float, float, float]) -> CentreBox:
@@ -279,10 +308,8 @@ def _apart(images: IMAGE, count: int) -> list[IMAGE]:
     """The pictures that lie one after the other behind a pointer to floats."""
     import numpy as np
 
-    shape = (count, images.c, images.h, images.w)
-    planes = np.ctypeslib.as_array(images.pixels, shape)
-    pixels = np.ascontiguousarray(np.rint(planes.transpose(0, 2, 3, 1) * 255).astype(np.uint8))
-    return [IMAGE(images.w, images.h, images.c, one) for one in pixels]
+    planes = np.ctypeslib.as_array(images.pixels, (count, images.c, images.h, images.w)).copy()
+    return [IMAGE(images.w, images.h, images.c, one) for one in planes]
 
 
 def free_batch_detections(batches: Sequence[DETNUMPAIR], count: int) -> None:

@@ -46,7 +46,8 @@ class Library:
         for name in ("resize_image", "letterbox_image"):
             self._declare(name, [Image, c_int, c_int], Image)
         self._declare("load_image_color", [c_char_p, c_int, c_int], Image)
-        self._declare("free_image", [Image], None)
+        for name in ("free_image", "rgbgr_image"):
+            self._declare(name, [Image], None)
         for name in ("do_nms_sort", "do_nms_obj"):
             self._declare(name, [POINTER(Detection), c_int, c_int, c_float], None)
         self._declare("correct_region_boxes", [POINTER(Detection), *[c_int] * 6], None)
@@ -74,6 +75,10 @@ class Library:
 
     def letterbox(self, planes: Floats, width: int, height: int) -> Floats:
         return self._taken(self.so.letterbox_image(self._given(planes), width, height))
+
+    def rgbgr(self, planes: Floats) -> None:
+        """In place."""
+        self.so.rgbgr_image(self._given(planes))
 
     def correct_region_boxes(self, boxes: Floats, image: tuple[int, int], network: tuple[int, int]) -> Floats:
         """[N, 4] x y w h, fractions of the network's input, to fractions of the picture."""
