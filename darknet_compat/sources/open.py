@@ -12,8 +12,9 @@ from darknet_compat.errors import ImageError
 from darknet_compat.sources.base import Failed, Frame, Frames, GivenFrames
 from darknet_compat.sources.kind import kind_of
 from darknet_compat.sources.pictures import Pictures, pictures_of
+from darknet_compat.sources.piped import beginning_of
 from darknet_compat.sources.span import Span, Spanned
-from darknet_compat.vision.signature import NEEDED, begins_like_picture, begins_like_video
+from darknet_compat.vision.signature import begins_like_picture, begins_like_video
 
 TIMEOUT = 10.0
 """Seconds in which an address has to answer, and then to go on."""
@@ -89,19 +90,19 @@ def _named(name: str, how: _How) -> Frames:
             hardware=how.hardware,
         )
     if kind == "input":
-        return _standard_input(sys.stdin.buffer, how.failed)
+        return _standard_input(sys.stdin.buffer, how.failed, how.hardware)
     return Pictures(pictures_of(name), name, rate=span.fps)
 
 
-def _standard_input(file: BinaryIO, failed: Failed | None) -> Frames:
+def _standard_input(file: BinaryIO, failed: Failed | None = None, hardware: str | None = None) -> Frames:
     """A video, a picture, or the paths of pictures, one a line, answered as they come (original: `test_detector`)."""
-    beginning = _beginning(file)
+    beginning = beginning_of(file)
     if not beginning:
         raise ImageError("standard input: empty; expected a video, a picture, or paths of pictures, one a line")
     if begins_like_video(beginning):
         from darknet_compat.sources.video import open_video
 
-        return open_video(file, failed=failed)
+        return open_video(file, failed=failed, hardware=hardware)
     if begins_like_picture(beginning):
         return GivenFrames([Frame(file.read(), "standard input")], "standard input")
     paths = (os.fsdecode(line.strip()) for line in file)
@@ -112,13 +113,7 @@ def _standard_input(file: BinaryIO, failed: Failed | None) -> Frames:
 def listed_on_input() -> list[str] | None:
     """The names on standard input, one a line; None where it is a video or a picture itself."""
     file = sys.stdin.buffer
-    beginning = _beginning(file)
+    beginning = beginning_of(file)
     if begins_like_video(beginning) or begins_like_picture(beginning):
         return None
     return [os.fsdecode(line.strip()) for line in file if line.strip()]
-
-
-def _beginning(file: BinaryIO) -> bytes:
-    """The first bytes, which stay to be read."""
-    peek = getattr(file, "peek", None)
-    return b"" if peek is None else peek(NEEDED)[:NEEDED]

@@ -15,6 +15,7 @@ from darknet_compat.formats.arrays import Bytes
 from darknet_compat.sources.base import Failed, Frame, Frames
 from darknet_compat.sources.hardware import usable
 from darknet_compat.sources.kind import hidden
+from darknet_compat.sources.piped import searchable_copy
 from darknet_compat.vision.header import expect_few_pixels, max_pixels
 from darknet_compat.vision.pyav import pyav, reason
 
@@ -29,8 +30,8 @@ class Video(Frames):
 
     `start` is in seconds: the first frame at or after it is the first one, found without decoding what is before.
     Parts that cannot be decoded are left out, and `failed` is told once at the end. `device` is what the container was
-    opened to be decoded by, `remark` why there is none though one was asked for. Raises SourceError where the container
-    has no video.
+    opened to be decoded by, `remark` why there is none though one was asked for. A `copy` that the container reads is
+    closed with it. Raises SourceError where the container has no video.
     """
 
     def __init__(
@@ -42,13 +43,14 @@ class Video(Frames):
         failed: Failed | None = None,
         device: Any = None,
         remark: str | None = None,
+        copy: BinaryIO | None = None,
     ) -> None:
         self.name, self.start, self.failed = hidden(name), start, failed or _ignore
-        self._container = container
+        self._container, self._copy = container, copy
         try:
             self._stream = video_stream(container, self.name)
         except ImageError:
-            container.close()
+            self.close()
             raise
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.rate = float(rate) if rate else None
@@ -91,6 +93,8 @@ class Video(Frames):
     def close(self) -> None:
         """Close the file; an iteration that is going on ends."""
         self._container.close()
+        if self._copy is not None:
+            self._copy.close()
 
 
 def open_video(
@@ -103,8 +107,14 @@ def open_video(
         raise SourceError(f"{name}: empty, not a video")
     # A file that is really a playlist opens nothing on the network.
     device, remark = usable(hardware, name)
-    container = open_container(what, name, {"protocol_whitelist": "file,crypto,data"}, device=device)
-    return Video(container, name, start=start, failed=failed, device=device, remark=remark)
+    copy = None if isinstance(what, str) else searchable_copy(what, name)
+    try:
+        container = open_container(copy or what, name, {"protocol_whitelist": "file,crypto,data"}, device=device)
+    except SourceError:
+        if copy is not None:
+            copy.close()
+        raise
+    return Video(container, name, start=start, failed=failed, device=device, remark=remark, copy=copy)
 
 
 def open_container(

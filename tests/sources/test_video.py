@@ -228,13 +228,13 @@ def test_a_password_is_not_shown() -> None:
 
 def test_standard_input_is_a_video_a_picture_or_paths(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.mkv", numbered(3))
-    assert [number_of(frame.pixels()) for frame in _standard_input(as_input(clip.read_bytes()), None)] == [0, 1, 2]
-    (frame,) = _standard_input(as_input(paint(tmp_path / "a.png").read_bytes()), None)
+    assert [number_of(frame.pixels()) for frame in _standard_input(as_input(clip.read_bytes()))] == [0, 1, 2]
+    (frame,) = _standard_input(as_input(paint(tmp_path / "a.png").read_bytes()))
     assert frame.pixels().shape == (32, 64, 3)
-    frames = list(_standard_input(as_input(f"{tmp_path}/a.png\n\n none.jpg \n".encode()), None))
+    frames = list(_standard_input(as_input(f"{tmp_path}/a.png\n\n none.jpg \n".encode())))
     assert [frame.name for frame in frames] == [f"{tmp_path}/a.png", "none.jpg"]
     with pytest.raises(ImageError, match="standard input: empty"):
-        _standard_input(as_input(b""), None)
+        _standard_input(as_input(b""))
 
 
 def as_input(data: bytes) -> io.BufferedReader:
