@@ -143,6 +143,6 @@ def _write(document: dict[str, Any], rows: list[SpeedRow], stem: str, out: Path)
     machine = document["machine"]
     title = f"{stem} on {machine['processor']}, {machine['cores']} cores"
     if is_busy(machine):
-        title += f"\nThe machine was busy (load {machine['load']:.1f}): trust the ratios, not the speeds"
+        title += f"\nThe machine was busy (load {machine['load']:.1f}): ratios are rough, speeds more so"
     save_speed_plot(rows, title, picture)
     return table, picture

@@ -46,7 +46,7 @@ def print_measured(measured: Measured) -> None:
     ]
     terminal.print_fields([field for field in fields if field[1]])
     if is_busy(machine):
-        terminal.say(f"the machine was busy (load {machine['load']:.1f}): trust the ratios, not the times")
+        terminal.say(f"the machine was busy (load {machine['load']:.1f}): ratios are rough, times more so")
 
 
 def _by_reason(not_run: list[dict[str, str]]) -> dict[str, list[str]]:
