@@ -26,7 +26,7 @@ KNOWN = (
     Known("mnn", "detections", None, "fills the outputs up to all candidates: export boxes"),
     Known("ncnn", "detections", None, "has no suppression: export boxes, `--for ncnn`"),
     Known("ncnn", "fp16", None, "pnnx writes layers that ncnn does not have: export fp32, and say fp16=1 to pnnx"),
-    Known("tract", "fp16", None, "adds up in fp16 (2.3e-2): export fp32"),
+    Known("tract", "fp16", None, "adds up in fp16: export fp32"),
     Known("ncnn", "default", "yolo9000-digits", _GATHER),
     Known("ncnn", "fixed", "yolo9000-digits", _GATHER),
     *(
