@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copy
@@ -38,9 +39,16 @@ def every_command(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 def test_the_page_has_the_options_that_typer_takes(name: str, command: Any) -> None:
     text = (REFERENCE / "commands.md").read_text("utf-8")
     section = text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
-    listed = {line.split("`")[1].split()[0] for line in section.splitlines() if line.startswith("| `--")}
-    taken = {(one.opts + one.secondary_opts)[-1] for one in command.params if one.param_type_name == "option"}
-    assert listed == {flag for flag in taken if flag not in ("--help", "-h")}
+    cells = [line.split("`")[1] for line in section.splitlines() if line.startswith("| `--")]
+    listed = {" / ".join(word for word in cell.split() if word.startswith("--")) for cell in cells}
+    taken = {" / ".join(one.opts[-1:] + one.secondary_opts) for one in command.params if hasattr(one, "is_flag")}
+    assert listed == taken - {"--help", "-h"}
+
+
+def test_defaults_of_one_and_none_are_not_taken_for_flags() -> None:
+    text = (REFERENCE / "commands.md").read_text("utf-8")
+    assert "| `--every N` | Of a video: look at every N-th frame only. From 1 on. | `1` |" in text
+    assert re.search(r"^\| `--\S+ [^`]*` \|.*\| `0` \|$", text, re.M)
 
 
 def test_every_row_of_dialects_is_there() -> None:

@@ -92,8 +92,8 @@ def several(field: Field) -> bool:
 
 
 def flag_of(name: str, field: Field, default: Any) -> str:
-    """Its name as it is typed; one that is on by default is turned off."""
-    return flag(f"no_{name}") if field.type is bool and default is True else flag(name)
+    """Its name as it is typed; of one that is on by default also the name that turns it off."""
+    return f"{flag(name)} / {flag(f'no_{name}')}" if field.type is bool and default is True else flag(name)
 
 
 def valued(name: str, field: Field, default: Any) -> str:
@@ -114,7 +114,9 @@ def said(name: str, field: Field, default: Any) -> tuple[str, str]:
         text += f" From {option.least:g} on." if option.most is None else f" {option.least:g} to {option.most:g}."
     if several(field) and not option.positional:
         text += " May be given several times."
-    if default in (inspect.Parameter.empty, None, (), False, True):
+    if default is True:
+        return text, flag(name)
+    if default is False or default in (inspect.Parameter.empty, None, ()):  # not 0, which equals False
         return text, ""
     if isinstance(default, tuple) and not isinstance(default, Size):
         return text, ",".join(map(str, default))
