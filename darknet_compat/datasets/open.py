@@ -124,8 +124,8 @@ def open_dataset(
     """The labelled pictures in `source`, whatever layout of LAYOUTS it has (`recognise`), or:
 
     - "digits": scenes made of handwritten digits, nothing to download; "digit-pictures": pictures of one digit each,
-      with a label and no box; "digits:01234", "digit-pictures:567": with these digits only; "warped-digits" and so
-      on: with more shapes than were written.
+      with a label and no box; "digit-groups": scenes of one kind of digit each, likewise; "digits:01234",
+      "digit-pictures:567": with these digits only; "warped-digits" and so on: with more shapes than were written.
 
     `names` are the classes to use, as the network has them: what is annotated is found among them by its name, or by
     its number where the layout has numbers. `split` None is what one trains on; val, valid and validation are the same.

@@ -90,18 +90,40 @@ class DigitScenes(_Composed):
     def sample(self, index: int) -> Sample:
         """Scene number `index`: uint8 [SIZE, SIZE, 3], BGR."""
         random = _random(self.seed, self.split, index, 0)
+        scene, corners, classes = self._scene(self._samples, random)
+        labels = Labels.from_corners(corners, (SIZE, SIZE), classes)
+        return Sample(f"{self.split}-{self.seed}-{index:05d}", _noisy(scene, random), labels)
+
+    def _scene(
+        self, samples: Sequence[tuple[Doubles, int]], random: np.random.RandomState
+    ) -> tuple[Doubles, list[tuple[int, int, int, int]], list[int]]:
+        """A scene with some of `samples` [SIZE, SIZE, 3], their boxes and which they are."""
         scene = _background(random, SIZE)
         corners: list[tuple[int, int, int, int]] = []
         classes: list[int] = []
         for _ in range(random.randint(1, _MOST_DIGITS + 1)):
-            image, digit = self._samples[random.randint(len(self._samples))]
+            image, digit = samples[random.randint(len(samples))]
             ink = _slanted(image, _height(random), random, self.warped)
             place = _free_place(ink.shape, corners, random)
             if place is not None:
                 corners.append(_paint(scene, ink, place, random))
                 classes.append(digit)
-        labels = Labels.from_corners(corners, (SIZE, SIZE), classes)
-        return Sample(f"{self.split}-{self.seed}-{index:05d}", _noisy(scene, random), labels)
+        return scene, corners, classes
+
+
+class DigitGroups(DigitScenes):
+    """`count` scenes in which every digit is the same one, as others wrote it, with a label of the whole picture and no
+    box. Otherwise as `DigitScenes`: digits are as crowded, which those of `DigitPictures` never are."""
+
+    kind = "digit-groups"
+
+    def sample(self, index: int) -> Sample:
+        """Scene number `index`: uint8 [SIZE, SIZE, 3], BGR."""
+        random = _random(self.seed, self.split, index, 2)
+        digit = self._samples[random.randint(len(self._samples))][1]
+        alike = [sample for sample in self._samples if sample[1] == digit]
+        scene, _, _ = self._scene(alike, random)
+        return Sample(f"{self.split}-group-{self.seed}-{index:05d}", _noisy(scene, random), Labels.whole_picture(digit))
 
 
 class DigitPictures(_Composed):
@@ -141,7 +163,7 @@ class DigitCrops(DigitPictures):
 
 
 _KINDS: dict[str, type[DigitScenes | DigitPictures]] = {
-    made.kind: made for made in (DigitScenes, DigitPictures, DigitCrops)
+    made.kind: made for made in (DigitScenes, DigitGroups, DigitPictures, DigitCrops)
 }
 
 
@@ -151,8 +173,8 @@ def is_digits(source: str | Path) -> bool:
 
 
 def open_digits(source: str, split: str | None = None) -> DigitScenes | DigitPictures:
-    """`digits` (scenes with boxes), `digit-pictures` or `digit-crops` (labels of the whole picture); `digits:01234` has
-    these only; `warped-digits` and its like have more shapes than were written.
+    """`digits` (scenes with boxes), `digit-groups`, `digit-pictures` or `digit-crops` (labels of the whole picture);
+    `digits:01234` has these only; `warped-digits` and its like have more shapes than were written.
 
     Raises DatasetError.
     """

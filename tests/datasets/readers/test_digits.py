@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from darknet_compat.datasets.base import Dataset
 from darknet_compat.datasets.open import open_dataset
 from darknet_compat.datasets.readers import digits
-from darknet_compat.datasets.readers.digits import SIZE, DigitCrops, DigitPictures, DigitScenes
+from darknet_compat.datasets.readers.digits import SIZE, DigitCrops, DigitGroups, DigitPictures, DigitScenes
 from darknet_compat.errors import DatasetError
 from darknet_compat.formats.metadata import read_names
 from darknet_compat.formats.packaged import cfg_dir
@@ -36,6 +37,7 @@ def digest(dataset: Dataset) -> str:
         (DigitScenes("test", 20, seed=7), "e4b9e5fed618c881"),
         (DigitPictures("train", 20, seed=7), "460d92757cee9b9c"),
         (DigitPictures("test", 20, seed=7), "b52e2c08af3af451"),
+        (DigitGroups("train", 20, seed=7), "675a6c614643d60c"),
     ],
 )
 def test_the_same_bytes_on_every_machine(dataset: Dataset, expected: str) -> None:
@@ -128,9 +130,28 @@ def test_pictures_have_a_label_and_no_box() -> None:
         assert len(sample.labels) == 1
         assert not sample.labels.is_drawn.any()
         assert 96 <= sample.image.shape[0] == sample.image.shape[1] <= 192
+    for sample in DigitGroups(count=30):
+        assert len(sample.labels) == 1
+        assert not sample.labels.is_drawn.any()
+        assert sample.image.shape == (192, 192, 3)
     for sample in DigitCrops(count=30):
         assert not sample.labels.is_drawn.any()
         assert 24 <= sample.image.shape[0] == sample.image.shape[1] <= 200
+
+
+def test_a_group_is_of_one_digit(monkeypatch: pytest.MonkeyPatch) -> None:
+    painted: list[list[int]] = []
+    compose = DigitGroups._scene
+
+    def composed(*given: Any) -> Any:
+        made = compose(*given)
+        painted.append(made[2])
+        return made
+
+    monkeypatch.setattr(DigitGroups, "_scene", composed)
+    labels = [sample.labels.classes.tolist() for sample in DigitGroups(count=30)]
+    assert [sorted(set(digits)) for digits in painted] == labels
+    assert max(map(len, painted)) > 4
 
 
 def test_no_writer_is_on_both_sides() -> None:
@@ -155,6 +176,7 @@ def test_what_is_no_such_data_set() -> None:
         ("digits:42", DigitScenes, {2, 4}, "digits:24 (train)"),
         ("digit-pictures", DigitPictures, set(range(10)), "digit-pictures (train)"),
         ("digit-crops:38", DigitCrops, {3, 8}, "digit-crops:38 (train)"),
+        ("digit-groups:56", DigitGroups, {5, 6}, "digit-groups:56 (train)"),
         ("digit-pictures:7", DigitPictures, {7}, "digit-pictures:7 (train)"),
         ("warped-digit-crops:38", DigitCrops, {3, 8}, "warped-digit-crops:38 (train)"),
     ],
