@@ -53,8 +53,7 @@ class Context:
         """The fields every LayerSpec has, `output` checked against what the original could count."""
         if min(output.c, output.h, output.w) < 1:
             raise options.error(f"input {self.input} leaves an empty output ({output})")
-        if output.size > LIMIT:
-            raise options.error(f"output of {output} takes {_gigabytes(output.size)}; {_REFUSED}")
+        self.hold(options, f"output of {output}", output.size)
         options.without_effect("onlyforward", 0.0)
         return {
             "index": self.index,
@@ -128,6 +127,11 @@ class Context:
         self.parameters += number
         if self.parameters > LIMIT:
             raise options.error(f"brings the network to {_gigabytes(self.parameters)} of weights; {_REFUSED}")
+
+    def hold(self, options: SectionOptions, what: str, number: int) -> None:
+        """Refuse `number` values of one picture, which `what` takes, if nobody could hold them."""
+        if number > LIMIT:
+            raise options.error(f"{what} takes {_gigabytes(number)}; {_REFUSED}")
 
     def file(self, options: SectionOptions, key: str) -> Path | None:
         """The file that option `key` names, inside the model's folder or the packaged one; None without the option."""

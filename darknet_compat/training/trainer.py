@@ -11,6 +11,7 @@ import math
 import operator
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,17 +21,18 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from darknet_compat.definition.spec import Cost
 from darknet_compat.errors import ImageError, TrainingError
 from darknet_compat.formats.textfile import first_line
 from darknet_compat.network.load import save_weights
-from darknet_compat.network.network import Network
+from darknet_compat.network.network import Network, out_of_memory
 from darknet_compat.training.batches.loader import Batch
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.checkpoint import Checkpoints
 from darknet_compat.training.losses import Losses
 from darknet_compat.training.options import ObjectnessRule
 from darknet_compat.training.parallel import World, synchronize_normalization, total
-from darknet_compat.training.update.optimizer import freeze, make_optimizer
+from darknet_compat.training.update.optimizer import expect_learning, freeze, make_optimizer
 from darknet_compat.training.update.schedule import current_batch, learning_rate
 from darknet_compat.training.update.sparse_region import Features, SparseHead, SparseSGD, worth_sparse
 
@@ -116,6 +118,7 @@ class Trainer:
         self.device = _device(self.world.device or self.settings.device)
         network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.train()
+        expect_learning(self.network)
         freeze(self.network)
         self.net = network.spec.net
         self.batches = batches
@@ -170,7 +173,8 @@ class Trainer:
         if self.number < self.net.max_batches:
             for batch in self.batches(self.number):
                 arrived = time.perf_counter()
-                loss, rate, figures = self._learn(batch)
+                with _memory_told(self.network.spec.name, batch, self.net.subdivisions):
+                    loss, rate, figures = self._learn(batch)
                 ended = time.perf_counter()
                 height, width = batch.images.shape[2:]
                 skipped = tuple(failure.error for failure in batch.skipped)
@@ -245,6 +249,7 @@ class Trainer:
         """One batch's gradients and update: the loss an image, the rate, the heads' figures."""
         seen, done = self.seen, 0
         cost, figures = torch.zeros((), device=self.device), []
+        costs: list[Tensor] = []
         for images, truth in _parts(batch, self.net.subdivisions):
             done += len(images)
             images = images.to(self.device, memory_format=torch.channels_last)
@@ -255,13 +260,14 @@ class Trainer:
             result = self.losses(raw, truth, seen + done * self.world.size, (width, height))
             # DistributedDataParallel makes means of the processes' gradients.
             (result.loss * self.world.size).backward()
-            cost += torch.stack(result.costs).mean()
+            costs.append(torch.stack(result.costs))
+            cost += costs[-1].mean()
             figures.append(result.figures)
         whole, stops = total([float(cost), float(self.stopping)], self.world, self.device)
         self.stopping = stops > 0
         self.seen = seen + self.net.step_rows
         if not math.isfinite(whole):
-            raise TrainingError(self._not_finite(whole))
+            raise TrainingError(self._not_finite(whole, torch.stack(costs).sum(0)))
         rate = learning_rate(self.net, self.number)
         self.optimizer.step(rate, self.number)
         self.optimizer.zero_grad()
@@ -279,18 +285,42 @@ class Trainer:
                 for ours, average in zip(self.network.parameters(), self.averaged.parameters(), strict=True):
                     ours.copy_(average)
 
-    def _not_finite(self, loss: float) -> str:
-        good = self.folder / CHECKPOINT
+    def _not_finite(self, loss: float, costs: Tensor) -> str:
+        """What to say of a batch whose loss is no number; `costs` are those of the parts that it is made of."""
+        spec, good = self.network.spec, self.folder / CHECKPOINT
+        parts = (*spec.heads, *(layer for layer in spec.layers if isinstance(layer, Cost)))
+        wrong = [layer for layer, cost in zip(parts, costs.tolist(), strict=True) if not math.isfinite(cost)]
+        where = f" ({spec.place(wrong[0])})" if wrong else ""
         kept = f"the last good state is in {good}" if good.is_file() else "there is no checkpoint yet"
+        if self.number == self.started + 1:
+            return (
+                f"batch {self.number}: the loss is {loss:g}{where}, before anything was learned; a factor of the loss"
+                " there, or the weights it began with, are too large"
+            )
         return (
-            f"batch {self.number}: the loss is {loss:g}; nothing of this batch is kept, {kept}; a lower learning_rate"
-            " or a longer burn_in may help, --resume goes on"
+            f"batch {self.number}: the loss is {loss:g}{where}; nothing of this batch is kept, {kept}; a lower"
+            " learning_rate or a longer burn_in may help, --resume goes on"
         )
 
     def _average(self, loss: float) -> float:
         old = loss if self.average_loss is None else self.average_loss
         self.average_loss = _AVERAGED_OVER * old + (1 - _AVERAGED_OVER) * loss
         return self.average_loss
+
+
+@contextmanager
+def _memory_told(name: str, batch: Batch, subdivisions: int) -> Iterator[None]:
+    """Make a TrainingError of what memory does not suffice for."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        (count, _, height, width), parts = batch.images.shape, min(subdivisions, len(batch.images))
+        raise TrainingError(
+            f"{name}: not enough memory to train with {-(-count // parts)} x {width}x{height} pixels at once; more"
+            " subdivisions, or a smaller size, need less"
+        ) from None
 
 
 def _device(name: str | None) -> torch.device:

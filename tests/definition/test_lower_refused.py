@@ -57,6 +57,10 @@ REFUSED: dict[str, tuple[str, str]] = {
         "[local]\nsize=5\npad=1",
         "m.cfg:7: layer 0 [local] pad=1 with size=5: the original sizes such a layer in two ways that differ",
     ),
+    "a pool beyond all memory": (
+        "[maxpool]\nsize=1000000",
+        "m.cfg:5: layer 0 [maxpool] padding 999999 takes 16000.2 GB; more than 8.6 GB are refused",
+    ),
     "an image needed": (
         "[softmax]\n[conv]",
         "m.cfg:6: layer 1 [conv] needs an image before it, found 192 values without height and width",

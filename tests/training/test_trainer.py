@@ -193,7 +193,8 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path: 
     trainer = trainer_in(tmp_path / "run")
     steps = []
     with pytest.raises(
-        TrainingError, match=r"batch 7: the loss is nan; .*checkpoint\.pt; a lower learning_rate"
+        TrainingError,
+        match=r"batch 7: the loss is nan \(.*cfg:\d+: layer 4 \[region\]\); .*checkpoint\.pt; a lower learning_rate",
     ) as caught:
         for step in trainer.run():
             steps.append(step)
@@ -203,6 +204,29 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path: 
     assert "\n" not in str(caught.value)
     assert steps[-1].number == 6
     assert trainer_in(tmp_path / "run", resume=True).number == 4
+
+
+def test_a_loss_that_is_no_number_from_the_start(tmp_path: Path) -> None:
+    """No rate is to blame for it."""
+    trainer = trainer_in(tmp_path / "run")
+    with torch.no_grad():
+        trainer.network.layers[3].weights.fill_(math.nan)
+    with pytest.raises(
+        TrainingError,
+        match=r"^batch 1: the loss is nan \(.*layer 4 \[region\]\), before anything was learned",
+    ):
+        next(trainer.run())
+    assert not (tmp_path / "run" / CHECKPOINT).exists()
+
+
+def test_memory_that_does_not_suffice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torch says it on the CPU: one allocation of more than any machine has."""
+    trainer = trainer_in(tmp_path / "run", subdivisions=2)
+    monkeypatch.setattr(trainer, "forward", lambda images: torch.empty(1 << 50))
+    with pytest.raises(
+        TrainingError, match=r"small\.cfg: not enough memory to train with 2 x 64x64 pixels at once; more subdivisions"
+    ):
+        next(trainer.run())
 
 
 def test_weights_that_are_no_numbers_are_never_written(tmp_path: Path) -> None:

@@ -202,6 +202,8 @@ def _pool(options: SectionOptions, context: Context) -> dict[str, Any]:
     strides = _strides(options)
     size = options.integer("size", options.integer("stride", 1, minimum=1), minimum=1)
     padding = options.integer("padding", size - 1, minimum=0)
+    image = context.image(options)
+    context.hold(options, f"padding {padding}", image.c * (image.h + padding) * (image.w + padding))
     return {**strides, "step": (strides["stride_y"], strides["stride_x"]), "size": size, "padding": padding}
 
 

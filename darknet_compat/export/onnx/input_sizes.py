@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from darknet_compat.definition import spec as s
-from darknet_compat.definition.spec import LayerSpec, NetworkSpec
+from darknet_compat.definition.sides import layer_sides, side_problem
+from darknet_compat.definition.spec import NetworkSpec
 from darknet_compat.errors import ExportError
 from darknet_compat.options import MOST_PIXELS
 
@@ -77,21 +76,5 @@ def side_step(spec: NetworkSpec) -> tuple[int, str]:
 
 def _misfit(spec: NetworkSpec, least: int, most: int, step: int) -> str:
     """Which layer cannot serve which side of the range, or could only by what it does at the network's own; or ""."""
-    for side in (spec.net.width, spec.net.height, *range(least, most + 1, step)):
-        for axis in (1, 2):
-            for layer, sources, own in layer_sides(spec, axis, side):
-                if own < 1:
-                    return f"layer {layer.index} [{layer.type}] leaves nothing of {side} pixels"
-                if not layer.meets(sources):
-                    met = " and ".join(map(str, sources))
-                    return f"layer {layer.index} [{layer.type}] reads layers with sides of {met} at {side} pixels"
-    return ""
-
-
-def layer_sides(spec: NetworkSpec, axis: int, side: int) -> Iterator[tuple[LayerSpec, list[int], int]]:
-    """Each layer, the sides of what it reads, and its own, where the picture's is `side`; `axis` is that of a Shape."""
-    sides = {-1: side}
-    for layer in spec.layers:
-        read = [sides[source] for source in layer.sources]
-        sides[layer.index] = layer.output_side(axis, read)
-        yield layer, read, sides[layer.index]
+    sides = (spec.net.width, spec.net.height, *range(least, most + 1, step))
+    return next((why for side in sides for axis in (1, 2) if (why := side_problem(spec, axis, side))), "")

@@ -170,6 +170,8 @@ def recipe(spec: NetworkSpec) -> Recipe:
         head = heads[-1]
         if not 0 <= head.jitter < 1:
             raise TrainingError(f"{spec.place(head)} jitter must be from 0 to below 1, found {head.jitter:g}")
+        if not head.max_boxes:
+            raise TrainingError(f"{spec.place(head)} max must be above 0, or no box counts, found 0")
         if isinstance(head, Detection):
             return CropRecipe(head.jitter, _colours(net), net.flip)
         if spec.dialect.opencv_pictures:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from darknet_compat.definition.sides import side_problem
 from darknet_compat.definition.spec import BoxHead, NetworkSpec
 from darknet_compat.errors import TrainingError
 from darknet_compat.training.augment.draws import Draws
@@ -87,23 +88,38 @@ class ScaledSizes:
 
 
 def training_sizes(spec: NetworkSpec, seed: int, sides: Sequence[int] | None = None) -> Sizes:
-    """As the cfg's `random` says; with `sides`, squares of these sides whatever it says. Raises TrainingError."""
-    net = spec.net
+    """As the cfg's `random` says; with `sides`, squares of these sides whatever it says. Raises TrainingError, also
+    where a layer cannot take pictures of one of the sizes."""
     heads = [head for head in spec.heads if isinstance(head, BoxHead)]
-    every = _EVERY if heads else 40
-    if sides is None:
-        random = heads[-1].random if heads else net.random
-        if heads and random and spec.dialect.scaled_sizes:
-            last = net.max_batches - _LAST_SCALED if net.max_batches else None
-            most = _SCALE if random == 1 else float(random)
-            if not 0.1 <= most <= 10:
-                raise TrainingError(f"{spec.place(heads[-1])} random must be 0, or from 0.1 to 10, found {most:g}")
-            if net.resize_step < 1:
-                raise TrainingError(f"{spec.name}: [net] resize_step must be above 0, found {net.resize_step}")
-            return ScaledSizes(net.width, net.height, most, net.resize_step, last, seed)
-        sides = () if not random else DETECTOR_SIZES if heads else CLASSIFIER_SIZES
-    elif not sides or min(sides) < 1:
+    if sides is not None and (not sides or min(sides) < 1):
         raise TrainingError(f"sizes to train at: expected whole numbers above 0, found {list(sides)}")
-    choices = tuple((side, side) for side in sides) or ((net.width, net.height),)
+    random = heads[-1].random if heads else spec.net.random
+    if sides is None and not random:
+        return ListedSizes(((spec.net.width, spec.net.height),), _EVERY, None, seed)
+    sizes = _changing(spec, heads, random, seed, sides)
+    for axis in (1, 2):
+        for side in dict.fromkeys(size[2 - axis] for size in sizes.choices):
+            if problem := side_problem(spec, axis, side):
+                where = spec.place(heads[-1]) if heads else f"{spec.name}: [net]"
+                asked = f"{spec.name}: sizes to train at" if sides is not None else f"{where} random={random:g}"
+                raise TrainingError(f"{asked}: {problem}")
+    return sizes
+
+
+def _changing(
+    spec: NetworkSpec, heads: Sequence[BoxHead], random: float, seed: int, sides: Sequence[int] | None
+) -> Sizes:
+    """Squares of `sides`, else the sizes that `random` stands for. Raises TrainingError."""
+    net = spec.net
+    if sides is None and heads and spec.dialect.scaled_sizes:
+        last = net.max_batches - _LAST_SCALED if net.max_batches else None
+        most = _SCALE if random == 1 else float(random)
+        if not 0.1 <= most <= 10:
+            raise TrainingError(f"{spec.place(heads[-1])} random must be 0, or from 0.1 to 10, found {most:g}")
+        if net.resize_step < 1:
+            raise TrainingError(f"{spec.name}: [net] resize_step must be above 0, found {net.resize_step}")
+        return ScaledSizes(net.width, net.height, most, net.resize_step, last, seed)
+    if sides is None:
+        sides = DETECTOR_SIZES if heads else CLASSIFIER_SIZES
     largest_from = net.max_batches - _LAST if heads and net.max_batches else None
-    return ListedSizes(choices, every, largest_from, seed)
+    return ListedSizes(tuple((side, side) for side in sides), _EVERY if heads else 40, largest_from, seed)

@@ -102,6 +102,8 @@ class Losses(nn.Module):
             if isinstance(layer, s.Detection) and layer.coords != 4:
                 where = self.spec.place(layer)
                 raise TrainingError(f"{where} with coords={layer.coords} cannot be trained; expected 4")
+            if (limit := getattr(layer, "max_delta", None)) is not None and limit < 0:
+                raise TrainingError(f"{self.spec.place(layer)} max_delta must be from 0 on, found {limit:g}")
             self.losses.append(loss(layer, network.layers[layer.index], **self._extra(loss, layer, rule)))
 
     def _extra(self, loss: object, layer: LayerSpec, rule: ObjectnessRule) -> dict[str, Any]:

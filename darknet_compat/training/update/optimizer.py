@@ -148,6 +148,9 @@ def _groups(network: Network, net: Net) -> dict[tuple[bool, float, float, int], 
             weights = name.rpartition(".")[2] == "weights"
             clipped = weights and isinstance(layer, s.Convolutional) and network.batchnorm == "cuda"
             bound = (layer.clip or net.clip) if clipped else 0.0
+            if bound < 0:
+                where = network.spec.place(layer) if layer.clip else f"{network.spec.name}: [net]"
+                raise TrainingError(f"{where} clip must be from 0 on, found {bound:g}")
             groups.setdefault((weights, scale, bound, begins), []).append(parameter)
     if not groups:
         raise TrainingError(f"{network.spec.name}: no layer has anything to learn")
@@ -160,6 +163,14 @@ def fixed_layers(spec: NetworkSpec) -> int:
     stops = [layer.index for layer in spec.layers if layer.stopbackward and spec.dialect.stopbackward_freezes]
     only = [layer.index + 1 for layer in spec.layers if layer.train_only_bn]
     return max([*stops, *only], default=0)
+
+
+def expect_learning(network: Network) -> None:
+    """Raise TrainingError where the last `stopbackward` leaves no weights behind it that could learn."""
+    stops = [layer for layer in network.spec.layers if layer.stopbackward]
+    if stops and not any(any(_learning(module)) for module in network.layers[stops[-1].index + 1 :]):
+        where = network.spec.place(stops[-1])
+        raise TrainingError(f"{where} stopbackward: expected layers with weights behind it, which learn; found none")
 
 
 def freeze(network: Network) -> None:

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from darknet_compat.definition.lower import load_spec
+from darknet_compat.definition.sides import layer_sides
 from darknet_compat.errors import ExportError
 from darknet_compat.export.onnx.export import export_onnx
-from darknet_compat.export.onnx.input_sizes import free_sizes, layer_sides
+from darknet_compat.export.onnx.input_sizes import free_sizes
 from darknet_compat.runtime.torch import TorchRuntime
 from tests.conftest import Original
 from tests.export.onnx.test_layers import CASES, CONV, UP, VALID

@@ -216,6 +216,20 @@ def test_a_recipe_is_what_the_cfg_says() -> None:
         recipe(spec("", "[region]\nclasses=1\nnum=5\njitter=1"))
 
 
+@pytest.mark.parametrize(
+    ("net", "head"),
+    [
+        ("", "[region]\nclasses=1\nnum=5"),
+        ("", "[yolo]\nclasses=5\nnum=3"),
+        ("mosaic=1", "[yolo]\nclasses=5\nnum=3"),
+        ("", "[connected]\noutput=30\n[detection]\nside=1\nnum=2\ncoords=4\nclasses=20"),
+    ],
+)
+def test_no_box_counts(net: str, head: str) -> None:
+    with pytest.raises(TrainingError, match=r"x.cfg:\d+: layer \d \[\w+\] max must be above 0, or no box counts"):
+        recipe(spec(net, f"{head}\nmax=0"))
+
+
 @pytest.mark.parametrize("colours", [NO_COLOURS, Colours(0.02, 1.2, 1.2)])
 @pytest.mark.parametrize("kind", ["detection", "crop", "classification", "fork", "fork's mosaic", "fork's classifier"])
 def test_red_stays_red(kind: str, colours: Colours) -> None:

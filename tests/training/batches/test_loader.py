@@ -202,6 +202,21 @@ def test_sizes_that_cannot_be(random: str) -> None:
         training_sizes(network(REGION + f"\nrandom={random}", max_batches=2000, mosaic=1), seed=5)
 
 
+def test_sizes_that_a_layer_cannot_take() -> None:
+    placed = "[connected]\noutput=30\n[detection]\nside=1\nnum=2\ncoords=4\nclasses=20\nrandom=1"
+    with pytest.raises(
+        TrainingError,
+        match=r"layer 1 \[detection\] random=1: layer 0 \[connected\] needs 96 x 64 x 3, which 320",
+    ):
+        training_sizes(network(placed), 0)
+    with pytest.raises(TrainingError, match=r"x.cfg: \[net\] random=1: layer 0 \[connected\] needs 96 x 64 x 3"):
+        training_sizes(network("[connected]\noutput=30\n[softmax]", random=1), 0)
+    halved = "[convolutional]\nfilters=15\n[maxpool]\nsize=2\nstride=2\n[upsample]\n[route]\nlayers=-1,0\n" + REGION
+    assert training_sizes(network(halved), 0, [32, 64]).choices == ((32, 32), (64, 64))
+    with pytest.raises(TrainingError, match=r"sizes to train at: .* reads layers with sides of .* at 33 pixels"):
+        training_sizes(network(halved), 0, [32, 33])
+
+
 def test_classifiers_change_every_forty_batches() -> None:
     sizes = training_sizes(network(SOFTMAX, random=1, max_batches=4000), seed=5)
     sides = [sizes.at(number)[0] for number in range(4000)]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from darknet_compat.definition.lower import load_spec
+from darknet_compat.errors import TrainingError
 from darknet_compat.network.network import Network
 from darknet_compat.training.batches.truth import Truth
 from darknet_compat.training.losses import Losses
@@ -37,6 +38,11 @@ def truth_of(rows: np.ndarray) -> Truth:
     there = np.cumprod(rows[..., 0] != 0, axis=1).astype(bool)
     classes = np.where(there, rows[..., 4], -1)
     return Truth(torch.from_numpy(rows[..., :4].copy()), torch.from_numpy(classes).long())
+
+
+def test_a_limit_below_nothing(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"head.cfg:\d+: layer 1 \[yolo\] max_delta must be from 0 on, found -1"):
+        Losses(head(tmp_path, "yolo", "mask=0,1\nmax_delta=-1\n"))
 
 
 @pytest.mark.parametrize("kind", ["yolo", "gaussian", "region"])

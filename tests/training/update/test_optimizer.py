@@ -15,7 +15,7 @@ from darknet_compat.errors import TrainingError
 from darknet_compat.formats.cfg import parse_cfg
 from darknet_compat.formats.words import Build
 from darknet_compat.network.network import Network
-from darknet_compat.training.update.optimizer import DarknetAdam, DarknetSGD, freeze, make_optimizer
+from darknet_compat.training.update.optimizer import DarknetAdam, DarknetSGD, expect_learning, freeze, make_optimizer
 
 Array = NDArray[np.float64]
 LAYERS = """
@@ -168,6 +168,8 @@ def test_what_the_original_never_updates() -> None:
         ("batch=1\nsubdivisions=8", LAYERS, "batch=1 in subdivisions=8 leaves no image for each; lower subdivisions"),
         ("momentum=-1", LAYERS, r"<cfg>: \[net\] momentum must be from 0 on, found -1"),
         ("decay=-.5", LAYERS, r"<cfg>: \[net\] decay must be from 0 on, found -0.5"),
+        ("", "[conv]\nclip=-1\n[softmax]\n", r"<cfg>:\d+: layer 0 \[conv\] clip must be from 0 on, found -1"),
+        ("clip=-2", LAYERS, r"<cfg>: \[net\] clip must be from 0 on, found -2"),
         ("", "[conv]\nsmooth=.1\n[softmax]\n", r"<cfg>:\d+: layer 0 \[conv\] smooth= cannot be trained with"),
         ("", "[avgpool]\n[softmax]\n", "<cfg>: no layer has anything to learn"),
         ("adam=1", "[local]\nfilters=2\nsize=3\n[softmax]\n", r"<cfg>:\d+: layer 0 \[local\] cannot be trained with"),
@@ -178,6 +180,14 @@ def test_what_cannot_be_trained(net: str, layers: str, message: str) -> None:
     network = Network(lower(parse_cfg(f"[net]\n{shape}{net}\n{layers}")))
     with pytest.raises(TrainingError, match=message):
         make_optimizer(network)
+
+
+@pytest.mark.parametrize("layers", ["[conv]\nstopbackward=1\n[softmax]\n", "[conv]\n[softmax]\nstopbackward=1\n"])
+def test_nothing_behind_the_last_stop_learns(layers: str) -> None:
+    network = Network(lower(parse_cfg(f"[net]\nwidth=6\nheight=6\nchannels=3\n{layers}")))
+    with pytest.raises(TrainingError, match=r"<cfg>:\d: layer \d \[\w+\] stopbackward: expected layers with weights"):
+        expect_learning(network)
+    expect_learning(Network(lower(parse_cfg(f"[net]\nwidth=6\nheight=6\nchannels=3\n{LAYERS}"))))
 
 
 # --------------------------------------------------------------------------------------------------- the fork's
