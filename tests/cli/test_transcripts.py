@@ -25,7 +25,7 @@ from tests.datasets.shapes import BLANK, put
 GUIDE = REPOSITORY / "docs" / "guide"
 HOME = "/home/me"
 Request = pytest.FixtureRequest
-TIME = r"\d+\.\d+(?= s\b)|\d+\.\d+(?=/s)|\d+\.\d+(?= images/s)"
+TIME = r"\b\d+(?:\.\d+)?(?= s\b|/s| images/s)"
 
 
 class Shown(NamedTuple):
