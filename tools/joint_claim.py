@@ -31,7 +31,7 @@ from darknet_compat.formats.atomic import atomic_write
 MODEL = "yolo9000-digits"
 WITH_BOXES, OTHERS = "01234", "56789"
 BOXES_ALONE, JOINT, BOXES_OF_ALL = "boxes of five", "joint", "boxes of all"
-RECIPES = {BOXES_ALONE: BOXED, JOINT: DATA[MODEL], BOXES_OF_ALL: ("digits",)}
+RECIPES = {BOXES_ALONE: BOXED, JOINT: DATA[MODEL], BOXES_OF_ALL: ("warped-digits",)}
 SCENES = 1000
 LEVELS = {"shape group": 2, "digit": 1}
 

@@ -25,17 +25,17 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[1]
 WEIGHTS = REPOSITORY / "weights"
 
-BOXED = ("digits:01234",)
+BOXED = ("warped-digits:01234",)
 DATA = {
     "yolov2-digits": ("warped-digits",),
-    "yolo9000-digits": (*BOXED, "--joint", "digit-pictures:56789", "--ratio", "3", "--objectness", "surest"),
+    "yolo9000-digits": (*BOXED, "--joint", "warped-digit-groups:56789", "--ratio", "3", "--objectness", "surest"),
 }
-"""What each model learns from. The first, from digits warped as other hands might have written them: what it lacked at
-held-out scenes were other writers' shapes. The second gets boxes for half of the digits and only labels for the
-others; before, it learns from the boxes alone what an object is, and before that, as a classifier of all ten digits, to
-look."""
-FIRST, FIRST_LAYERS = REPOSITORY / "cfg" / "examples" / "digits.cfg", 12
-"""That classifier, and how many of its layers the detector starts from."""
+"""What each model learns from: digits warped as other hands might have written them, since what is missing at held-out
+scenes is other writers' shapes. The second gets boxes for half of the digits and only labels for the others; before, it
+learns from the boxes alone what an object is, and before that, as a classifier of all ten digits, to look."""
+FIRST, FIRST_DATA = REPOSITORY / "cfg" / "examples" / "digits.cfg", "warped-digit-crops"
+FIRST_LAYERS = 12
+"""That classifier, what it learns from, and how many of its layers the detector starts from."""
 SETTINGS = ("--precision", "bf16", "--ema", "0.995")
 
 
@@ -55,7 +55,7 @@ def first_layers(out: Path, more: list[str]) -> Path:
     cut = folder / f"digits.conv.{FIRST_LAYERS}"
     if not cut.is_file():
         names = str(REPOSITORY / "cfg" / "data" / "digits.names")
-        run("train", str(FIRST), "digit-crops", "--names", names, "--out", str(folder), "--precision", "bf16", *more)
+        run("train", str(FIRST), FIRST_DATA, "--names", names, "--out", str(folder), "--precision", "bf16", *more)
         weights = str(folder / "digits_final.weights")
         run("partial", str(FIRST), str(cut), str(FIRST_LAYERS), "--weights", weights)
     return cut
