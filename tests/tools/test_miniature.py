@@ -22,7 +22,7 @@ from darknet_compat.formats.packaged import cfg_dir
 from darknet_compat.network.network import Network
 from darknet_compat.training.batches.truth import Truth
 from tools import paper
-from tools.miniature import claims, networks, page, path, proposals, training
+from tools.miniature import claims, classes, networks, page, path, proposals, training
 from tools.miniature.cells import Cell, Result, Setting, results, run, shown
 from tools.miniature.networks import DIGITS, VOC
 
@@ -168,6 +168,16 @@ def test_another_budget_is_another_question_and_begins_in_an_empty_folder(tmp_pa
         run([cell], setting)
     assert (cell.folder(setting) / "runs").read_text() == "x"
     assert cell.known(Setting(out=tmp_path)) is None
+
+
+def test_the_classes_are_looked_at_again_with_other_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = Setting(out=tmp_path)
+    monkeypatch.setattr(classes, "look", lambda *_: {"score": 0.5})
+    run(classes.cells(setting)[0], setting)
+    assert classes.cells(setting)[0][0].known(setting)
+    (tmp_path / f"{classes.MODEL}.weights").write_bytes(b"other")
+    monkeypatch.setattr(classes, "weights_dir", lambda: tmp_path)
+    assert classes.cells(setting)[0][0].known(setting) is None
 
 
 def test_a_training_whose_loss_is_no_number_is_tried_again_at_a_lower_rate(
