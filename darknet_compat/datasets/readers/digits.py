@@ -97,7 +97,8 @@ class DigitScenes(_Composed):
     def _scene(
         self, samples: Sequence[tuple[Doubles, int]], random: np.random.RandomState
     ) -> tuple[Doubles, list[tuple[int, int, int, int]], list[int]]:
-        """A scene with some of `samples` [SIZE, SIZE, 3], their boxes and which they are."""
+        """A scene [SIZE, SIZE, 3], 0..255, with some of `samples`; their boxes, left, top, right and bottom in pixels;
+        and which digits they are."""
         scene = _background(random, SIZE)
         corners: list[tuple[int, int, int, int]] = []
         classes: list[int] = []
@@ -121,8 +122,7 @@ class DigitGroups(DigitScenes):
         """Scene number `index`: uint8 [SIZE, SIZE, 3], BGR."""
         random = _random(self.seed, self.split, index, 2)
         digit = self._samples[random.randint(len(self._samples))][1]
-        alike = [sample for sample in self._samples if sample[1] == digit]
-        scene, _, _ = self._scene(alike, random)
+        scene, _, _ = self._scene(_samples(self.split, (digit,)), random)
         return Sample(f"{self.split}-group-{self.seed}-{index:05d}", _noisy(scene, random), Labels.whole_picture(digit))
 
 
