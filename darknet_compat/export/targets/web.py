@@ -10,9 +10,9 @@ from darknet_compat.export.web.page import browser_page, text_of
 
 _SCRIPTS = ("browser.js", "worker.js", "fit.js", "answers.js")
 _PLAIN = (
-    *("name", "task", "width", "height", "channels", "resize", "thresh", "hier_thresh", "nms", "nms_kind", "beta_nms"),
+    "name", "task", "width", "height", "channels", "resize", "thresh", "hier_thresh", "nms", "nms_kind", "beta_nms",
     "are_probabilities",
-)
+)  # fmt: skip
 
 
 def _facts(made: ExportedModel) -> str:
