@@ -29,6 +29,14 @@ def test_the_shipped_weights_are_small_and_in_the_manifest() -> None:
         assert entry["size"] == MODELS[Path(name).stem].weights.size
 
 
+@pytest.mark.parametrize("model", ["yolov2-digits", "yolo9000-digits"])
+def test_the_catalogue_has_the_figure_that_their_page_has(model: str) -> None:
+    (figure,) = MODELS[model].figures
+    page = (weights_dir() / "README.md").read_text("utf-8")
+    section = page.partition(f"\n## {model}\n")[2].partition("\n## ")[0]
+    assert f"{figure.value} %" in section
+
+
 @pytest.mark.parametrize(
     ("model", "digits", "least"), [("yolov2-digits", "0123456789", 0.93), ("yolo9000-digits", "56789", 0.68)]
 )
